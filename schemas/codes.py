@@ -1,0 +1,93 @@
+"""Codes of the Center's language: agencies, priorities, handling, evaluation, task forces.
+
+Task forces are those of page 10 of the customer's document (`seed.txt`), under the
+names printed there. SALW, WMD and Terrorist Groups stand under the Anti-Terrorism
+task force (pages 10 and 19). The coordinators are those of pages 11 and 19.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Agency(StrEnum):
+    """The kind of national authority a liaison officer belongs to (pages 7 and 20)."""
+
+    POLICE = "police"
+    CUSTOMS = "customs"
+    JUDICIAL = "judicial"
+
+
+class Priority(StrEnum):
+    """The lane a message travels in. Urgent messages have queues of their own."""
+
+    NORMAL = "normal"
+    URGENT = "urgent"
+
+
+class Handling(StrEnum):
+    """Handling codes of European police practice (EU manual on law enforcement information exchange).
+
+    H0: only for preventing and combating crime, under the applicable law.
+    H1: not to be disclosed in judicial proceedings without the provider's permission.
+    H2: not to be disseminated without the provider's permission.
+    H3: other restrictions, stated in words.
+    """
+
+    H0 = "H0"
+    H1 = "H1"
+    H2 = "H2"
+    H3 = "H3"
+
+
+class SourceEvaluation(StrEnum):
+    """How reliable the source is: A always, B mostly, C mostly not, X cannot be assessed."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    X = "X"
+
+
+class InformationEvaluation(StrEnum):
+    """How sure the information is.
+
+    1: accuracy not in doubt. 2: known personally to the source, not to the official passing it on.
+    3: not known personally to the source, corroborated by what is recorded. 4: neither, uncorroborated.
+    """
+
+    CERTAIN = "1"
+    KNOWN_TO_SOURCE = "2"
+    CORROBORATED = "3"
+    UNCONFIRMED = "4"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskForce:
+    """A task force of page 10. `parent` is the code of the task force it is a sub-project of."""
+
+    code: str
+    name: str
+    parent: str | None = None
+    coordinator: str | None = None
+
+
+_TASK_FORCES: Final = (
+    TaskForce("trafficking", "Combating Trafficking in Human Beings and Illegal Migration", coordinator="ro"),
+    TaskForce("drugs", "Combating Trafficking in Drugs"),
+    TaskForce("financial", "Combating Financial and Computer Crime"),
+    TaskForce("fraud", "Anti-Fraud Anti-Smuggling"),
+    TaskForce("vehicles", "Stolen Vehicles"),
+    TaskForce("terrorism", "Anti-Terrorism"),
+    TaskForce("salw", "Small Arms and Light Weapons", parent="terrorism", coordinator="al"),
+    TaskForce("wmd", "Weapons of Mass Destruction", parent="terrorism", coordinator="ro"),
+    TaskForce("terrorist-groups", "Terrorist Groups", parent="terrorism", coordinator="tr"),
+)
+TASK_FORCES: Final = MappingProxyType({task_force.code: task_force for task_force in _TASK_FORCES})
+
+
+def lineage(task_force: str) -> tuple[str, ...]:
+    """The task force and those it stands under, nearest first. Raises KeyError for an unknown code."""
+    found = TASK_FORCES[task_force]
+    return (found.code,) if found.parent is None else (found.code, *lineage(found.parent))

@@ -1,0 +1,156 @@
+"""Control messages: acknowledgement, receipts (with refusals), and the ledger entry they prove.
+
+An `Acknowledgement` is signed by the recipient. Receipts carry no signature of their own:
+each proves that an `Entry` is a leaf of the tree whose checkpoint the hub signed, which is
+a signature over all of a batch at once (docs/protocol.md, "Receipts").
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas import cbor
+from schemas.header import Digest, Millis, NodeId
+from schemas.refusals import RefusalCode
+
+SALT_SIZE = 32
+
+
+class ControlRefused(ValueError):
+    """The bytes are not the control message they claim to be. Code `control_malformed`."""
+
+    code = "control_malformed"
+
+
+class MessageType(StrEnum):
+    """The AMQP `type` property of everything on the broker."""
+
+    ENVELOPE = "envelope"
+    ACKNOWLEDGEMENT = "acknowledgement"
+    RECEIPTS = "receipts"
+    ROSTER = "roster"
+
+
+class Event(StrEnum):
+    """What a ledger entry records."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DELIVERED = "delivered"
+    DECLINED = "declined"
+    QUARANTINED = "quarantined"
+    ROSTER = "roster"
+
+
+class Outcome(StrEnum):
+    """What became of a message at its recipient."""
+
+    DELIVERED = "delivered"
+    DECLINED = "declined"
+
+
+class Wire(BaseModel):
+    """What every control message is: a frozen model with one encoding, deterministic CBOR."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_bytes(self) -> bytes:
+        """Deterministic CBOR; absent fields are left out, identifiers are 16 bytes."""
+        return cbor.encode(_to_wire(self.model_dump(exclude_none=True)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The message in `data`. Raises ControlRefused, naming the first bad field."""
+        try:
+            return cls.model_validate(cbor.decode(data))
+        except cbor.EncodingRefused as error:
+            raise ControlRefused(f"{cls.__name__}: {error}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise ControlRefused(f"{cls.__name__}.{field}: {first['msg']}") from error
+
+
+def _to_wire(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _to_wire(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_wire(item) for item in value]
+    if isinstance(value, UUID):
+        return value.bytes
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+class AcknowledgedMessage(Wire):
+    """One message acknowledged: its id, the SHA-256 of its envelope, and what became of it."""
+
+    id: UUID
+    envelope: Digest
+    outcome: Outcome
+    code: RefusalCode | None = None
+
+
+class Acknowledgement(Wire):
+    """A recipient's signed word, to one sender, on messages that it stored or declined."""
+
+    v: Literal[1] = 1
+    recipient: NodeId
+    sender: NodeId
+    at: Millis
+    items: Annotated[tuple[AcknowledgedMessage, ...], Field(min_length=1, max_length=1000)]
+
+
+class Entry(Wire):
+    """What one leaf of the ledger commits to. `node` is whose act it was; times are the hub's.
+
+    `envelope` is the SHA-256 of the message's envelope; `evidence` that of the other signed
+    bytes the decision rests on (an acknowledgement, a roster, quarantined bytes).
+    """
+
+    v: Literal[1] = 1
+    event: Event
+    at: Millis
+    node: NodeId
+    message: UUID | None = None
+    thread: UUID | None = None
+    sender: NodeId | None = None
+    recipients: tuple[NodeId, ...] | None = None
+    task_force: str | None = None
+    kind: str | None = None
+    kind_version: int | None = None
+    operation: str | None = None
+    priority: str | None = None
+    handling: str | None = None
+    created: Millis | None = None
+    envelope: Digest | None = None
+    evidence: Digest | None = None
+    code: RefusalCode | None = None
+    detail: str | None = None
+
+
+class Receipt(Wire):
+    """Proof that an entry stands in the ledger.
+
+    The leaf is `SHA-256(salt || entry)`; `proof` is its RFC 6962 audit path (32-byte hashes,
+    leaf's sibling first) to the root of the bundle's checkpoint, where it has place `index`.
+    """
+
+    index: Annotated[int, Field(ge=0)]
+    entry: bytes
+    salt: Annotated[bytes, Field(min_length=SALT_SIZE, max_length=SALT_SIZE)]
+    proof: Annotated[tuple[Digest, ...], Field(max_length=63)]
+
+
+class Receipts(Wire):
+    """What the hub tells a node about one batch: a signed checkpoint (a C2SP note) and receipts under it.
+
+    `acknowledgements` holds the recipients' signed acknowledgements that the entries of event
+    `delivered` and `declined` rest on, so that the sender need not take the hub's word.
+    """
+
+    v: Literal[1] = 1
+    checkpoint: Annotated[str, Field(max_length=20_000)]
+    receipts: Annotated[tuple[Receipt, ...], Field(min_length=1)]
+    acknowledgements: tuple[bytes, ...] = ()

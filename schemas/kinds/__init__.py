@@ -1,0 +1,1 @@
+"""The message kinds, one module per domain. `schemas.registry` lists them."""

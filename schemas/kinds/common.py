@@ -1,0 +1,24 @@
+"""What several kinds share: the base configuration and the parts of a body."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.codes import InformationEvaluation, SourceEvaluation
+
+Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+Line = Annotated[str, Field(min_length=1, max_length=300)]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
+
+
+class Body(BaseModel):
+    """The content of a message. Unknown fields are refused at the sender, who may have mistyped one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Evaluation(Body):
+    """The 4x4 evaluation of the information, for example A1 or X4."""
+
+    source: SourceEvaluation
+    information: InformationEvaluation

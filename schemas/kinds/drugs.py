@@ -1,0 +1,60 @@
+"""Kinds of the task force on drugs: what was seized, where, and how much (pages 15 to 17)."""
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.kinds.common import Body, Country, Line, Text
+
+
+class Substance(StrEnum):
+    """The drug types of the Center's tables, pages 15 to 17, and precursors named there."""
+
+    HEROIN = "heroin"
+    MARIJUANA = "marijuana"
+    AMPHETAMINES = "amphetamines"
+    HASHISH = "hashish"
+    COCAINE = "cocaine"
+    OPIUM = "opium"
+    MDMA = "mdma"
+    SEDATIVES = "sedatives"
+    STEROIDS = "steroids"
+    HERBAL_CANNABIS = "herbal-cannabis"
+    PSEUDOEPHEDRINE = "pseudoephedrine"
+    TOLUOL = "toluol"
+    OTHER = "other"
+
+
+class Unit(StrEnum):
+    """Units of seizure, as the tables print them."""
+
+    GRAM = "g"
+    KILOGRAM = "kg"
+    METRIC_TON = "t"
+    LITRE = "l"
+    TABLET = "tablets"
+    AMPOULE = "ampoules"
+    DOSAGE = "dosages"
+
+
+class Seizure(Body):
+    """One quantity of one substance. `quantity` is a decimal number, written as a string or number."""
+
+    substance: Substance
+    quantity: Annotated[Decimal, Field(gt=0, max_digits=15, decimal_places=6)]
+    unit: Unit
+    note: Line | None = None
+
+
+class DrugsSeizure(Body):
+    """A seizure of drugs or precursors; the operation it belongs to is in the header."""
+
+    seized_on: date
+    country: Country
+    place: Line | None = None
+    seizures: Annotated[tuple[Seizure, ...], Field(min_length=1, max_length=100)]
+    suspects: Annotated[int, Field(ge=0, le=10_000)] = 0
+    text: Text | None = None

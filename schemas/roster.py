@@ -1,0 +1,51 @@
+"""The roster: who takes part, with which keys, in which task forces. Signed and versioned by the hub.
+
+The signature is checked in `crypto.trust`, which also answers the questions asked of a roster.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.codes import Agency
+from schemas.control import Wire
+from schemas.header import Code, Millis, NodeId
+from schemas.participants import Category
+
+
+class KeyUse(StrEnum):
+    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient."""
+
+    SIGN = "sign"
+    SEAL = "seal"
+
+
+class RosterKey(Wire):
+    """A public key (encodings: docs/protocol.md) with its validity, milliseconds UTC, end excluded."""
+
+    kid: Annotated[bytes, Field(min_length=16, max_length=16)]
+    use: KeyUse
+    public: bytes
+    not_before: Millis
+    not_after: Millis
+
+
+class RosterNode(Wire):
+    """A node of a participant: its agencies, the task forces it is a member of, and its keys."""
+
+    node: NodeId
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    category: Category
+    agencies: tuple[Agency, ...]
+    task_forces: tuple[Code, ...]
+    keys: tuple[RosterKey, ...]
+
+
+class Roster(Wire):
+    """A snapshot of the membership. A higher `version` replaces a lower one."""
+
+    v: Literal[1] = 1
+    version: Annotated[int, Field(ge=1)]
+    at: Millis
+    nodes: tuple[RosterNode, ...]
