@@ -1,0 +1,1 @@
+"""How messages are sealed and proven. Pure functions over bytes; only `crypto.keyfile` touches the disk."""

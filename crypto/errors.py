@@ -1,0 +1,135 @@
+"""Everything that can go wrong in this room, each with a stable code and the next step."""
+
+from typing import ClassVar
+
+
+class CryptoError(Exception):
+    """The root of this room's errors. `code` is stable; the text says what happened and what to do."""
+
+    code: ClassVar[str] = "crypto_error"
+
+
+class SignatureInvalid(CryptoError):
+    """The bytes were altered, or signed with another key."""
+
+    code = "signature_invalid"
+
+
+class EnvelopeMalformed(CryptoError):
+    """The bytes are not an envelope of this protocol."""
+
+    code = "envelope_malformed"
+
+
+class HeaderMalformed(CryptoError):
+    """The envelope's header is not well formed; the text names the field."""
+
+    code = "header_malformed"
+
+
+class VersionUnsupported(CryptoError):
+    """The header is of a protocol version that this program does not speak."""
+
+    code = "version_unsupported"
+
+
+class AlgorithmRefused(CryptoError):
+    """An algorithm is not on the allow-list of the protocol version."""
+
+    code = "algorithm_refused"
+
+
+class RecipientsMismatch(CryptoError):
+    """The wrapped keys are not those of the header's recipients."""
+
+    code = "recipients_mismatch"
+
+
+class NotAddressed(CryptoError):
+    """The envelope holds no wrapped key for this node."""
+
+    code = "not_addressed"
+
+
+class DecryptionFailed(CryptoError):
+    """A wrapped key or the content does not open: altered, or for another key."""
+
+    code = "decryption_failed"
+
+
+class DigestMismatch(CryptoError):
+    """The opened content is not what the header's digest states."""
+
+    code = "digest_mismatch"
+
+
+class SizeMismatch(CryptoError):
+    """The content does not have the size that the header states."""
+
+    code = "size_mismatch"
+
+
+class SenderUnknown(CryptoError):
+    """The sender is not in the roster."""
+
+    code = "sender_unknown"
+
+
+class KeyUnknown(CryptoError):
+    """The key is not in the roster for this node."""
+
+    code = "key_unknown"
+
+
+class KeyNotValid(CryptoError):
+    """The key is in the roster, but was not valid at the time in question."""
+
+    code = "key_not_valid"
+
+
+class KeyUnusable(CryptoError):
+    """The bytes are not a key of a kind that this program uses."""
+
+    code = "key_unusable"
+
+
+class KeyFileRefused(CryptoError):
+    """A key file is missing, damaged or readable by others."""
+
+    code = "key_file_refused"
+
+
+class WrongPassphrase(CryptoError):
+    """The key file does not open with this passphrase or key."""
+
+    code = "wrong_passphrase"
+
+
+class CertificateRefused(CryptoError):
+    """A certificate or request is expired, not yet valid, or not what was asked for."""
+
+    code = "certificate_refused"
+
+
+class ProofInvalid(CryptoError):
+    """A Merkle proof does not lead to the root."""
+
+    code = "proof_invalid"
+
+
+class NoteInvalid(CryptoError):
+    """A signed note is malformed or has no valid signature of a known key."""
+
+    code = "note_invalid"
+
+
+class ReceiptInvalid(CryptoError):
+    """A receipt does not prove what it should."""
+
+    code = "receipt_invalid"
+
+
+class TlsUnsafe(CryptoError):
+    """A TLS context would not verify its peer."""
+
+    code = "tls_unsafe"

@@ -1,0 +1,41 @@
+"""Receipts: what proves to a node that a decision stands in the hub's ledger.
+
+A leaf's data is the commitment SHA-256(salt || entry); the tree hashes it as RFC 6962 does.
+The checkpoint is the hub's signed word on the tree, so one signature stands for a whole batch.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from crypto import merkle
+from crypto.errors import ReceiptInvalid
+from crypto.note import Checkpoint, NoteVerifier, open_note
+from schemas.control import Entry, Receipt, Receipts
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An entry proven to be leaf `index` under `checkpoint`."""
+
+    index: int
+    entry: Entry
+    checkpoint: Checkpoint
+
+
+def leaf_of(salt: bytes, entry: bytes) -> bytes:
+    """The leaf hash of an entry under its salt. 32 bytes."""
+    return merkle.leaf_hash(hashlib.sha256(salt + entry).digest())
+
+
+def verify_receipts(bundle: Receipts, origin: str, hub: NoteVerifier) -> tuple[Proven, ...]:
+    """The entries of a bundle, all proven. Raises NoteInvalid, ProofInvalid, ReceiptInvalid, ControlRefused."""
+    checkpoint = Checkpoint.parse(open_note(bundle.checkpoint, hub))
+    if checkpoint.origin != origin:
+        raise ReceiptInvalid(f"the checkpoint is of log {checkpoint.origin!r}, not of {origin!r}")
+    return tuple(_verify(receipt, checkpoint) for receipt in bundle.receipts)
+
+
+def _verify(receipt: Receipt, checkpoint: Checkpoint) -> Proven:
+    leaf = leaf_of(receipt.salt, receipt.entry)
+    merkle.verify_inclusion(receipt.index, checkpoint.size, leaf, list(receipt.proof), checkpoint.root)
+    return Proven(receipt.index, Entry.from_bytes(receipt.entry), checkpoint)

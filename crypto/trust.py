@@ -1,0 +1,108 @@
+"""What the roster answers: whose key is this, was it valid then, who is a member, to whom may a key be closed.
+
+Hub and nodes judge with the same code, so that both reach the same verdict.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Self
+
+from crypto import cose
+from crypto.envelope import Verified
+from crypto.errors import KeyNotValid, KeyUnknown, RecipientsMismatch, SenderUnknown
+from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
+from schemas.control import Acknowledgement
+from schemas.header import Header
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
+
+ROSTER_TYPE: Final = "application/vnd.seci.roster+cbor"
+ACKNOWLEDGEMENT_TYPE: Final = "application/vnd.seci.acknowledgement+cbor"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A roster made ready for questions. Build one with `Trust.of`, anew for each roster version."""
+
+    roster: Roster
+    nodes: Mapping[str, RosterNode]
+    _signing: Mapping[tuple[str, bytes], tuple[RosterKey, VerifyKey]]
+    _sealing: Mapping[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]]
+
+    @classmethod
+    def of(cls, roster: Roster) -> Self:
+        """Raises KeyUnusable for a roster that holds a key which is none."""
+        signing = {}
+        sealing = {}
+        for node in roster.nodes:
+            for key in node.keys:
+                if key.use is KeyUse.SIGN:
+                    signing[node.node, key.kid] = (key, VerifyKey.from_public_bytes(key.public))
+            sealing[node.node] = tuple(
+                (key, EncryptionPublicKey.from_public_bytes(key.public))
+                for key in node.keys
+                if key.use is KeyUse.SEAL
+            )
+        nodes = {node.node: node for node in roster.nodes}
+        return cls(roster, MappingProxyType(nodes), MappingProxyType(signing), MappingProxyType(sealing))
+
+    def signer_of(self, header: Header, kid: bytes) -> VerifyKey:
+        """The key a message must be signed with. Raises SenderUnknown, KeyUnknown, KeyNotValid."""
+        return self.signing_key(header.sender, kid, header.created)
+
+    def signing_key(self, node: str, kid: bytes, at: int) -> VerifyKey:
+        """The node's key `kid`, valid at `at` (ms). Raises SenderUnknown, KeyUnknown, KeyNotValid."""
+        if node not in self.nodes:
+            raise SenderUnknown(f"{node} is not in the roster (version {self.roster.version})")
+        found = self._signing.get((node, kid))
+        if found is None:
+            raise KeyUnknown(f"key {kid.hex()} is not a signing key of {node} (roster {self.roster.version})")
+        if not found[0].not_before <= at < found[0].not_after:
+            raise KeyNotValid(f"key {kid.hex()} of {node} was not valid at the time stated")
+        return found[1]
+
+    def sealing_key(self, node: str, at: int) -> EncryptionPublicKey:
+        """The key to close messages to `node` with: the one valid longest. Raises KeyUnknown."""
+        valid = [pair for pair in self._sealing.get(node, ()) if pair[0].not_before <= at < pair[0].not_after]
+        if not valid:
+            raise KeyUnknown(f"the roster (version {self.roster.version}) has no valid encryption key of {node}")
+        return max(valid, key=lambda pair: pair[0].not_after)[1]
+
+    def check_recipient_keys(self, verified: Verified) -> None:
+        """Raises RecipientsMismatch unless each wrapped key is closed to a key of the recipient in its place."""
+        for node, wrapped in zip(verified.header.recipients, verified.recipient_keys, strict=True):
+            if all(key.kid != wrapped.kid for key, _ in self._sealing.get(node, ())):
+                raise RecipientsMismatch(f"the key wrapped for {node} is not one of its keys in the roster")
+
+    def members(self, task_force: str) -> tuple[str, ...]:
+        """The nodes that are members of a task force, sorted."""
+        return tuple(sorted(name for name, node in self.nodes.items() if task_force in node.task_forces))
+
+
+def sign_roster(roster: Roster, hub: SigningKey) -> bytes:
+    """A COSE_Sign1 of the roster by the hub."""
+    return cose.sign1(roster.to_bytes(), ROSTER_TYPE, hub)
+
+
+def open_roster(data: bytes, hub: VerifyKey) -> Roster:
+    """The roster that the hub signed. Raises EnvelopeMalformed, AlgorithmRefused, SignatureInvalid, ControlRefused."""
+    signed = cose.parse_sign1(data, ROSTER_TYPE)
+    signed.verify(hub)
+    return Roster.from_bytes(signed.payload)
+
+
+def sign_acknowledgement(acknowledgement: Acknowledgement, recipient: SigningKey) -> bytes:
+    """A COSE_Sign1 of the acknowledgement by the recipient."""
+    return cose.sign1(acknowledgement.to_bytes(), ACKNOWLEDGEMENT_TYPE, recipient)
+
+
+def open_acknowledgement(data: bytes, trust: Trust) -> Acknowledgement:
+    """The acknowledgement, signed by the recipient that it names.
+
+    Raises EnvelopeMalformed, AlgorithmRefused, SignatureInvalid, SenderUnknown, KeyUnknown,
+    KeyNotValid, ControlRefused.
+    """
+    signed = cose.parse_sign1(data, ACKNOWLEDGEMENT_TYPE)
+    acknowledgement = Acknowledgement.from_bytes(signed.payload)
+    signed.verify(trust.signing_key(acknowledgement.recipient, signed.kid, acknowledgement.at))
+    return acknowledgement
