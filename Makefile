@@ -1,0 +1,65 @@
+# The two commands that matter: `make demo` shows the exchange at work, `make test` proves it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+ROOMS := schemas crypto nodes hub deploy bench
+# What the environment was made from: another lock, metadata or folder gives another stamp.
+KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
+STAMP := .venv/.made-from-$(KEY)
+
+.PHONY: help setup check test demo up down status bench faults lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv from the lock; see that RabbitMQ and PostgreSQL are there
+	@$(BIN)/python -m deploy.local.programs
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo "setup: making .venv from requirements.lock (about a minute)" >&2
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+check: setup ## lint, formatting, types, import layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(ROOMS)
+	$(BIN)/lint-imports
+
+test: check ## everything that CI runs: check, then all tests but the long ones
+	$(BIN)/pytest -v --durations=5
+
+demo: setup ## the main job, end to end, on real services
+	$(BIN)/python -m deploy.local.demo
+
+up: setup ## start the hub and all nodes and keep them running
+	$(BIN)/python -m deploy.local.up up
+
+down: setup ## stop what `make up` started
+	$(BIN)/python -m deploy.local.up down
+
+status: setup ## show what `make up` started
+	$(BIN)/python -m deploy.local.up status
+
+bench: setup ## measure the hub beside a bare relay; writes build/bench.json
+	$(BIN)/python -m bench.run
+
+faults: setup ## the long fault scenarios (minutes)
+	$(BIN)/pytest tests/faults -v -m long
+
+lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --upgrade --quiet --output-file requirements.lock
+
+clean: ## stop what `make up` started; remove .venv, .local, build and caches
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up down || true; fi
+	rm -rf .venv .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

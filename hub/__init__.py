@@ -1,0 +1,1 @@
+"""The hub in Bucharest: takes in, judges, records, dispatches. It never sees a message's content."""

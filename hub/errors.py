@@ -1,0 +1,62 @@
+"""Everything the hub tells an operator about, each with a stable code and the next step."""
+
+from typing import ClassVar
+
+
+class HubError(Exception):
+    """The root of this room's errors. `code` is stable, `exit_code` is what the command line ends with."""
+
+    code: ClassVar[str] = "hub_error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+class SettingsInvalid(HubError):
+    """The hub's home is missing or its settings do not read."""
+
+    code = "settings_invalid"
+    exit_code = 2
+
+
+class BrokerUnreachable(HubError):
+    """No connection to RabbitMQ."""
+
+    code = "broker_unreachable"
+    exit_code = 5
+
+
+class DatabaseUnreachable(HubError):
+    """No connection to PostgreSQL."""
+
+    code = "database_unreachable"
+    exit_code = 5
+
+
+class ProvisioningFailed(HubError):
+    """The broker did not take the topology."""
+
+    code = "provisioning_failed"
+
+
+class EnrolmentRefused(HubError):
+    """An enrolment request that must not be granted."""
+
+    code = "enrolment_refused"
+    exit_code = 4
+
+
+class LedgerBroken(HubError):
+    """The ledger in the database is not what its checkpoints say."""
+
+    code = "ledger_broken"
+    exit_code = 3
+
+
+class AlreadyExists(HubError):
+    """Something would be overwritten that must never be."""
+
+    code = "already_exists"
+    exit_code = 4

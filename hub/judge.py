@@ -1,0 +1,156 @@
+"""The hub's verdict on what arrives: pure functions from bytes and roster to a decision.
+
+    verify the signature -> check the header against the queue it came by -> apply the policy
+
+The sender's identity is threefold and must agree: the ingress queue (which only the node's
+certificate can publish to), the header, and the signature.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from crypto.envelope import Verified, claimed_id, digest_of, verify
+from crypto.errors import CryptoError
+from crypto.keys import VerifyKey
+from crypto.trust import Trust, open_acknowledgement
+from schemas import registry
+from schemas.codes import TASK_FORCES
+from schemas.control import Acknowledgement, ControlRefused, MessageType
+from schemas.header import Header
+from schemas.refusals import RefusalCode
+
+CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
+OLDEST_MS: Final = 14 * 24 * 3600 * 1000
+DETAIL_SIZE: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as it came off an ingress queue: whose queue, the AMQP type and redelivery mark, the bytes."""
+
+    node: str
+    type: str
+    body: bytes
+    tag: int
+    redelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptable:
+    """A message that the policy lets through."""
+
+    arrival: Arrival
+    verified: Verified
+
+
+@dataclass(frozen=True, slots=True)
+class Refusable:
+    """A message to refuse, with a stable code; `message` is the id it claims, if it can be read."""
+
+    arrival: Arrival
+    envelope: bytes
+    message: UUID | None
+    code: RefusalCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A recipient's acknowledgement, its signature checked."""
+
+    arrival: Arrival
+    acknowledgement: Acknowledgement
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Bytes that are none of our messages; kept in quarantine."""
+
+    arrival: Arrival
+    reason: str
+
+
+Verdict = Acceptable | Refusable | Acknowledged | Unreadable
+
+
+class Refused(Exception):
+    """Raised inside this module where the policy says no."""
+
+    def __init__(self, code: RefusalCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+    """The verdict on an arrival at `now` (ms UTC). Never raises on what a node sends."""
+    if arrival.type == MessageType.ENVELOPE:
+        return _judge_envelope(arrival, trust, now)
+    if arrival.type == MessageType.ACKNOWLEDGEMENT:
+        return _judge_acknowledgement(arrival, trust)
+    return Unreadable(arrival, "unknown_type")
+
+
+def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+    def signer_of(header: Header, kid: bytes) -> VerifyKey:
+        if header.sender != arrival.node:
+            raise Refused(
+                RefusalCode.SENDER_MISMATCH, f"signed for {header.sender}, but published by {arrival.node}"
+            )
+        return trust.signer_of(header, kid)
+
+    try:
+        verified = verify(arrival.body, signer_of)
+        trust.check_recipient_keys(verified)
+        check_policy(verified.header, trust, now)
+    except (CryptoError, Refused) as error:
+        claimed = claimed_id(arrival.body)
+        if claimed is None and error.code == RefusalCode.ENVELOPE_MALFORMED:
+            return Unreadable(arrival, error.code)
+        message = claimed[0] if claimed is not None else None
+        detail = str(error)[:DETAIL_SIZE]
+        return Refusable(arrival, digest_of(arrival.body), message, RefusalCode(error.code), detail)
+    return Acceptable(arrival, verified)
+
+
+def _judge_acknowledgement(arrival: Arrival, trust: Trust) -> Verdict:
+    try:
+        acknowledgement = open_acknowledgement(arrival.body, trust)
+    except (CryptoError, ControlRefused) as error:
+        return Unreadable(arrival, error.code)
+    if acknowledgement.recipient != arrival.node:
+        return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    return Acknowledged(arrival, acknowledgement)
+
+
+def check_policy(header: Header, trust: Trust, now: int) -> None:
+    """May this sender say this, now, to these? Raises Refused with the code of the first rule that says no."""
+    _check_times(header, now)
+    if header.task_force not in TASK_FORCES:
+        raise Refused(RefusalCode.TASK_FORCE_UNKNOWN, f"task force {header.task_force} is not known")
+    if (header.kind, header.kind_version) not in registry.KINDS:
+        raise Refused(RefusalCode.KIND_UNKNOWN, f"kind {header.kind}/{header.kind_version} is not known")
+    if header.attachments:
+        raise Refused(RefusalCode.ATTACHMENTS_UNSUPPORTED, "attachments are not carried yet")
+    sender = trust.nodes[header.sender]
+    if header.agency not in sender.agencies:
+        raise Refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"{header.sender} has no agency {header.agency}")
+    if header.task_force not in sender.task_forces:
+        raise Refused(RefusalCode.NOT_A_MEMBER, f"{header.sender} is not a member of {header.task_force}")
+    for recipient in header.recipients:
+        if recipient not in trust.nodes:
+            raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
+        if header.task_force not in trust.nodes[recipient].task_forces:
+            raise Refused(
+                RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}"
+            )
+
+
+def _check_times(header: Header, now: int) -> None:
+    if header.created > now + CLOCK_AHEAD_MS:
+        ahead = (header.created - now) // 1000
+        raise Refused(RefusalCode.CREATED_IN_FUTURE, f"created {ahead} s ahead of the hub's clock")
+    if header.created < now - OLDEST_MS:
+        raise Refused(RefusalCode.CREATED_TOO_OLD, f"created more than {OLDEST_MS // 86_400_000} days ago")
+    if header.expires <= now:
+        raise Refused(RefusalCode.EXPIRED, f"expired {(now - header.expires) // 1000} s ago")

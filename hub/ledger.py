@@ -1,0 +1,170 @@
+"""The audit ledger: an RFC 6962 tree in PostgreSQL, appended to in batches.
+
+`append` and `prove` run inside the caller's transaction, so that a decision and its leaf are
+committed together or not at all. The tree's state is in the database: whoever holds the
+advisory lock reads the head there, extends it, and writes the next signed checkpoint.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto import merkle
+from crypto.note import Checkpoint, NoteSigner, sign_note
+from crypto.receipt import leaf_of
+from hub import tables
+from schemas.control import SALT_SIZE, Entry, Receipt
+
+# "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
+LOCK: Final = 0x53454349
+STRIDE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Which log this is, and who signs its checkpoints."""
+
+    origin: str
+    signer: NoteSigner
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A batch in the ledger: its checkpoint (a signed note) and the receipt of each entry, in order."""
+
+    note: str
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest checkpoint: the compact range of the tree and the signed note."""
+
+    range: merkle.CompactRange
+    note: str
+
+
+async def lock(connection: AsyncConnection) -> None:
+    """Waits to be the only writer until the transaction ends."""
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+
+
+async def head(connection: AsyncConnection) -> Head:
+    """The newest checkpoint; of the empty tree, the note is empty."""
+    columns = tables.ledger_checkpoint.c
+    query = select(columns.size, columns.frontier, columns.note).order_by(columns.size.desc()).limit(1)
+    row = (await connection.execute(query)).first()
+    if row is None:
+        return Head(merkle.CompactRange(0, ()), "")
+    hashes = tuple(row.frontier[start : start + 32] for start in range(0, len(row.frontier), 32))
+    return Head(merkle.CompactRange(row.size, hashes), row.note)
+
+
+async def append(connection: AsyncConnection, ledger: Ledger, entries: Sequence[Entry]) -> Appended:
+    """Adds entries (at least one) and signs a checkpoint over them. The caller holds `lock`."""
+    old = (await head(connection)).range
+    salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
+    encoded = [entry.to_bytes() for entry in entries]
+    leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
+    new, completed = old.append(leaves)
+    checkpoint = Checkpoint(ledger.origin, new.size, new.root())
+    note = sign_note(checkpoint.text(), ledger.signer)
+    indices = range(old.size, new.size)
+    await copy(connection, "ledger_leaf", ("index", "hash"), list(zip(indices, leaves, strict=True)))
+    contents = [
+        (index, str(entry.event), entry.at, salt, data)
+        for index, entry, salt, data in zip(indices, entries, salts, encoded, strict=True)
+    ]
+    await copy(connection, "ledger_content", ("index", "event", "at", "salt", "entry"), contents)
+    strides = [
+        (level, index, value)
+        for (level, index), value in completed.items()
+        if level and level % STRIDE == 0
+    ]
+    if strides:
+        await copy(connection, "ledger_subtree", ("level", "index", "hash"), strides)
+    row = (new.size, checkpoint.root, b"".join(new.hashes), note, time.time_ns() // 1_000_000)
+    await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [row])
+    nodes = {**old.nodes(), **completed}
+
+    def proof_of(index: int) -> tuple[bytes, ...]:
+        return tuple(merkle.inclusion_proof(index, new.size, lambda level, at: nodes[level, at]))
+
+    receipts = tuple(
+        Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof_of(index))
+        for index, salt, data in zip(indices, salts, encoded, strict=True)
+    )
+    return Appended(note, receipts)
+
+
+async def prove(connection: AsyncConnection, indices: Sequence[int]) -> Appended:
+    """Receipts of entries recorded earlier, under the newest checkpoint."""
+    newest = await head(connection)
+    content = tables.ledger_content.c
+    rows = await connection.execute(
+        select(content.index, content.salt, content.entry).where(content.index.in_(indices))
+    )
+    found = {row.index: row for row in rows}
+    receipts = []
+    for index in indices:
+        nodes = await _nodes_for(connection, index, newest.range.size)
+        proof = merkle.inclusion_proof(index, newest.range.size, lambda *place, known=nodes: known[place])
+        receipts.append(
+            Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=tuple(proof))
+        )
+    return Appended(newest.note, tuple(receipts))
+
+
+async def _nodes_for(connection: AsyncConnection, index: int, size: int) -> dict[tuple[int, int], bytes]:
+    # Per stride of 8 levels, the up to 256 stored hashes of the subtree on the way up, and all between them.
+    nodes: dict[tuple[int, int], bytes] = {}
+    level = 0
+    while size >> level:
+        first = index >> level >> STRIDE << STRIDE
+        for at, value in await _stored(connection, level, first, first + (1 << STRIDE)):
+            _complete(nodes, level, at, value)
+        level += STRIDE
+    # The right edge, whose subtrees are part of proofs too, is the frontier.
+    nodes.update((await head(connection)).range.nodes())
+    return nodes
+
+
+async def _stored(connection: AsyncConnection, level: int, first: int, end: int) -> list[Any]:
+    if level == 0:
+        leaf = tables.ledger_leaf.c
+        query = select(leaf.index, leaf.hash).where(leaf.index >= first, leaf.index < end).order_by(leaf.index)
+    else:
+        tree = tables.ledger_subtree.c
+        query = (
+            select(tree.index, tree.hash)
+            .where(tree.level == level, tree.index >= first, tree.index < end)
+            .order_by(tree.index)
+        )
+    return [tuple(row) for row in await connection.execute(query)]
+
+
+def _complete(nodes: dict[tuple[int, int], bytes], level: int, index: int, value: bytes) -> None:
+    nodes[level, index] = value
+    while index & 1 and (level, index - 1) in nodes:
+        value = merkle.node_hash(nodes[level, index - 1], value)
+        level, index = level + 1, index >> 1
+        nodes[level, index] = value
+
+
+async def copy(
+    connection: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Inserts rows by COPY, in the connection's transaction (which has begun when `lock` ran)."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.copy_records_to_table(table, columns=columns, records=rows)
+
+
+def evidence(data: bytes) -> bytes:
+    """SHA-256 of the bytes that a decision rests on. 32 bytes."""
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,74 @@
+"""The hub's settings: one folder, its home, read once at the start.
+
+    hub.json                 where the database and the broker are
+    secret.key               opens the keys below (or a passphrase file named in hub.json)
+    hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
+"""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crypto.keyfile import Secret
+from hub.errors import SettingsInvalid
+
+HOME_VARIABLE = "SECI_HUB_HOME"
+LOG_ORIGIN = "seci.exchange/ledger"
+
+
+class Settings(BaseModel):
+    """What stands in hub.json. Sizes in messages, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(exclude=True)
+    database_url: str
+    broker_host: str
+    broker_port: int
+    vhost: str = "siex"
+    broker_ctl: tuple[str, ...] = ("rabbitmqctl",)
+    log_origin: str = LOG_ORIGIN
+    passphrase_file: Path | None = None
+    batch_size: int = Field(200, ge=1, le=1000)
+    prefetch: int = Field(1000, ge=1, le=5000)
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """The settings in `home`. Raises SettingsInvalid."""
+        file = home / "hub.json"
+        try:
+            text = file.read_text()
+        except OSError as error:
+            raise SettingsInvalid(
+                f"{file} does not read: {error.strerror}", "name the hub's home with --home, or run `seci-hub init`"
+            ) from error
+        try:
+            stored = cls.model_validate_json(_with_home(text, home))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise SettingsInvalid(f"{file}: {field}: {first['msg']}", "correct the file") from error
+        override = os.environ.get("SECI_HUB_DATABASE_URL")
+        return stored.model_copy(update={"database_url": override}) if override else stored
+
+    def save(self) -> None:
+        """Writes hub.json, readable by the owner only: it names the database's password."""
+        file = self.home / "hub.json"
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(self.model_dump_json(indent=2, exclude_none=True) + "\n")
+
+    def secret(self) -> Secret:
+        """What opens the hub's keys."""
+        if self.passphrase_file is not None:
+            return Secret.passphrase(self.passphrase_file.read_text().strip())
+        return Secret.from_key_file(self.home / "secret.key")
+
+
+def _with_home(text: str, home: Path) -> str:
+    import json
+
+    fields = json.loads(text)
+    return json.dumps({**fields, "home": str(home)}) if isinstance(fields, dict) else text

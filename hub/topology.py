@@ -1,0 +1,142 @@
+"""The broker's topology and rights, as RabbitMQ definitions (reference: docs/operations.md).
+
+One exchange and two ingress queues per node, one exchange for dispatch, two inbox queues per
+node, all quorum queues. A node can write only its own exchange and read only its own inbox; the
+certificate's common name is the user, and no user has a password. Only the provisioner declares.
+"""
+
+import json
+import subprocess  # noqa: S404  rabbitmqctl is how a broker is administered
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from hub.errors import ProvisioningFailed
+
+DISPATCH: Final = "dispatch"
+QUARANTINE_QUEUE: Final = "q.quarantine"
+HUB_USERS: Final = ("hub-ingest", "hub-dispatch", "hub-quarantine")
+LANES: Final = ("normal", "urgent")
+_MIB: Final = 1024 * 1024
+
+
+def exchange_of(node: str) -> str:
+    """The exchange that only this node may publish to."""
+    return f"in.{node}"
+
+
+def ingress_queue(node: str, *, urgent: bool) -> str:
+    """Where a node's messages wait for the hub."""
+    return f"q.in.{node}.urgent" if urgent else f"q.in.{node}"
+
+
+def inbox_queue(node: str, *, urgent: bool) -> str:
+    """Where messages wait for a node."""
+    return f"q.inbox.{node}.urgent" if urgent else f"q.inbox.{node}"
+
+
+def inbox_key(node: str, *, urgent: bool) -> str:
+    """The routing key on `dispatch` of a node's inbox."""
+    return f"{node}.urgent" if urgent else node
+
+
+def definitions(nodes: Iterable[str], vhost: str) -> dict[str, Any]:
+    """Everything the broker must hold for these nodes, in RabbitMQ's definitions format."""
+    known = sorted(nodes)
+    queues = [QUARANTINE_QUEUE]
+    bindings = [_binding(vhost, "dlx", QUARANTINE_QUEUE, "")]
+    for node in known:
+        for lane in LANES:
+            urgent = lane == "urgent"
+            queues += [ingress_queue(node, urgent=urgent), inbox_queue(node, urgent=urgent)]
+            bindings.append(_binding(vhost, exchange_of(node), ingress_queue(node, urgent=urgent), lane))
+            key = inbox_key(node, urgent=urgent)
+            bindings.append(_binding(vhost, DISPATCH, inbox_queue(node, urgent=urgent), key))
+    exchanges = [(DISPATCH, "direct"), ("dlx", "fanout"), *((exchange_of(node), "direct") for node in known)]
+    users = [*HUB_USERS, *(f"node-{node}" for node in known)]
+    return {
+        "vhosts": [{"name": vhost}],
+        "users": [{"name": name, "password_hash": "", "tags": []} for name in users],
+        "permissions": [_permission(vhost, name) for name in users],
+        "exchanges": [_exchange(vhost, name, kind) for name, kind in exchanges],
+        "queues": [_queue(vhost, name) for name in queues],
+        "bindings": bindings,
+        "policies": _policies(vhost),
+    }
+
+
+def _permission(vhost: str, user: str) -> dict[str, Any]:
+    if user.startswith("node-"):
+        node = user.removeprefix("node-")
+        write, read = rf"^in\.{node}$", rf"^q\.inbox\.{node}(\.urgent)?$"
+    else:
+        write = {"hub-dispatch": r"^dispatch$"}.get(user, "^$")
+        read = {"hub-ingest": r"^q\.in\.", "hub-quarantine": r"^q\.quarantine$"}.get(user, "^$")
+    return {"user": user, "vhost": vhost, "configure": "^$", "write": write, "read": read}
+
+
+def _exchange(vhost: str, name: str, kind: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "vhost": vhost,
+        "type": kind,
+        "durable": True,
+        "auto_delete": False,
+        "internal": False,
+        "arguments": {},
+    }
+
+
+def _queue(vhost: str, name: str) -> dict[str, Any]:
+    arguments = {"x-queue-type": "quorum"}
+    return {"name": name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": arguments}
+
+
+def _binding(vhost: str, exchange: str, queue: str, key: str) -> dict[str, Any]:
+    return {
+        "source": exchange,
+        "vhost": vhost,
+        "destination": queue,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
+    }
+
+
+def _policies(vhost: str) -> list[dict[str, Any]]:
+    dead_letter = {"dead-letter-exchange": "dlx", "dead-letter-strategy": "at-least-once"}
+    full = {"overflow": "reject-publish"}
+    ingress = {**dead_letter, **full, "delivery-limit": 20, "max-length": 20_000, "max-length-bytes": 1024 * _MIB}
+    # 72 hours of a busy node's mail; beyond, the hub holds deliveries in its database.
+    inbox = {**dead_letter, **full, "delivery-limit": 100, "max-length": 100_000, "max-length-bytes": 1024 * _MIB}
+    rules = {
+        "ingress": (r"^q\.in\.", ingress),
+        "inbox": (r"^q\.inbox\.", inbox),
+        "quarantine": (r"^q\.quarantine$", {**full, "max-length-bytes": 2048 * _MIB}),
+    }
+    return [
+        {"name": name, "vhost": vhost, "pattern": pattern, "apply-to": "queues", "priority": 0, "definition": rule}
+        for name, (pattern, rule) in rules.items()
+    ]
+
+
+def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str) -> None:
+    """Imports the definitions and removes the broker's default user. Idempotent. Raises ProvisioningFailed."""
+    _run([*ctl, "import_definitions"], json.dumps(definitions(nodes, vhost)))
+    _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
+
+
+def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> None:
+    try:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProvisioningFailed(
+            f"{argv[0]} did not run: {error}", "see that the broker runs and `broker_ctl` in hub.json is right"
+        ) from error
+    output = done.stdout + done.stderr
+    if done.returncode and not (tolerate is not None and tolerate in output.replace(" ", "_").lower()):
+        if tolerate is not None and "not exist" in output:
+            return
+        raise ProvisioningFailed(
+            f"rabbitmqctl {argv[-1]} ended with {done.returncode}: {output.strip()[-400:]}",
+            "see that the broker runs, then repeat the command: it continues where it stopped",
+        )
