@@ -1,0 +1,303 @@
+"""`seci-hub`: what an operator of the hub types. Data to stdout, everything else to stderr."""
+
+import asyncio
+import base64
+import json
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import structlog
+import typer
+import uvloop
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto import certificates, keyfile
+from crypto.errors import CryptoError
+from hub import database, registrar, topology
+from hub.audit import audit
+from hub.broker import BrokerAddress
+from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
+from hub.ingest import Ingest
+from hub.overview import overview
+from hub.settings import HOME_VARIABLE, Settings
+from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
+from schemas.codes import TASK_FORCES, Agency
+from schemas.enrolment import EnrolmentRequest, Welcome
+from schemas.participants import PARTICIPANTS, Category
+from schemas.roster import RosterNode
+
+app: Final = typer.Typer(no_args_is_help=True, help="The hub of the SECI Exchange.", add_completion=False)
+ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
+app.add_typer(ledger_app, name="ledger")
+
+T = TypeVar("T")
+Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def init(
+    home: Home,
+    admin_database: Annotated[str, typer.Option(envvar="SECI_HUB_ADMIN_DATABASE_URL", help="Owner's URL, for migrations.")],
+    database_url: Annotated[str, typer.Option("--database", envvar="SECI_HUB_DATABASE_URL", help="URL of role seci_hub.")],
+    broker_host: str = "localhost",
+    broker_port: int = 5671,
+    broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
+    broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
+    passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
+    make_keys(home, BrokerNames((broker_host,), tuple(broker_ip or ())), passphrase_file)
+    _say("keys and certificates are in place; bringing the database up to date")
+    try:
+        database.migrate(admin_database)
+    except (OSError, DBAPIError) as error:
+        raise DatabaseUnreachable(f"PostgreSQL: {error}", "check --admin-database, then repeat the command") from error
+    settings = Settings(
+        home=home,
+        database_url=database_url,
+        broker_host=broker_host,
+        broker_port=broker_port,
+        broker_ctl=tuple(shlex.split(broker_ctl)),
+        passphrase_file=passphrase_file,
+    )
+    settings.save()
+    verifier = ledger_of(settings).signer.verifier.vkey()
+    _print({"home": str(home), "log_vkey": verifier}, as_json, f"hub ready in {home}\nledger key: {verifier}")
+    _say("next: seci-hub provision")
+
+
+@app.command()
+def provision(home: Home, as_json: AsJson = False) -> None:
+    """Give the broker its queues, users and rights, and publish a first roster. Safe to repeat."""
+    settings = Settings.load(home)
+
+    async def work(connection: AsyncConnection) -> list[str]:
+        signed = await registrar.newest(connection, 0)
+        if signed is None:
+            await registrar.publish_roster(connection, ledger_of(settings), [], hub_key(settings))
+            return []
+        return [node.node for node in registrar.trust_of(signed, hub_key(settings).public).roster.nodes]
+
+    nodes = _with_database(settings, work)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost)
+    _print({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
+
+
+@app.command()
+def enrol(
+    request: Annotated[list[Path], typer.Argument(help="enrolment.json files of nodes.")],
+    home: Home,
+    out: Annotated[Path, typer.Option(help="Folder for the welcome files, <node>.welcome.json.")],
+    task_force: Annotated[list[str] | None, typer.Option(help="Membership; default: all task forces.")] = None,
+    agency: Annotated[list[Agency] | None, typer.Option(help="Agencies; default: police and customs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Admit nodes: certificates, broker rights, a new roster in the ledger, and a welcome file for each."""
+    settings = Settings.load(home)
+    task_forces = task_force or list(TASK_FORCES)
+    unknown = sorted(set(task_forces) - set(TASK_FORCES))
+    if unknown:
+        raise EnrolmentRefused(f"no such task force: {', '.join(unknown)}", f"use one of {', '.join(TASK_FORCES)}")
+    requests = [_read_request(path) for path in request]
+    agencies = agency or [Agency.POLICE, Agency.CUSTOMS]
+    additions = [_roster_node(item, agencies, task_forces) for item in requests]
+    signer = hub_key(settings)
+
+    async def work(connection: AsyncConnection) -> tuple[int, bytes]:
+        signed = await registrar.newest(connection, 0)
+        roster = registrar.trust_of(signed, signer.public).roster if signed is not None else None
+        for item in requests:
+            registrar.check_request(item, roster)
+        nodes = {node.node: node for node in roster.nodes} if roster is not None else {}
+        nodes.update({node.node: _keep_keys(node, nodes.get(node.node)) for node in additions})
+        # The broker first: if this is interrupted, queues without a roster entry do no harm.
+        topology.apply(settings.broker_ctl, nodes, settings.vhost)
+        new = await registrar.publish_roster(connection, ledger_of(settings), list(nodes.values()), signer)
+        return new.version, await registrar.newest(connection, 0) or b""
+
+    certificates_pem = _certify(settings, requests)
+    version, signed = _with_database(settings, work)
+    out.mkdir(parents=True, exist_ok=True)
+    for item in requests:
+        welcome = _welcome(settings, item, certificates_pem[item.node], signed)
+        (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
+    names = [item.node for item in requests]
+    _print({"enrolled": names, "roster": version}, as_json, f"enrolled {', '.join(names)}; roster version {version}")
+    _say(f"next: give each node its file from {out}; there: seci-node init --welcome FILE")
+
+
+@app.command()
+def run(home: Home) -> None:
+    """Run the hub until it is told to stop. Logs are JSON lines on stderr."""
+    configure_logging()
+    settings = Settings.load(home)
+    broker = BrokerAddress.of(settings)
+    ledger = ledger_of(settings)
+    engine = database.engine_of(settings.database_url)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Ingest(settings, broker, engine, ledger).run(stop)
+        await engine.dispose()
+
+    uvloop.run(main())
+
+
+@app.command()
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Show the ledger's size, messages, refusals, and what waits. Exit code 3 if something needs attention."""
+    settings = Settings.load(home)
+    found = _with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
+    found["broker"] = asyncio.run(_broker_state(settings))
+    lines = [
+        f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
+        f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
+        if found["roster"]
+        else "roster      none; run `seci-hub provision`",
+        f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
+        f"refused     {sum(found['refused'].values())} {found['refused'] or ''}",
+        f"quarantined {found['quarantined']}",
+        f"held        {found['held']} deliveries that the broker would not take yet",
+        f"broker      {found['broker']}",
+    ]
+    _print(found, as_json, "\n".join(lines))
+    if found["broker"] != "reachable":
+        raise typer.Exit(5)
+    if found["held"] or found["quarantined"]:
+        raise typer.Exit(3)
+
+
+@ledger_app.command("verify")
+def ledger_verify(home: Home, as_json: AsJson = False) -> None:
+    """Compute the whole ledger again and compare it with every checkpoint."""
+    settings = Settings.load(home)
+    verifier = ledger_of(settings).signer.verifier
+
+    def progress(size: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{size} entries")
+
+    audited = _with_database(settings, lambda c: audit(c, settings.log_origin, verifier, progress))
+    result = {
+        "ok": True,
+        "size": audited.size,
+        "checkpoints": audited.checkpoints,
+        "root": audited.root.hex(),
+    }
+    text = f"ledger holds: {audited.size} entries, {audited.checkpoints} checkpoints, root {audited.root.hex()}"
+    _print(result, as_json, text)
+
+
+def _read_request(path: Path) -> EnrolmentRequest:
+    try:
+        return EnrolmentRequest.model_validate_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise EnrolmentRefused(f"{path}: not an enrolment request: {error}", "ask the node for its enrolment.json") from error
+
+
+def _roster_node(request: EnrolmentRequest, agencies: list[Agency], task_forces: list[str]) -> RosterNode:
+    participant = PARTICIPANTS.get(request.node)
+    name = participant.name if participant else request.node.upper()
+    category = participant.category if participant else Category.PARTNER
+    return registrar.roster_node(request, name, category, agencies, task_forces)
+
+
+def _keep_keys(new: RosterNode, old: RosterNode | None) -> RosterNode:
+    # Enrolled again with the same keys (a lost welcome file, say): their validity stays as it was.
+    return new if old is None else new.model_copy(update={"keys": old.keys})
+
+
+def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
+    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
+    ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
+    return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
+
+
+def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, roster: bytes) -> Welcome:
+    ledger = ledger_of(settings)
+    return Welcome(
+        node=request.node,
+        certificate_pem=certificate.decode(),
+        ca_pem=(settings.home / "ca.pem").read_text(),
+        broker_host=settings.broker_host,
+        broker_port=settings.broker_port,
+        vhost=settings.vhost,
+        hub_key=base64.b64encode(ledger.signer.key.public.public_bytes()).decode(),
+        log_origin=ledger.origin,
+        log_vkey=ledger.signer.verifier.vkey(),
+        roster=base64.b64encode(roster).decode(),
+    )
+
+
+async def _broker_state(settings: Settings) -> str:
+    try:
+        connection = await BrokerAddress.of(settings).connect("hub-ingest")
+    except HubError as error:
+        return f"unreachable: {error}"
+    await connection.close()
+    return "reachable"
+
+
+def _with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+    async def main() -> T:
+        engine = database.engine_of(settings.database_url)
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(main())
+    except (OSError, DBAPIError) as error:
+        raise DatabaseUnreachable(
+            f"PostgreSQL: {type(error).__name__}", "see that PostgreSQL runs and `database_url` in hub.json is right"
+        ) from error
+
+
+def configure_logging() -> None:
+    """JSON lines on stderr; aio-pika's own only from WARNING on."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _print(result: dict[str, Any], as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(result) if as_json else text)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def main() -> None:
+    """The entry point: errors become one clear line and an exit code."""
+    try:
+        app()
+    except HubError as error:
+        _say(f"seci-hub: {error} [{error.code}]\nnext: {error.next_step}")
+        raise SystemExit(error.exit_code) from error
+    except CryptoError as error:
+        _say(f"seci-hub: {error} [{error.code}]")
+        raise SystemExit(SettingsInvalid.exit_code) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What an operator wants to know first: how large the ledger is, what waits, what was refused."""
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub import ledger, registrar, tables
+from crypto.keys import VerifyKey
+from crypto.trust import open_roster
+
+
+async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any]:
+    """Counts and ages; times in milliseconds since the epoch."""
+    head = await ledger.head(connection)
+    signed = await registrar.newest(connection, 0)
+    roster = open_roster(signed, hub) if signed is not None else None
+    refusals = select(tables.refusal.c.code, func.count()).group_by(tables.refusal.c.code)
+    return {
+        "ledger": {"size": head.range.size, "root": head.range.root().hex()},
+        "roster": {"version": roster.version, "nodes": [n.node for n in roster.nodes]} if roster else None,
+        "messages": await _count(connection, tables.message),
+        "acknowledged": await _count(connection, tables.acknowledgement),
+        "refused": {code: number for code, number in await connection.execute(refusals)},
+        "quarantined": await _count(connection, tables.quarantine),
+        "held": await _count(connection, tables.held),
+        "last_message_at": await connection.scalar(select(func.max(tables.message.c.at))),
+    }
+
+
+async def _count(connection: AsyncConnection, table: Any) -> int:
+    return int(await connection.scalar(select(func.count()).select_from(table)) or 0)
