@@ -65,7 +65,7 @@ def _issue(  # noqa: PLR0913 a certificate has this many properties
     home: Path,
     secret: Secret,
     name: str,
-    key: keyfile.TlsKey,
+    key: certificates.TlsKey,
     profile: certificates.Profile,
     dns: Sequence[str] = (),
     ips: Sequence[str] = (),

@@ -34,6 +34,23 @@ class Process:
     survives: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a program runs as, as subprocess takes it; None stands for the caller."""
+
+    uid: int | None = None
+    gid: int | None = None
+    groups: list[int] | None = None
+
+
+def identity(account: str | None) -> Identity:
+    """The identity of an account of this machine, without its further groups; of the caller for None."""
+    if account is None:
+        return Identity()
+    entry = pwd.getpwnam(account)
+    return Identity(entry.pw_uid, entry.pw_gid, [])
+
+
 def spawn(
     folder: Path,
     name: str,
@@ -42,16 +59,16 @@ def spawn(
     env: Mapping[str, str],
     log: Path,
     cwd: Path | None = None,
-    user: str | None = None,
+    account: str | None = None,
     stop_signal: int = signal.SIGTERM,
     survives: bool = False,
 ) -> Process:
     """Start a program in a session of its own and record it under `folder`.
 
-    Output is appended to `log`. `user` is whom to run as (root only). `survives` says that it is meant to
+    Output is appended to `log`. `account` is whom to run as (root only). `survives` says that it is meant to
     outlive this process.
     """
-    account = pwd.getpwnam(user) if user else None
+    runner = identity(account)
     with log.open("ab") as output:
         child = subprocess.Popen(
             argv,
@@ -61,9 +78,9 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            user=account.pw_uid if account else None,
-            group=account.pw_gid if account else None,
-            extra_groups=[] if account else None,
+            user=runner.uid,
+            group=runner.gid,
+            extra_groups=runner.groups,
         )
     _children[child.pid] = child
     process = Process(name, child.pid, start_time(child.pid) or "", stop_signal, survives)

@@ -1,0 +1,171 @@
+"""A small certification authority for the exchange's TLS: one CA, the broker, the hub's users, the nodes.
+
+Keys are P-256 (RFC 5480), which every TLS stack speaks. The issuer decides what a certificate
+says; a request only proves that its maker holds the key. Profiles follow RFC 5280.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from ipaddress import ip_address
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from crypto.errors import CertificateRefused
+
+TlsKey = ec.EllipticCurvePrivateKey
+COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|broker")
+_SKEW: Final = timedelta(minutes=10)
+
+
+class Profile(Enum):
+    """What a certificate is for: connecting to the broker, or being the broker."""
+
+    CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+    BROKER = ExtendedKeyUsageOID.SERVER_AUTH
+
+
+def new_tls_key() -> TlsKey:
+    """A fresh P-256 key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def create_ca(name: str, key: TlsKey, days: int = 3650) -> x509.Certificate:
+    """A self-signed CA certificate that may issue leaf certificates and nothing else."""
+    subject = _name(name)
+    return (
+        _builder(subject, subject, key.public_key(), days)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def create_csr(common_name: str, key: TlsKey) -> x509.CertificateSigningRequest:
+    """A request (RFC 2986) for a certificate under this name."""
+    return x509.CertificateSigningRequestBuilder().subject_name(_name(common_name)).sign(key, hashes.SHA256())
+
+
+def issue(  # noqa: PLR0913 a certificate has this many properties
+    csr: x509.CertificateSigningRequest,
+    ca: x509.Certificate,
+    ca_key: TlsKey,
+    profile: Profile,
+    *,
+    common_name: str,
+    days: int,
+    dns: Sequence[str] = (),
+    ips: Sequence[str] = (),
+) -> x509.Certificate:
+    """A certificate for the request's key under `common_name`. Raises CertificateRefused.
+
+    The name, validity, use and host names are the issuer's; whatever else the request asks for is ignored.
+    """
+    key = csr.public_key()
+    if not COMMON_NAME.fullmatch(common_name):
+        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user or the broker")
+    if _common_name(csr.subject) != common_name:
+        raise CertificateRefused(f"the request is for {_common_name(csr.subject)!r}, not for {common_name!r}")
+    if not csr.is_signature_valid:
+        raise CertificateRefused("the request is not signed by its own key; make a new one")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertificateRefused("the request's key is not P-256; make a new one")
+    names = [*(x509.DNSName(name) for name in dns), *(x509.IPAddress(ip_address(ip)) for ip in ips)]
+    builder = (
+        _builder(_name(common_name), ca.subject, key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([profile.value]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(_authority(ca), critical=False)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(ca_key, hashes.SHA256())
+
+
+def check_validity(certificate: x509.Certificate, now: datetime) -> None:
+    """Raises CertificateRefused, with the dates and the next step, unless valid at `now`."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    name = common_name(certificate)
+    if now > end:
+        raise CertificateRefused(f"the certificate of {name} expired at {end:%Y-%m-%d %H:%M} UTC; enrol again for a new one")
+    if now < begin:
+        raise CertificateRefused(f"the certificate of {name} is valid from {begin:%Y-%m-%d %H:%M} UTC; check the clock")
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """The subject's common name, which is the broker's user name."""
+    return _common_name(certificate.subject)
+
+
+def to_pem(item: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+    """PEM."""
+    return item.public_bytes(serialization.Encoding.PEM)
+
+
+def read_certificate(pem: bytes) -> x509.Certificate:
+    """Raises CertificateRefused for what is not a PEM certificate."""
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise CertificateRefused("not a certificate in PEM form") from error
+
+
+def read_csr(pem: bytes) -> x509.CertificateSigningRequest:
+    """Raises CertificateRefused for what is not a PEM certificate request."""
+    try:
+        return x509.load_pem_x509_csr(pem)
+    except (ValueError, InvalidSignature) as error:
+        raise CertificateRefused("not a certificate request in PEM form") from error
+
+
+def _name(common_name: str) -> x509.Name:
+    organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "SECI Exchange")
+    return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authority(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

@@ -1,0 +1,211 @@
+"""Keys at rest: files that open only with a passphrase or a key file. The only file access of this room.
+
+A sealed file is deterministic CBOR: {v, kdf, nonce, ciphertext}, AES-256-GCM under a key derived
+by scrypt (RFC 7914) from a passphrase, or by HKDF-SHA256 (RFC 5869) from a key file; the other
+fields are the cipher's additional data. TLS keys are sealed the same way, and are handed to
+OpenSSL (which reads only files) as encrypted PKCS #8 under a password sealed beside them.
+
+Advice: a key file belongs on another disk than the keys, or in a systemd credential.
+"""
+
+import base64
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from crypto.certificates import TlsKey
+from crypto.errors import KeyFileRefused, KeyUnusable, WrongPassphrase
+from crypto.keys import EncryptionKey, SigningKey
+from schemas import cbor
+
+KEY_SIZE: Final = 32
+_SCRYPT: Final = {"name": "scrypt", "n": 2**15, "r": 8, "p": 1}
+_LARGEST_N: Final = 2**20
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What opens key files: a passphrase, or the 32 bytes of a key file."""
+
+    _material: bytes = field(repr=False)
+    _is_passphrase: bool
+
+    @classmethod
+    def passphrase(cls, text: str) -> Self:
+        """Raises KeyFileRefused for an empty passphrase."""
+        if not text:
+            raise KeyFileRefused("the passphrase is empty; give one, or use a key file")
+        return cls(text.encode(), True)
+
+    @classmethod
+    def from_key_file(cls, path: Path) -> Self:
+        """What `generate_key_file` wrote. Raises KeyFileRefused."""
+        try:
+            material = base64.b64decode(_read_private(path), validate=False)
+        except ValueError as error:
+            raise KeyFileRefused(f"{path} is not a key file; restore it from where you keep it") from error
+        if len(material) != KEY_SIZE:
+            raise KeyFileRefused(f"{path} is not a key file; restore it from where you keep it")
+        return cls(material, False)
+
+    def new_kdf(self) -> dict[str, Any]:
+        """Parameters for a new file, with a fresh 16-byte salt."""
+        kdf = _SCRYPT if self._is_passphrase else {"name": "hkdf-sha256"}
+        return {**kdf, "salt": secrets.token_bytes(16)}
+
+    def derive(self, kdf: dict[str, Any]) -> bytes:
+        """The 32-byte key of a file. Raises WrongPassphrase if the file was made with the other sort of secret."""
+        match kdf:
+            case {"name": "scrypt", "n": int(n), "r": 8, "p": 1, "salt": bytes(salt)} if self._is_passphrase:
+                if n > _LARGEST_N:
+                    raise KeyFileRefused("the key file asks for more scrypt work than this program allows")
+                return Scrypt(salt=salt, length=KEY_SIZE, n=n, r=8, p=1).derive(self._material)
+            case {"name": "hkdf-sha256", "salt": bytes(salt)} if not self._is_passphrase:
+                info = b"SECI1 sealed file"
+                return HKDF(hashes.SHA256(), KEY_SIZE, salt, info).derive(self._material)
+        raise WrongPassphrase(
+            "the file was sealed with a passphrase, and a key file was given, or the other way round"
+        )
+
+
+def generate_key_file(path: Path) -> None:
+    """A new key file, readable by its owner only. Raises FileExistsError rather than overwrite one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(base64.b64encode(secrets.token_bytes(KEY_SIZE)) + b"\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def seal_file(path: Path, content: bytes, secret: Secret) -> None:
+    """Writes `content` sealed: whole or not at all, readable by its owner only."""
+    fields: dict[str, Any] = {"v": 1, "kdf": secret.new_kdf(), "nonce": secrets.token_bytes(12)}
+    ciphertext = AESGCM(secret.derive(fields["kdf"])).encrypt(fields["nonce"], content, cbor.encode(fields))
+    _write_private(path, cbor.encode({**fields, "ciphertext": ciphertext}))
+
+
+def open_file(path: Path, secret: Secret) -> bytes:
+    """What `seal_file` was given. Raises KeyFileRefused, WrongPassphrase."""
+    try:
+        fields = cbor.decode(_read_private(path))
+        ciphertext = fields.pop("ciphertext")
+        key, nonce = secret.derive(fields["kdf"]), fields["nonce"]
+    except (cbor.EncodingRefused, KeyError, AttributeError, TypeError) as error:
+        raise KeyFileRefused(f"{path} is damaged; restore it from a backup") from error
+    try:
+        return AESGCM(key).decrypt(nonce, ciphertext, cbor.encode(fields))
+    except InvalidTag as error:
+        raise WrongPassphrase(f"{path} does not open: wrong passphrase or key file, or the file is damaged") from error
+
+
+@dataclass(frozen=True)
+class NodeKeys:
+    """A node's private keys. `encryption` has the newest first; `storage` (32 bytes) closes its store."""
+
+    signing: SigningKey
+    encryption: tuple[EncryptionKey, ...]
+    storage: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Fresh keys."""
+        return cls(SigningKey.generate(), (EncryptionKey.generate(),), secrets.token_bytes(KEY_SIZE))
+
+    def to_bytes(self) -> bytes:
+        """The keys in clear; for `seal_file` only."""
+        seeds = [key.seed for key in self.encryption]
+        return cbor.encode({"signing": self.signing.private_bytes(), "encryption": seeds, "storage": self.storage})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """What `to_bytes` wrote. Raises KeyUnusable."""
+        match cbor.decode(data):
+            case {"signing": bytes(signing), "encryption": [*seeds], "storage": bytes(storage)}:
+                keys = tuple(EncryptionKey.from_seed(seed) for seed in seeds)
+                return cls(SigningKey.from_private_bytes(signing), keys, storage)
+        raise KeyUnusable("the file holds no node keys")
+
+
+def save_node_keys(path: Path, keys: NodeKeys, secret: Secret) -> None:
+    """Seals a node's keys."""
+    seal_file(path, keys.to_bytes(), secret)
+
+
+def load_node_keys(path: Path, secret: Secret) -> NodeKeys:
+    """Raises KeyFileRefused, WrongPassphrase, KeyUnusable."""
+    return NodeKeys.from_bytes(open_file(path, secret))
+
+
+def save_signing_key(path: Path, key: SigningKey, secret: Secret) -> None:
+    """Seals one signing key."""
+    seal_file(path, key.private_bytes(), secret)
+
+
+def load_signing_key(path: Path, secret: Secret) -> SigningKey:
+    """Raises KeyFileRefused, WrongPassphrase, KeyUnusable."""
+    return SigningKey.from_private_bytes(open_file(path, secret))
+
+
+def save_tls_key(path: Path, key: TlsKey, secret: Secret) -> None:
+    """Writes a TLS key as encrypted PKCS #8 and its random password, sealed, beside it as `<path>.password`."""
+    password = secrets.token_hex(32).encode()
+    seal_file(_password_file(path), password, secret)
+    encryption = serialization.BestAvailableEncryption(password)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    _write_private(path, pem)
+
+
+def tls_password(path: Path, secret: Secret) -> bytes:
+    """The password of a TLS key, for `ssl.SSLContext.load_cert_chain`. Raises KeyFileRefused, WrongPassphrase."""
+    return open_file(_password_file(path), secret)
+
+
+def load_tls_key(path: Path, secret: Secret) -> TlsKey:
+    """Raises KeyFileRefused, WrongPassphrase."""
+    try:
+        key = serialization.load_pem_private_key(_read_private(path), tls_password(path, secret))
+    except ValueError as error:
+        raise KeyFileRefused(f"{path} is damaged; restore it from a backup") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeyFileRefused(f"{path} holds no P-256 key")
+    return key
+
+
+def _password_file(path: Path) -> Path:
+    return path.with_name(path.name + ".password")
+
+
+def _read_private(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise KeyFileRefused(f"{path} is readable by others; run: chmod 600 {path}")
+            return file.read()
+    except OSError as error:
+        raise KeyFileRefused(f"{path} does not read: {error.strerror}; is this the right folder?") from error
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    # Whole or not at all: written beside, synced, then renamed over.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
