@@ -60,6 +60,6 @@ lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	  --no-header --no-annotate --no-emit-index-url --upgrade --quiet --output-file requirements.lock
 
 clean: ## stop what `make up` started; remove .venv, .local, build and caches
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up down || true; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.clean; fi
 	rm -rf .venv .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

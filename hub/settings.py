@@ -5,11 +5,12 @@
     hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from crypto.keyfile import Secret
 from hub.errors import SettingsInvalid
@@ -39,17 +40,14 @@ class Settings(BaseModel):
         """The settings in `home`. Raises SettingsInvalid."""
         file = home / "hub.json"
         try:
-            text = file.read_text()
+            fields = json.loads(file.read_bytes())
+            stored = cls.model_validate({**fields, "home": home})
         except OSError as error:
             raise SettingsInvalid(
                 f"{file} does not read: {error.strerror}", "name the hub's home with --home, or run `seci-hub init`"
             ) from error
-        try:
-            stored = cls.model_validate_json(_with_home(text, home))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise SettingsInvalid(f"{file}: {field}: {first['msg']}", "correct the file") from error
+        except (ValueError, TypeError) as error:
+            raise SettingsInvalid(f"{file} is damaged: {error}", "correct the file") from error
         override = os.environ.get("SECI_HUB_DATABASE_URL")
         return stored.model_copy(update={"database_url": override}) if override else stored
 
@@ -66,9 +64,3 @@ class Settings(BaseModel):
             return Secret.passphrase(self.passphrase_file.read_text().strip())
         return Secret.from_key_file(self.home / "secret.key")
 
-
-def _with_home(text: str, home: Path) -> str:
-    import json
-
-    fields = json.loads(text)
-    return json.dumps({**fields, "home": str(home)}) if isinstance(fields, dict) else text

@@ -60,6 +60,10 @@ class TlsFiles:
     cert: Path
     key: Path
 
+    def resolved(self) -> "TlsFiles":
+        """The same files by absolute paths, as RabbitMQ needs them."""
+        return TlsFiles(self.ca.resolve(), self.cert.resolve(), self.key.resolve())
+
 
 @dataclass(frozen=True, slots=True)
 class Broker:
@@ -209,7 +213,7 @@ def create(
         port=choose(port, "RabbitMQ"),
         dist_port=dist_port,
         epmd_port=epmd_port,
-        tls=TlsFiles(tls.ca.resolve(), tls.cert.resolve(), tls.key.resolve()),
+        tls=tls.resolved(),
         survives=survives,
     )
     # The data of a former node of another name would be of no use to this one.
@@ -255,9 +259,7 @@ def _await_ready(ready: socket.socket, process: Process, logs: Path) -> None:
             if b"READY=1" in ready.recv(4096):
                 return
         if not processes.alive(process):
-            raise StartFailed(f"RabbitMQ ended while starting; logs in {logs}\n{_last_lines(logs / 'start.log')}")
+            raise StartFailed(
+                f"RabbitMQ ended while starting; logs in {logs}\n{processes.last_lines(logs / 'start.log')}"
+            )
     raise StartFailed(f"RabbitMQ was not ready within {START_SECONDS:.0f} s; logs in {logs}")
-
-
-def _last_lines(log: Path, count: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-count:])

@@ -61,7 +61,9 @@ def clear_stale(folder: Path) -> None:
     """End what a dead owner left. Raises AlreadyRunning for services that are meant to outlive theirs."""
     left = processes.recorded(folder)
     if any(process.survives for process in left):
-        raise AlreadyRunning(f"services are running in {folder}; end them with `make down` or use another folder")
+        raise AlreadyRunning(
+            f"services are running in {folder}; end them with `make down` or use another folder"
+        )
     if left:
         say(f"ending {', '.join(process.name for process in left)} of an earlier run that was killed")
         end_all(folder)

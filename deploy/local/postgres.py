@@ -101,7 +101,9 @@ class Postgres:
                 return
             # After a SIGKILL the last of the old server's processes may still be on their way out.
             time.sleep(0.3 * (attempt + 1))
-        raise StartFailed(f"PostgreSQL ended while starting; log in {self.log}\n{_last_lines(self.log)}")
+        raise StartFailed(
+            f"PostgreSQL ended while starting; log in {self.log}\n{processes.last_lines(self.log)}"
+        )
 
     def stop(self) -> None:
         """End the server in order, closing its connections; it can be started again."""
@@ -150,9 +152,7 @@ class Postgres:
         return False
 
 
-def create(
-    folder: Path, programs: Programs, *, port: int | None = None, survives: bool = False
-) -> Postgres:
+def create(folder: Path, programs: Programs, *, port: int | None = None, survives: bool = False) -> Postgres:
     """Make a new, empty server in `folder` (roles and database come with `create_roles`). Raises PortTaken."""
     account = _account()
     postgres = Postgres(
@@ -243,7 +243,3 @@ def _is_ready(data: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-
-def _last_lines(log: Path, count: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-count:])

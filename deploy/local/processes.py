@@ -167,6 +167,12 @@ def start_time(pid: int) -> str | None:
     return None if not state or state.startswith("Z") else started.strip()
 
 
+def last_lines(log: Path, count: int = 15) -> str:
+    """The end of a process's log, for an error message; empty if there is no log."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join(lines[-count:])
+
+
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat after the program's name: state, parent, ... start time (proc(5))."""
     try:

@@ -1,0 +1,82 @@
+"""Everything the agent tells its users about, each with a stable code and the next step."""
+
+from typing import ClassVar
+
+
+class NodeError(Exception):
+    """The root of this room's errors: `code` is stable, `status` is for HTTP, `exit_code` for the shell."""
+
+    code: ClassVar[str] = "node_error"
+    status: ClassVar[int] = 400
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+class NotSetUp(NodeError):
+    """The node's folder is missing something that `seci-node init` makes."""
+
+    code = "not_set_up"
+    exit_code = 2
+
+
+class WelcomeRefused(NodeError):
+    """A welcome file that is not for this node, or not from the hub."""
+
+    code = "welcome_refused"
+    exit_code = 4
+
+
+class AlreadyRunning(NodeError):
+    """Another agent works on this folder."""
+
+    code = "already_running"
+    exit_code = 4
+
+
+class PortTaken(NodeError):
+    """The port asked for is in use."""
+
+    code = "port_taken"
+    exit_code = 4
+
+
+class AgentUnreachable(NodeError):
+    """No agent answers for this folder."""
+
+    code = "agent_unreachable"
+    exit_code = 5
+
+
+class BrokerUnreachable(NodeError):
+    """No connection to RabbitMQ."""
+
+    code = "broker_unreachable"
+    exit_code = 5
+
+
+class MessageUnknown(NodeError):
+    """No message with this id."""
+
+    code = "message_unknown"
+    status = 404
+
+
+class IdReused(NodeError):
+    """The id was used before, for another message."""
+
+    code = "id_reused"
+    status = 409
+
+
+class RoutingRefused(NodeError):
+    """The roster does not let this node send this message so."""
+
+    status = 422
+    exit_code = 4
+
+    def __init__(self, code: str, message: str, next_step: str) -> None:
+        super().__init__(message, next_step)
+        self.code = code  # type: ignore[misc]

@@ -1,0 +1,81 @@
+"""The node's settings: one folder, its home, read once at the start.
+
+    node.json                which node, where the broker is, whom to believe (from the welcome file)
+    secret.key               opens the keys below (or a passphrase file named in node.json)
+    node.key tls.key         sealed private keys; tls.pem, ca.pem: certificates; enrolment.json: the request
+    node.db                  outbox and inbox; api.token: what callers of the API present; api.json: its port
+"""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crypto.keyfile import Secret
+from crypto.keys import VerifyKey
+from crypto.note import NoteVerifier
+from nodes.errors import NotSetUp
+from schemas.header import NodeId
+
+HOME_VARIABLE = "SECI_NODE_HOME"
+
+
+class Settings(BaseModel):
+    """What stands in node.json. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(exclude=True)
+    node: NodeId
+    passphrase_file: Path | None = None
+    broker_host: str = ""
+    broker_port: int = 0
+    vhost: str = "siex"
+    hub_key: str = ""
+    log_origin: str = ""
+    log_vkey: str = ""
+    resend_after: float = Field(30.0, gt=0)
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """The settings in `home`. Raises NotSetUp."""
+        file = home / "node.json"
+        try:
+            fields = json.loads(file.read_bytes())
+            return cls.model_validate({**fields, "home": home})
+        except OSError as error:
+            raise NotSetUp(
+                f"{file} does not read: {error.strerror}", "name the folder with --home, or run `seci-node init`"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise NotSetUp(f"{file} is damaged: {type(error).__name__}", "correct the file") from error
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether the welcome file has been taken in."""
+        return bool(self.hub_key)
+
+    def save(self) -> None:
+        """Writes node.json, whole or not at all."""
+        partial = self.home / "node.json.partial"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(self.model_dump_json(indent=2, exclude_none=True) + "\n")
+        partial.rename(self.home / "node.json")
+
+    def secret(self) -> Secret:
+        """What opens the node's keys. Raises KeyFileRefused."""
+        if self.passphrase_file is not None:
+            return Secret.passphrase(self.passphrase_file.read_text().strip())
+        return Secret.from_key_file(self.home / "secret.key")
+
+    def hub_verify_key(self) -> VerifyKey:
+        """The key that signs rosters."""
+        return VerifyKey.from_public_bytes(base64.b64decode(self.hub_key))
+
+    def log_verifier(self) -> NoteVerifier:
+        """The key that signs checkpoints."""
+        return NoteVerifier.parse(self.log_vkey)

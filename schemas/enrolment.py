@@ -1,0 +1,43 @@
+"""The two files by which a node joins: its request to the registrar, and the registrar's welcome.
+
+JSON, with bytes in base64, so that an operator can look into them. Neither holds a secret.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.header import NodeId
+
+Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=100_000)]
+
+
+class EnrolmentRequest(BaseModel):
+    """A node's public keys and TLS certificate request; `proof` is its signature over all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    node: NodeId
+    signing_key: Base64
+    encryption_key: Base64
+    csr_pem: Annotated[str, Field(max_length=10_000)]
+    proof: Base64
+
+
+class Welcome(BaseModel):
+    """What an enrolled node needs: its certificate, where the broker is, whom to believe, the roster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    node: NodeId
+    certificate_pem: str
+    ca_pem: str
+    broker_host: str
+    broker_port: Annotated[int, Field(ge=1, le=65535)]
+    vhost: str
+    hub_key: Base64
+    log_origin: str
+    log_vkey: str
+    roster: Base64
