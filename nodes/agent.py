@@ -1,0 +1,210 @@
+"""The agent: wires store, link and API together, and keeps four loops going.
+
+    send         outbox -> broker, until a receipt comes
+    receive      broker -> inbox, receipts, roster
+    acknowledge  inbox -> hub, until a receipt comes
+    expire       what nobody took in time
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto.errors import CryptoError
+from crypto.keyfile import NodeKeys, load_node_keys, tls_password
+from crypto.note import NoteVerifier
+from crypto.receipt import Proven, verify_receipts
+from crypto.tls import client_context
+from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement
+from nodes import inbox, outbox, store
+from nodes.errors import NotSetUp
+from nodes.link import Arrival, Link, Publication
+from nodes.settings import Settings
+from nodes.store import Store
+from schemas.control import AcknowledgedMessage, ControlRefused, Event, MessageType, Receipts
+
+log = structlog.get_logger()
+
+BATCH: Final = 100
+IDLE_S: Final = 0.05
+TICK_S: Final = 1.0
+
+
+@dataclass
+class Agent:
+    """One node at work. `trust` is replaced whenever a newer roster comes."""
+
+    settings: Settings
+    keys: NodeKeys
+    box: Store
+    link: Link
+    trust: Trust
+    log_verifier: NoteVerifier
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Works until cancelled; an unexpected error ends the whole agent."""
+        async with asyncio.TaskGroup() as tasks:
+            for loop in (self.link.run(), self._send(), self._receive(), self._acknowledge(), self._expire()):
+                tasks.create_task(loop)
+
+    async def _send(self) -> None:
+        while True:
+            await self.link.up.wait()
+            now = _now()
+            items = await outbox.ready(self.box, BATCH, now)
+            if not items:
+                await self._rest()
+                continue
+            publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
+            confirmed = await self.link.publish(publications)
+            done = [item.id for item, ok in zip(items, confirmed, strict=True) if ok]
+            if done:
+                await outbox.mark_sent(self.box, done, now, now + int(self.settings.resend_after * 1000))
+            if len(done) < len(items):
+                await asyncio.sleep(TICK_S)
+
+    async def _rest(self) -> None:
+        self.wake.clear()
+        try:
+            await asyncio.wait_for(self.wake.wait(), TICK_S / 2)
+        except TimeoutError:
+            return
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self.link.up.wait()
+            now = _now()
+            again = now + int(self.settings.resend_after * 1000)
+            due = await inbox.to_acknowledge(self.box, self.settings.node, BATCH, now, again)
+            if not due:
+                await asyncio.sleep(IDLE_S)
+                continue
+            publications = [
+                Publication(
+                    f"ack-{item.items[0].id}-{now}",
+                    MessageType.ACKNOWLEDGEMENT,
+                    False,
+                    sign_acknowledgement(item, self.keys.signing),
+                )
+                for item in due
+            ]
+            await self.link.publish(publications)
+
+    async def _expire(self) -> None:
+        while True:
+            for id in await outbox.expire(self.box, _now()):
+                log.warning("expired", message=id)
+            await asyncio.sleep(TICK_S)
+
+    async def _receive(self) -> None:
+        while True:
+            await self.link.up.wait()
+            batch = await self._batch()
+            if batch:
+                await self._take_in(batch)
+                await self.link.acknowledge(batch)
+
+    async def _batch(self) -> list[Arrival]:
+        arrivals = self.link.arrivals
+        try:
+            first = await asyncio.wait_for(arrivals.get(), TICK_S)
+        except TimeoutError:
+            return []
+        rest = [arrivals.get_nowait() for _ in range(min(BATCH - 1, arrivals.qsize()))]
+        return [first, *rest]
+
+    async def _take_in(self, batch: Sequence[Arrival]) -> None:
+        now = _now()
+        async with self.box.engine.begin() as connection:
+            for arrival in batch:
+                try:
+                    await self._take_in_one(connection, arrival, now)
+                except (CryptoError, ControlRefused) as error:
+                    digest = inbox.fingerprint(arrival.body)
+                    await store.put_aside(connection, arrival.type, digest, error.code, arrival.body, now)
+                    log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=error.code)
+
+    async def _take_in_one(self, connection: AsyncConnection, arrival: Arrival, now: int) -> None:
+        match arrival.type:
+            case MessageType.ENVELOPE:
+                received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust)
+                new = await inbox.keep(connection, self.box, received, now)
+                code = None if received.code is None else str(received.code)
+                log.info("received", message=str(received.header.id), new=new, code=code)
+            case MessageType.RECEIPTS:
+                await self._take_in_receipts(connection, arrival.body)
+            case MessageType.ROSTER:
+                await self._take_in_roster(connection, arrival.body)
+            case _:
+                raise ControlRefused("the message's type is not known")
+
+    async def _take_in_receipts(self, connection: AsyncConnection, body: bytes) -> None:
+        bundle = Receipts.from_bytes(body)
+        proven = verify_receipts(bundle, self.settings.log_origin, self.log_verifier)
+        items: dict[tuple[str, object], AcknowledgedMessage] = {}
+        for signed in bundle.acknowledgements:
+            acknowledgement = open_acknowledgement(signed, self.trust)
+            items.update({(acknowledgement.recipient, item.id): item for item in acknowledgement.items})
+        for receipt, found in zip(bundle.receipts, proven, strict=True):
+            single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
+            if not await self._settle(connection, found, items, single.to_bytes()):
+                log.warning("receipt_fits_nothing", index=found.index, event=str(found.entry.event))
+        values = {"size": proven[0].checkpoint.size, "root": proven[0].checkpoint.root}
+        await connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
+
+    async def _settle(
+        self,
+        connection: AsyncConnection,
+        proven: Proven,
+        items: dict[tuple[str, object], AcknowledgedMessage],
+        receipt: bytes,
+    ) -> bool:
+        entry = proven.entry
+        if entry.event in (Event.ACCEPTED, Event.REFUSED):
+            return await outbox.settle(connection, proven, receipt)
+        if entry.event in (Event.DELIVERED, Event.DECLINED):
+            if entry.node == self.settings.node:
+                if entry.sender is not None and entry.envelope is not None:
+                    await inbox.acknowledged(connection, entry.sender, str(entry.message), entry.envelope)
+                return True
+            item = items.get((entry.node, entry.message))
+            # Without the recipient's own signed word the hub's is not taken.
+            return item is not None and await outbox.settle_delivery(connection, proven, item)
+        return entry.event is Event.QUARANTINED
+
+    async def _take_in_roster(self, connection: AsyncConnection, body: bytes) -> None:
+        roster = open_roster(body, self.settings.hub_verify_key())
+        if roster.version <= self.trust.roster.version:
+            return
+        await store.save_roster(connection, roster.version, body)
+        self.trust = Trust.of(roster)
+        log.info("roster_taken", version=roster.version, nodes=len(roster.nodes))
+
+
+async def open_agent(settings: Settings) -> Agent:
+    """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
+    if not settings.enrolled:
+        raise NotSetUp(
+            f"{settings.node} is not enrolled yet",
+            "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
+        )
+    home, secret = settings.home, settings.secret()
+    keys = load_node_keys(home / "node.key", secret)
+    context = client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret))
+    box = await Store.open(home / "node.db", keys.storage)
+    signed = await box.newest_roster()
+    if signed is None:
+        raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
+    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
+    return Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

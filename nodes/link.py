@@ -1,0 +1,211 @@
+"""The link to the broker: two TLS connections, one to publish and one to consume, made anew after any failure.
+
+Nothing is declared here; the provisioner did. A publish counts only when the broker confirms it.
+"""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aio_pika
+import aiormq.exceptions
+import structlog
+from aio_pika.abc import AbstractConnection
+from pamqp.commands import Basic
+
+from nodes.errors import BrokerUnreachable
+from nodes.settings import Settings
+from schemas.control import MessageType
+
+log = structlog.get_logger()
+
+HEARTBEAT_S: Final = 15
+CONNECT_S: Final = 10
+CONFIRM_S: Final = 10
+PREFETCH: Final = 100
+LONGEST_PAUSE_S: Final = 30.0
+TROUBLE: Final = (OSError, TimeoutError, aio_pika.exceptions.AMQPError, aiormq.exceptions.AMQPError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Something for the hub. `message_id` must not be in flight twice."""
+
+    message_id: str
+    type: MessageType
+    urgent: bool
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Something from the hub, and on which of the two channels it must be acknowledged."""
+
+    type: str
+    body: bytes
+    tag: int
+    lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """Whether there is a connection, since when (ms), and why not."""
+
+    connected: bool
+    since: int
+    reason: str
+
+
+async def connect(settings: Settings, context: ssl.SSLContext, purpose: str) -> AbstractConnection:
+    """One connection. Raises BrokerUnreachable, saying what failed."""
+    url = f"amqps://{settings.broker_host}:{settings.broker_port}/{settings.vhost}?auth=EXTERNAL&heartbeat={HEARTBEAT_S}"
+    properties = {"connection_name": f"{settings.node} {purpose}"}
+    try:
+        return await aio_pika.connect(url, ssl_context=context, timeout=CONNECT_S, client_properties=properties)
+    except TROUBLE as error:
+        raise BrokerUnreachable(
+            f"no connection to {settings.broker_host}:{settings.broker_port}: {type(error).__name__}: {error}",
+            "messages are kept and sent later; run `seci-node doctor` to see what is wrong",
+        ) from error
+
+
+class Link:
+    """The two connections, as long as they last. `arrivals` holds what came and is not acknowledged yet."""
+
+    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
+        self._settings = settings
+        self._context = context
+        self._publishing: Any = None
+        self._lanes: list[Any] = []
+        self._connections: list[AbstractConnection] = []
+        self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+        self.up = asyncio.Event()
+        self.state = LinkState(False, _now(), "not connected yet")
+
+    async def run(self) -> None:
+        """Keeps the link up until cancelled."""
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._open()
+                    failures = 0
+                    await self._until_closed()
+                    self._down("the connection closed")
+                except (BrokerUnreachable, *TROUBLE) as error:
+                    self._down(str(error) or type(error).__name__)
+                await self._close()
+                failures += 1
+                pause = min(0.25 * 2**failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
+                await asyncio.sleep(pause)
+        finally:
+            await self._close()
+
+    async def publish(self, items: Sequence[Publication]) -> list[bool]:
+        """Publishes all; True for each that the broker has confirmed. Never raises on a broken link."""
+        channel = self._publishing
+        if channel is None or channel.is_closed:
+            return [False] * len(items)
+        try:
+            async with asyncio.timeout(CONFIRM_S):
+                return await asyncio.gather(*(self._publish(channel, item) for item in items))
+        except TROUBLE as error:
+            # Unknown what arrived: an id is never published again on this channel.
+            log.warning("publish_interrupted", error=type(error).__name__, messages=len(items))
+            await self._close()
+            return [False] * len(items)
+
+    async def acknowledge(self, batch: Sequence[Arrival]) -> None:
+        """Tells the broker that a batch is stored. On a broken link it will come again, which does no harm."""
+        try:
+            for lane, channel in enumerate(self._lanes):
+                tags = [arrival.tag for arrival in batch if arrival.lane == lane]
+                if tags:
+                    await channel.basic_ack(max(tags), multiple=True)
+        except TROUBLE as error:
+            log.info("acknowledge_failed", error=type(error).__name__)
+
+    async def _publish(self, channel: Any, item: Publication) -> bool:
+        properties = Basic.Properties(
+            content_type="application/cbor",
+            delivery_mode=2,
+            message_id=item.message_id,
+            message_type=str(item.type),
+            user_id=f"node-{self._settings.node}",
+            app_id="seci-node",
+        )
+        try:
+            confirmation = await channel.basic_publish(
+                item.body,
+                exchange=f"in.{self._settings.node}",
+                routing_key="urgent" if item.urgent else "normal",
+                properties=properties,
+                mandatory=True,
+                wait=False,
+            )
+        except (aiormq.exceptions.DeliveryError, aiormq.exceptions.PublishError) as error:
+            log.warning("publish_rejected", message=item.message_id, error=type(error).__name__)
+            return False
+        return isinstance(confirmation, Basic.Ack)
+
+    async def _open(self) -> None:
+        sending = await connect(self._settings, self._context, "publish")
+        self._connections.append(sending)
+        receiving = await connect(self._settings, self._context, "consume")
+        self._connections.append(receiving)
+        channel = await sending.channel(publisher_confirms=True)
+        publishing: Any = await channel.get_underlay_channel()
+        publishing.owner = channel
+        # What came over the old connection can no longer be acknowledged; it comes again.
+        self.arrivals = asyncio.Queue()
+        for lane, suffix in enumerate((".urgent", "")):
+            self._lanes.append(await self._consume(receiving, lane, f"q.inbox.{self._settings.node}{suffix}"))
+        self._publishing = publishing
+        self.state = LinkState(True, _now(), "")
+        self.up.set()
+        log.info("link_up")
+
+    async def _consume(self, connection: AbstractConnection, lane: int, queue: str) -> Any:
+        channel = await connection.channel(publisher_confirms=False)
+        underlay: Any = await channel.get_underlay_channel()
+        underlay.owner = channel
+        await underlay.basic_qos(prefetch_count=PREFETCH)
+        arrivals = self.arrivals
+
+        async def arrived(message: Any) -> None:
+            kind = message.header.properties.message_type or ""
+            arrivals.put_nowait(Arrival(kind, bytes(message.body), message.delivery.delivery_tag, lane))
+
+        await underlay.basic_consume(queue, arrived)
+        return underlay
+
+    async def _until_closed(self) -> None:
+        while not any(connection.is_closed for connection in self._connections):
+            if any(channel.is_closed for channel in (self._publishing, *self._lanes) if channel is not None):
+                return
+            if not self._connections:
+                return
+            await asyncio.sleep(0.1)
+
+    async def _close(self) -> None:
+        self._publishing, self._lanes = None, []
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            try:
+                async with asyncio.timeout(2):
+                    await connection.close()
+            except TROUBLE:
+                log.info("link_close_failed")
+
+    def _down(self, reason: str) -> None:
+        self.up.clear()
+        self.state = LinkState(False, _now(), reason)
+        log.warning("link_down", reason=reason)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,98 @@
+"""Setting a node up: its keys, its enrolment request, and taking in the hub's welcome. Never overwrites a key."""
+
+import base64
+import secrets
+from pathlib import Path
+
+from crypto import certificates, keyfile
+from crypto.enrolment import sign_request
+from crypto.errors import CryptoError
+from crypto.keyfile import load_node_keys, load_tls_key
+from crypto.keys import VerifyKey
+from crypto.trust import Trust, open_roster
+from nodes.errors import NotSetUp, WelcomeRefused
+from nodes.settings import Settings
+from nodes.store import Store, save_roster
+from schemas.control import ControlRefused
+from schemas.enrolment import Welcome
+
+
+def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
+    """Keys, settings, API token and enrolment.json in `home`. Safe to repeat. Raises NotSetUp."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (home / "node.json").exists():
+        settings = Settings.load(home)
+        if settings.node != node:
+            raise NotSetUp(f"{home} belongs to node {settings.node}", "use a folder of its own for each node")
+    else:
+        settings = Settings(home=home, node=node, passphrase_file=passphrase_file)
+        settings.save()
+    if passphrase_file is None and not (home / "secret.key").exists():
+        keyfile.generate_key_file(home / "secret.key")
+    secret = settings.secret()
+    if not (home / "node.key").exists():
+        keyfile.save_node_keys(home / "node.key", keyfile.NodeKeys.generate(), secret)
+    if not (home / "tls.key").exists():
+        keyfile.save_tls_key(home / "tls.key", certificates.new_tls_key(), secret)
+    if not (home / "api.token").exists():
+        token = home / "api.token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_urlsafe(32) + "\n")
+    _write_request(home, node, settings)
+    return settings
+
+
+def _write_request(home: Path, node: str, settings: Settings) -> None:
+    secret = settings.secret()
+    keys = load_node_keys(home / "node.key", secret)
+    csr = certificates.create_csr(f"node-{node}", load_tls_key(home / "tls.key", secret))
+    request = sign_request(node, keys.signing, keys.encryption[0].public, certificates.to_pem(csr))
+    (home / "enrolment.json").write_text(request.model_dump_json(indent=2) + "\n")
+
+
+async def welcome(home: Path, file: Path) -> Settings:
+    """Takes in the hub's welcome file after checking that it is for this node's keys.
+
+    Raises WelcomeRefused, NotSetUp, WrongPassphrase.
+    """
+    settings = Settings.load(home)
+    try:
+        given = Welcome.model_validate_json(file.read_text())
+    except (OSError, ValueError) as error:
+        raise WelcomeRefused(f"{file} is not a welcome file: {error}", "ask the hub's operators for it again") from error
+    if given.node != settings.node:
+        raise WelcomeRefused(f"the file is for {given.node}, this is {settings.node}", "use this node's file")
+    if settings.hub_key and settings.hub_key != given.hub_key:
+        raise WelcomeRefused("the file names another hub key than the one trusted so far", "ask the hub's operators")
+    signed = base64.b64decode(given.roster)
+    trust = _check(settings, given, signed)
+    (home / "tls.pem").write_text(given.certificate_pem)
+    (home / "ca.pem").write_text(given.ca_pem)
+    keys = load_node_keys(home / "node.key", settings.secret())
+    box = await Store.open(home / "node.db", keys.storage)
+    async with box.engine.begin() as connection:
+        await save_roster(connection, trust.roster.version, signed)
+    await box.engine.dispose()
+    fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
+    enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields})
+    enrolled.save()
+    return enrolled
+
+
+def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:
+    keys = load_node_keys(settings.home / "node.key", settings.secret())
+    tls_key = load_tls_key(settings.home / "tls.key", settings.secret())
+    try:
+        certificate = certificates.read_certificate(given.certificate_pem.encode())
+        hub = VerifyKey.from_public_bytes(base64.b64decode(given.hub_key))
+        trust = Trust.of(open_roster(signed, hub))
+    except (CryptoError, ControlRefused) as error:
+        raise WelcomeRefused(f"the welcome file does not hold: {error}", "ask the hub's operators for it again") from error
+    if certificate.public_key() != tls_key.public_key():
+        raise WelcomeRefused("the certificate is not for this node's TLS key", "enrol with this node's enrolment.json")
+    mine = trust.nodes.get(settings.node)
+    listed = {key.public for key in mine.keys} if mine is not None else set()
+    own = {keys.signing.public.public_bytes(), keys.encryption[0].public.public_bytes()}
+    if not own <= listed:
+        raise WelcomeRefused("the roster does not list this node's own keys", "tell the hub's operators: keys were swapped")
+    return trust
