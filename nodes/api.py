@@ -1,0 +1,207 @@
+"""The agent's REST API on loopback: post messages, follow them, read the inbox.
+
+Every error is application/problem+json (RFC 9457) with a stable `code` and a `next` step. Callers
+present the bearer token of the node's folder (RFC 6750).
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from crypto.errors import CryptoError
+from nodes import inbox, outbox
+from nodes.agent import Agent
+from nodes.errors import NodeError
+from nodes.outbox import Outgoing, iso
+from schemas import registry
+from schemas.codes import TASK_FORCES
+from schemas.header import MAX_BODY
+
+# The JSON around the body is small; what is far over the limit is refused before it is read.
+MAX_REQUEST: Final = MAX_BODY + 64 * 1024
+PROBLEM: Final = "application/problem+json"
+TOO_LARGE: Final = f"the body may have at most {MAX_BODY} bytes (1 MiB) inline"
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): what happened, under a stable code, and what to do next."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    next: str
+    errors: list[dict[str, str]] = []
+
+
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Problem, "content": {PROBLEM: {}}} for status in (400, 401, 404, 409, 413, 422, 500)
+}
+
+
+def make_app(agent: Agent, token: str) -> FastAPI:
+    """The application of one agent; `token` is what callers must present."""
+    # The pages that FastAPI makes load scripts from other hosts: they are off.
+    app = FastAPI(
+        title="SECI node agent", version="1", docs_url=None, redoc_url=None, responses=_RESPONSES
+    )
+    bearer = HTTPBearer(auto_error=False)
+
+    def authorised(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+        given = credentials.credentials if credentials is not None else ""
+        if not secrets.compare_digest(given.encode(), token.encode()):
+            raise HTTPException(401)
+
+    _add_errors(app)
+    _add_messages(app, agent, Depends(authorised))
+    _add_state(app, agent, Depends(authorised))
+    return app
+
+
+def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
+    @app.post("/v1/messages", status_code=202, dependencies=[authorised], summary="Send a message")
+    async def post(message: Outgoing, response: Response) -> dict[str, Any]:
+        """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
+        accepted = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
+        agent.wake.set()
+        response.headers["Location"] = f"/v1/messages/{accepted['id']}"
+        return accepted
+
+    @app.get("/v1/messages", dependencies=[authorised], summary="Sent messages, newest first")
+    async def messages(
+        limit: Annotated[int, Query(ge=1, le=500)] = 50, before: int | None = None
+    ) -> dict[str, Any]:
+        found = await outbox.recent(agent.box, limit, before)
+        return {"messages": found, "before": found[-1]["seq"] if len(found) == limit else None}
+
+    @app.get("/v1/messages/{id}", dependencies=[authorised], summary="A sent message and its state")
+    async def message(id: UUID) -> dict[str, Any]:
+        return await outbox.describe(agent.box, str(id))
+
+    @app.get("/v1/inbox", dependencies=[authorised], summary="Received messages, oldest first")
+    async def received(
+        after: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        kind: str | None = None,
+        thread: UUID | None = None,
+    ) -> dict[str, Any]:
+        """Go on with `after` set to what the last answer gave; nothing is skipped."""
+        wanted = None if thread is None else str(thread)
+        found = await inbox.listing(agent.box, after, limit, kind, wanted)
+        return {"messages": found, "after": found[-1]["seq"] if found else after}
+
+    @app.get("/v1/inbox/{id}", dependencies=[authorised], summary="A received message")
+    async def one(id: UUID) -> dict[str, Any]:
+        return await inbox.show(agent.box, str(id))
+
+
+def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
+    @app.get("/v1/status", dependencies=[authorised], summary="Link, counts, roster")
+    async def status() -> dict[str, Any]:
+        link = agent.link.state
+        return {
+            "node": agent.settings.node,
+            "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
+            "counts": await agent.box.counts(),
+            "oldest_waiting": iso(await agent.box.oldest_waiting()),
+            "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
+        }
+
+    @app.get("/v1/task-forces", dependencies=[authorised], summary="Task forces and their members")
+    async def task_forces() -> list[dict[str, Any]]:
+        return [
+            {
+                "code": task_force.code,
+                "name": task_force.name,
+                "parent": task_force.parent,
+                "members": agent.trust.members(task_force.code),
+            }
+            for task_force in TASK_FORCES.values()
+        ]
+
+    @app.get("/healthz", summary="Whether the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+
+def _problem(  # noqa: PLR0913 the fields of RFC 9457 and ours
+    status: int, code: str, title: str, detail: str, next_step: str, errors: list[dict[str, str]] | None = None
+) -> JSONResponse:
+    body = Problem(title=title, status=status, code=code, detail=detail, next=next_step, errors=errors or [])
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(body.model_dump(), status, headers, PROBLEM)
+
+
+_HTTP: Final = {
+    401: ("token_wrong", "the bearer token is missing or wrong", "send the content of api.token of the node's folder"),
+    404: ("path_unknown", "there is nothing at this path", "see /openapi.json"),
+    405: ("method_not_allowed", "this method is not for this path", "see /openapi.json"),
+}
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.middleware("http")
+    async def limit(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        length = request.headers.get("content-length", "")
+        if request.method == "POST" and not length.isdigit():
+            return _problem(411, "length_required", "Length required", "no Content-Length", "send one")
+        if length.isdigit() and int(length) > MAX_REQUEST:
+            return _problem(413, "too_large", "Content too large", TOO_LARGE, "shorten the body or split it")
+        return await call_next(request)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        code, detail, step = _HTTP.get(error.status_code, ("http_error", str(error.detail), "see /openapi.json"))
+        return _problem(error.status_code, code, code.replace("_", " ").capitalize(), detail, step)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = error.errors()
+        if any(item["type"] == "json_invalid" for item in found):
+            return _problem(400, "json_malformed", "Malformed JSON", "the request is not JSON", "correct it")
+        return _fields(found)
+
+    @app.exception_handler(ValidationError)
+    async def routing(_: Request, error: ValidationError) -> JSONResponse:
+        return _fields(error.errors(include_url=False))
+
+    @app.exception_handler(registry.BodyInvalid)
+    async def body(_: Request, error: registry.BodyInvalid) -> JSONResponse:
+        errors = [{"field": f"body.{item.field}", "wanted": item.wanted, "found": item.found} for item in error.errors]
+        return _problem(422, error.code, "Body invalid", str(error), "correct the fields named in `errors`", errors)
+
+    @app.exception_handler(registry.KindUnknown)
+    async def kind(_: Request, error: registry.KindUnknown) -> JSONResponse:
+        return _problem(422, error.code, "Kind unknown", str(error), "use one of the kinds named")
+
+    @app.exception_handler(NodeError)
+    async def node(_: Request, error: NodeError) -> JSONResponse:
+        return _problem(error.status, error.code, error.code.replace("_", " ").capitalize(), str(error), error.next_step)
+
+    @app.exception_handler(CryptoError)
+    async def crypto(_: Request, error: CryptoError) -> JSONResponse:
+        if error.code == "size_mismatch":
+            return _problem(413, "too_large", "Content too large", TOO_LARGE, "shorten the body or split it")
+        return _problem(422, error.code, "Cannot be sealed", str(error), "run `seci-node doctor`")
+
+
+def _fields(found: Any) -> JSONResponse:
+    errors = [
+        {
+            "field": ".".join(str(part) for part in item["loc"] if part != "body" or len(item["loc"]) == 1),
+            "wanted": str(item["msg"]).removeprefix("Value error, "),
+            "found": "nothing" if item["type"] == "missing" else type(item.get("input")).__name__,
+        }
+        for item in found
+    ]
+    detail = "; ".join(f"{item['field']}: {item['wanted']}" for item in errors)
+    return _problem(422, "request_invalid", "Request invalid", detail, "correct the fields named in `errors`", errors)

@@ -1,0 +1,296 @@
+"""`seci-node`: what a focal point's administrator and liaison officers type. Data to stdout, the rest to stderr."""
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import structlog
+import typer
+import uvicorn
+import uvloop
+
+from crypto.errors import CryptoError
+from nodes import setup
+from nodes.agent import open_agent
+from nodes.api import make_app
+from nodes.client import ApiRefused, call
+from nodes.doctor import examine
+from nodes.errors import AlreadyRunning, NodeError, NotSetUp, PortTaken
+from nodes.settings import HOME_VARIABLE, Settings
+from schemas.codes import Agency, Handling, Priority
+
+app: Final = typer.Typer(no_args_is_help=True, help="The node agent of the SECI Exchange.", add_completion=False)
+
+Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The node's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WAIT_S: Final = 60
+SETTLED: Final = ("accepted", "refused", "expired")
+
+
+@app.command()
+def init(
+    home: Home,
+    node: Annotated[str, typer.Option(help="The node's id, for example ro.")] = "",
+    welcome: Annotated[Path | None, typer.Option(help="The hub's welcome file: the second step.")] = None,
+    passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the node up: first its keys and enrolment.json, then, with --welcome, the hub's answer. Safe to repeat."""
+    if welcome is not None:
+        settings = asyncio.run(setup.welcome(home, welcome))
+        _print({"node": settings.node, "enrolled": True}, as_json, f"{settings.node} is enrolled")
+        _say(f"next: seci-node run --home {home}")
+        return
+    if not node:
+        raise NotSetUp("which node is this?", "name it with --node, for example --node ro")
+    setup.create(home, node, passphrase_file)
+    request = home / "enrolment.json"
+    _print({"node": node, "enrolled": False, "request": str(request)}, as_json, f"keys made; request in {request}")
+    _say("next: send it to the hub's operators; with their answer: seci-node init --welcome FILE")
+
+
+@app.command()
+def run(
+    home: Home, port: Annotated[int, typer.Option(help="Of the API, on loopback; 0 takes a free one.")] = 0
+) -> None:
+    """Run the agent until it is told to stop. Logs are JSON lines on stderr."""
+    configure_logging()
+    settings = Settings.load(home)
+    with _alone(home), _listening(port) as listener:
+        try:
+            uvloop.run(_serve(settings, listener))
+        finally:
+            (home / "api.json").unlink(missing_ok=True)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    agent = await open_agent(settings)
+    token = (settings.home / "api.token").read_text().strip()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    config = uvicorn.Config(make_app(agent, token), log_level="warning", access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    work = asyncio.create_task(agent.run())
+    serve = asyncio.create_task(server.serve(sockets=[listener]))
+    (settings.home / "api.json").write_text(json.dumps({"url": address, "pid": os.getpid()}))
+    _say(f"node {settings.node}: API on {address}")
+    try:
+        await asyncio.wait((work, serve), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        work.cancel()
+        results = await asyncio.gather(work, serve, return_exceptions=True)
+        await agent.box.engine.dispose()
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+@app.command()
+def send(
+    home: Home,
+    kind: Annotated[str, typer.Option(help="For example alert, request, reply, drugs.seizure.")],
+    body: Annotated[str, typer.Option(help="A JSON file with the body, or - for standard input.")] = "-",
+    task_force: Annotated[str | None, typer.Option(help="A reply takes it from what it answers.")] = None,
+    to: Annotated[list[str] | None, typer.Option(help="Recipients; default: all members.")] = None,
+    agency: Annotated[Agency | None, typer.Option()] = None,
+    priority: Annotated[Priority, typer.Option()] = Priority.NORMAL,
+    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    operation: Annotated[str | None, typer.Option(help="The operation this belongs to.")] = None,
+    in_reply_to: Annotated[str | None, typer.Option(help="The id of the message answered.")] = None,
+    reply_by: Annotated[str | None, typer.Option(help="Deadline, ISO 8601 with zone.")] = None,
+    expires: Annotated[str | None, typer.Option(help="ISO 8601 with zone; default: in 7 days.")] = None,
+    id: Annotated[str | None, typer.Option(help="Your own UUIDv7, to repeat safely.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the hub's receipt.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send a message through the running agent."""
+    fields = {
+        "kind": kind,
+        "task_force": task_force,
+        "to": to or [],
+        "agency": agency,
+        "priority": priority,
+        "handling": handling,
+        "operation": operation,
+        "in_reply_to": in_reply_to,
+        "reply_by": reply_by,
+        "expires": expires,
+        "id": id,
+        "body": _read_body(body),
+    }
+    posted = {name: value for name, value in fields.items() if value is not None}
+    answer = call(home, "POST", "/v1/messages", json=posted)
+    if wait:
+        answer = _wait(home, answer["id"])
+    _print(answer, as_json, f"{answer['id']} {answer['state']} to {', '.join(answer['recipients'])}")
+    if answer["state"] in ("refused", "expired"):
+        raise typer.Exit(4)
+
+
+@app.command()
+def status(
+    home: Home, id: Annotated[str | None, typer.Argument(help="A message; default: the node.")] = None, as_json: AsJson = False
+) -> None:
+    """Show the state of a message, or of the node and its newest messages. Exit code 3 without a link."""
+    if id is not None:
+        found = call(home, "GET", f"/v1/messages/{id}")
+        _print(found, as_json, _message_lines(found))
+        return
+    state = call(home, "GET", "/v1/status")
+    newest = call(home, "GET", "/v1/messages", params={"limit": 10})["messages"]
+    link = state["link"]
+    lines = [
+        f"node    {state['node']}, roster version {state['roster']['version']}",
+        f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
+        f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
+        *(f"{m['id']}  {m['state']:9} {m['kind']:14} to {', '.join(m['recipients'])}" for m in newest),
+    ]
+    _print({**state, "newest": newest}, as_json, "\n".join(lines))
+    if not link["connected"]:
+        raise typer.Exit(3)
+
+
+@app.command("inbox")
+def inbox_command(
+    home: Home,
+    after: Annotated[int, typer.Option(help="Go on behind this number.")] = 0,
+    limit: int = 50,
+    kind: str | None = None,
+    thread: str | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """List received messages in the order of arrival."""
+    given = {"after": after, "limit": limit, "kind": kind, "thread": thread}
+    params = {name: value for name, value in given.items() if value is not None}
+    found = call(home, "GET", "/v1/inbox", params=params)
+    lines = [
+        f"{m['seq']:>6}  {m['id']}  {m['received']}  {m['sender']:5} {m['kind']:14} {m['task_force']}"
+        for m in found["messages"]
+    ]
+    _print(found, as_json, "\n".join(lines) or "nothing received")
+
+
+@app.command()
+def show(home: Home, id: str, as_json: AsJson = False) -> None:
+    """Show a message, received or sent, with its content."""
+    try:
+        found = call(home, "GET", f"/v1/inbox/{id}")
+    except ApiRefused as error:
+        if error.code != "message_unknown":
+            raise
+        found = call(home, "GET", f"/v1/messages/{id}")
+    _print(found, as_json, _message_lines(found))
+
+
+@app.command()
+def doctor(home: Home, as_json: AsJson = False) -> None:
+    """Check keys, certificate, roster and the way to the broker, stage by stage. Exit code 3 if one fails."""
+    stages = asyncio.run(examine(home))
+    lines = []
+    for stage in stages:
+        lines.append(f"{'ok  ' if stage.ok else 'FAIL'} {stage.name:13} {stage.found} ({stage.ms} ms)")
+        if stage.next:
+            lines.append(f"     next: {stage.next}")
+    _print({"stages": [asdict(stage) for stage in stages]}, as_json, "\n".join(lines))
+    if not all(stage.ok for stage in stages):
+        raise typer.Exit(3)
+
+
+def _read_body(source: str) -> Any:
+    try:
+        return json.loads(sys.stdin.read() if source == "-" else Path(source).read_text())
+    except (OSError, ValueError) as error:
+        raise NotSetUp(f"the body in {source} is not JSON: {error}", "give a JSON object with --body FILE") from error
+
+
+def _wait(home: Path, id: str) -> Any:
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        found = call(home, "GET", f"/v1/messages/{id}")
+        if found["state"] in SETTLED or time.monotonic() > deadline:
+            return found
+        _say(f"{id} {found['state']}")
+        time.sleep(0.5)
+
+
+def _message_lines(found: dict[str, Any]) -> str:
+    lines = []
+    for name, value in found.items():
+        if name == "deliveries":
+            lines += [f"  {d['recipient']:12} {d['state']} {d.get('at', '')} {d.get('code', '')}" for d in value]
+        else:
+            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+            lines.append(f"{name:16} {shown}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    # The kernel drops the lock with the process, so a kill leaves nothing to clean up.
+    with (home / "agent.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AlreadyRunning(f"an agent already runs on {home}", "stop it first, or use it") from error
+        yield
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(f"port {port} is in use", "choose another with --port, or 0 for a free one") from error
+        yield listener
+
+
+def configure_logging() -> None:
+    """JSON lines on stderr; other packages' logs only from WARNING on."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _print(result: Any, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(result) if as_json else text)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def main() -> None:
+    """The entry point: errors become one clear line and an exit code."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except NodeError as error:
+        _say(f"seci-node: {error} [{error.code}]\nnext: {error.next_step}")
+        raise SystemExit(error.exit_code) from error
+    except CryptoError as error:
+        _say(f"seci-node: {error} [{error.code}]\nnext: run `seci-node doctor`")
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""`seci-node doctor`: what works and what does not, in the order in which things depend on each other.
+
+Each stage says what it found, how long it took and, when it failed, the next step; the stages
+that depend on a failed one are not tried.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from crypto.certificates import check_validity, read_certificate
+from crypto.errors import CryptoError
+from crypto.keyfile import load_node_keys, tls_password
+from crypto.tls import client_context
+from crypto.trust import Trust, open_roster
+from nodes.errors import NodeError, NotSetUp
+from nodes.link import connect
+from nodes.settings import Settings
+from nodes.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One check: its name, whether it passed, what was found, the next step, and milliseconds taken."""
+
+    name: str
+    ok: bool
+    found: str
+    next: str
+    ms: int
+
+
+async def examine(home: Path) -> list[Stage]:
+    """All stages up to and including the first that fails."""
+    stages: list[Stage] = []
+    try:
+        settings = Settings.load(home)
+    except NodeError as error:
+        return [Stage("settings", False, str(error), error.next_step, 0)]
+    checks: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
+        ("keys", _keys),
+        ("enrolment", _enrolment),
+        ("certificate", _certificate),
+        ("roster", _roster),
+        ("dns", _dns),
+        ("tcp", _tcp),
+        ("tls and amqp", _amqp),
+        ("permission", _permission),
+    ]
+    for name, check in checks:
+        begin = time.monotonic()
+        try:
+            found, step, ok = await check(settings), "", True
+        except NodeError as error:
+            found, step, ok = str(error), error.next_step, False
+        except CryptoError as error:
+            found, step, ok = str(error), "see the node guide, docs/node.md", False
+        except (OSError, TimeoutError) as error:
+            found, step, ok = f"{type(error).__name__}: {error}", "check the network and the hub's address", False
+        stages.append(Stage(name, ok, found, step, int((time.monotonic() - begin) * 1000)))
+        if not ok:
+            break
+    return stages
+
+
+async def _keys(settings: Settings) -> str:
+    keys = load_node_keys(settings.home / "node.key", settings.secret())
+    return f"open; signing key {keys.signing.public.key_id.hex()}"
+
+
+async def _enrolment(settings: Settings) -> str:
+    if not settings.enrolled:
+        raise NotSetUp("not enrolled yet", "send enrolment.json to the hub, then `seci-node init --welcome FILE`")
+    return f"enrolled as {settings.node}"
+
+
+async def _certificate(settings: Settings) -> str:
+    certificate = read_certificate((settings.home / "tls.pem").read_bytes())
+    check_validity(certificate, datetime.now(UTC))
+    return f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
+
+
+async def _roster(settings: Settings) -> str:
+    keys = load_node_keys(settings.home / "node.key", settings.secret())
+    box = await Store.open(settings.home / "node.db", keys.storage)
+    try:
+        signed = await box.newest_roster()
+    finally:
+        await box.engine.dispose()
+    if signed is None:
+        raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
+    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
+    listed = {key.public for key in trust.nodes[settings.node].keys} if settings.node in trust.nodes else set()
+    if keys.signing.public.public_bytes() not in listed:
+        raise NotSetUp("the roster does not list this node's key", "tell the hub's operators at once")
+    return f"version {trust.roster.version}, {len(trust.nodes)} nodes, own keys listed"
+
+
+async def _dns(settings: Settings) -> str:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(settings.broker_host, settings.broker_port, type=socket.SOCK_STREAM)
+    return f"{settings.broker_host} is {found[0][4][0]}"
+
+
+async def _tcp(settings: Settings) -> str:
+    async with asyncio.timeout(5):
+        _, writer = await asyncio.open_connection(settings.broker_host, settings.broker_port)
+    writer.close()
+    return f"port {settings.broker_port} answers"
+
+
+async def _amqp(settings: Settings) -> str:
+    key = settings.home / "tls.key"
+    password = tls_password(key, settings.secret())
+    context = client_context(settings.home / "ca.pem", settings.home / "tls.pem", key, password)
+    connection = await connect(settings, context, "doctor")
+    await connection.close()
+    return f"logged in as node-{settings.node} by certificate"
+
+
+async def _permission(settings: Settings) -> str:
+    key = settings.home / "tls.key"
+    context = client_context(
+        settings.home / "ca.pem", settings.home / "tls.pem", key, tls_password(key, settings.secret())
+    )
+    connection = await connect(settings, context, "doctor")
+    try:
+        channel = await connection.channel()
+        queue = await channel.get_queue(f"q.inbox.{settings.node}", ensure=True)
+        return f"the inbox is there, {queue.declaration_result.message_count} waiting"
+    except Exception as error:
+        raise NotSetUp(
+            f"the inbox queue is not there: {type(error).__name__}", "ask the hub's operators to run `seci-hub provision`"
+        ) from error
+    finally:
+        await connection.close()
