@@ -1,0 +1,144 @@
+"""A whole exchange on one machine: broker, database, hub and nodes as processes of their own.
+
+It is set up with the commands that a real operator and a real focal point would type. The
+services' folder holds `hub/` and a folder for each node; logs are in `log/`.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from deploy.local import processes
+from deploy.local.broker import TlsFiles
+from deploy.local.errors import CommandFailed, StartFailed
+from deploy.local.instance import say
+from deploy.local.processes import Process
+from deploy.local.services import Services
+from hub.setup import BrokerNames, make_keys
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NODES = ("al", "ba", "bg", "hr", "gr", "hu", "md", "mk", "ro", "cs", "si", "tr", "seci")
+READY_S = 60
+
+
+def prepare_tls(folder: Path) -> TlsFiles:
+    """The hub's keys, made before the broker starts: it needs the certificate that the hub's CA issues."""
+    home = folder / "hub"
+    make_keys(home, BrokerNames(("localhost",), ("127.0.0.1",)))
+    return TlsFiles(home / "ca.pem", home / "broker.pem", home / "broker.key")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The hub and the nodes on running services. Set up with `set_up`, then start what is wanted."""
+
+    folder: Path
+    services: Services
+    nodes: tuple[str, ...]
+    survives: bool = False
+
+    @property
+    def hub_home(self) -> Path:
+        """The hub's folder."""
+        return self.folder / "hub"
+
+    @property
+    def logs(self) -> Path:
+        """Where the processes' logs are, `<name>.log`."""
+        return self.folder / "log"
+
+    def node_home(self, node: str) -> Path:
+        """A node's folder."""
+        return self.folder / "node" / node
+
+    def set_up(self) -> None:
+        """Initialises hub and nodes and enrols them, as their people would. Safe to repeat."""
+        self.logs.mkdir(exist_ok=True)
+        broker, postgres = self.services.broker, self.services.postgres
+        environment = [f"{name}={value}" for name, value in broker.env.items()]
+        ctl = shlex.join(["env", *environment, *broker.ctl])
+        say("setting up the hub ...")
+        options = ["--broker-host", "localhost", "--broker-port", str(broker.port), "--broker-ctl", ctl]
+        urls = {
+            "SECI_HUB_ADMIN_DATABASE_URL": postgres.owner_url,
+            "SECI_HUB_DATABASE_URL": postgres.application_url,
+        }
+        self.hub("init", *options, environment=urls)
+        self.hub("provision")
+        say(f"enrolling {', '.join(self.nodes)} ...")
+        for node in self.nodes:
+            self.node(node, "init", "--node", node)
+        requests = [str(self.node_home(node) / "enrolment.json") for node in self.nodes]
+        self.hub("enrol", *requests, "--out", str(self.folder / "welcome"))
+        for node in self.nodes:
+            self.node(node, "init", "--welcome", str(self.folder / "welcome" / f"{node}.welcome.json"))
+
+    def hub(self, *arguments: str, environment: dict[str, str] | None = None) -> Any:
+        """Runs `seci-hub` and returns its JSON. Raises CommandFailed."""
+        return _run("hub.cli", self.hub_home, arguments, environment or {})
+
+    def node(self, node: str, *arguments: str) -> Any:
+        """Runs `seci-node` for a node and returns its JSON. Raises CommandFailed."""
+        return _run("nodes.cli", self.node_home(node), arguments, {})
+
+    def start_hub(self, name: str = "hub") -> Process:
+        """Starts a hub worker."""
+        return self._spawn(name, ["-m", "hub.cli", "run", "--home", str(self.hub_home)])
+
+    def start_node(self, node: str, port: int = 0) -> Process:
+        """Starts a node's agent."""
+        home = str(self.node_home(node))
+        return self._spawn(f"node-{node}", ["-m", "nodes.cli", "run", "--home", home, "--port", str(port)])
+
+    def await_nodes(self, nodes: Iterable[str], *, linked: bool = True) -> None:
+        """Waits until the nodes' APIs answer and their links are up. Raises StartFailed with the log's end."""
+        until = time.monotonic() + READY_S
+        for node in nodes:
+            while not self._is_ready(node, linked):
+                if time.monotonic() > until:
+                    tail = processes.last_lines(self.logs / f"node-{node}.log")
+                    raise StartFailed(f"node {node} is not ready after {READY_S} s\n{tail}")
+                time.sleep(0.1)
+
+    def api(self, node: str) -> httpx2.Client:
+        """A client of a node's REST API, authorised."""
+        home = self.node_home(node)
+        address = json.loads((home / "api.json").read_text())["url"]
+        token = (home / "api.token").read_text().strip()
+        return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+    def _is_ready(self, node: str, linked: bool) -> bool:
+        with suppress(OSError, httpx2.HTTPError, ValueError, KeyError), self.api(node) as api:
+            return bool(api.get("/v1/status").json()["link"]["connected"]) or not linked
+        return False
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> Process:
+        return processes.spawn(
+            self.folder,
+            name,
+            [sys.executable, *arguments],
+            env=os.environ.copy(),
+            log=self.logs / f"{name}.log",
+            cwd=REPOSITORY,
+            survives=self.survives,
+        )
+
+
+def _run(module: str, home: Path, arguments: Sequence[str], environment: dict[str, str]) -> Any:
+    argv = [sys.executable, "-m", module, *arguments, "--home", str(home), "--json"]
+    done = subprocess.run(
+        argv, cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
+    if done.returncode not in (0, 3):
+        raise CommandFailed(f"{module} {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout) if done.stdout.strip() else None
