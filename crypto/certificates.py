@@ -53,7 +53,7 @@ def create_csr(common_name: str, key: TlsKey) -> x509.CertificateSigningRequest:
     return x509.CertificateSigningRequestBuilder().subject_name(_name(common_name)).sign(key, hashes.SHA256())
 
 
-def issue(  # noqa: PLR0913 a certificate has this many properties
+def issue(
     csr: x509.CertificateSigningRequest,
     ca: x509.Certificate,
     ca_key: TlsKey,
@@ -96,7 +96,9 @@ def check_validity(certificate: x509.Certificate, now: datetime) -> None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     name = common_name(certificate)
     if now > end:
-        raise CertificateRefused(f"the certificate of {name} expired at {end:%Y-%m-%d %H:%M} UTC; enrol again for a new one")
+        raise CertificateRefused(
+            f"the certificate of {name} expired at {end:%Y-%m-%d %H:%M} UTC; enrol again for a new one"
+        )
     if now < begin:
         raise CertificateRefused(f"the certificate of {name} is valid from {begin:%Y-%m-%d %H:%M} UTC; check the clock")
 

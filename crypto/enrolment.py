@@ -24,13 +24,9 @@ def sign_request(node: str, signing: SigningKey, encryption: EncryptionPublicKey
 def verify_request(request: EnrolmentRequest) -> None:
     """Raises SignatureInvalid, KeyUnusable unless the request is signed by its own signing key."""
     signing_key = base64.b64decode(request.signing_key)
-    data = _signed_bytes(
-        request.node, signing_key, base64.b64decode(request.encryption_key), request.csr_pem.encode()
-    )
+    data = _signed_bytes(request.node, signing_key, base64.b64decode(request.encryption_key), request.csr_pem.encode())
     VerifyKey.from_public_bytes(signing_key).verify(base64.b64decode(request.proof), data)
 
 
 def _signed_bytes(node: str, signing_key: bytes, encryption_key: bytes, csr_pem: bytes) -> bytes:
-    return cbor.encode(
-        ["SECI1 enrolment", node, signing_key, encryption_key, hashlib.sha256(csr_pem).digest()]
-    )
+    return cbor.encode(["SECI1 enrolment", node, signing_key, encryption_key, hashlib.sha256(csr_pem).digest()])

@@ -157,9 +157,7 @@ def verify(envelope: bytes, signer_of: SignerLookup) -> Verified:
         )
     if len(ciphertext) != header.size + TAG_SIZE:
         raise SizeMismatch("the content does not have the size that the header states")
-    return Verified(
-        header, header_bytes, signed.kid, recipient_keys, protected, iv, ciphertext, digest_of(envelope)
-    )
+    return Verified(header, header_bytes, signed.kid, recipient_keys, protected, iv, ciphertext, digest_of(envelope))
 
 
 def claimed_id(envelope: bytes) -> tuple[UUID, str] | None:

@@ -73,9 +73,7 @@ class Secret:
             case {"name": "hkdf-sha256", "salt": bytes(salt)} if not self._is_passphrase:
                 info = b"SECI1 sealed file"
                 return HKDF(hashes.SHA256(), KEY_SIZE, salt, info).derive(self._material)
-        raise WrongPassphrase(
-            "the file was sealed with a passphrase, and a key file was given, or the other way round"
-        )
+        raise WrongPassphrase("the file was sealed with a passphrase, and a key file was given, or the other way round")
 
 
 def generate_key_file(path: Path) -> None:

@@ -6,7 +6,7 @@ from some. So proofs need only a function from (level, index) to a hash, whereve
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -85,19 +85,9 @@ def verify_inclusion(index: int, size: int, leaf_hash: bytes, proof: Sequence[by
     if not 0 <= index < size:
         raise ProofInvalid(f"there is no leaf {index} in a tree of {size}")
     _check_hashes(leaf_hash, root, *proof)
-    place, last, value = index, size - 1, leaf_hash
-    for sibling in proof:
-        if last == 0:
-            raise ProofInvalid("the inclusion proof is too long")
-        if place & 1 or place == last:
-            value = node_hash(sibling, value)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            value = node_hash(value, sibling)
-        place, last = place >> 1, last >> 1
-    if last != 0:
-        raise ProofInvalid("the inclusion proof is too short")
+    value = leaf_hash
+    for sibling, is_left in _climb(index, size - 1, proof):
+        value = node_hash(sibling, value) if is_left else node_hash(value, sibling)
     if value != root:
         raise ProofInvalid("the inclusion proof does not lead to the root")
 
@@ -114,27 +104,36 @@ def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: by
         if proof or root1 != root2:
             raise ProofInvalid("trees of one size must have one root and need no proof")
         return
-    if not proof:
-        raise ProofInvalid("the consistency proof is empty")
+    # A first tree that is perfect is itself a subtree of the second: the proof leaves its root out.
     path = [root1, *proof] if size1 & (size1 - 1) == 0 else list(proof)
+    if not path:
+        raise ProofInvalid("the consistency proof is empty")
     place, last = size1 - 1, size2 - 1
     while place & 1:
         place, last = place >> 1, last >> 1
     first = second = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            raise ProofInvalid("the consistency proof is too long")
-        if place & 1 or place == last:
-            first, second = node_hash(sibling, first), node_hash(sibling, second)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            second = node_hash(second, sibling)
-        place, last = place >> 1, last >> 1
-    if last != 0:
-        raise ProofInvalid("the consistency proof is too short")
+    for sibling, is_left in _climb(place, last, path[1:]):
+        if is_left:
+            first = node_hash(sibling, first)
+        second = node_hash(sibling, second) if is_left else node_hash(second, sibling)
     if first != root1 or second != root2:
         raise ProofInvalid("the consistency proof does not lead to both roots")
+
+
+def _climb(place: int, last: int, proof: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
+    # The walk of RFC 9162 from `place` up to the root, where `last` is the level's last place: each hash
+    # of the proof, and whether it is the left sibling. Raises ProofInvalid unless the proof ends at the root.
+    for sibling in proof:
+        if last == 0:
+            raise ProofInvalid("the proof is too long")
+        is_left = place & 1 == 1 or place == last
+        yield sibling, is_left
+        if is_left:
+            while place and not place & 1:
+                place, last = place >> 1, last >> 1
+        place, last = place >> 1, last >> 1
+    if last != 0:
+        raise ProofInvalid("the proof is too short")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +160,7 @@ class CompactRange:
     def nodes(self) -> dict[tuple[int, int], bytes]:
         """The range's perfect subtrees by (level, index)."""
         levels = [level for level in reversed(range(self.size.bit_length())) if self.size >> level & 1]
-        places = {(level, (self.size >> level) - 1): value for level, value in zip(levels, self.hashes, strict=True)}
-        return places
+        return {(level, (self.size >> level) - 1): value for level, value in zip(levels, self.hashes, strict=True)}
 
     def root(self) -> bytes:
         """The tree's root. Of the empty tree, SHA-256 of nothing."""

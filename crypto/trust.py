@@ -39,9 +39,7 @@ class Trust:
                 if key.use is KeyUse.SIGN:
                     signing[node.node, key.kid] = (key, VerifyKey.from_public_bytes(key.public))
             sealing[node.node] = tuple(
-                (key, EncryptionPublicKey.from_public_bytes(key.public))
-                for key in node.keys
-                if key.use is KeyUse.SEAL
+                (key, EncryptionPublicKey.from_public_bytes(key.public)) for key in node.keys if key.use is KeyUse.SEAL
             )
         nodes = {node.node: node for node in roster.nodes}
         return cls(roster, MappingProxyType(nodes), MappingProxyType(signing), MappingProxyType(sealing))

@@ -39,7 +39,9 @@ async def audit(
             raise LedgerBroken(f"the leaves up to {size} do not give the root of the checkpoint there", _NEXT)
         _check_note(note, Checkpoint(origin, size, root), verifier)
         checked += 1
-    left = await connection.scalar(select(tables.ledger_leaf.c.index).where(tables.ledger_leaf.c.index >= tree.size))
+    left = await connection.scalar(
+        select(tables.ledger_leaf.c.leaf_index).where(tables.ledger_leaf.c.leaf_index >= tree.size)
+    )
     if left is not None:
         raise LedgerBroken(f"leaf {left} lies beyond the newest checkpoint ({tree.size})", _NEXT)
     return Audited(tree.size, checked, tree.root())
@@ -52,17 +54,17 @@ async def _extend(
     while tree.size < size:
         end = min(size, tree.size + CHUNK)
         query = (
-            select(leaf.index, leaf.hash, content.salt, content.entry)
-            .outerjoin_from(tables.ledger_leaf, tables.ledger_content, leaf.index == content.index)
-            .where(leaf.index >= tree.size, leaf.index < end)
-            .order_by(leaf.index)
+            select(leaf.leaf_index, leaf.hash, content.salt, content.entry)
+            .outerjoin_from(tables.ledger_leaf, tables.ledger_content, leaf.leaf_index == content.leaf_index)
+            .where(leaf.leaf_index >= tree.size, leaf.leaf_index < end)
+            .order_by(leaf.leaf_index)
         )
         rows = (await connection.execute(query)).all()
         for expected, row in enumerate(rows, tree.size):
-            if row.index != expected:
+            if row.leaf_index != expected:
                 raise LedgerBroken(f"leaf {expected} is missing", _NEXT)
             if row.entry is None or leaf_of(row.salt, row.entry) != row.hash:
-                raise LedgerBroken(f"entry {row.index} is not what its leaf commits to", _NEXT)
+                raise LedgerBroken(f"entry {row.leaf_index} is not what its leaf commits to", _NEXT)
         if len(rows) != end - tree.size:
             raise LedgerBroken(f"leaf {tree.size + len(rows)} is missing", _NEXT)
         tree, completed = tree.append([row.hash for row in rows])
@@ -75,7 +77,7 @@ async def _check_subtrees(connection: AsyncConnection, completed: dict[tuple[int
     wanted = {place: value for place, value in completed.items() if place[0] and place[0] % 8 == 0}
     tree = tables.ledger_subtree.c
     for (level, index), value in wanted.items():
-        stored = await connection.scalar(select(tree.hash).where(tree.level == level, tree.index == index))
+        stored = await connection.scalar(select(tree.hash).where(tree.level == level, tree.place == index))
         if stored != value:
             raise LedgerBroken(f"subtree {level}/{index} is not that of its leaves", _NEXT)
 

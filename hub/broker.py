@@ -41,7 +41,10 @@ class BrokerAddress:
         url = f"amqps://{self.host}:{self.port}/{self.vhost}?auth=EXTERNAL&heartbeat={HEARTBEAT_S}"
         try:
             return await aio_pika.connect(
-                url, ssl_context=self.contexts[user], timeout=CONNECT_S, client_properties={"connection_name": user}
+                url,
+                ssl_context=self.contexts[user],
+                timeout=CONNECT_S,
+                client_properties={"connection_name": user},
             )
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
             raise BrokerUnreachable(

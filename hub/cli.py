@@ -32,7 +32,12 @@ from schemas.enrolment import EnrolmentRequest, Welcome
 from schemas.participants import PARTICIPANTS, Category
 from schemas.roster import RosterNode
 
-app: Final = typer.Typer(no_args_is_help=True, help="The hub of the SECI Exchange.", add_completion=False)
+app: Final = typer.Typer(
+    no_args_is_help=True,
+    help="The hub of the SECI Exchange.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 app.add_typer(ledger_app, name="ledger")
 
@@ -44,8 +49,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def init(
     home: Home,
-    admin_database: Annotated[str, typer.Option(envvar="SECI_HUB_ADMIN_DATABASE_URL", help="Owner's URL, for migrations.")],
-    database_url: Annotated[str, typer.Option("--database", envvar="SECI_HUB_DATABASE_URL", help="URL of role seci_hub.")],
+    admin_database: Annotated[
+        str, typer.Option(envvar="SECI_HUB_ADMIN_DATABASE_URL", help="Owner's URL, for migrations.")
+    ],
+    database_url: Annotated[
+        str, typer.Option("--database", envvar="SECI_HUB_DATABASE_URL", help="URL of role seci_hub.")
+    ],
     broker_host: str = "localhost",
     broker_port: int = 5671,
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
@@ -130,7 +139,11 @@ def enrol(
         welcome = _welcome(settings, item, certificates_pem[item.node], signed)
         (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
     names = [item.node for item in requests]
-    _print({"enrolled": names, "roster": version}, as_json, f"enrolled {', '.join(names)}; roster version {version}")
+    _print(
+        {"enrolled": names, "roster": version},
+        as_json,
+        f"enrolled {', '.join(names)}; roster version {version}",
+    )
     _say(f"next: give each node its file from {out}; there: seci-node init --welcome FILE")
 
 
@@ -202,7 +215,9 @@ def _read_request(path: Path) -> EnrolmentRequest:
     try:
         return EnrolmentRequest.model_validate_json(path.read_text())
     except (OSError, ValueError) as error:
-        raise EnrolmentRefused(f"{path}: not an enrolment request: {error}", "ask the node for its enrolment.json") from error
+        raise EnrolmentRefused(
+            f"{path}: not an enrolment request: {error}", "ask the node for its enrolment.json"
+        ) from error
 
 
 def _roster_node(request: EnrolmentRequest, agencies: list[Agency], task_forces: list[str]) -> RosterNode:
@@ -261,7 +276,8 @@ def _with_database(settings: Settings, work: Callable[[AsyncConnection], Corouti
         return asyncio.run(main())
     except (OSError, DBAPIError) as error:
         raise DatabaseUnreachable(
-            f"PostgreSQL: {type(error).__name__}", "see that PostgreSQL runs and `database_url` in hub.json is right"
+            f"PostgreSQL: {type(error).__name__}",
+            "see that PostgreSQL runs and `database_url` in hub.json is right",
         ) from error
 
 

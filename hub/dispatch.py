@@ -138,7 +138,11 @@ async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher, limit: int = 1
     now = time.time_ns() // 1_000_000
     async with engine.begin() as connection:
         query = (
-            select(tables.held).where(table.due <= now).order_by(table.due).limit(limit).with_for_update(skip_locked=True)
+            select(tables.held)
+            .where(table.due <= now)
+            .order_by(table.due)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
         )
         rows = (await connection.execute(query)).all()
         if not rows:

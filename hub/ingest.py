@@ -32,7 +32,14 @@ log = structlog.get_logger()
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0
 DATABASE_TROUBLE: Final = (DBAPIError, InterfaceError, OSError, TimeoutError)
-BROKER_TROUBLE: Final = (BrokerUnreachable, AMQPError, aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError)
+BROKER_TROUBLE: Final = (
+    BrokerUnreachable,
+    AMQPError,
+    aiormq.exceptions.AMQPError,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+)
 
 
 class Ingest:
@@ -137,11 +144,20 @@ def _log(verdict: Verdict) -> None:
         case Acceptable(verified=verified):
             header = verified.header
             log.info(
-                "accepted", message=str(header.id), node=arrival.node, kind=header.kind, to=len(header.recipients)
+                "accepted",
+                message=str(header.id),
+                node=arrival.node,
+                kind=header.kind,
+                to=len(header.recipients),
             )
         case Refusable(code=code, message=message):
             log.warning("refused", message=str(message), node=arrival.node, code=str(code))
         case Acknowledged(acknowledgement=acknowledgement):
-            log.info("acknowledged", node=arrival.node, sender=acknowledgement.sender, items=len(acknowledgement.items))
+            log.info(
+                "acknowledged",
+                node=arrival.node,
+                sender=acknowledgement.sender,
+                items=len(acknowledgement.items),
+            )
         case Unreadable(reason=reason):
             log.warning("quarantined", node=arrival.node, reason=reason)

@@ -86,9 +86,9 @@ class Intake:
         """Whether the connection or a channel is gone."""
         return self._connection.is_closed or self.urgent._channel.is_closed or self.normal._channel.is_closed
 
-    async def batch(self, limit: int, timeout: float) -> tuple[Lane, list[Arrival]]:
-        """The next batch, urgent ones first; empty when nothing came within `timeout` seconds."""
-        deadline = asyncio.get_running_loop().time() + timeout
+    async def batch(self, limit: int, patience: float) -> tuple[Lane, list[Arrival]]:
+        """The next batch, urgent ones first; empty when nothing came within `patience` seconds."""
+        deadline = asyncio.get_running_loop().time() + patience
         while asyncio.get_running_loop().time() < deadline and not self.closed:
             for lane in (self.urgent, self.normal):
                 if not lane.waiting.empty():

@@ -94,9 +94,7 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
 def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     def signer_of(header: Header, kid: bytes) -> VerifyKey:
         if header.sender != arrival.node:
-            raise Refused(
-                RefusalCode.SENDER_MISMATCH, f"signed for {header.sender}, but published by {arrival.node}"
-            )
+            raise Refused(RefusalCode.SENDER_MISMATCH, f"signed for {header.sender}, but published by {arrival.node}")
         return trust.signer_of(header, kid)
 
     try:
@@ -141,9 +139,7 @@ def check_policy(header: Header, trust: Trust, now: int) -> None:
         if recipient not in trust.nodes:
             raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
         if header.task_force not in trust.nodes[recipient].task_forces:
-            raise Refused(
-                RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}"
-            )
+            raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}")
 
 
 def _check_times(header: Header, now: int) -> None:

@@ -76,19 +76,15 @@ async def append(connection: AsyncConnection, ledger: Ledger, entries: Sequence[
     checkpoint = Checkpoint(ledger.origin, new.size, new.root())
     note = sign_note(checkpoint.text(), ledger.signer)
     indices = range(old.size, new.size)
-    await copy(connection, "ledger_leaf", ("index", "hash"), list(zip(indices, leaves, strict=True)))
+    await copy(connection, "ledger_leaf", ("leaf_index", "hash"), list(zip(indices, leaves, strict=True)))
     contents = [
         (index, str(entry.event), entry.at, salt, data)
         for index, entry, salt, data in zip(indices, entries, salts, encoded, strict=True)
     ]
-    await copy(connection, "ledger_content", ("index", "event", "at", "salt", "entry"), contents)
-    strides = [
-        (level, index, value)
-        for (level, index), value in completed.items()
-        if level and level % STRIDE == 0
-    ]
+    await copy(connection, "ledger_content", ("leaf_index", "event", "at", "salt", "entry"), contents)
+    strides = [(level, index, value) for (level, index), value in completed.items() if level and level % STRIDE == 0]
     if strides:
-        await copy(connection, "ledger_subtree", ("level", "index", "hash"), strides)
+        await copy(connection, "ledger_subtree", ("level", "place", "hash"), strides)
     row = (new.size, checkpoint.root, b"".join(new.hashes), note, time.time_ns() // 1_000_000)
     await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [row])
     nodes = {**old.nodes(), **completed}
@@ -108,16 +104,14 @@ async def prove(connection: AsyncConnection, indices: Sequence[int]) -> Appended
     newest = await head(connection)
     content = tables.ledger_content.c
     rows = await connection.execute(
-        select(content.index, content.salt, content.entry).where(content.index.in_(indices))
+        select(content.leaf_index, content.salt, content.entry).where(content.leaf_index.in_(indices))
     )
-    found = {row.index: row for row in rows}
+    found = {row.leaf_index: row for row in rows}
     receipts = []
     for index in indices:
         nodes = await _nodes_for(connection, index, newest.range.size)
         proof = merkle.inclusion_proof(index, newest.range.size, lambda *place, known=nodes: known[place])
-        receipts.append(
-            Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=tuple(proof))
-        )
+        receipts.append(Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=tuple(proof)))
     return Appended(newest.note, tuple(receipts))
 
 
@@ -138,13 +132,17 @@ async def _nodes_for(connection: AsyncConnection, index: int, size: int) -> dict
 async def _stored(connection: AsyncConnection, level: int, first: int, end: int) -> list[Any]:
     if level == 0:
         leaf = tables.ledger_leaf.c
-        query = select(leaf.index, leaf.hash).where(leaf.index >= first, leaf.index < end).order_by(leaf.index)
+        query = (
+            select(leaf.leaf_index, leaf.hash)
+            .where(leaf.leaf_index >= first, leaf.leaf_index < end)
+            .order_by(leaf.leaf_index)
+        )
     else:
         tree = tables.ledger_subtree.c
         query = (
-            select(tree.index, tree.hash)
-            .where(tree.level == level, tree.index >= first, tree.index < end)
-            .order_by(tree.index)
+            select(tree.place, tree.hash)
+            .where(tree.level == level, tree.place >= first, tree.place < end)
+            .order_by(tree.place)
         )
     return [tuple(row) for row in await connection.execute(query)]
 

@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import ledger, registrar, tables
 from crypto.keys import VerifyKey
 from crypto.trust import open_roster
+from hub import ledger, registrar, tables
 
 
 async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any]:
@@ -21,7 +21,7 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "roster": {"version": roster.version, "nodes": [n.node for n in roster.nodes]} if roster else None,
         "messages": await _count(connection, tables.message),
         "acknowledged": await _count(connection, tables.acknowledgement),
-        "refused": {code: number for code, number in await connection.execute(refusals)},
+        "refused": dict((await connection.execute(refusals)).tuples().all()),
         "quarantined": await _count(connection, tables.quarantine),
         "held": await _count(connection, tables.held),
         "last_message_at": await connection.scalar(select(func.max(tables.message.c.at))),

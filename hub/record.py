@@ -56,9 +56,7 @@ class _Draft:
         return len(self.entries) - 1
 
 
-async def record(
-    connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int
-) -> Recorded:
+async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
     """Records the batch and returns what is to be published once the caller has committed."""
     await ledger.lock(connection)
     base = (await ledger.head(connection)).range.size
@@ -107,8 +105,8 @@ async def _take_refused(
         return
     table = tables.refusal.c
     keys = [(verdict.arrival.node, verdict.envelope) for verdict in verdicts]
-    query = select(table.node, table.envelope, table.index).where(tuple_(table.node, table.envelope).in_(keys))
-    known = {(row.node, row.envelope): row.index for row in await connection.execute(query)}
+    query = select(table.node, table.envelope, table.leaf_index).where(tuple_(table.node, table.envelope).in_(keys))
+    known = {(row.node, row.envelope): row.leaf_index for row in await connection.execute(query)}
     for verdict in verdicts:
         key = (verdict.arrival.node, verdict.envelope)
         if key in known:
@@ -170,14 +168,10 @@ async def _quarantine(
     arrival = verdict.arrival
     digest = ledger.evidence(arrival.body)
     table = tables.quarantine.c
-    known = await connection.scalar(
-        select(table.index).where(table.node == arrival.node, table.digest == digest)
-    )
+    known = await connection.scalar(select(table.leaf_index).where(table.node == arrival.node, table.digest == digest))
     if known is not None or any(row[:2] == (arrival.node, digest) for row in draft.rows["quarantine"]):
         return []
-    entry = Entry(
-        event=Event.QUARANTINED, at=now, node=arrival.node, evidence=digest, detail=verdict.reason
-    )
+    entry = Entry(event=Event.QUARANTINED, at=now, node=arrival.node, evidence=digest, detail=verdict.reason)
     index = base + draft.add(entry, (arrival.node,))
     return [(arrival.node, digest, index, now, arrival.type[:40], verdict.reason, arrival.body)]
 
@@ -262,9 +256,9 @@ async def _known_messages(
     table = tables.message.c
     ids = [verdict.verified.header.id for verdict in verdicts]
     rows = await connection.execute(
-        select(table.sender, table.id, table.envelope, table.index).where(table.id.in_(ids))
+        select(table.sender, table.id, table.envelope, table.leaf_index).where(table.id.in_(ids))
     )
-    return {(row.sender, row.id): (row.envelope, row.index) for row in rows}
+    return {(row.sender, row.id): (row.envelope, row.leaf_index) for row in rows}
 
 
 async def _addressed(
@@ -277,21 +271,17 @@ async def _addressed(
     return {(row.sender, row.id): (row.envelope, row.recipients) for row in rows}
 
 
-async def _known_acknowledgements(
-    connection: AsyncConnection, ids: Iterable[UUID]
-) -> dict[tuple[str, UUID, str], int]:
+async def _known_acknowledgements(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[tuple[str, UUID, str], int]:
     table = tables.acknowledgement.c
     rows = await connection.execute(
-        select(table.sender, table.id, table.recipient, table.index).where(table.id.in_(ids))
+        select(table.sender, table.id, table.recipient, table.leaf_index).where(table.id.in_(ids))
     )
-    return {(row.sender, row.id, row.recipient): row.index for row in rows}
+    return {(row.sender, row.id, row.recipient): row.leaf_index for row in rows}
 
 
 async def _waiting(connection: AsyncConnection, header: Header) -> list[str]:
     table = tables.acknowledgement.c
-    rows = await connection.execute(
-        select(table.recipient).where(table.sender == header.sender, table.id == header.id)
-    )
+    rows = await connection.execute(select(table.recipient).where(table.sender == header.sender, table.id == header.id))
     done = {row.recipient for row in rows}
     return [node for node in header.recipients if node not in done]
 

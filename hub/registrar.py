@@ -60,7 +60,7 @@ async def publish_roster(
     )
     appended = await ledger.append(connection, log, [entry])
     row = (version, appended.receipts[0].index, now, signed)
-    await ledger.copy(connection, "roster", ("version", "index", "at", "signed"), [row])
+    await ledger.copy(connection, "roster", ("version", "leaf_index", "at", "signed"), [row])
     return roster
 
 
@@ -71,7 +71,8 @@ def check_request(request: EnrolmentRequest, roster: Roster | None) -> None:
         EncryptionPublicKey.from_public_bytes(base64.b64decode(request.encryption_key))
     except CryptoError as error:
         raise EnrolmentRefused(
-            f"the request of {request.node}: {error}", "let the node run `seci-node init` again and send the new file"
+            f"the request of {request.node}: {error}",
+            "let the node run `seci-node init` again and send the new file",
         ) from error
     known = {node.node: node for node in roster.nodes} if roster is not None else {}
     if request.node in known:
@@ -84,7 +85,11 @@ def check_request(request: EnrolmentRequest, roster: Roster | None) -> None:
 
 
 def roster_node(
-    request: EnrolmentRequest, name: str, category: Category, agencies: Sequence[Agency], task_forces: Sequence[str]
+    request: EnrolmentRequest,
+    name: str,
+    category: Category,
+    agencies: Sequence[Agency],
+    task_forces: Sequence[str],
 ) -> RosterNode:
     """The roster's entry for an enrolled node."""
     now = time.time_ns() // 1_000_000
@@ -115,5 +120,7 @@ def certify(request: EnrolmentRequest, ca: x509.Certificate, ca_key: ec.Elliptic
         )
         certificates.check_validity(certificate, datetime.now(UTC))
     except CryptoError as error:
-        raise EnrolmentRefused(f"the certificate request of {request.node}: {error}", "let the node make a new one") from error
+        raise EnrolmentRefused(
+            f"the certificate request of {request.node}: {error}", "let the node make a new one"
+        ) from error
     return certificates.to_pem(certificate)

@@ -1,8 +1,8 @@
 """The hub's settings: one folder, its home, read once at the start.
 
-    hub.json                 where the database and the broker are
-    secret.key               opens the keys below (or a passphrase file named in hub.json)
-    hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
+hub.json                 where the database and the broker are
+secret.key               opens the keys below (or a passphrase file named in hub.json)
+hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 """
 
 import json
@@ -44,7 +44,8 @@ class Settings(BaseModel):
             stored = cls.model_validate({**fields, "home": home})
         except OSError as error:
             raise SettingsInvalid(
-                f"{file} does not read: {error.strerror}", "name the hub's home with --home, or run `seci-hub init`"
+                f"{file} does not read: {error.strerror}",
+                "name the hub's home with --home, or run `seci-hub init`",
             ) from error
         except (ValueError, TypeError) as error:
             raise SettingsInvalid(f"{file} is damaged: {error}", "correct the file") from error
@@ -63,4 +64,3 @@ class Settings(BaseModel):
         if self.passphrase_file is not None:
             return Secret.passphrase(self.passphrase_file.read_text().strip())
         return Secret.from_key_file(self.home / "secret.key")
-

@@ -54,14 +54,12 @@ def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = No
 
 def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None:
     key = certificates.new_tls_key()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write(home / "broker.key", pem)
     _issue(home, secret, "broker", key, certificates.Profile.BROKER, broker.dns, broker.ips)
 
 
-def _issue(  # noqa: PLR0913 a certificate has this many properties
+def _issue(
     home: Path,
     secret: Secret,
     name: str,

@@ -25,13 +25,13 @@ metadata: Final = MetaData()
 ledger_leaf: Final = Table(
     "ledger_leaf",
     metadata,
-    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary, nullable=False),
 )
 ledger_content: Final = Table(
     "ledger_content",
     metadata,
-    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("event", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("salt", LargeBinary, nullable=False),
@@ -42,7 +42,7 @@ ledger_subtree: Final = Table(
     "ledger_subtree",
     metadata,
     Column("level", SmallInteger, primary_key=True, autoincrement=False),
-    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary, nullable=False),
 )
 ledger_checkpoint: Final = Table(
@@ -62,7 +62,7 @@ message: Final = Table(
     Column("sender", Text, primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("envelope", LargeBinary, nullable=False),
-    Column("index", BigInteger, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("thread", Uuid, nullable=False),
     Column("task_force", Text, nullable=False),
@@ -76,7 +76,7 @@ refusal: Final = Table(
     metadata,
     Column("node", Text, primary_key=True),
     Column("envelope", LargeBinary, primary_key=True),
-    Column("index", BigInteger, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
     Column("code", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
@@ -87,7 +87,7 @@ acknowledgement: Final = Table(
     Column("id", Uuid, primary_key=True),
     Column("recipient", Text, primary_key=True),
     Column("outcome", Text, nullable=False),
-    Column("index", BigInteger, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("signed", LargeBinary, nullable=False),
 )
@@ -96,7 +96,7 @@ quarantine: Final = Table(
     metadata,
     Column("node", Text, primary_key=True),
     Column("digest", LargeBinary, primary_key=True),
-    Column("index", BigInteger, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -106,7 +106,7 @@ roster: Final = Table(
     "roster",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("index", BigInteger, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("signed", LargeBinary, nullable=False),
 )

@@ -6,7 +6,7 @@ certificate's common name is the user, and no user has a password. Only the prov
 """
 
 import json
-import subprocess  # noqa: S404  rabbitmqctl is how a broker is administered
+import subprocess
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -105,16 +105,35 @@ def _binding(vhost: str, exchange: str, queue: str, key: str) -> dict[str, Any]:
 def _policies(vhost: str) -> list[dict[str, Any]]:
     dead_letter = {"dead-letter-exchange": "dlx", "dead-letter-strategy": "at-least-once"}
     full = {"overflow": "reject-publish"}
-    ingress = {**dead_letter, **full, "delivery-limit": 20, "max-length": 20_000, "max-length-bytes": 1024 * _MIB}
+    ingress = {
+        **dead_letter,
+        **full,
+        "delivery-limit": 20,
+        "max-length": 20_000,
+        "max-length-bytes": 1024 * _MIB,
+    }
     # 72 hours of a busy node's mail; beyond, the hub holds deliveries in its database.
-    inbox = {**dead_letter, **full, "delivery-limit": 100, "max-length": 100_000, "max-length-bytes": 1024 * _MIB}
+    inbox = {
+        **dead_letter,
+        **full,
+        "delivery-limit": 100,
+        "max-length": 100_000,
+        "max-length-bytes": 1024 * _MIB,
+    }
     rules = {
         "ingress": (r"^q\.in\.", ingress),
         "inbox": (r"^q\.inbox\.", inbox),
         "quarantine": (r"^q\.quarantine$", {**full, "max-length-bytes": 2048 * _MIB}),
     }
     return [
-        {"name": name, "vhost": vhost, "pattern": pattern, "apply-to": "queues", "priority": 0, "definition": rule}
+        {
+            "name": name,
+            "vhost": vhost,
+            "pattern": pattern,
+            "apply-to": "queues",
+            "priority": 0,
+            "definition": rule,
+        }
         for name, (pattern, rule) in rules.items()
     ]
 
@@ -127,10 +146,11 @@ def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str) -> None:
 
 def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> None:
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProvisioningFailed(
-            f"{argv[0]} did not run: {error}", "see that the broker runs and `broker_ctl` in hub.json is right"
+            f"{argv[0]} did not run: {error}",
+            "see that the broker runs and `broker_ctl` in hub.json is right",
         ) from error
     output = done.stdout + done.stderr
     if done.returncode and not (tolerate is not None and tolerate in output.replace(" ", "_").lower()):

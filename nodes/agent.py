@@ -1,21 +1,23 @@
 """The agent: wires store, link and API together, and keeps four loops going.
 
-    send         outbox -> broker, until a receipt comes
-    receive      broker -> inbox, receipts, roster
-    acknowledge  inbox -> hub, until a receipt comes
-    expire       what nobody took in time
+send         outbox -> broker, until a receipt comes
+receive      broker -> inbox, receipts, roster
+acknowledge  inbox -> hub, until a receipt comes
+expire       what nobody took in time
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.envelope import digest_of
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import NoteVerifier
@@ -51,8 +53,9 @@ class Agent:
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
         async with asyncio.TaskGroup() as tasks:
-            for loop in (self.link.run(), self._send(), self._receive(), self._acknowledge(), self._expire()):
-                tasks.create_task(loop)
+            tasks.create_task(self.link.run())
+            for loop in (self._send, self._receive, self._acknowledge, self._expire):
+                tasks.create_task(_through_trouble(loop))
 
     async def _send(self) -> None:
         while True:
@@ -107,9 +110,16 @@ class Agent:
         while True:
             await self.link.up.wait()
             batch = await self._batch()
-            if batch:
-                await self._take_in(batch)
-                await self.link.acknowledge(batch)
+            while batch:
+                try:
+                    await self._take_in(batch)
+                except (SQLAlchemyError, OSError) as error:
+                    # The disk is full, say. The batch is kept in hand; the broker keeps it too.
+                    log.error("store_failed", error=type(error).__name__)
+                    await asyncio.sleep(TICK_S)
+                else:
+                    await self.link.acknowledge(batch)
+                    break
 
     async def _batch(self) -> list[Arrival]:
         arrivals = self.link.arrivals
@@ -124,12 +134,24 @@ class Agent:
         now = _now()
         async with self.box.engine.begin() as connection:
             for arrival in batch:
-                try:
-                    await self._take_in_one(connection, arrival, now)
-                except (CryptoError, ControlRefused) as error:
-                    digest = inbox.fingerprint(arrival.body)
-                    await store.put_aside(connection, arrival.type, digest, error.code, arrival.body, now)
-                    log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=error.code)
+                reason = await self._try(connection, arrival, now)
+                if reason is not None:
+                    digest = digest_of(arrival.body)
+                    await store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
+                    log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=reason)
+
+    async def _try(self, connection: AsyncConnection, arrival: Arrival, now: int) -> str | None:
+        try:
+            async with connection.begin_nested():
+                await self._take_in_one(connection, arrival, now)
+        except (CryptoError, ControlRefused) as error:
+            return error.code
+        except (SQLAlchemyError, OSError):
+            raise
+        except Exception as error:
+            # A fault of ours must not stop the messages behind this one; it is kept, and named by type only.
+            return f"unexpected_{type(error).__name__}"
+        return None
 
     async def _take_in_one(self, connection: AsyncConnection, arrival: Arrival, now: int) -> None:
         match arrival.type:
@@ -155,7 +177,7 @@ class Agent:
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
             if not await self._settle(connection, found, items, single.to_bytes()):
-                log.warning("receipt_fits_nothing", index=found.index, event=str(found.entry.event))
+                log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
         values = {"size": proven[0].checkpoint.size, "root": proven[0].checkpoint.root}
         await connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
 
@@ -188,6 +210,15 @@ class Agent:
         log.info("roster_taken", version=roster.version, nodes=len(roster.nodes))
 
 
+async def _through_trouble(loop: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await loop()
+        except (SQLAlchemyError, OSError) as error:
+            log.error("store_failed", error=type(error).__name__, loop=loop.__name__)
+            await asyncio.sleep(TICK_S)
+
+
 async def open_agent(settings: Settings) -> Agent:
     """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
     if not settings.enrolled:
@@ -197,7 +228,9 @@ async def open_agent(settings: Settings) -> Agent:
         )
     home, secret = settings.home, settings.secret()
     keys = load_node_keys(home / "node.key", secret)
-    context = client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret))
+    context = client_context(
+        home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
+    )
     box = await Store.open(home / "node.db", keys.storage)
     signed = await box.newest_roster()
     if signed is None:

@@ -51,9 +51,7 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 def make_app(agent: Agent, token: str) -> FastAPI:
     """The application of one agent; `token` is what callers must present."""
     # The pages that FastAPI makes load scripts from other hosts: they are off.
-    app = FastAPI(
-        title="SECI node agent", version="1", docs_url=None, redoc_url=None, responses=_RESPONSES
-    )
+    app = FastAPI(title="SECI node agent", version="1", docs_url=None, redoc_url=None, responses=_RESPONSES)
     bearer = HTTPBearer(auto_error=False)
 
     def authorised(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
@@ -62,6 +60,7 @@ def make_app(agent: Agent, token: str) -> FastAPI:
             raise HTTPException(401)
 
     _add_errors(app)
+    _add_refusals(app)
     _add_messages(app, agent, Depends(authorised))
     _add_state(app, agent, Depends(authorised))
     return app
@@ -77,9 +76,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
         return accepted
 
     @app.get("/v1/messages", dependencies=[authorised], summary="Sent messages, newest first")
-    async def messages(
-        limit: Annotated[int, Query(ge=1, le=500)] = 50, before: int | None = None
-    ) -> dict[str, Any]:
+    async def messages(limit: Annotated[int, Query(ge=1, le=500)] = 50, before: int | None = None) -> dict[str, Any]:
         found = await outbox.recent(agent.box, limit, before)
         return {"messages": found, "before": found[-1]["seq"] if len(found) == limit else None}
 
@@ -133,8 +130,13 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
         return {"status": "ok"}
 
 
-def _problem(  # noqa: PLR0913 the fields of RFC 9457 and ours
-    status: int, code: str, title: str, detail: str, next_step: str, errors: list[dict[str, str]] | None = None
+def _problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    next_step: str,
+    errors: list[dict[str, str]] | None = None,
 ) -> JSONResponse:
     body = Problem(title=title, status=status, code=code, detail=detail, next=next_step, errors=errors or [])
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
@@ -142,7 +144,11 @@ def _problem(  # noqa: PLR0913 the fields of RFC 9457 and ours
 
 
 _HTTP: Final = {
-    401: ("token_wrong", "the bearer token is missing or wrong", "send the content of api.token of the node's folder"),
+    401: (
+        "token_wrong",
+        "the bearer token is missing or wrong",
+        "send the content of api.token of the node's folder",
+    ),
     404: ("path_unknown", "there is nothing at this path", "see /openapi.json"),
     405: ("method_not_allowed", "this method is not for this path", "see /openapi.json"),
 }
@@ -170,6 +176,8 @@ def _add_errors(app: FastAPI) -> None:
             return _problem(400, "json_malformed", "Malformed JSON", "the request is not JSON", "correct it")
         return _fields(found)
 
+
+def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(ValidationError)
     async def routing(_: Request, error: ValidationError) -> JSONResponse:
         return _fields(error.errors(include_url=False))
@@ -185,7 +193,9 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(NodeError)
     async def node(_: Request, error: NodeError) -> JSONResponse:
-        return _problem(error.status, error.code, error.code.replace("_", " ").capitalize(), str(error), error.next_step)
+        return _problem(
+            error.status, error.code, error.code.replace("_", " ").capitalize(), str(error), error.next_step
+        )
 
     @app.exception_handler(CryptoError)
     async def crypto(_: Request, error: CryptoError) -> JSONResponse:

@@ -30,7 +30,12 @@ from nodes.errors import AlreadyRunning, NodeError, NotSetUp, PortTaken
 from nodes.settings import HOME_VARIABLE, Settings
 from schemas.codes import Agency, Handling, Priority
 
-app: Final = typer.Typer(no_args_is_help=True, help="The node agent of the SECI Exchange.", add_completion=False)
+app: Final = typer.Typer(
+    no_args_is_help=True,
+    help="The node agent of the SECI Exchange.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The node's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -56,7 +61,11 @@ def init(
         raise NotSetUp("which node is this?", "name it with --node, for example --node ro")
     setup.create(home, node, passphrase_file)
     request = home / "enrolment.json"
-    _print({"node": node, "enrolled": False, "request": str(request)}, as_json, f"keys made; request in {request}")
+    _print(
+        {"node": node, "enrolled": False, "request": str(request)},
+        as_json,
+        f"keys made; request in {request}",
+    )
     _say("next: send it to the hub's operators; with their answer: seci-node init --welcome FILE")
 
 
@@ -140,7 +149,9 @@ def send(
 
 @app.command()
 def status(
-    home: Home, id: Annotated[str | None, typer.Argument(help="A message; default: the node.")] = None, as_json: AsJson = False
+    home: Home,
+    id: Annotated[str | None, typer.Argument(help="A message; default: the node.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the state of a message, or of the node and its newest messages. Exit code 3 without a link."""
     if id is not None:

@@ -60,7 +60,11 @@ async def examine(home: Path) -> list[Stage]:
         except CryptoError as error:
             found, step, ok = str(error), "see the node guide, docs/node.md", False
         except (OSError, TimeoutError) as error:
-            found, step, ok = f"{type(error).__name__}: {error}", "check the network and the hub's address", False
+            found, step, ok = (
+                f"{type(error).__name__}: {error}",
+                "check the network and the hub's address",
+                False,
+            )
         stages.append(Stage(name, ok, found, step, int((time.monotonic() - begin) * 1000)))
         if not ok:
             break
@@ -134,7 +138,8 @@ async def _permission(settings: Settings) -> str:
         return f"the inbox is there, {queue.declaration_result.message_count} waiting"
     except Exception as error:
         raise NotSetUp(
-            f"the inbox queue is not there: {type(error).__name__}", "ask the hub's operators to run `seci-hub provision`"
+            f"the inbox queue is not there: {type(error).__name__}",
+            "ask the hub's operators to run `seci-hub provision`",
         ) from error
     finally:
         await connection.close()

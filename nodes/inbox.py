@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.envelope import Opened, digest_of, open_envelope, verify
+from crypto.envelope import Opened, open_envelope, verify
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
@@ -97,9 +97,7 @@ async def keep(connection: AsyncConnection, box: Store, received: Received, now:
     return False
 
 
-async def to_acknowledge(
-    box: Store, node: str, limit: int, now: int, again_at: int
-) -> list[Acknowledgement]:
+async def to_acknowledge(box: Store, node: str, limit: int, now: int, again_at: int) -> list[Acknowledgement]:
     """Acknowledgements that are due, one for each sender; due again at `again_at` unless a receipt comes."""
     table = store.inbox
     async with box.engine.begin() as connection:
@@ -131,9 +129,7 @@ async def acknowledged(connection: AsyncConnection, sender: str, id: str, digest
     await connection.execute(update(table).where(this).values(acknowledge_at=None))
 
 
-async def listing(
-    box: Store, after: int, limit: int, kind: str | None, thread: str | None
-) -> list[dict[str, Any]]:
+async def listing(box: Store, after: int, limit: int, kind: str | None, thread: str | None) -> list[dict[str, Any]]:
     """Received messages in the order of arrival, from behind `after` on, with their bodies."""
     table = store.inbox.c
     query = select(store.inbox).where(table.seq > after, table.outcome == str(Outcome.DELIVERED))
@@ -166,8 +162,3 @@ def _described(box: Store, row: Any) -> dict[str, Any]:
     if row.content is None:
         return {**described, "code": row.code}
     return {**described, "body": json.loads(box.open_body(row.id, row.content)[NONCE_SIZE:])}
-
-
-def fingerprint(data: bytes) -> bytes:
-    """SHA-256, by which bytes in quarantine are known."""
-    return digest_of(data)

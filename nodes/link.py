@@ -16,6 +16,7 @@ import aiormq.exceptions
 import structlog
 from aio_pika.abc import AbstractConnection
 from pamqp.commands import Basic
+from pamqp.common import FieldTable
 
 from nodes.errors import BrokerUnreachable
 from nodes.settings import Settings
@@ -28,7 +29,13 @@ CONNECT_S: Final = 10
 CONFIRM_S: Final = 10
 PREFETCH: Final = 100
 LONGEST_PAUSE_S: Final = 30.0
-TROUBLE: Final = (OSError, TimeoutError, aio_pika.exceptions.AMQPError, aiormq.exceptions.AMQPError, RuntimeError)
+TROUBLE: Final = (
+    OSError,
+    TimeoutError,
+    aio_pika.exceptions.AMQPError,
+    aiormq.exceptions.AMQPError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,10 @@ class LinkState:
 
 async def connect(settings: Settings, context: ssl.SSLContext, purpose: str) -> AbstractConnection:
     """One connection. Raises BrokerUnreachable, saying what failed."""
-    url = f"amqps://{settings.broker_host}:{settings.broker_port}/{settings.vhost}?auth=EXTERNAL&heartbeat={HEARTBEAT_S}"
-    properties = {"connection_name": f"{settings.node} {purpose}"}
+    url = (
+        f"amqps://{settings.broker_host}:{settings.broker_port}/{settings.vhost}?auth=EXTERNAL&heartbeat={HEARTBEAT_S}"
+    )
+    properties: FieldTable = {"connection_name": f"{settings.node} {purpose}"}
     try:
         return await aio_pika.connect(url, ssl_context=context, timeout=CONNECT_S, client_properties=properties)
     except TROUBLE as error:

@@ -132,9 +132,7 @@ def _millis(moment: datetime | None) -> int | None:
     if moment is None:
         return None
     if moment.tzinfo is None:
-        raise RoutingRefused(
-            "time_without_zone", "times need a zone", "write them as 2026-11-24T14:00:00Z"
-        )
+        raise RoutingRefused("time_without_zone", "times need a zone", "write them as 2026-11-24T14:00:00Z")
     return int(moment.timestamp() * 1000)
 
 

@@ -1,9 +1,9 @@
 """The node's settings: one folder, its home, read once at the start.
 
-    node.json                which node, where the broker is, whom to believe (from the welcome file)
-    secret.key               opens the keys below (or a passphrase file named in node.json)
-    node.key tls.key         sealed private keys; tls.pem, ca.pem: certificates; enrolment.json: the request
-    node.db                  outbox and inbox; api.token: what callers of the API present; api.json: its port
+node.json                which node, where the broker is, whom to believe (from the welcome file)
+secret.key               opens the keys below (or a passphrase file named in node.json)
+node.key tls.key         sealed private keys; tls.pem, ca.pem: certificates; enrolment.json: the request
+node.db                  outbox and inbox; api.token: what callers of the API present; api.json: its port
 """
 
 import base64
@@ -48,7 +48,8 @@ class Settings(BaseModel):
             return cls.model_validate({**fields, "home": home})
         except OSError as error:
             raise NotSetUp(
-                f"{file} does not read: {error.strerror}", "name the folder with --home, or run `seci-node init`"
+                f"{file} does not read: {error.strerror}",
+                "name the folder with --home, or run `seci-node init`",
             ) from error
         except (ValueError, TypeError) as error:
             raise NotSetUp(f"{file} is damaged: {type(error).__name__}", "correct the file") from error

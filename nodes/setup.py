@@ -57,9 +57,11 @@ async def welcome(home: Path, file: Path) -> Settings:
     """
     settings = Settings.load(home)
     try:
-        given = Welcome.model_validate_json(file.read_text())
+        given = _read_welcome(file)
     except (OSError, ValueError) as error:
-        raise WelcomeRefused(f"{file} is not a welcome file: {error}", "ask the hub's operators for it again") from error
+        raise WelcomeRefused(
+            f"{file} is not a welcome file: {error}", "ask the hub's operators for it again"
+        ) from error
     if given.node != settings.node:
         raise WelcomeRefused(f"the file is for {given.node}, this is {settings.node}", "use this node's file")
     if settings.hub_key and settings.hub_key != given.hub_key:
@@ -79,6 +81,10 @@ async def welcome(home: Path, file: Path) -> Settings:
     return enrolled
 
 
+def _read_welcome(file: Path) -> Welcome:
+    return Welcome.model_validate_json(file.read_text())
+
+
 def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:
     keys = load_node_keys(settings.home / "node.key", settings.secret())
     tls_key = load_tls_key(settings.home / "tls.key", settings.secret())
@@ -87,12 +93,16 @@ def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:
         hub = VerifyKey.from_public_bytes(base64.b64decode(given.hub_key))
         trust = Trust.of(open_roster(signed, hub))
     except (CryptoError, ControlRefused) as error:
-        raise WelcomeRefused(f"the welcome file does not hold: {error}", "ask the hub's operators for it again") from error
+        raise WelcomeRefused(
+            f"the welcome file does not hold: {error}", "ask the hub's operators for it again"
+        ) from error
     if certificate.public_key() != tls_key.public_key():
         raise WelcomeRefused("the certificate is not for this node's TLS key", "enrol with this node's enrolment.json")
     mine = trust.nodes.get(settings.node)
     listed = {key.public for key in mine.keys} if mine is not None else set()
     own = {keys.signing.public.public_bytes(), keys.encryption[0].public.public_bytes()}
     if not own <= listed:
-        raise WelcomeRefused("the roster does not list this node's own keys", "tell the hub's operators: keys were swapped")
+        raise WelcomeRefused(
+            "the roster does not list this node's own keys", "tell the hub's operators: keys were swapped"
+        )
     return trust

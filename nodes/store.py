@@ -114,7 +114,7 @@ class Store:
     @classmethod
     async def open(cls, file: Path, storage_key: bytes) -> Self:
         """Opens or makes the database. `storage_key` has 32 bytes."""
-        file.touch(mode=0o600, exist_ok=True)
+        _create_private(file)
         # One connection: SQLite has one writer anyway, and waiting in line beats "database is locked".
         engine = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _configure)
@@ -142,7 +142,7 @@ class Store:
         """How many messages there are in each state of the outbox, in the inbox, and in quarantine."""
         async with self.engine.connect() as connection:
             rows = await connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
-            counts = {state: number for state, number in rows}
+            counts: dict[str, int] = dict(rows.tuples().all())
             counts["inbox"] = await _count(connection, inbox)
             counts["quarantine"] = await _count(connection, quarantine)
             return counts
@@ -155,12 +155,18 @@ class Store:
             return found
 
 
+def _create_private(file: Path) -> None:
+    file.touch(mode=0o600, exist_ok=True)
+
+
 async def save_roster(connection: AsyncConnection, version: int, signed: bytes) -> None:
     """Adds a roster to the history."""
     await connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
 
 
-async def put_aside(connection: AsyncConnection, type: str, digest: bytes, reason: str, content: bytes, at: int) -> None:
+async def put_aside(
+    connection: AsyncConnection, type: str, digest: bytes, reason: str, content: bytes, at: int
+) -> None:
     """Keeps what could not be understood, once."""
     row = {"type": type, "digest": digest, "reason": reason, "content": content, "at": at}
     await connection.execute(insert(quarantine).values(row).on_conflict_do_nothing())

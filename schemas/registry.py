@@ -93,7 +93,10 @@ def read_body(kind: str, version: int, data: bytes) -> dict[str, Any]:
 
 def json_schema(kind: str, version: int) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a kind's body. Raises KindUnknown."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model(kind, version).model_json_schema()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model(kind, version).model_json_schema(),
+    }
 
 
 _UNKNOWN_FIELD: Final = "is not a field of this kind"

@@ -218,7 +218,8 @@ def create(
     )
     # The data of a former node of another name would be of no use to this one.
     shutil.rmtree(broker.home, ignore_errors=True)
-    (broker.home / "log").mkdir(mode=0o700, parents=True)
+    broker.home.mkdir(mode=0o700)
+    (broker.home / "log").mkdir()
     cookie = broker.home / ".erlang.cookie"
     cookie.touch(mode=0o600)
     cookie.write_text(secrets.token_hex(32))

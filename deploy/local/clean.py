@@ -4,19 +4,18 @@ The database's data may be outside of the folder (see `postgres`), so removing t
 """
 
 import sys
-from pathlib import Path
 
 from deploy.local.errors import LocalError
-from deploy.local.instance import end_all, erase, owned, say
+from deploy.local.instance import REPOSITORY, discard, say
+from deploy.local.services import stop
 
 
 def main() -> None:
     """Clean all below `.local`; exit 1 if something there belongs to a running process."""
     try:
-        for lock in sorted(Path(".local").rglob("lock")):
-            with owned(lock.parent, patience=5.0):
-                end_all(lock.parent)
-                erase(lock.parent)
+        for lock in sorted((REPOSITORY / ".local").rglob("lock")):
+            stop(lock.parent)
+            discard(lock.parent)
     except LocalError as error:
         say(f"error ({error.code}): {error}")
         sys.exit(1)

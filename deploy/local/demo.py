@@ -261,7 +261,8 @@ def main() -> None:
     for fault in summary["faults"]:
         tell(f"FAULT: {fault}")
     shown = Path(target).relative_to(REPOSITORY)
-    tell(f"{'ok' if summary['ok'] else 'FAILED'} after {time.monotonic() - begin:.0f} s; {shown}; logs in .local/demo/log")
+    verdict = "ok" if summary["ok"] else "FAILED"
+    tell(f"{verdict} after {time.monotonic() - begin:.0f} s; {shown}; logs in .local/demo/log")
     sys.exit(0 if summary["ok"] else 1)
 
 

@@ -33,7 +33,7 @@ def say(text: str) -> None:
 @contextlib.contextmanager
 def owned(folder: Path, patience: float = _PATIENCE_SECONDS) -> Iterator[None]:
     """Own the folder for a while, made if need be. Raises AlreadyRunning if another process does."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
         _take(lock.fileno(), folder, patience)
         yield
@@ -61,9 +61,7 @@ def clear_stale(folder: Path) -> None:
     """End what a dead owner left. Raises AlreadyRunning for services that are meant to outlive theirs."""
     left = processes.recorded(folder)
     if any(process.survives for process in left):
-        raise AlreadyRunning(
-            f"services are running in {folder}; end them with `make down` or use another folder"
-        )
+        raise AlreadyRunning(f"services are running in {folder}; end them with `make down` or use another folder")
     if left:
         say(f"ending {', '.join(process.name for process in left)} of an earlier run that was killed")
         end_all(folder)
@@ -90,6 +88,15 @@ def erase(folder: Path) -> None:
     for name in ("broker", "postgres", "run"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / SERVICES_FILE).unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """End what a dead owner left and delete the folder with everything in it. Raises AlreadyRunning."""
+    if folder.exists():
+        with owned(folder):
+            clear_stale(folder)
+            erase(folder)
+            shutil.rmtree(folder)
 
 
 def _take(lock: int, folder: Path, patience: float) -> None:

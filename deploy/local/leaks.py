@@ -1,6 +1,5 @@
 """A search for a marker in everything that must hold no plaintext: broker data, database, logs."""
 
-import subprocess
 from pathlib import Path
 
 from deploy.local.exchange import Exchange
@@ -32,8 +31,5 @@ def _holds(path: Path, marker: bytes) -> bool:
 
 def _in_database(exchange: Exchange, marker: str) -> bool:
     # A dump shows binary columns in hexadecimal, so both spellings are looked for.
-    postgres = exchange.services.postgres
-    dump = subprocess.run(
-        [str(postgres.binaries / "pg_dump"), postgres.owner_url], capture_output=True, check=True, timeout=120
-    ).stdout
+    dump = exchange.services.postgres.dump()
     return marker.encode() in dump or marker.encode().hex().encode() in dump

@@ -44,7 +44,5 @@ def choose(port: int | None, purpose: str) -> int:
     if port is None:
         return free_ports(1)[0]
     if not is_free(port):
-        raise PortTaken(
-            f"port {port} for {purpose} is in use; end what listens on it or ask for another port"
-        )
+        raise PortTaken(f"port {port} for {purpose} is in use; end what listens on it or ask for another port")
     return port

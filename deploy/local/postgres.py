@@ -85,14 +85,13 @@ class Postgres:
         return next((p for p in processes.recorded(self.folder) if p.name == "postgres"), None)
 
     def run_sql(self, statements: str, database: str = DATABASE) -> str:
-        """Run SQL as the owner through psql and return its rows, `|` between columns. Raises CommandFailed."""
-        argv = [str(self.binaries / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1"]
-        target = {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": OWNER, "PGDATABASE": database}
-        environment = os.environ | target | {"PGPASSWORD": self.owner_password}
-        done = subprocess.run(argv, env=environment, input=statements, capture_output=True, text=True)
-        if done.returncode:
-            raise CommandFailed(f"psql: {done.stderr.strip()}")
-        return done.stdout.strip()
+        """Run SQL as the owner, through psql; rows come back `|` between columns. Raises CommandFailed."""
+        rows = self._run("psql", ["-XqAt", "-v", "ON_ERROR_STOP=1"], database, statements)
+        return rows.decode().strip()
+
+    def dump(self) -> bytes:
+        """The database as SQL (pg_dump), binary columns in hexadecimal. Raises CommandFailed."""
+        return self._run("pg_dump", [], DATABASE)
 
     def start(self) -> None:
         """Start on the port and data of before and wait until clients can connect. Raises StartFailed."""
@@ -101,9 +100,7 @@ class Postgres:
                 return
             # After a SIGKILL the last of the old server's processes may still be on their way out.
             time.sleep(0.3 * (attempt + 1))
-        raise StartFailed(
-            f"PostgreSQL ended while starting; log in {self.log}\n{processes.last_lines(self.log)}"
-        )
+        raise StartFailed(f"PostgreSQL ended while starting; log in {self.log}\n{processes.last_lines(self.log)}")
 
     def stop(self) -> None:
         """End the server in order, closing its connections; it can be started again."""
@@ -130,6 +127,19 @@ class Postgres:
         if process := self.process:
             processes.resume(process)
 
+    def _run(self, program: str, arguments: list[str], database: str, stdin: str = "") -> bytes:
+        # By environment: arguments, and so passwords in them, are there for every user to read.
+        target = {"PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": OWNER, "PGDATABASE": database}
+        done = subprocess.run(
+            [str(self.binaries / program), *arguments],
+            env=_environment(self.folder) | target | {"PGPASSWORD": self.owner_password},
+            input=stdin.encode(),
+            capture_output=True,
+        )
+        if done.returncode:
+            raise CommandFailed(f"{program}: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
+
     def _start_once(self) -> bool:
         process = processes.spawn(
             self.folder,
@@ -153,7 +163,7 @@ class Postgres:
 
 
 def create(folder: Path, programs: Programs, *, port: int | None = None, survives: bool = False) -> Postgres:
-    """Make a new, empty server in `folder` (roles and database come with `create_roles`). Raises PortTaken."""
+    """Make a new, empty server in `folder` (`create_roles` adds the rest). Raises PortTaken."""
     account = _account()
     postgres = Postgres(
         folder=folder.resolve(),

@@ -10,7 +10,6 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,8 @@ from pathlib import Path
 
 GRACE_SECONDS = 15.0
 _POLL_SECONDS = 0.02
+# Linux; elsewhere ps(1) knows.
+_HAS_PROC = Path("/proc/self/stat").exists()
 
 # Children of this very process, kept so that they can be reaped.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -158,8 +159,8 @@ def children(process: Process) -> tuple[Process, ...]:
 
 
 def start_time(pid: int) -> str | None:
-    """The kernel's start time of a running pid, as text to compare; None if there is none or it is a zombie."""
-    if sys.platform == "linux":
+    """The kernel's start time of a running pid, to compare as text; None if it has ended (zombies too)."""
+    if _HAS_PROC:
         fields = _stat(pid)
         return None if fields is None or fields[0] == "Z" else fields[19]
     listed = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
@@ -183,7 +184,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def _pids_of_parent(parent: int) -> list[int]:
-    if sys.platform == "linux":
+    if _HAS_PROC:
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         stats = ((pid, _stat(pid)) for pid in pids)
         return [pid for pid, fields in stats if fields is not None and int(fields[1]) == parent]

@@ -81,9 +81,7 @@ def main() -> None:
 
 def _newest(patterns: tuple[str, ...], program: str) -> Path | None:
     root = Path("/")
-    folders = [
-        folder for pattern in patterns for folder in root.glob(pattern[1:]) if (folder / program).exists()
-    ]
+    folders = [folder for pattern in patterns for folder in root.glob(pattern[1:]) if (folder / program).exists()]
     return max(folders, key=_version, default=None)
 
 
@@ -115,9 +113,7 @@ def _install(*packages: str) -> None:
 
 def _apt_get(*arguments: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        ["apt-get", "-q", *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr
-    )
+    done = subprocess.run(["apt-get", "-q", *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     if done.returncode:
         raise ProgramsMissing(f"`apt-get {arguments[0]}` failed (its output is above); {_advice()}")
 

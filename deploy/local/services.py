@@ -55,9 +55,7 @@ _SERVICES = TypeAdapter(Services)
 
 
 @contextlib.contextmanager
-def running(
-    folder: Path, tls: TlsFiles, *, wanted: Ports = ANY_PORTS, erase_after: bool = False
-) -> Iterator[Services]:
+def running(folder: Path, tls: TlsFiles, *, wanted: Ports = ANY_PORTS, erase_after: bool = False) -> Iterator[Services]:
     """Run both services in `folder` while the block runs. They end with this process, even if it is killed.
 
     Other processes recorded in the folder (`processes.spawn`) end with them. `erase_after` deletes the data.

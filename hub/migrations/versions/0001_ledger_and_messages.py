@@ -38,12 +38,12 @@ def upgrade() -> None:
 def _create_ledger() -> None:
     op.create_table(
         "ledger_leaf",
-        sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("leaf_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("hash", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "ledger_content",
-        sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("leaf_index", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("salt", sa.LargeBinary, nullable=False),
@@ -52,7 +52,7 @@ def _create_ledger() -> None:
     op.create_table(
         "ledger_subtree",
         sa.Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
-        sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("hash", sa.LargeBinary, nullable=False),
     )
     op.create_table(
@@ -71,7 +71,7 @@ def _create_messages() -> None:
         sa.Column("sender", sa.Text, primary_key=True),
         sa.Column("id", sa.Uuid, primary_key=True),
         sa.Column("envelope", sa.LargeBinary, nullable=False),
-        sa.Column("index", sa.BigInteger, nullable=False),
+        sa.Column("leaf_index", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("thread", sa.Uuid, nullable=False),
         sa.Column("task_force", sa.Text, nullable=False),
@@ -87,7 +87,7 @@ def _create_messages() -> None:
         sa.Column("id", sa.Uuid, primary_key=True),
         sa.Column("recipient", sa.Text, primary_key=True),
         sa.Column("outcome", sa.Text, nullable=False),
-        sa.Column("index", sa.BigInteger, nullable=False),
+        sa.Column("leaf_index", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("signed", sa.LargeBinary, nullable=False),
     )
@@ -99,7 +99,7 @@ def _create_rest() -> None:
         "refusal",
         sa.Column("node", sa.Text, primary_key=True),
         sa.Column("envelope", sa.LargeBinary, primary_key=True),
-        sa.Column("index", sa.BigInteger, nullable=False),
+        sa.Column("leaf_index", sa.BigInteger, nullable=False),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
     )
@@ -107,7 +107,7 @@ def _create_rest() -> None:
         "quarantine",
         sa.Column("node", sa.Text, primary_key=True),
         sa.Column("digest", sa.LargeBinary, primary_key=True),
-        sa.Column("index", sa.BigInteger, nullable=False),
+        sa.Column("leaf_index", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
@@ -116,7 +116,7 @@ def _create_rest() -> None:
     op.create_table(
         "roster",
         sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("index", sa.BigInteger, nullable=False),
+        sa.Column("leaf_index", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("signed", sa.LargeBinary, nullable=False),
     )
