@@ -7,6 +7,7 @@ acknowledged it (they recognise it too). The same id with another digest is refu
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
@@ -18,6 +19,9 @@ from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Entry, Event, MessageType, Outcome, Receipt, Receipts
 from schemas.header import Header
 from schemas.refusals import RefusalCode
+
+# A receipt has 1 to 2 KB: a bundle of so many stays far below the broker's limit for a message.
+BUNDLE_SIZE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +43,27 @@ class Recorded:
     events: tuple[Event, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """Which nodes are owed an entry's receipt, and the signed acknowledgement that goes with it."""
+
+    nodes: tuple[str, ...]
+    signed: bytes | None = None
+
+
 @dataclass(slots=True)
 class _Draft:
-    """A batch being turned into entries. `to` says for each new entry which nodes get its receipt."""
+    """A batch being turned into entries. `owed` is in the entries' order; `again` by index, of older entries."""
 
     entries: list[Entry]
-    to: list[tuple[str, ...]]
+    owed: list[_Owed]
     rows: dict[str, list[tuple[object, ...]]]
     publications: list[Publication]
-    again: list[tuple[str, int]]
-    acknowledgements: dict[str, list[bytes]]
+    again: dict[int, _Owed]
 
-    def add(self, entry: Entry, to: tuple[str, ...]) -> int:
+    def add(self, entry: Entry, owed: _Owed) -> int:
         self.entries.append(entry)
-        self.to.append(to)
+        self.owed.append(owed)
         return len(self.entries) - 1
 
 
@@ -60,7 +71,7 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
     """Records the batch and returns what is to be published once the caller has committed."""
     await ledger.lock(connection)
     base = (await ledger.head(connection)).range.size
-    draft = _Draft([], [], {name: [] for name in _COLUMNS}, [], [], {})
+    draft = _Draft([], [], {name: [] for name in _COLUMNS}, [], {})
     await _take_accepted(connection, draft, [v for v in verdicts if isinstance(v, Acceptable)], base, now)
     await _take_refused(connection, draft, [v for v in verdicts if isinstance(v, Refusable)], base, now)
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)], base, now)
@@ -68,9 +79,10 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
     if draft.entries:
         appended = await ledger.append(connection, log, draft.entries)
         await _insert(connection, draft)
-        draft.publications.extend(_receipts(draft, appended))
+        draft.publications.extend(_bundles(appended, draft.owed))
     if draft.again:
-        draft.publications.extend(await _receipts_again(connection, draft.again))
+        proven = await ledger.prove(connection, list(draft.again))
+        draft.publications.extend(_bundles(proven, draft.again.values()))
     return Recorded(tuple(draft.publications), tuple(entry.event for entry in draft.entries))
 
 
@@ -83,13 +95,13 @@ async def _take_accepted(
         header, digest = verdict.verified.header, verdict.verified.digest
         seen = known.get((header.sender, header.id))
         if seen is None:
-            index = base + draft.add(_accepted(header, digest, now), (header.sender,))
+            index = base + draft.add(_accepted(header, digest, now), _Owed((header.sender,)))
             known[header.sender, header.id] = (digest, index)
             draft.rows["message"].append(_message_row(header, digest, index, now))
             draft.publications.extend(_deliveries(verdict, header.recipients))
         elif seen[0] == digest:
             if seen[1] < base:
-                draft.again.append((header.sender, seen[1]))
+                draft.again[seen[1]] = _Owed((header.sender,))
                 waiting = await _waiting(connection, header)
                 draft.publications.extend(_deliveries(verdict, waiting))
         else:
@@ -111,7 +123,7 @@ async def _take_refused(
         key = (verdict.arrival.node, verdict.envelope)
         if key in known:
             if known[key] < base:
-                draft.again.append((verdict.arrival.node, known[key]))
+                draft.again[known[key]] = _Owed((verdict.arrival.node,))
             continue
         entry = Entry(
             event=Event.REFUSED,
@@ -122,7 +134,7 @@ async def _take_refused(
             code=verdict.code,
             detail=verdict.detail,
         )
-        index = known[key] = base + draft.add(entry, (verdict.arrival.node,))
+        index = known[key] = base + draft.add(entry, _Owed((verdict.arrival.node,)))
         draft.rows["refusal"].append((*key, index, str(verdict.code), now))
 
 
@@ -144,15 +156,15 @@ async def _take_acknowledged(
                 await _quarantine(connection, draft, Unreadable(verdict.arrival, "not_addressed"), base, now)
             )
         elif key in known:
-            if known[key] < base:
-                draft.again.append((ack.recipient, known[key]))
+            # Again, so somebody may have missed it: a kill comes between a commit and its publishing.
+            index, signed = known[key]
+            if index < base:
+                draft.again[index] = _Owed((ack.sender, ack.recipient), signed)
         else:
-            entry = _acknowledged(verdict, item, now)
-            index = known[key] = base + draft.add(entry, (ack.sender, ack.recipient))
-            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, now, verdict.arrival.body))
-            signed = draft.acknowledgements.setdefault(ack.sender, [])
-            if not signed or signed[-1] != verdict.arrival.body:
-                signed.append(verdict.arrival.body)
+            signed = verdict.arrival.body
+            index = base + draft.add(_acknowledged(verdict, item, now), _Owed((ack.sender, ack.recipient), signed))
+            known[key] = (index, signed)
+            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, now, signed))
 
 
 async def _take_unreadable(
@@ -172,7 +184,7 @@ async def _quarantine(
     if known is not None or any(row[:2] == (arrival.node, digest) for row in draft.rows["quarantine"]):
         return []
     entry = Entry(event=Event.QUARANTINED, at=now, node=arrival.node, evidence=digest, detail=verdict.reason)
-    index = base + draft.add(entry, (arrival.node,))
+    index = base + draft.add(entry, _Owed((arrival.node,)))
     return [(arrival.node, digest, index, now, arrival.type[:40], verdict.reason, arrival.body)]
 
 
@@ -220,30 +232,22 @@ def _deliveries(verdict: Acceptable, recipients: Iterable[str]) -> list[Publicat
     ]
 
 
-def _receipts(draft: _Draft, appended: ledger.Appended) -> list[Publication]:
-    by_node: dict[str, list[Receipt]] = {}
-    for nodes, receipt in zip(draft.to, appended.receipts, strict=True):
-        for node in dict.fromkeys(nodes):
-            by_node.setdefault(node, []).append(receipt)
+def _bundles(appended: ledger.Appended, owed: Iterable[_Owed]) -> list[Publication]:
+    by_node: dict[str, list[tuple[Receipt, bytes | None]]] = {}
+    for receipt, to in zip(appended.receipts, owed, strict=True):
+        for node in dict.fromkeys(to.nodes):
+            by_node.setdefault(node, []).append((receipt, to.signed))
     return [
-        _bundle(node, appended.note, receipts, draft.acknowledgements.get(node, []))
-        for node, receipts in by_node.items()
+        _bundle(node, appended.note, items[start : start + BUNDLE_SIZE])
+        for node, items in by_node.items()
+        for start in range(0, len(items), BUNDLE_SIZE)
     ]
 
 
-async def _receipts_again(connection: AsyncConnection, again: list[tuple[str, int]]) -> list[Publication]:
-    by_node: dict[str, list[int]] = {}
-    for node, index in dict.fromkeys(again):
-        by_node.setdefault(node, []).append(index)
-    publications = []
-    for node, indices in by_node.items():
-        proven = await ledger.prove(connection, indices)
-        publications.append(_bundle(node, proven.note, list(proven.receipts), []))
-    return publications
-
-
-def _bundle(node: str, note: str, receipts: list[Receipt], signed: list[bytes]) -> Publication:
-    bundle = Receipts.model_construct(checkpoint=note, receipts=tuple(receipts), acknowledgements=tuple(signed))
+def _bundle(node: str, note: str, items: Sequence[tuple[Receipt, bytes | None]]) -> Publication:
+    signed = dict.fromkeys(signed for _, signed in items if signed is not None)
+    receipts = tuple(receipt for receipt, _ in items)
+    bundle = Receipts.model_construct(checkpoint=note, receipts=receipts, acknowledgements=tuple(signed))
     body = bundle.to_bytes()
     return Publication(node, MessageType.RECEIPTS, False, f"{ledger.evidence(body)[:16].hex()}/{node}", body)
 
@@ -271,12 +275,14 @@ async def _addressed(
     return {(row.sender, row.id): (row.envelope, row.recipients) for row in rows}
 
 
-async def _known_acknowledgements(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[tuple[str, UUID, str], int]:
+async def _known_acknowledgements(
+    connection: AsyncConnection, ids: Iterable[UUID]
+) -> dict[tuple[str, UUID, str], tuple[int, bytes]]:
     table = tables.acknowledgement.c
     rows = await connection.execute(
-        select(table.sender, table.id, table.recipient, table.leaf_index).where(table.id.in_(ids))
+        select(table.sender, table.id, table.recipient, table.leaf_index, table.signed).where(table.id.in_(ids))
     )
-    return {(row.sender, row.id, row.recipient): row.leaf_index for row in rows}
+    return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
 
 
 async def _waiting(connection: AsyncConnection, header: Header) -> list[str]:

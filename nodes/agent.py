@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 import structlog
@@ -29,7 +30,7 @@ from nodes.errors import NotSetUp
 from nodes.link import Arrival, Link, Publication
 from nodes.settings import Settings
 from nodes.store import Store
-from schemas.control import AcknowledgedMessage, ControlRefused, Event, MessageType, Receipts
+from schemas.control import Acknowledgement, ControlRefused, Event, MessageType, Receipts
 
 log = structlog.get_logger()
 
@@ -170,13 +171,12 @@ class Agent:
     async def _take_in_receipts(self, connection: AsyncConnection, body: bytes) -> None:
         bundle = Receipts.from_bytes(body)
         proven = verify_receipts(bundle, self.settings.log_origin, self.log_verifier)
-        items: dict[tuple[str, object], AcknowledgedMessage] = {}
-        for signed in bundle.acknowledgements:
-            acknowledgement = open_acknowledgement(signed, self.trust)
-            items.update({(acknowledgement.recipient, item.id): item for item in acknowledgement.items})
+        words = {
+            sha256(signed).digest(): open_acknowledgement(signed, self.trust) for signed in bundle.acknowledgements
+        }
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
-            if not await self._settle(connection, found, items, single.to_bytes()):
+            if not await self._settle(connection, found, words, single.to_bytes()):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
         values = {"size": proven[0].checkpoint.size, "root": proven[0].checkpoint.root}
         await connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
@@ -185,7 +185,7 @@ class Agent:
         self,
         connection: AsyncConnection,
         proven: Proven,
-        items: dict[tuple[str, object], AcknowledgedMessage],
+        words: dict[bytes, Acknowledgement],
         receipt: bytes,
     ) -> bool:
         entry = proven.entry
@@ -196,8 +196,11 @@ class Agent:
                 if entry.sender is not None and entry.envelope is not None:
                     await inbox.acknowledged(connection, entry.sender, str(entry.message), entry.envelope)
                 return True
-            item = items.get((entry.node, entry.message))
-            # Without the recipient's own signed word the hub's is not taken.
+            # Without the recipient's own signed word, the one that the entry names, the hub's is not taken.
+            word = words.get(entry.evidence or b"")
+            if word is None or word.recipient != entry.node:
+                return False
+            item = next((item for item in word.items if item.id == entry.message), None)
             return item is not None and await outbox.settle_delivery(connection, proven, item)
         return entry.event is Event.QUARANTINED
 

@@ -1,7 +1,8 @@
 """Ends a folder's services when the process that started them dies: `python -m deploy.local.guard FOLDER`.
 
-It waits for the end of its standard input, which its parent holds open, and for another parent. If the
-folder has an owner by then (the parent, ending in order, or its successor), it leaves all to that one.
+It waits for its standard input, which its parent holds open: a word there means that the parent ended
+everything itself; the end of it, or another parent, means that the parent died. If the folder has a new
+owner by then, that one clears up.
 """
 
 import os
@@ -21,10 +22,14 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     parent = os.getppid()
     # A process forked by the parent may hold the pipe open after it: look at the parent too.
-    while os.getppid() == parent and not select.select([sys.stdin], [], [], 1.0)[0]:
-        pass
+    while os.getppid() == parent:
+        if select.select([sys.stdin], [], [], 1.0)[0]:
+            if os.read(sys.stdin.fileno(), 1):
+                return
+            break
     try:
-        with owned(folder, patience=0):
+        # The kernel may release the dead parent's lock a moment after it closed the pipe.
+        with owned(folder, patience=5.0):
             end_all(folder)
             if erase_after:
                 erase(folder)

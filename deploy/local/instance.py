@@ -54,7 +54,7 @@ def owned_while_running(folder: Path, *, erase_after: bool = False) -> Iterator[
             end_all(folder)
             if erase_after:
                 erase(folder)
-            guard.communicate()
+            guard.communicate(b".")
 
 
 def clear_stale(folder: Path) -> None:
