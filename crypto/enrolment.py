@@ -3,6 +3,7 @@
 import base64
 import hashlib
 
+from crypto.errors import KeyUnusable
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from schemas import cbor
 from schemas.enrolment import EnrolmentRequest
@@ -23,9 +24,13 @@ def sign_request(node: str, signing: SigningKey, encryption: EncryptionPublicKey
 
 def verify_request(request: EnrolmentRequest) -> None:
     """Raises SignatureInvalid, KeyUnusable unless the request is signed by its own signing key."""
-    signing_key = base64.b64decode(request.signing_key)
-    data = _signed_bytes(request.node, signing_key, base64.b64decode(request.encryption_key), request.csr_pem.encode())
-    VerifyKey.from_public_bytes(signing_key).verify(base64.b64decode(request.proof), data)
+    try:
+        signing_key, encryption_key = base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)
+        proof = base64.b64decode(request.proof)
+    except ValueError as error:
+        raise KeyUnusable("a key or the proof in the request is not base64") from error
+    data = _signed_bytes(request.node, signing_key, encryption_key, request.csr_pem.encode())
+    VerifyKey.from_public_bytes(signing_key).verify(proof, data)
 
 
 def _signed_bytes(node: str, signing_key: bytes, encryption_key: bytes, csr_pem: bytes) -> bytes:

@@ -34,7 +34,7 @@ from crypto.errors import (
     SizeMismatch,
     VersionUnsupported,
 )
-from crypto.keys import EncryptionKey, EncryptionPublicKey, SignatureAlgorithm, SigningKey, VerifyKey
+from crypto.keys import WRAP_ENC_SIZE, EncryptionKey, EncryptionPublicKey, SignatureAlgorithm, SigningKey, VerifyKey
 from schemas import cbor
 from schemas.header import MAX_BODY, NONCE_SIZE, PROTOCOL_VERSION, Header, HeaderRefused, Routing, Suite
 
@@ -259,4 +259,6 @@ def _parse_recipient(item: Any) -> WrappedKey:
             raise EnvelopeMalformed("a recipient's protected header holds alg and a 16-byte kid, no more")
     if algorithm != HPKE_HYBRID:
         raise AlgorithmRefused(f"key encryption algorithm {algorithm} is not on the list of this protocol")
+    if (len(enc), len(ciphertext)) != (WRAP_ENC_SIZE, CONTENT_KEY_SIZE + TAG_SIZE):
+        raise EnvelopeMalformed("a wrapped key has 1120 bytes of ek and 48 of ciphertext")
     return WrappedKey(kid, protected, enc, ciphertext)

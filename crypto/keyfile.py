@@ -97,11 +97,10 @@ def open_file(path: Path, secret: Secret) -> bytes:
     try:
         fields = cbor.decode(_read_private(path))
         ciphertext = fields.pop("ciphertext")
-        key, nonce = secret.derive(fields["kdf"]), fields["nonce"]
-    except (cbor.EncodingRefused, KeyError, AttributeError, TypeError) as error:
+        key = secret.derive(fields["kdf"])
+        return AESGCM(key).decrypt(fields["nonce"], ciphertext, cbor.encode(fields))
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise KeyFileRefused(f"{path} is damaged; restore it from a backup") from error
-    try:
-        return AESGCM(key).decrypt(nonce, ciphertext, cbor.encode(fields))
     except InvalidTag as error:
         raise WrongPassphrase(f"{path} does not open: wrong passphrase or key file, or the file is damaged") from error
 
@@ -127,7 +126,11 @@ class NodeKeys:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """What `to_bytes` wrote. Raises KeyUnusable."""
-        match cbor.decode(data):
+        try:
+            fields = cbor.decode(data)
+        except cbor.EncodingRefused as error:
+            raise KeyUnusable("the file holds no node keys") from error
+        match fields:
             case {"signing": bytes(signing), "encryption": [*seeds], "storage": bytes(storage)}:
                 keys = tuple(EncryptionKey.from_seed(seed) for seed in seeds)
                 return cls(SigningKey.from_private_bytes(signing), keys, storage)
@@ -172,7 +175,7 @@ def load_tls_key(path: Path, secret: Secret) -> TlsKey:
     """Raises KeyFileRefused, WrongPassphrase."""
     try:
         key = serialization.load_pem_private_key(_read_private(path), tls_password(path, secret))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise KeyFileRefused(f"{path} is damaged; restore it from a backup") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise KeyFileRefused(f"{path} holds no P-256 key")

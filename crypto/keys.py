@@ -126,7 +126,7 @@ class SigningKey:
         tag, raw = data[:1], data[1:]
         if len(raw) == 32 and tag == _TAGS[SignatureAlgorithm.EDDSA]:
             return cls.from_seed(raw)
-        if len(raw) == 32 and tag == _TAGS[SignatureAlgorithm.ES256]:
+        if len(raw) == 32 and tag == _TAGS[SignatureAlgorithm.ES256] and 0 < int.from_bytes(raw) < _P256_ORDER:
             return cls(ec.derive_private_key(int.from_bytes(raw), ec.SECP256R1()))
         raise KeyUnusable("not a private signing key of this program")
 
@@ -189,8 +189,14 @@ class EncryptionPublicKey:
         return _key_id(self.encoded)
 
     def wrap(self, content_key: bytes, info: bytes) -> bytes:
-        """`content_key` closed to this key's owner under `info`: 1120 bytes of enc, then the ciphertext."""
-        return _SUITE.encrypt(content_key, self._key, info)
+        """`content_key` closed to this key's owner under `info`: 1120 bytes of enc, then the ciphertext.
+
+        Raises KeyUnusable for a key of low order, which shows only here.
+        """
+        try:
+            return _SUITE.encrypt(content_key, self._key, info)
+        except ValueError as error:
+            raise KeyUnusable("not a usable public encryption key; ask its owner for it again") from error
 
 
 @dataclass(frozen=True)

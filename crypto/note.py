@@ -143,7 +143,7 @@ class Checkpoint:
             origin, size, root = lines[0], lines[1], base64.b64decode(lines[2], validate=True)
         except (IndexError, ValueError) as error:
             raise NoteInvalid("a checkpoint has an origin, a size and a root, a line each") from error
-        decimal = size.isascii() and size.isdigit() and (size == "0" or not size.startswith("0"))
+        decimal = size.isascii() and size.isdigit() and len(size) < 20 and (size == "0" or not size.startswith("0"))
         if not origin or not decimal or len(root) != 32:
             raise NoteInvalid("a checkpoint has an origin, a decimal size and a root of 32 bytes")
         return cls(origin, int(size), root)

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from crypto import cose
 from crypto.envelope import Verified
-from crypto.errors import KeyNotValid, KeyUnknown, RecipientsMismatch, SenderUnknown
+from crypto.errors import KeyNotValid, KeyUnknown, KeyUnusable, RecipientsMismatch, SenderUnknown
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from schemas.control import Acknowledgement
 from schemas.header import Header
@@ -31,16 +31,21 @@ class Trust:
 
     @classmethod
     def of(cls, roster: Roster) -> Self:
-        """Raises KeyUnusable for a roster that holds a key which is none."""
+        """Raises KeyUnusable for a roster that holds a key which is none, or a key under another's id."""
         signing = {}
-        sealing = {}
+        sealing: dict[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]] = {}
         for node in roster.nodes:
+            sealing[node.node] = ()
             for key in node.keys:
+                public: VerifyKey | EncryptionPublicKey
                 if key.use is KeyUse.SIGN:
-                    signing[node.node, key.kid] = (key, VerifyKey.from_public_bytes(key.public))
-            sealing[node.node] = tuple(
-                (key, EncryptionPublicKey.from_public_bytes(key.public)) for key in node.keys if key.use is KeyUse.SEAL
-            )
+                    public = VerifyKey.from_public_bytes(key.public)
+                    signing[node.node, key.kid] = (key, public)
+                else:
+                    public = EncryptionPublicKey.from_public_bytes(key.public)
+                    sealing[node.node] += ((key, public),)
+                if public.key_id != key.kid:
+                    raise KeyUnusable(f"a key of {node.node} stands in the roster under an id that is not its own")
         nodes = {node.node: node for node in roster.nodes}
         return cls(roster, MappingProxyType(nodes), MappingProxyType(signing), MappingProxyType(sealing))
 

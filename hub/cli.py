@@ -308,11 +308,18 @@ def main() -> None:
     try:
         app()
     except HubError as error:
-        _say(f"seci-hub: {error} [{error.code}]\nnext: {error.next_step}")
+        _fail(error.code, str(error), error.next_step)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
-        _say(f"seci-hub: {error} [{error.code}]")
+        _fail(error.code, str(error), 'see docs/operations.md, section "Keys"')
         raise SystemExit(SettingsInvalid.exit_code) from error
+
+
+def _fail(code: str, detail: str, next_step: str) -> None:
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail, "next": next_step}))
+    else:
+        _say(f"seci-hub: {detail} [{code}]\nnext: {next_step}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ expire       what nobody took in time
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -35,13 +36,15 @@ from schemas.control import Acknowledgement, ControlRefused, Event, MessageType,
 log = structlog.get_logger()
 
 BATCH: Final = 100
-IDLE_S: Final = 0.05
 TICK_S: Final = 1.0
 
 
 @dataclass
 class Agent:
-    """One node at work. `trust` is replaced whenever a newer roster comes."""
+    """One node at work. `trust` is replaced whenever a newer roster comes.
+
+    `posted` and `stored` wake the loops that send and acknowledge; they look by themselves each second too.
+    """
 
     settings: Settings
     keys: NodeKeys
@@ -49,7 +52,8 @@ class Agent:
     link: Link
     trust: Trust
     log_verifier: NoteVerifier
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    posted: asyncio.Event = field(default_factory=asyncio.Event)
+    stored: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
@@ -61,10 +65,11 @@ class Agent:
     async def _send(self) -> None:
         while True:
             await self.link.up.wait()
+            self.posted.clear()
             now = _now()
             items = await outbox.ready(self.box, BATCH, now)
             if not items:
-                await self._rest()
+                await _pause(self.posted)
                 continue
             publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
             confirmed = await self.link.publish(publications)
@@ -74,21 +79,15 @@ class Agent:
             if len(done) < len(items):
                 await asyncio.sleep(TICK_S)
 
-    async def _rest(self) -> None:
-        self.wake.clear()
-        try:
-            await asyncio.wait_for(self.wake.wait(), TICK_S / 2)
-        except TimeoutError:
-            return
-
     async def _acknowledge(self) -> None:
         while True:
             await self.link.up.wait()
+            self.stored.clear()
             now = _now()
             again = now + int(self.settings.resend_after * 1000)
             due = await inbox.to_acknowledge(self.box, self.settings.node, BATCH, now, again)
             if not due:
-                await asyncio.sleep(IDLE_S)
+                await _pause(self.stored)
                 continue
             publications = [
                 Publication(
@@ -119,6 +118,7 @@ class Agent:
                     log.error("store_failed", error=type(error).__name__)
                     await asyncio.sleep(TICK_S)
                 else:
+                    self.stored.set()
                     await self.link.acknowledge(batch)
                     break
 
@@ -211,6 +211,11 @@ class Agent:
         await store.save_roster(connection, roster.version, body)
         self.trust = Trust.of(roster)
         log.info("roster_taken", version=roster.version, nodes=len(roster.nodes))
+
+
+async def _pause(event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), TICK_S)
 
 
 async def _through_trouble(loop: Callable[[], Awaitable[None]]) -> None:

@@ -71,7 +71,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     async def post(message: Outgoing, response: Response) -> dict[str, Any]:
         """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
         accepted = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
-        agent.wake.set()
+        agent.posted.set()
         response.headers["Location"] = f"/v1/messages/{accepted['id']}"
         return accepted
 
@@ -207,11 +207,21 @@ def _add_refusals(app: FastAPI) -> None:
 def _fields(found: Any) -> JSONResponse:
     errors = [
         {
-            "field": ".".join(str(part) for part in item["loc"] if part != "body" or len(item["loc"]) == 1),
-            "wanted": str(item["msg"]).removeprefix("Value error, "),
+            "field": _field(item),
+            "wanted": str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "),
             "found": "nothing" if item["type"] == "missing" else type(item.get("input")).__name__,
         }
         for item in found
     ]
     detail = "; ".join(f"{item['field']}: {item['wanted']}" for item in errors)
     return _problem(422, "request_invalid", "Request invalid", detail, "correct the fields named in `errors`", errors)
+
+
+def _field(item: Any) -> str:
+    """The field at fault, without FastAPI's leading `body`, `path` or `query`."""
+    parts = [str(part) for part in item["loc"]]
+    if len(parts) > 1 and parts[0] in ("body", "path", "query"):
+        parts = parts[1:]
+    if not parts and ": " in str(item["msg"]):
+        return str(item["msg"]).removeprefix("Value error, ").partition(": ")[0]
+    return ".".join(parts) or "request"

@@ -71,7 +71,8 @@ def init(
 
 @app.command()
 def run(
-    home: Home, port: Annotated[int, typer.Option(help="Of the API, on loopback; 0 takes a free one.")] = 0
+    home: Home,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the API, on loopback; 0 takes a free one.")] = 0,
 ) -> None:
     """Run the agent until it is told to stop. Logs are JSON lines on stderr."""
     configure_logging()
@@ -296,11 +297,18 @@ def main() -> None:
     try:
         app()
     except NodeError as error:
-        _say(f"seci-node: {error} [{error.code}]\nnext: {error.next_step}")
+        _fail(error.code, str(error), error.next_step)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
-        _say(f"seci-node: {error} [{error.code}]\nnext: run `seci-node doctor`")
+        _fail(error.code, str(error), "run `seci-node doctor`")
         raise SystemExit(1) from error
+
+
+def _fail(code: str, detail: str, next_step: str) -> None:
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail, "next": next_step}))
+    else:
+        _say(f"seci-node: {detail} [{code}]\nnext: {next_step}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ A decoder accepts only what the encoder would have written, so that two differen
 strings never mean the same thing.
 """
 
+from collections.abc import Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 import cbor2
 
@@ -16,15 +17,33 @@ class EncodingRefused(ValueError):
     code = "encoding_refused"
 
 
+def _refuse_tag(value: object, immutable: bool) -> Any:
+    raise ValueError("a tag with a meaning of its own")
+
+
+def _check_keys(fields: Mapping[Any, Any], immutable: bool) -> Any:
+    # 1.0 and True equal 1 in Python: a map with such a key would be read as one with the key 1.
+    if any(type(key) is not str and type(key) is not int for key in fields):
+        raise ValueError("a map key that is neither text nor an integer")
+    return fields
+
+
+# The library makes dates, regular expressions, bignums, cyclic lists and more of these tags. This protocol has
+# none of them, and a stranger's bytes must not choose what is built here.
+_REFUSED_TAGS: Final = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
+)
+
+
 def encode(value: object) -> bytes:
-    """Deterministic CBOR of maps with text keys, lists, text, bytes, integers, booleans and null."""
+    """Deterministic CBOR of maps with text or integer keys, lists, text, bytes, integers, booleans and null."""
     return cbor2.dumps(value, canonical=True)
 
 
 def decode(data: bytes) -> Any:
     """The value of one deterministic CBOR item. Raises EncodingRefused."""
     try:
-        value = cbor2.loads(data)
+        value = cbor2.loads(data, semantic_decoders=_REFUSED_TAGS, object_hook=_check_keys)
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
         raise EncodingRefused(f"not a CBOR item: {type(error).__name__}") from error
@@ -37,7 +56,7 @@ def decode_item(data: bytes) -> Any:
     """The value of exactly one CBOR item, in any well-formed encoding. Raises EncodingRefused."""
     stream = BytesIO(data)
     try:
-        value = cbor2.CBORDecoder(stream).decode()
+        value = cbor2.CBORDecoder(stream, semantic_decoders=_REFUSED_TAGS, object_hook=_check_keys).decode()
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
         raise EncodingRefused(f"not a CBOR item: {type(error).__name__}") from error
     if stream.tell() != len(data):

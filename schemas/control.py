@@ -64,13 +64,16 @@ class Wire(BaseModel):
     def from_bytes(cls, data: bytes) -> Self:
         """The message in `data`. Raises ControlRefused, naming the first bad field."""
         try:
-            return cls.model_validate(cbor.decode(data))
+            message = cls.model_validate(cbor.decode(data))
         except cbor.EncodingRefused as error:
             raise ControlRefused(f"{cls.__name__}: {error}") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             field = ".".join(str(part) for part in first["loc"])
             raise ControlRefused(f"{cls.__name__}.{field}: {first['msg']}") from error
+        if message.to_bytes() != data:
+            raise ControlRefused(f"{cls.__name__}: a field is not in the one form that it has on the wire")
+        return message
 
 
 def _to_wire(value: Any) -> Any:

@@ -129,13 +129,16 @@ class Header(Routing):
 
 
 def _from_wire(fields: dict[Any, Any]) -> dict[str, Any]:
+    # What does not convert stays as it is: the model then refuses it and names the field.
     converted = dict(fields)
     for name in ("id", "thread", "in_reply_to"):
-        if name in converted:
-            converted[name] = UUID(bytes=bytes(converted[name]))
+        value = converted.get(name)
+        if isinstance(value, bytes) and len(value) == 16:
+            converted[name] = UUID(bytes=value)
     for name, codes in (("agency", Agency), ("priority", Priority), ("handling", Handling)):
-        if name in converted:
-            converted[name] = codes(converted[name])
+        value = converted.get(name)
+        if isinstance(value, str) and value in codes.__members__.values():
+            converted[name] = codes(value)
     for name in ("recipients", "attachments"):
         if isinstance(converted.get(name), list):
             converted[name] = tuple(converted[name])
@@ -146,8 +149,10 @@ def _refusal(error: Exception) -> HeaderRefused:
     if not isinstance(error, ValidationError):
         return HeaderRefused(f"header: {error}")
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return HeaderRefused(f"{field or 'header'}: {first['msg'].removeprefix('Value error, ')}", field)
+    field, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    if not field:
+        field, _, message = message.partition(": ")
+    return HeaderRefused(f"{field}: {message}", field)
 
 
 def new_id(now_ms: int | None = None) -> UUID:

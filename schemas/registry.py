@@ -78,7 +78,9 @@ def read_body(kind: str, version: int, data: bytes) -> dict[str, Any]:
     """
     found_model = model(kind, version)
     try:
-        body = json.loads(data)
+        body = json.loads(data.decode())
+        # NaN, infinity and lone surrogates would pass json.loads, and be no JSON when handed on.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         found_model.model_validate(body)
     except ValidationError as error:
         serious = tuple(item for item in _field_errors(error) if item.wanted != _UNKNOWN_FIELD)

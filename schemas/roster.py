@@ -6,7 +6,7 @@ The signature is checked in `crypto.trust`, which also answers the questions ask
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.codes import Agency
 from schemas.control import Wire
@@ -49,3 +49,11 @@ class Roster(Wire):
     version: Annotated[int, Field(ge=1)]
     at: Millis
     nodes: tuple[RosterNode, ...]
+
+    @field_validator("nodes")
+    @classmethod
+    def _each_once(cls, nodes: tuple[RosterNode, ...]) -> tuple[RosterNode, ...]:
+        # A second entry could add keys to a node that looks only at its first.
+        if len({node.node for node in nodes}) != len(nodes):
+            raise ValueError("a node stands in the roster more than once")
+        return nodes

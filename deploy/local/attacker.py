@@ -1,11 +1,13 @@
 """A hostile node, for the demo and the tests: publishes bytes of its choice with a node's own certificate."""
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aio_pika
+from aio_pika.abc import AbstractChannel
 from sqlalchemy import select
 
 from crypto.keyfile import load_node_keys, tls_password
@@ -22,14 +24,19 @@ def context_of(settings: Settings) -> ssl.SSLContext:
     return client_context(settings.home / "ca.pem", settings.home / "tls.pem", key, password)
 
 
-async def publish(home: Path, bodies: Sequence[bytes], kind: str = MessageType.ENVELOPE) -> None:
-    """Publishes each of `bodies` to the node's own exchange, past its agent."""
+@contextlib.asynccontextmanager
+async def open_channel(home: Path) -> AsyncIterator[AbstractChannel]:
+    """A channel under a node's own certificate, with which it may try what it likes."""
     settings = Settings.load(home)
     url = f"amqps://{settings.broker_host}:{settings.broker_port}/{settings.vhost}?auth=EXTERNAL"
-    connection = await aio_pika.connect(url, ssl_context=context_of(settings), timeout=10)
-    async with connection:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await channel.get_exchange(f"in.{settings.node}", ensure=False)
+    async with await aio_pika.connect(url, ssl_context=context_of(settings), timeout=10) as connection:
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
+async def publish(home: Path, bodies: Sequence[bytes], kind: str = MessageType.ENVELOPE) -> None:
+    """Publishes each of `bodies` to the node's own exchange, past its agent."""
+    async with open_channel(home) as channel:
+        exchange = await channel.get_exchange(f"in.{Settings.load(home).node}", ensure=False)
         for body in bodies:
             message = aio_pika.Message(body, type=kind, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
             await exchange.publish(message, "normal", mandatory=True, timeout=10)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +77,12 @@ class Exchange:
         self.hub("init", *options, environment=urls)
         self.hub("provision")
         say(f"enrolling {', '.join(self.nodes)} ...")
-        for node in self.nodes:
-            self.node(node, "init", "--node", node)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda node: self.node(node, "init", "--node", node), self.nodes))
         requests = [str(self.node_home(node) / "enrolment.json") for node in self.nodes]
         self.hub("enrol", *requests, "--out", str(self.folder / "welcome"))
-        for node in self.nodes:
-            self.node(node, "init", "--welcome", str(self.folder / "welcome" / f"{node}.welcome.json"))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._take_in_welcome, self.nodes))
 
     def hub(self, *arguments: str, environment: dict[str, str] | None = None) -> Any:
         """Runs `seci-hub` and returns its JSON. Raises CommandFailed."""
@@ -116,6 +117,9 @@ class Exchange:
         address = json.loads((home / "api.json").read_text())["url"]
         token = (home / "api.token").read_text().strip()
         return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+    def _take_in_welcome(self, node: str) -> None:
+        self.node(node, "init", "--welcome", str(self.folder / "welcome" / f"{node}.welcome.json"))
 
     def _is_ready(self, node: str, linked: bool) -> bool:
         with suppress(OSError, httpx2.HTTPError, ValueError, KeyError), self.api(node) as api:

@@ -14,7 +14,7 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 al
 class Body(BaseModel):
     """The content of a message. Unknown fields are refused at the sender, who may have mistyped one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Evaluation(Body):

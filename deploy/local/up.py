@@ -1,0 +1,117 @@
+"""`make up`, `make down`, `make status`: a whole exchange kept running in `.local/up`, for use by hand.
+
+Data, keys and ports are kept from one `up` to the next; `make clean` forgets them.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from deploy.local import processes, services
+from deploy.local.errors import AlreadyRunning, LocalError, NotRunning
+from deploy.local.exchange import NODES, Exchange, prepare_tls
+from deploy.local.instance import REPOSITORY, end_all, owned, say
+
+FOLDER = REPOSITORY / ".local" / "up"
+
+_GUIDE = """
+A first message, from Romania to all members of the task force on trafficking:
+
+  .venv/bin/seci-node send --home .local/up/node/ro --kind alert --task-force trafficking \\
+      --body deploy/examples/alert.json --wait
+  .venv/bin/seci-node inbox --home .local/up/node/bg
+  .venv/bin/seci-node status --home .local/up/node/ro
+  .venv/bin/seci-hub status --home .local/up/hub
+
+or over HTTP, as an integrator's program would read Bulgaria's inbox:
+
+  curl -H "Authorization: Bearer $(cat .local/up/node/bg/api.token)" {url}/v1/inbox
+
+Stop everything with `make down`; logs are in .local/up/log.
+"""
+
+
+def up() -> None:
+    """Starts everything that is not running yet, and tells how to use it. Raises LocalError."""
+    if _running():
+        say("already running")
+    else:
+        _start()
+    status()
+    bulgaria = json.loads((FOLDER / "node" / "bg" / "api.json").read_text())["url"]
+    sys.stdout.write(_GUIDE.format(url=bulgaria))
+
+
+def down() -> None:
+    """Ends everything in order. Nothing running is no error."""
+    if FOLDER.exists():
+        say("stopping ...")
+        services.stop(FOLDER)
+    say("stopped")
+
+
+def status() -> None:
+    """Lists what runs and where. Raises NotRunning."""
+    running = _running()
+    if not running:
+        raise NotRunning("nothing runs here; start it with `make up`")
+    exchange = _exchange(services.load(FOLDER))
+    names = {process.name: process for process in running}
+    sys.stdout.write(f"hub       pid {_pid(names, 'hub')}\n")
+    sys.stdout.write(f"broker    pid {_pid(names, 'broker')}, amqps port {exchange.services.broker.port}\n")
+    sys.stdout.write(f"database  pid {_pid(names, 'postgres')}, port {exchange.services.postgres.port}\n")
+    for node in NODES:
+        home = exchange.node_home(node)
+        url = json.loads((home / "api.json").read_text())["url"] if (home / "api.json").exists() else "down"
+        sys.stdout.write(f"node {node:4} pid {_pid(names, f'node-{node}')}, API {url}\n")
+
+
+def _start() -> None:
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    begin = time.monotonic()
+    exchange = _exchange(services.start(FOLDER, prepare_tls(FOLDER)))
+    try:
+        exchange.set_up()
+        say(f"starting the hub and {len(NODES)} nodes ...")
+        exchange.start_hub()
+        for node in NODES:
+            exchange.start_node(node)
+        exchange.await_nodes(NODES)
+    except BaseException:
+        with owned(FOLDER):
+            end_all(FOLDER)
+        raise
+    say(f"up after {time.monotonic() - begin:.0f} s\n")
+
+
+def _exchange(found: services.Services) -> Exchange:
+    return Exchange(FOLDER, found, NODES, survives=True)
+
+
+def _running() -> Sequence[processes.Process]:
+    return processes.recorded(FOLDER) if FOLDER.exists() else ()
+
+
+def _pid(names: dict[str, processes.Process], name: str) -> str:
+    return str(names[name].pid) if name in names else "- (not running)"
+
+
+def main() -> None:
+    """Runs one of the three; exit 1 with what to do if it cannot."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.up", description=__doc__)
+    parser.add_argument("command", choices=("up", "down", "status"))
+    command = parser.parse_args().command
+    try:
+        {"up": up, "down": down, "status": status}[command]()
+    except AlreadyRunning as error:
+        say(f"error ({error.code}): {error}")
+        sys.exit(4)
+    except LocalError as error:
+        say(f"error ({error.code}): {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What a test does on a running exchange: post, wait, look. Every wait is bounded."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deploy.local import processes
+from deploy.local.exchange import Exchange
+from deploy.local.processes import Process
+
+PATIENCE_S = 60.0
+ALERT: dict[str, Any] = {
+    "kind": "alert",
+    "task_force": "fraud",
+    "body": {"title": "Lorry with double floor", "text": "White lorry, plate B 99 XYZ."},
+}
+
+
+def post(exchange: Exchange, node: str, **changes: Any) -> str:
+    """Posts an alert, altered by `changes`, and returns its id."""
+    with exchange.api(node) as api:
+        answer = api.post("/v1/messages", json=ALERT | changes)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def state(exchange: Exchange, node: str, id: str) -> dict[str, Any]:
+    """A sent message as its sender's API shows it."""
+    with exchange.api(node) as api:
+        found: dict[str, Any] = api.get(f"/v1/messages/{id}").raise_for_status().json()
+        return found
+
+
+def inbox(exchange: Exchange, node: str) -> list[dict[str, Any]]:
+    """All of a node's inbox, read page by page."""
+    messages: list[dict[str, Any]] = []
+    with exchange.api(node) as api:
+        after = 0
+        while page := api.get("/v1/inbox", params={"after": after, "limit": 500}).raise_for_status().json()["messages"]:
+            messages += page
+            after = page[-1]["seq"]
+    return messages
+
+
+def until(what: str, condition: Callable[[], bool]) -> None:
+    """Waits for a condition; fails with `what` if it does not come true in time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def _is_delivered_at(exchange: Exchange, sender: str, id: str) -> bool:
+    found = state(exchange, sender, id)
+    every = all(delivery["state"] == "delivered" for delivery in found["deliveries"])
+    return found["state"] == "accepted" and found["receipt_verified"] and every
+
+
+def await_delivered(exchange: Exchange, posted: Iterable[tuple[str, str]]) -> None:
+    """Waits until all posted messages (sender, id) are accepted and all recipients' acknowledgements proven."""
+    for sender, id in posted:
+        until(f"{id} of {sender} delivered", partial(_is_delivered_at, exchange, sender, id))
+
+
+def check_nothing_lost(exchange: Exchange, posted: Iterable[tuple[str, str]], nodes: Iterable[str]) -> None:
+    """Every recipient holds each of the posted messages once, nobody holds an unexpected one, the ledger verifies."""
+    known = tuple(posted)
+    expected: dict[str, Counter[str]] = {node: Counter() for node in nodes}
+    for sender, id in known:
+        for recipient in state(exchange, sender, id)["recipients"]:
+            expected[recipient][id] += 1
+    ours = {id for _, id in known}
+    for node, wanted in expected.items():
+        held = Counter(message["id"] for message in inbox(exchange, node) if message["id"] in ours)
+        assert held == wanted, f"inbox of {node}: lost {wanted - held}, unexpected or twice {held - wanted}"
+    assert exchange.hub("ledger", "verify")["ok"] is True
+
+
+def process(folder: Path, name: str) -> Process:
+    """A process of the exchange by its name."""
+    return next(found for found in processes.recorded(folder) if found.name == name)
+
+
+def kill(exchange: Exchange, name: str) -> None:
+    """SIGKILL to a process of the exchange."""
+    processes.kill(exchange.folder, [process(exchange.folder, name)])

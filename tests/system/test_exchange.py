@@ -1,0 +1,227 @@
+"""The main job on real services: posted at one node, proven at the sender, delivered once at the others."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aio_pika import Message
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import ChannelAccessRefused
+
+from deploy.local import processes
+from deploy.local.attacker import open_channel, run_publish, run_sent_envelope
+from deploy.local.exchange import Exchange
+from deploy.local.forgery import seal_as
+from deploy.local.leaks import find_leaks
+from schemas.control import MessageType
+from tests.system.conftest import NODES
+from tests.system.play import await_delivered, check_nothing_lost, inbox, kill, post, process, state, until
+
+pytestmark = pytest.mark.system
+MARKER = "MERIDIAN-41c9"
+
+
+def test_an_alert_reaches_every_member_and_is_proven_to_its_sender(exchange: Exchange) -> None:
+    id = post(exchange, "ro", priority="urgent")
+    await_delivered(exchange, [("ro", id)])
+    found = state(exchange, "ro", id)
+    assert [d["recipient"] for d in found["deliveries"]] == ["bg", "hr", "seci", "tr"]
+    times = found["times"]
+    assert times["queued"] <= times["sent"]
+    assert times["accepted"] is not None
+    assert found["ledger_index"] >= 0
+    received = next(message for message in inbox(exchange, "bg") if message["id"] == id)
+    assert received["body"]["title"] == "Lorry with double floor"
+    assert received["sender"] == "ro"
+
+
+def test_a_request_is_answered_in_its_thread(exchange: Exchange) -> None:
+    question = {"purpose": "Sale of a vehicle", "legal_basis": "SECI Agreement", "question": "Is it sought?"}
+    deadline = (datetime.now(UTC) + timedelta(hours=4)).isoformat()
+    request = post(exchange, "bg", kind="request", task_force="vehicles", to=["tr"], body=question, reply_by=deadline)
+    await_delivered(exchange, [("bg", request)])
+    answer = {"result": "no_hit", "text": "Not in our registers."}
+    reply = post(exchange, "tr", kind="reply", task_force=None, in_reply_to=request, body=answer)
+    await_delivered(exchange, [("tr", reply)])
+    received = next(message for message in inbox(exchange, "bg") if message["id"] == reply)
+    assert received["in_reply_to"] == request
+    assert received["thread"] == state(exchange, "bg", request)["thread"]
+    assert received["task_force"] == "vehicles"
+    assert reply not in [message["id"] for message in inbox(exchange, "hr")]
+
+
+def test_the_same_request_posted_twice_is_one_message(exchange: Exchange) -> None:
+    first = post(exchange, "ro", to=["bg"])
+    await_delivered(exchange, [("ro", first)])
+    own = "01a20f97-e270-71d7-88d6-b834d3465199"
+    assert post(exchange, "ro", to=["bg"], id=own) == post(exchange, "ro", to=["bg"], id=own) == own
+    await_delivered(exchange, [("ro", own)])
+    with exchange.api("ro") as api:
+        answer = api.post(
+            "/v1/messages",
+            json={"kind": "alert", "task_force": "fraud", "id": own, "body": {"title": "a", "text": "b"}},
+        )
+    assert (answer.status_code, answer.json()["code"]) == (409, "id_reused")
+
+
+@pytest.mark.parametrize(
+    ("why", "publisher", "sealer", "name", "changes", "code"),
+    [
+        ("signed with another node's key", "hr", "hr", "ro", {}, "sender_mismatch"),
+        ("in one's own name with a key that is not one's own", "ro", "hr", "ro", {}, "key_unknown"),
+        ("for an unknown task force", "hr", "hr", "hr", {"task_force": "piracy"}, "task_force_unknown"),
+        ("of an unknown kind", "hr", "hr", "hr", {"kind": "poem"}, "kind_unknown"),
+        ("of an unknown version", "hr", "hr", "hr", {"kind_version": 9}, "kind_unknown"),
+        ("created an hour ahead", "hr", "hr", "hr", {"ahead_ms": 3_600_000}, "created_in_future"),
+        ("created a month ago", "hr", "hr", "hr", {"ahead_ms": -30 * 86_400_000}, "key_not_valid"),
+    ],
+)
+def test_the_hub_refuses_a_message(
+    exchange: Exchange, why: str, publisher: str, sealer: str, name: str, changes: dict[str, Any], code: str
+) -> None:
+    before = exchange.hub("status")["refused"].get(code, 0)
+    shift = changes.get("ahead_ms")
+    if isinstance(shift, int):
+        created = time.time_ns() // 1_000_000 + shift
+        changes = {"created": created, "expires": created + 40 * 86_400_000}
+    run_publish(exchange.node_home(publisher), seal_as(exchange.node_home(sealer), name, **changes))
+    until(f"{why} refused", lambda: exchange.hub("status")["refused"].get(code, 0) == before + 1)
+
+
+def test_a_message_replayed_unchanged_is_delivered_once(exchange: Exchange) -> None:
+    id = post(exchange, "ro", to=["bg"])
+    await_delivered(exchange, [("ro", id)])
+    size = exchange.hub("status")["ledger"]["size"]
+    envelope = run_sent_envelope(exchange.node_home("ro"), id)
+    run_publish(exchange.node_home("ro"), envelope, envelope)
+    marker = post(exchange, "ro", to=["bg"])
+    await_delivered(exchange, [("ro", marker)])
+    check_nothing_lost(exchange, [("ro", id), ("ro", marker)], NODES)
+    assert exchange.hub("status")["ledger"]["size"] == size + 2
+
+
+def test_what_cannot_be_parsed_is_quarantined_and_holds_nobody_up(exchange: Exchange) -> None:
+    before = exchange.hub("status")["quarantined"]
+    run_publish(exchange.node_home("hr"), b"", b"\x00", b"no envelope at all")
+    run_publish(exchange.node_home("hr"), b"no acknowledgement", kind=MessageType.ACKNOWLEDGEMENT)
+    run_publish(exchange.node_home("hr"), b"of no type we know", kind="poem")
+    until("five in quarantine", lambda: exchange.hub("status")["quarantined"] == before + 5)
+    await_delivered(exchange, [("hr", post(exchange, "hr"))])
+
+
+async def test_the_broker_keeps_a_node_to_its_own_exchange_and_inbox(exchange: Exchange) -> None:
+    home = exchange.node_home("hr")
+    for target in ("in.ro", "dispatch", "dlx", "amq.direct", ""):
+        async with open_channel(home) as channel:
+            exchange_ = await channel.get_exchange(target, ensure=False) if target else channel.default_exchange
+            with pytest.raises(AMQPError):
+                await exchange_.publish(Message(b"not for you", delivery_mode=2), "normal", mandatory=True, timeout=10)
+    for queue in ("q.inbox.ro", "q.in.ro", "q.in.hr", "q.quarantine"):
+        async with open_channel(home) as channel:
+            with pytest.raises(ChannelAccessRefused):
+                await (await channel.get_queue(queue, ensure=False)).get(timeout=10)
+
+
+def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> None:
+    processes.end(exchange.folder, [process(exchange.folder, "hub")])
+    id = post(exchange, "hr", task_force="drugs", to=["ro"])
+    until("sent to the broker", lambda: state(exchange, "hr", id)["state"] == "sent")
+    request = str(exchange.node_home("hr") / "enrolment.json")
+    out = str(exchange.folder / "again")
+    exchange.hub("enrol", request, "--task-force", "fraud", "--out", out)
+    exchange.start_hub()
+    until("refused", lambda: state(exchange, "hr", id)["state"] == "refused")
+    refusal = state(exchange, "hr", id)["refusal"]
+    assert refusal["code"] == "not_a_member"
+    assert "ask its coordinator" in refusal["next"]
+    # The agent has the new roster by now and says so before it accepts anything.
+    with exchange.api("hr") as api:
+        until("roster taken", lambda: api.get("/v1/status").json()["roster"]["version"] == 3)
+        answer = api.post(
+            "/v1/messages", json={"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}
+        )
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_a_member")
+    exchange.hub("enrol", request, "--out", out)
+    with exchange.api("hr") as api:
+        until("roster taken", lambda: api.get("/v1/status").json()["roster"]["version"] == 4)
+
+
+def test_nothing_is_lost_when_the_hub_is_killed_in_mid_flow(exchange: Exchange) -> None:
+    posted = []
+    for number in range(120):
+        if number in (30, 70):
+            kill(exchange, "hub")
+            exchange.start_hub()
+        sender = NODES[number % 4]
+        posted.append((sender, post(exchange, sender)))
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
+
+
+def test_nothing_is_lost_when_an_agent_is_killed_in_mid_flow(exchange: Exchange) -> None:
+    posted = [("ro", post(exchange, "ro")) for _ in range(40)]
+    kill(exchange, "node-ro")
+    kill(exchange, "node-bg")
+    exchange.start_node("ro")
+    exchange.start_node("bg")
+    exchange.await_nodes(["ro", "bg"])
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
+
+
+def test_an_agent_goes_on_accepting_while_the_broker_is_down(exchange: Exchange) -> None:
+    exchange.services.broker.kill()
+    with exchange.api("ro") as api:
+        until("link down", lambda: not api.get("/v1/status").json()["link"]["connected"])
+        assert api.get("/v1/status").json()["link"]["reason"]
+    posted = [("ro", post(exchange, "ro")) for _ in range(5)]
+    assert state(exchange, *posted[0])["state"] == "queued"
+    exchange.services.broker.start()
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
+
+
+def test_messages_wait_while_the_database_is_down(exchange: Exchange) -> None:
+    exchange.services.postgres.kill()
+    posted = [("bg", post(exchange, "bg")) for _ in range(5)]
+    until("sent to the broker", lambda: all(state(exchange, *item)["state"] == "sent" for item in posted))
+    exchange.services.postgres.start()
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
+
+
+def test_a_message_that_cannot_leave_in_time_expires_and_says_so(exchange: Exchange) -> None:
+    exchange.services.broker.pause()
+    try:
+        expires = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+        id = post(exchange, "tr", expires=expires)
+        until("expired", lambda: state(exchange, "tr", id)["state"] in ("expired", "refused"))
+        assert state(exchange, "tr", id)["refusal"]["code"] == "expired"
+    finally:
+        exchange.services.broker.resume()
+    await_delivered(exchange, [("tr", post(exchange, "tr"))])
+
+
+def test_no_plaintext_outside_of_the_nodes(exchange: Exchange) -> None:
+    id = post(exchange, "ro", body={"title": MARKER, "text": MARKER}, operation="CONTAINMENT 2003")
+    await_delivered(exchange, [("ro", id)])
+    assert find_leaks(exchange, MARKER) == []
+    stores = [path for node in NODES for path in exchange.node_home(node).glob("node.db*")]
+    assert stores
+    assert not [path for path in stores if MARKER.encode() in path.read_bytes()]
+    # The search finds what is there: a header is not secret.
+    assert find_leaks(exchange, "fraud")
+
+
+def test_the_ledger_finds_what_a_superuser_changes(exchange: Exchange) -> None:
+    sql = exchange.services.postgres.run_sql
+    flip = "UPDATE ledger_content SET entry = set_byte(entry, 5, get_byte(entry, 5) # 1) WHERE leaf_index = 0"
+    sql(flip)
+    try:
+        verdict = exchange.hub("ledger", "verify")
+        assert (verdict["ok"], verdict["code"]) == (False, "ledger_broken")
+        assert "entry 0" in verdict["detail"]
+    finally:
+        sql(flip)
+    assert exchange.hub("ledger", "verify")["ok"]
