@@ -32,6 +32,7 @@ from crypto.errors import (
     NotAddressed,
     RecipientsMismatch,
     SizeMismatch,
+    TooLarge,
     VersionUnsupported,
 )
 from crypto.keys import WRAP_ENC_SIZE, EncryptionKey, EncryptionPublicKey, SignatureAlgorithm, SigningKey, VerifyKey
@@ -141,7 +142,7 @@ def assemble(
 def verify(envelope: bytes, signer_of: SignerLookup) -> Verified:
     """The envelope's parts, once its signature by the key that `signer_of` returns is checked.
 
-    Raises EnvelopeMalformed, HeaderMalformed, VersionUnsupported, AlgorithmRefused,
+    Raises EnvelopeMalformed, TooLarge, HeaderMalformed, VersionUnsupported, AlgorithmRefused,
     SignatureInvalid, RecipientsMismatch, SizeMismatch, and whatever `signer_of` raises.
     Whether the sender may say this to these recipients is policy, not checked here.
     """
@@ -164,7 +165,7 @@ def claimed_id(envelope: bytes) -> tuple[UUID, str] | None:
     """Id and sender that an envelope claims, unverified; None if there are none. For refusals and logs only."""
     try:
         header = _read_header(_parse(envelope)[1])
-    except (EnvelopeMalformed, HeaderMalformed, VersionUnsupported, AlgorithmRefused):
+    except (EnvelopeMalformed, TooLarge, HeaderMalformed, VersionUnsupported, AlgorithmRefused):
         return None
     return header.id, header.sender
 
@@ -213,7 +214,7 @@ def _header_of(routing: Routing, plaintext: bytes, algorithm: SignatureAlgorithm
 
 def _parse(envelope: bytes) -> tuple[cose.Signed, bytes, Any]:
     if len(envelope) > MAX_ENVELOPE:
-        raise EnvelopeMalformed(f"an envelope has at most {MAX_ENVELOPE} bytes")
+        raise TooLarge(f"an envelope has at most {MAX_ENVELOPE} bytes; this one has {len(envelope)}")
     signed = cose.parse_sign1(envelope, CONTENT_TYPE)
     match cose.strict(signed.payload, "payload"):
         case [bytes(header_bytes), cbor2.CBORTag() as encrypt]:

@@ -21,6 +21,12 @@ class EnvelopeMalformed(CryptoError):
     code = "envelope_malformed"
 
 
+class TooLarge(CryptoError):
+    """The envelope is larger than any that this protocol allows."""
+
+    code = "too_large"
+
+
 class HeaderMalformed(CryptoError):
     """The envelope's header is not well formed; the text names the field."""
 

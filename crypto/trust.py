@@ -77,6 +77,12 @@ class Trust:
             if all(key.kid != wrapped.kid for key, _ in self._sealing.get(node, ())):
                 raise RecipientsMismatch(f"the key wrapped for {node} is not one of its keys in the roster")
 
+    def check_own_keys(self, node: str, signing: VerifyKey, sealing: EncryptionPublicKey) -> None:
+        """Raises KeyUnknown unless the roster lists both keys for `node`, which checks this of itself."""
+        held = {key.public for key in self.nodes[node].keys} if node in self.nodes else set()
+        if not {signing.public_bytes(), sealing.public_bytes()} <= held:
+            raise KeyUnknown(f"the roster (version {self.roster.version}) does not list the own keys of {node}")
+
     def members(self, task_force: str) -> tuple[str, ...]:
         """The nodes that are members of a task force, sorted."""
         return tuple(sorted(name for name, node in self.nodes.items() if task_force in node.task_forces))

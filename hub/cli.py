@@ -116,6 +116,8 @@ def enrol(
     if unknown:
         raise EnrolmentRefused(f"no such task force: {', '.join(unknown)}", f"use one of {', '.join(TASK_FORCES)}")
     requests = [_read_request(path) for path in request]
+    if len({item.node for item in requests}) != len(requests):
+        raise EnrolmentRefused("two of the files are for one node", "give one enrolment.json for each node")
     agencies = agency or [Agency.POLICE, Agency.CUSTOMS]
     additions = [_roster_node(item, agencies, task_forces) for item in requests]
     signer = hub_key(settings)

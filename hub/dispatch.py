@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import tables
 from hub.broker import BrokerAddress
-from hub.record import Publication
+from hub.publication import Publication
 from hub.topology import DISPATCH, inbox_key
 from schemas.control import MessageType
 

@@ -23,7 +23,8 @@ from hub.errors import BrokerUnreachable
 from hub.intake import Intake, Lane
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
-from hub.record import Publication, record
+from hub.publication import Publication
+from hub.record import record
 from hub.settings import Settings
 from schemas.control import MessageType
 

@@ -12,9 +12,11 @@ from aio_pika.abc import AbstractConnection
 
 from hub.broker import BrokerAddress
 from hub.judge import Arrival
+from hub.tolerance import decode_tolerantly
 from hub.topology import ingress_queue
 
 BATCH_WAIT_S: Final = 0.005
+TYPE_SIZE: Final = 40
 
 
 class Lane:
@@ -35,7 +37,7 @@ class Lane:
     def _callback(self, node: str) -> Any:
         async def arrived(message: Any) -> None:
             properties = message.header.properties
-            kind = properties.message_type or ""
+            kind = ascii(properties.message_type or "")[1:-1][:TYPE_SIZE]
             delivery = message.delivery
             self.waiting.put_nowait(
                 Arrival(node, kind, bytes(message.body), delivery.delivery_tag, delivery.redelivered)
@@ -62,6 +64,7 @@ class Intake:
     @classmethod
     async def open(cls, broker: BrokerAddress, prefetch: int, nodes: Iterable[str]) -> "Intake":
         """Connects and consumes the queues of `nodes`. Raises BrokerUnreachable."""
+        decode_tolerantly()
         connection = await broker.connect("hub-ingest")
         lanes = []
         for urgent in (True, False):

@@ -43,13 +43,23 @@ class Acceptable:
     arrival: Arrival
     verified: Verified
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the envelope."""
+        return self.verified.digest
+
+    @property
+    def message(self) -> UUID:
+        """The message's id."""
+        return self.verified.header.id
+
 
 @dataclass(frozen=True, slots=True)
 class Refusable:
     """A message to refuse, with a stable code; `message` is the id it claims, if it can be read."""
 
     arrival: Arrival
-    envelope: bytes
+    digest: bytes
     message: UUID | None
     code: RefusalCode
     detail: str
@@ -87,7 +97,7 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     if arrival.type == MessageType.ENVELOPE:
         return _judge_envelope(arrival, trust, now)
     if arrival.type == MessageType.ACKNOWLEDGEMENT:
-        return _judge_acknowledgement(arrival, trust)
+        return _judge_acknowledgement(arrival, trust, now)
     return Unreadable(arrival, "unknown_type")
 
 
@@ -99,8 +109,8 @@ def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:
 
     try:
         verified = verify(arrival.body, signer_of)
-        trust.check_recipient_keys(verified)
         check_policy(verified.header, trust, now)
+        trust.check_recipient_keys(verified)
     except (CryptoError, Refused) as error:
         claimed = claimed_id(arrival.body)
         if claimed is None and error.code == RefusalCode.ENVELOPE_MALFORMED:
@@ -111,13 +121,16 @@ def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     return Acceptable(arrival, verified)
 
 
-def _judge_acknowledgement(arrival: Arrival, trust: Trust) -> Verdict:
+def _judge_acknowledgement(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     try:
         acknowledgement = open_acknowledgement(arrival.body, trust)
     except (CryptoError, ControlRefused) as error:
         return Unreadable(arrival, error.code)
     if acknowledgement.recipient != arrival.node:
         return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    # A key that has expired or was lost must not sign for a time when it was good.
+    if not now - OLDEST_MS < acknowledgement.at <= now + CLOCK_AHEAD_MS:
+        return Unreadable(arrival, "time_implausible")
     return Acknowledged(arrival, acknowledgement)
 
 

@@ -7,7 +7,6 @@ acknowledged it (they recognise it too). The same id with another digest is refu
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
@@ -15,132 +14,147 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
 from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
+from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
-from schemas.control import AcknowledgedMessage, Entry, Event, MessageType, Outcome, Receipt, Receipts
+from schemas.control import AcknowledgedMessage, Entry, Event, Outcome
 from schemas.header import Header
 from schemas.refusals import RefusalCode
 
-# A receipt has 1 to 2 KB: a bundle of so many stays far below the broker's limit for a message.
-BUNDLE_SIZE: Final = 250
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One message for one node's inbox. `message_id` is unique per node and content."""
-
-    node: str
-    type: MessageType
-    urgent: bool
-    message_id: str
-    body: bytes
+_REUSED = "another message with this id was accepted before; this one is not delivered"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A batch on record: what to publish, and how many entries of each event were made."""
+    """A batch on record: what to publish, and the event of each entry that was made."""
 
     publications: tuple[Publication, ...]
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Owed:
-    """Which nodes are owed an entry's receipt, and the signed acknowledgement that goes with it."""
+class _Message:
+    """A message on record: the digest of its envelope, its entry's index, whom it goes to."""
 
-    nodes: tuple[str, ...]
-    signed: bytes | None = None
+    envelope: bytes
+    index: int
+    recipients: tuple[str, ...]
+    urgent: bool
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A batch being turned into entries. `owed` is in the entries' order; `again` by index, of older entries."""
+    """A batch being turned into entries, of which the first gets index `base`.
 
+    `owed` is in the entries' order; `again` has receipts of older entries, by index.
+    """
+
+    base: int
+    now: int
     entries: list[Entry]
-    owed: list[_Owed]
+    owed: list[Owed]
     rows: dict[str, list[tuple[object, ...]]]
     publications: list[Publication]
-    again: dict[int, _Owed]
+    again: dict[int, Owed]
 
-    def add(self, entry: Entry, owed: _Owed) -> int:
+    def add(self, entry: Entry, owed: Owed) -> int:
+        """The index that the entry will have."""
         self.entries.append(entry)
         self.owed.append(owed)
-        return len(self.entries) - 1
+        return self.base + len(self.entries) - 1
+
+    def repeat(self, index: int, owed: Owed) -> None:
+        """Repeats an older entry's receipt; one of this batch is sent anyway."""
+        if index < self.base:
+            self.again[index] = owed
 
 
 async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
     """Records the batch and returns what is to be published once the caller has committed."""
     await ledger.lock(connection)
     base = (await ledger.head(connection)).range.size
-    draft = _Draft([], [], {name: [] for name in _COLUMNS}, [], {})
-    await _take_accepted(connection, draft, [v for v in verdicts if isinstance(v, Acceptable)], base, now)
-    await _take_refused(connection, draft, [v for v in verdicts if isinstance(v, Refusable)], base, now)
-    await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)], base, now)
-    await _take_unreadable(connection, draft, [v for v in verdicts if isinstance(v, Unreadable)], base, now)
+    draft = _Draft(base, now, [], [], {name: [] for name in _COLUMNS}, [], {})
+    await _take_envelopes(connection, draft, [v for v in verdicts if isinstance(v, Acceptable | Refusable)])
+    await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
+    for verdict in verdicts:
+        if isinstance(verdict, Unreadable):
+            await _quarantine(connection, draft, verdict)
     if draft.entries:
         appended = await ledger.append(connection, log, draft.entries)
         await _insert(connection, draft)
-        draft.publications.extend(_bundles(appended, draft.owed))
+        draft.publications.extend(bundles(appended, draft.owed))
     if draft.again:
         proven = await ledger.prove(connection, list(draft.again))
-        draft.publications.extend(_bundles(proven, draft.again.values()))
+        draft.publications.extend(bundles(proven, draft.again.values()))
     return Recorded(tuple(draft.publications), tuple(entry.event for entry in draft.entries))
 
 
-async def _take_accepted(
-    connection: AsyncConnection, draft: _Draft, verdicts: list[Acceptable], base: int, now: int
-) -> None:
-    known = await _known_messages(connection, verdicts)
-    conflicts: list[Refusable] = []
-    for verdict in verdicts:
-        header, digest = verdict.verified.header, verdict.verified.digest
-        seen = known.get((header.sender, header.id))
-        if seen is None:
-            index = base + draft.add(_accepted(header, digest, now), _Owed((header.sender,)))
-            known[header.sender, header.id] = (digest, index)
-            draft.rows["message"].append(_message_row(header, digest, index, now))
-            draft.publications.extend(_deliveries(verdict, header.recipients))
-        elif seen[0] == digest:
-            if seen[1] < base:
-                draft.again[seen[1]] = _Owed((header.sender,))
-                waiting = await _waiting(connection, header)
-                draft.publications.extend(_deliveries(verdict, waiting))
-        else:
-            detail = "another message with this id was accepted before; this one is not delivered"
-            conflicts.append(Refusable(verdict.arrival, digest, header.id, RefusalCode.ID_REUSED, detail))
-    await _take_refused(connection, draft, conflicts, base, now)
-
-
-async def _take_refused(
-    connection: AsyncConnection, draft: _Draft, verdicts: list[Refusable], base: int, now: int
+async def _take_envelopes(
+    connection: AsyncConnection, draft: _Draft, verdicts: Sequence[Acceptable | Refusable]
 ) -> None:
     if not verdicts:
         return
-    table = tables.refusal.c
-    keys = [(verdict.arrival.node, verdict.envelope) for verdict in verdicts]
-    query = select(table.node, table.envelope, table.leaf_index).where(tuple_(table.node, table.envelope).in_(keys))
-    known = {(row.node, row.envelope): row.leaf_index for row in await connection.execute(query)}
+    known = await _known_messages(connection, verdicts)
+    refused = await _known_refusals(connection, verdicts)
+    duplicates: dict[tuple[str, UUID], tuple[_Message, bytes]] = {}
     for verdict in verdicts:
-        key = (verdict.arrival.node, verdict.envelope)
-        if key in known:
-            if known[key] < base:
-                draft.again[known[key]] = _Owed((verdict.arrival.node,))
-            continue
-        entry = Entry(
-            event=Event.REFUSED,
-            at=now,
-            node=verdict.arrival.node,
-            message=verdict.message,
-            envelope=verdict.envelope,
-            code=verdict.code,
-            detail=verdict.detail,
-        )
-        index = known[key] = base + draft.add(entry, _Owed((verdict.arrival.node,)))
-        draft.rows["refusal"].append((*key, index, str(verdict.code), now))
+        node, digest, id = verdict.arrival.node, verdict.digest, verdict.message
+        seen = known.get((node, id)) if id is not None else None
+        if seen is not None and id is not None and seen.envelope == digest:
+            # What was accepted stays so, whatever the roster or the clock says by now.
+            draft.repeat(seen.index, Owed((node,)))
+            if seen.index < draft.base:
+                duplicates[node, id] = (seen, verdict.arrival.body)
+        elif (node, digest) in refused:
+            draft.repeat(refused[node, digest], Owed((node,)))
+        elif isinstance(verdict, Refusable):
+            refused[node, digest] = _refuse(draft, verdict, verdict.code, verdict.detail)
+        elif seen is not None:
+            refused[node, digest] = _refuse(draft, verdict, RefusalCode.ID_REUSED, _REUSED)
+        else:
+            known[node, verdict.message] = _accept(draft, verdict)
+    await _deliver_again(connection, draft, duplicates)
 
 
-async def _take_acknowledged(
-    connection: AsyncConnection, draft: _Draft, verdicts: list[Acknowledged], base: int, now: int
+def _accept(draft: _Draft, verdict: Acceptable) -> _Message:
+    header, digest = verdict.verified.header, verdict.verified.digest
+    index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
+    draft.rows["message"].append(_message_row(header, digest, index, draft.now))
+    message = _Message(digest, index, header.recipients, header.priority is Priority.URGENT)
+    draft.publications += deliveries(
+        verdict.arrival.body, header.sender, str(header.id), urgent=message.urgent, recipients=header.recipients
+    )
+    return message
+
+
+def _refuse(draft: _Draft, verdict: Acceptable | Refusable, code: RefusalCode, detail: str) -> int:
+    node = verdict.arrival.node
+    entry = Entry(
+        event=Event.REFUSED,
+        at=draft.now,
+        node=node,
+        message=verdict.message,
+        envelope=verdict.digest,
+        code=code,
+        detail=detail,
+    )
+    index = draft.add(entry, Owed((node,)))
+    draft.rows["refusal"].append((node, verdict.digest, index, str(code), draft.now))
+    return index
+
+
+async def _deliver_again(
+    connection: AsyncConnection, draft: _Draft, duplicates: dict[tuple[str, UUID], tuple[_Message, bytes]]
 ) -> None:
+    # A kill may have come between commit and publishing: whoever has not acknowledged gets it again.
+    if not duplicates:
+        return
+    done = await _known_acknowledgements(connection, [id for _, id in duplicates])
+    for (sender, id), (message, envelope) in duplicates.items():
+        waiting = [node for node in message.recipients if (sender, id, node) not in done]
+        draft.publications += deliveries(envelope, sender, str(id), urgent=message.urgent, recipients=waiting)
+
+
+async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdicts: Sequence[Acknowledged]) -> None:
     items = [(verdict, item) for verdict in verdicts for item in verdict.acknowledgement.items]
     if not items:
         return
@@ -152,40 +166,32 @@ async def _take_acknowledged(
         key = (ack.sender, item.id, ack.recipient)
         message = messages.get((ack.sender, item.id))
         if message is None or message[0] != item.envelope or ack.recipient not in message[1]:
-            draft.rows["quarantine"].extend(
-                await _quarantine(connection, draft, Unreadable(verdict.arrival, "not_addressed"), base, now)
-            )
+            await _quarantine(connection, draft, Unreadable(verdict.arrival, "not_addressed"))
         elif key in known:
-            # Again, so somebody may have missed it: a kill comes between a commit and its publishing.
             index, signed = known[key]
-            if index < base:
-                draft.again[index] = _Owed((ack.sender, ack.recipient), signed)
+            draft.repeat(index, Owed((ack.sender, ack.recipient), signed))
         else:
             signed = verdict.arrival.body
-            index = base + draft.add(_acknowledged(verdict, item, now), _Owed((ack.sender, ack.recipient), signed))
+            index = draft.add(_acknowledged(verdict, item, draft.now), Owed((ack.sender, ack.recipient), signed))
             known[key] = (index, signed)
-            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, now, signed))
+            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, draft.now, signed))
 
 
-async def _take_unreadable(
-    connection: AsyncConnection, draft: _Draft, verdicts: list[Unreadable], base: int, now: int
-) -> None:
-    for verdict in verdicts:
-        draft.rows["quarantine"].extend(await _quarantine(connection, draft, verdict, base, now))
-
-
-async def _quarantine(
-    connection: AsyncConnection, draft: _Draft, verdict: Unreadable, base: int, now: int
-) -> list[tuple[object, ...]]:
+async def _quarantine(connection: AsyncConnection, draft: _Draft, verdict: Unreadable) -> None:
     arrival = verdict.arrival
     digest = ledger.evidence(arrival.body)
+    if any(row[:2] == (arrival.node, digest) for row in draft.rows["quarantine"]):
+        return
     table = tables.quarantine.c
-    known = await connection.scalar(select(table.leaf_index).where(table.node == arrival.node, table.digest == digest))
-    if known is not None or any(row[:2] == (arrival.node, digest) for row in draft.rows["quarantine"]):
-        return []
-    entry = Entry(event=Event.QUARANTINED, at=now, node=arrival.node, evidence=digest, detail=verdict.reason)
-    index = base + draft.add(entry, _Owed((arrival.node,)))
-    return [(arrival.node, digest, index, now, arrival.type[:40], verdict.reason, arrival.body)]
+    query = select(table.leaf_index).where(table.node == arrival.node, table.digest == digest)
+    known = await connection.scalar(query)
+    if known is not None:
+        draft.repeat(known, Owed((arrival.node,)))
+        return
+    entry = Entry(event=Event.QUARANTINED, at=draft.now, node=arrival.node, evidence=digest, detail=verdict.reason)
+    index = draft.add(entry, Owed((arrival.node,)))
+    row = (arrival.node, digest, index, draft.now, arrival.type, verdict.reason, arrival.body)
+    draft.rows["quarantine"].append(row)
 
 
 def _accepted(header: Header, digest: bytes, now: int) -> Entry:
@@ -223,46 +229,28 @@ def _acknowledged(verdict: Acknowledged, item: AcknowledgedMessage, now: int) ->
     )
 
 
-def _deliveries(verdict: Acceptable, recipients: Iterable[str]) -> list[Publication]:
-    header = verdict.verified.header
-    urgent = header.priority is Priority.URGENT
-    return [
-        Publication(node, MessageType.ENVELOPE, urgent, f"{header.id}/{node}", verdict.arrival.body)
-        for node in recipients
-    ]
-
-
-def _bundles(appended: ledger.Appended, owed: Iterable[_Owed]) -> list[Publication]:
-    by_node: dict[str, list[tuple[Receipt, bytes | None]]] = {}
-    for receipt, to in zip(appended.receipts, owed, strict=True):
-        for node in dict.fromkeys(to.nodes):
-            by_node.setdefault(node, []).append((receipt, to.signed))
-    return [
-        _bundle(node, appended.note, items[start : start + BUNDLE_SIZE])
-        for node, items in by_node.items()
-        for start in range(0, len(items), BUNDLE_SIZE)
-    ]
-
-
-def _bundle(node: str, note: str, items: Sequence[tuple[Receipt, bytes | None]]) -> Publication:
-    signed = dict.fromkeys(signed for _, signed in items if signed is not None)
-    receipts = tuple(receipt for receipt, _ in items)
-    bundle = Receipts.model_construct(checkpoint=note, receipts=receipts, acknowledgements=tuple(signed))
-    body = bundle.to_bytes()
-    return Publication(node, MessageType.RECEIPTS, False, f"{ledger.evidence(body)[:16].hex()}/{node}", body)
-
-
 async def _known_messages(
-    connection: AsyncConnection, verdicts: list[Acceptable]
-) -> dict[tuple[str, UUID], tuple[bytes, int]]:
-    if not verdicts:
-        return {}
+    connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
+) -> dict[tuple[str, UUID], _Message]:
     table = tables.message.c
-    ids = [verdict.verified.header.id for verdict in verdicts]
-    rows = await connection.execute(
-        select(table.sender, table.id, table.envelope, table.leaf_index).where(table.id.in_(ids))
-    )
-    return {(row.sender, row.id): (row.envelope, row.leaf_index) for row in rows}
+    ids = [verdict.message for verdict in verdicts if verdict.message is not None]
+    query = select(table.sender, table.id, table.envelope, table.leaf_index, table.recipients, table.priority)
+    rows = await connection.execute(query.where(table.id.in_(ids)))
+    return {
+        (row.sender, row.id): _Message(
+            row.envelope, row.leaf_index, tuple(row.recipients), row.priority == Priority.URGENT
+        )
+        for row in rows
+    }
+
+
+async def _known_refusals(
+    connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
+) -> dict[tuple[str, bytes], int]:
+    table = tables.refusal.c
+    keys = [(verdict.arrival.node, verdict.digest) for verdict in verdicts]
+    query = select(table.node, table.envelope, table.leaf_index).where(tuple_(table.node, table.envelope).in_(keys))
+    return {(row.node, row.envelope): row.leaf_index for row in await connection.execute(query)}
 
 
 async def _addressed(
@@ -283,13 +271,6 @@ async def _known_acknowledgements(
         select(table.sender, table.id, table.recipient, table.leaf_index, table.signed).where(table.id.in_(ids))
     )
     return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
-
-
-async def _waiting(connection: AsyncConnection, header: Header) -> list[str]:
-    table = tables.acknowledgement.c
-    rows = await connection.execute(select(table.recipient).where(table.sender == header.sender, table.id == header.id))
-    done = {row.recipient for row in rows}
-    return [node for node in header.recipients if node not in done]
 
 
 def _message_row(header: Header, digest: bytes, index: int, now: int) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import NoteVerifier
 from crypto.receipt import Proven, verify_receipts
@@ -36,6 +36,7 @@ from schemas.control import Acknowledgement, ControlRefused, Event, MessageType,
 log = structlog.get_logger()
 
 BATCH: Final = 100
+UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 TICK_S: Final = 1.0
 
 
@@ -75,7 +76,7 @@ class Agent:
             confirmed = await self.link.publish(publications)
             done = [item.id for item, ok in zip(items, confirmed, strict=True) if ok]
             if done:
-                await outbox.mark_sent(self.box, done, now, now + int(self.settings.resend_after * 1000))
+                await outbox.mark_sent(self.box, done, now, self.settings.resend_after_ms)
             if len(done) < len(items):
                 await asyncio.sleep(TICK_S)
 
@@ -84,8 +85,7 @@ class Agent:
             await self.link.up.wait()
             self.stored.clear()
             now = _now()
-            again = now + int(self.settings.resend_after * 1000)
-            due = await inbox.to_acknowledge(self.box, self.settings.node, BATCH, now, again)
+            due = await inbox.to_acknowledge(self.box, self.settings.node, BATCH, now, self.settings.resend_after_ms)
             if not due:
                 await _pause(self.stored)
                 continue
@@ -171,15 +171,21 @@ class Agent:
     async def _take_in_receipts(self, connection: AsyncConnection, body: bytes) -> None:
         bundle = Receipts.from_bytes(body)
         proven = verify_receipts(bundle, self.settings.log_origin, self.log_verifier)
-        words = {
-            sha256(signed).digest(): open_acknowledgement(signed, self.trust) for signed in bundle.acknowledgements
-        }
+        words = self._words(bundle.acknowledgements)
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
             if not await self._settle(connection, found, words, single.to_bytes()):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
         values = {"size": proven[0].checkpoint.size, "root": proven[0].checkpoint.root}
         await connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
+
+    def _words(self, signed: Sequence[bytes]) -> dict[bytes, Acknowledgement]:
+        words = {}
+        for item in signed:
+            # One that does not hold makes its own receipts fit nothing, and no others.
+            with suppress(CryptoError, ControlRefused):
+                words[sha256(item).digest()] = open_acknowledgement(item, self.trust)
+        return words
 
     async def _settle(
         self,
@@ -189,7 +195,7 @@ class Agent:
         receipt: bytes,
     ) -> bool:
         entry = proven.entry
-        if entry.event in (Event.ACCEPTED, Event.REFUSED):
+        if entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED):
             return await outbox.settle(connection, proven, receipt)
         if entry.event in (Event.DELIVERED, Event.DECLINED):
             if entry.node == self.settings.node:
@@ -202,15 +208,24 @@ class Agent:
                 return False
             item = next((item for item in word.items if item.id == entry.message), None)
             return item is not None and await outbox.settle_delivery(connection, proven, item)
-        return entry.event is Event.QUARANTINED
+        return False
 
     async def _take_in_roster(self, connection: AsyncConnection, body: bytes) -> None:
         roster = open_roster(body, self.settings.hub_verify_key())
         if roster.version <= self.trust.roster.version:
             return
+        trust = Trust.of(roster)
+        trust.check_own_keys(self.settings.node, self.keys.signing.public, self.keys.encryption[0].public)
         await store.save_roster(connection, roster.version, body)
-        self.trust = Trust.of(roster)
+        self.trust = trust
         log.info("roster_taken", version=roster.version, nodes=len(roster.nodes))
+        await self._try_again(connection)
+
+    async def _try_again(self, connection: AsyncConnection) -> None:
+        # An envelope may overtake, on its own lane, the roster that names its sender's key.
+        for digest, body in await store.put_aside_for(connection, UNKNOWN_SIGNER):
+            if await self._try(connection, Arrival(MessageType.ENVELOPE, body, 0, 0), _now()) is None:
+                await store.take_back(connection, digest)
 
 
 async def _pause(event: asyncio.Event) -> None:

@@ -97,8 +97,8 @@ async def keep(connection: AsyncConnection, box: Store, received: Received, now:
     return False
 
 
-async def to_acknowledge(box: Store, node: str, limit: int, now: int, again_at: int) -> list[Acknowledgement]:
-    """Acknowledgements that are due, one for each sender; due again at `again_at` unless a receipt comes."""
+async def to_acknowledge(box: Store, node: str, limit: int, now: int, first_pause_ms: int) -> list[Acknowledgement]:
+    """Acknowledgements that are due, one for each sender; due again, later and later, unless a receipt comes."""
     table = store.inbox
     async with box.engine.begin() as connection:
         query = (
@@ -110,7 +110,9 @@ async def to_acknowledge(box: Store, node: str, limit: int, now: int, again_at: 
         rows = (await connection.execute(query)).all()
         if rows:
             seqs = [row.seq for row in rows]
-            await connection.execute(update(table).where(table.c.seq.in_(seqs)).values(acknowledge_at=again_at))
+            again = store.next_attempt(table.c.attempts, now, first_pause_ms)
+            values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
+            await connection.execute(update(table).where(table.c.seq.in_(seqs)).values(values))
     by_sender: dict[str, list[AcknowledgedMessage]] = {}
     for row in rows:
         code = None if row.code is None else RefusalCode(row.code)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,7 +30,7 @@ from nodes.errors import IdReused, MessageUnknown, RoutingRefused
 from nodes.store import Store
 from schemas import registry
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
-from schemas.control import AcknowledgedMessage
+from schemas.control import AcknowledgedMessage, Event
 from schemas.header import Header, Routing, new_id
 from schemas.refusals import NEXT_STEP, RefusalCode
 
@@ -226,11 +226,16 @@ async def ready(box: Store, limit: int, now: int) -> list[Ready]:
         return [Ready(row.id, bool(row.urgent), row.envelope) for row in await connection.execute(query)]
 
 
-async def mark_sent(box: Store, ids: Sequence[str], now: int, resend_at: int) -> None:
-    """The broker has them; they are sent again at `resend_at` unless a receipt comes before."""
+async def mark_sent(box: Store, ids: Sequence[str], now: int, first_pause_ms: int) -> None:
+    """The broker has them. They are sent again, later and later, unless a receipt comes before."""
     table = store.outbox
+    values = {
+        "state": "sent",
+        "sent_at": func.coalesce(table.c.sent_at, now),
+        "attempts": table.c.attempts + 1,
+        "resend_at": store.next_attempt(table.c.attempts, now, first_pause_ms),
+    }
     async with box.engine.begin() as connection:
-        values = {"state": "sent", "sent_at": now, "resend_at": resend_at}
         waiting = table.c.state.in_(("queued", "sent"))
         await connection.execute(update(table).where(table.c.id.in_(ids), waiting).values(values))
 
@@ -246,9 +251,14 @@ async def expire(box: Store, now: int) -> list[str]:
 
 
 async def settle(connection: AsyncConnection, proven: Proven, receipt: bytes) -> bool:
-    """Takes in a proven entry that a message of ours was accepted or refused. False if it fits none."""
+    """Takes in a proven entry that a message of ours was accepted or refused. False if it fits none.
+
+    A message that the hub could not even read is in its quarantine: refused, to its sender.
+    """
     entry, table = proven.entry, store.outbox
-    refused = entry.event == "refused"
+    unreadable = entry.event is Event.QUARANTINED
+    refused = unreadable or entry.event is Event.REFUSED
+    digest = entry.evidence if unreadable else entry.envelope
     values: dict[str, Any] = {
         "state": "refused" if refused else "accepted",
         "settled_at": entry.at,
@@ -256,12 +266,13 @@ async def settle(connection: AsyncConnection, proven: Proven, receipt: bytes) ->
         "receipt": receipt,
     }
     if refused:
-        values |= {"code": str(entry.code), "detail": entry.detail}
+        code = RefusalCode.ENVELOPE_MALFORMED if unreadable else entry.code
+        values |= {"code": str(code), "detail": entry.detail}
     waiting = table.c.state.in_(("queued", "sent", "expired"))
-    done = await connection.execute(update(table).where(table.c.digest == entry.envelope, waiting).values(values))
+    done = await connection.execute(update(table).where(table.c.digest == digest, waiting).values(values))
     if done.rowcount:
         return True
-    known = await connection.scalar(select(table.c.seq).where(table.c.digest == entry.envelope))
+    known = await connection.scalar(select(table.c.seq).where(table.c.digest == digest))
     return known is not None
 
 
@@ -271,7 +282,7 @@ async def settle_delivery(connection: AsyncConnection, proven: Proven, item: Ack
     known = await connection.scalar(
         select(table.c.header).where(table.c.id == str(item.id), table.c.digest == item.envelope)
     )
-    if known is None or entry.node not in Header.from_bytes(known).recipients:
+    if known is None or str(item.outcome) != str(entry.event) or entry.node not in Header.from_bytes(known).recipients:
         return False
     row = {
         "id": str(item.id),
@@ -305,7 +316,7 @@ async def recent(box: Store, limit: int, before: int | None) -> list[dict[str, A
     async with box.engine.connect() as connection:
         rows = (await connection.execute(query)).all()
         ids = [row.id for row in rows]
-        found = await connection.execute(select(store.delivery).where(or_(store.delivery.c.id.in_(ids))))
+        found = await connection.execute(select(store.delivery).where(store.delivery.c.id.in_(ids)))
         deliveries: dict[str, dict[str, Any]] = {}
         for item in found:
             deliveries.setdefault(item.id, {})[item.recipient] = item

@@ -55,6 +55,11 @@ class Settings(BaseModel):
             raise NotSetUp(f"{file} is damaged: {type(error).__name__}", "correct the file") from error
 
     @property
+    def resend_after_ms(self) -> int:
+        """The first pause before something is sent again for want of a receipt."""
+        return int(self.resend_after * 1000)
+
+    @property
     def enrolled(self) -> bool:
         """Whether the welcome file has been taken in."""
         return bool(self.hub_key)

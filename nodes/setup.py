@@ -98,11 +98,8 @@ def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:
         ) from error
     if certificate.public_key() != tls_key.public_key():
         raise WelcomeRefused("the certificate is not for this node's TLS key", "enrol with this node's enrolment.json")
-    mine = trust.nodes.get(settings.node)
-    listed = {key.public for key in mine.keys} if mine is not None else set()
-    own = {keys.signing.public.public_bytes(), keys.encryption[0].public.public_bytes()}
-    if not own <= listed:
-        raise WelcomeRefused(
-            "the roster does not list this node's own keys", "tell the hub's operators: keys were swapped"
-        )
+    try:
+        trust.check_own_keys(settings.node, keys.signing.public, keys.encryption[0].public)
+    except CryptoError as error:
+        raise WelcomeRefused(str(error), "tell the hub's operators: keys were swapped") from error
     return trust

@@ -5,6 +5,7 @@ since the epoch, UTC. Ids are UUIDs in text.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -20,13 +22,16 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    delete,
     event,
     func,
+    literal,
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
 
 outbox: Final = Table(
@@ -44,6 +49,7 @@ outbox: Final = Table(
     Column("queued_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
     Column("resend_at", BigInteger, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False, default=0),
     Column("settled_at", BigInteger),
     Column("expires", BigInteger, nullable=False),
     Column("code", Text),
@@ -51,6 +57,7 @@ outbox: Final = Table(
     Column("ledger_index", BigInteger),
     Column("receipt", LargeBinary),
 )
+Index("outbox_digest", outbox.c.digest)
 Index("outbox_waiting", outbox.c.state, outbox.c.urgent, outbox.c.seq)
 delivery: Final = Table(
     "delivery",
@@ -77,8 +84,10 @@ inbox: Final = Table(
     Column("outcome", Text, nullable=False),
     Column("code", Text),
     Column("acknowledge_at", BigInteger),
+    Column("attempts", Integer, nullable=False, default=0),
     UniqueConstraint("sender", "id"),
 )
+Index("inbox_id", inbox.c.id)
 Index("inbox_acknowledge", inbox.c.acknowledge_at)
 quarantine: Final = Table(
     "quarantine",
@@ -159,6 +168,12 @@ def _create_private(file: Path) -> None:
     file.touch(mode=0o600, exist_ok=True)
 
 
+def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElement[int]:
+    """When to try again, ms: after `first_ms`, then each time twice as late, at last every 6 hours."""
+    pause = func.min(literal(first_ms) * literal(1).op("<<")(func.min(attempts, 16)), LONGEST_PAUSE_MS)
+    return literal(now) + pause
+
+
 async def save_roster(connection: AsyncConnection, version: int, signed: bytes) -> None:
     """Adds a roster to the history."""
     await connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
@@ -170,6 +185,18 @@ async def put_aside(
     """Keeps what could not be understood, once."""
     row = {"type": type, "digest": digest, "reason": reason, "content": content, "at": at}
     await connection.execute(insert(quarantine).values(row).on_conflict_do_nothing())
+
+
+async def put_aside_for(connection: AsyncConnection, reasons: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    """Digest and content of what was put aside for one of these reasons, oldest first."""
+    columns = quarantine.c
+    query = select(columns.digest, columns.content).where(columns.reason.in_(reasons)).order_by(columns.seq)
+    return [(row.digest, row.content) for row in await connection.execute(query)]
+
+
+async def take_back(connection: AsyncConnection, digest: bytes) -> None:
+    """Forgets what was put aside: it has been understood since."""
+    await connection.execute(delete(quarantine).where(quarantine.c.digest == digest))
 
 
 async def _count(connection: AsyncConnection, table: Table) -> int:

@@ -40,4 +40,4 @@ class Welcome(BaseModel):
     hub_key: Base64
     log_origin: str
     log_vkey: str
-    roster: Base64
+    roster: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=8_000_000)]

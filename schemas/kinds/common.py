@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.codes import InformationEvaluation, SourceEvaluation
 
-Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+# As long as the sender likes: the limit is that of the whole body, 1 MiB.
+Text = Annotated[str, Field(min_length=1)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
 

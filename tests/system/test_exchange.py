@@ -1,5 +1,6 @@
 """The main job on real services: posted at one node, proven at the sender, delivered once at the others."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -121,6 +122,34 @@ async def test_the_broker_keeps_a_node_to_its_own_exchange_and_inbox(exchange: E
         async with open_channel(home) as channel:
             with pytest.raises(ChannelAccessRefused):
                 await (await channel.get_queue(queue, ensure=False)).get(timeout=10)
+
+
+class _Raw(str):
+    """Text that goes over the wire as the bytes given, whatever they are."""
+
+    raw: bytes
+
+    @classmethod
+    def of(cls, raw: bytes) -> "_Raw":
+        text = cls("raw")
+        text.raw = raw
+        return text
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return self.raw
+
+
+async def test_properties_that_are_no_text_stop_nobody(exchange: Exchange) -> None:
+    before = exchange.hub("status")["quarantined"]
+    for number, raw in enumerate((b"\xff\xfe", b"a\x00b", b"\xc3")):
+        async with open_channel(exchange.node_home("hr")) as channel:
+            target = await channel.get_exchange("in.hr", ensure=False)
+            body = b"hostile properties %d" % number
+            message = Message(body, delivery_mode=2, type=_Raw.of(raw), headers={_Raw.of(raw): "x"})
+            await target.publish(message, "normal", mandatory=True, timeout=10)
+    await asyncio.to_thread(until, "three in quarantine", lambda: exchange.hub("status")["quarantined"] == before + 3)
+    log = (exchange.logs / "hub.log").read_text()
+    assert "UnicodeDecodeError" not in log
 
 
 def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> None:
