@@ -48,6 +48,14 @@ class Secret:
         return cls(text.encode(), True)
 
     @classmethod
+    def from_passphrase_file(cls, path: Path) -> Self:
+        """The passphrase that a file holds, without the line's end. Raises KeyFileRefused."""
+        try:
+            return cls.passphrase(path.read_text().strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyFileRefused(f"the passphrase file {path} does not read: {error}") from error
+
+    @classmethod
     def from_key_file(cls, path: Path) -> Self:
         """What `generate_key_file` wrote. Raises KeyFileRefused."""
         try:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -150,13 +151,15 @@ def enrol(
 
 
 @app.command()
-def run(home: Home) -> None:
-    """Run the hub until it is told to stop. Logs are JSON lines on stderr."""
+def run(home: Home, as_json: AsJson = False) -> None:
+    """Run a hub worker until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
     configure_logging()
     settings = Settings.load(home)
     broker = BrokerAddress.of(settings)
     ledger = ledger_of(settings)
     engine = database.engine_of(settings.database_url)
+
+    _print({"home": str(home), "pid": os.getpid()}, as_json, f"hub of {home} at work, pid {os.getpid()}")
 
     async def main() -> None:
         stop = asyncio.Event()

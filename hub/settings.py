@@ -62,5 +62,5 @@ class Settings(BaseModel):
     def secret(self) -> Secret:
         """What opens the hub's keys."""
         if self.passphrase_file is not None:
-            return Secret.passphrase(self.passphrase_file.read_text().strip())
+            return Secret.from_passphrase_file(self.passphrase_file)
         return Secret.from_key_file(self.home / "secret.key")

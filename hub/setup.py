@@ -79,7 +79,7 @@ def _issue(
 
 def _secret(home: Path, passphrase_file: Path | None) -> Secret:
     if passphrase_file is not None:
-        return Secret.passphrase(passphrase_file.read_text().strip())
+        return Secret.from_passphrase_file(passphrase_file)
     return Secret.from_key_file(home / "secret.key")
 
 

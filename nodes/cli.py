@@ -26,9 +26,10 @@ from nodes.agent import open_agent
 from nodes.api import make_app
 from nodes.client import ApiRefused, call
 from nodes.doctor import examine
-from nodes.errors import AlreadyRunning, NodeError, NotSetUp, PortTaken
+from nodes.errors import AlreadyRunning, BodyNotJson, NodeError, NotSetUp, PortTaken
 from nodes.settings import HOME_VARIABLE, Settings
 from schemas.codes import Agency, Handling, Priority
+from schemas.participants import NODE_ID
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -57,8 +58,8 @@ def init(
         _print({"node": settings.node, "enrolled": True}, as_json, f"{settings.node} is enrolled")
         _say(f"next: seci-node run --home {home}")
         return
-    if not node:
-        raise NotSetUp("which node is this?", "name it with --node, for example --node ro")
+    if not NODE_ID.fullmatch(node):
+        raise NotSetUp(f"{node!r} is no node id: 2 to 8 letters a to z", "name the node with --node, for example ro")
     setup.create(home, node, passphrase_file)
     request = home / "enrolment.json"
     _print(
@@ -73,18 +74,19 @@ def init(
 def run(
     home: Home,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the API, on loopback; 0 takes a free one.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Run the agent until it is told to stop. Logs are JSON lines on stderr."""
+    """Run the agent until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
     configure_logging()
     settings = Settings.load(home)
     with _alone(home), _listening(port) as listener:
         try:
-            uvloop.run(_serve(settings, listener))
+            uvloop.run(_serve(settings, listener, as_json))
         finally:
             (home / "api.json").unlink(missing_ok=True)
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, as_json: bool) -> None:
     agent = await open_agent(settings)
     token = (settings.home / "api.token").read_text().strip()
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -93,7 +95,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     work = asyncio.create_task(agent.run())
     serve = asyncio.create_task(server.serve(sockets=[listener]))
     (settings.home / "api.json").write_text(json.dumps({"url": address, "pid": os.getpid()}))
-    _say(f"node {settings.node}: API on {address}")
+    _print({"node": settings.node, "url": address}, as_json, f"node {settings.node}: API on {address}")
     try:
         await asyncio.wait((work, serve), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -223,7 +225,9 @@ def _read_body(source: str) -> Any:
     try:
         return json.loads(sys.stdin.read() if source == "-" else Path(source).read_text())
     except (OSError, ValueError) as error:
-        raise NotSetUp(f"the body in {source} is not JSON: {error}", "give a JSON object with --body FILE") from error
+        raise BodyNotJson(
+            f"the body in {source} is not JSON: {error}", "give a JSON object with --body FILE"
+        ) from error
 
 
 def _wait(home: Path, id: str) -> Any:

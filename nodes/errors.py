@@ -22,6 +22,13 @@ class NotSetUp(NodeError):
     exit_code = 2
 
 
+class BodyNotJson(NodeError):
+    """What should be a message's body is no JSON, or does not read."""
+
+    code = "body_not_json"
+    exit_code = 2
+
+
 class WelcomeRefused(NodeError):
     """A welcome file that is not for this node, or not from the hub."""
 

@@ -75,7 +75,7 @@ class Settings(BaseModel):
     def secret(self) -> Secret:
         """What opens the node's keys. Raises KeyFileRefused."""
         if self.passphrase_file is not None:
-            return Secret.passphrase(self.passphrase_file.read_text().strip())
+            return Secret.from_passphrase_file(self.passphrase_file)
         return Secret.from_key_file(self.home / "secret.key")
 
     def hub_verify_key(self) -> VerifyKey:

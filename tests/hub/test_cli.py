@@ -1,0 +1,95 @@
+"""`seci-hub` as it is typed, without services: what it says when something is wrong, and how it ends."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.cli import main
+from hub.settings import Settings
+from hub.setup import BrokerNames, make_keys
+
+Type = Callable[..., tuple[int, Any]]
+NOBODY_LISTENS = "postgresql://seci_hub:x@127.0.0.1:1/seci"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+    """Types a command with `--json`; returns the exit code and what it printed."""
+    monkeypatch.delenv("SECI_HUB_DATABASE_URL", raising=False)
+
+    def run(*arguments: str | Path) -> tuple[int, Any]:
+        monkeypatch.setattr(sys, "argv", ["seci-hub", *map(str, arguments), "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr().out
+        return int(ended.value.code or 0), json.loads(printed) if printed.strip() else None
+
+    return run
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A hub's folder, whose database and broker are down."""
+    make_keys(tmp_path / "hub", BrokerNames(("localhost",), ()))
+    settings = Settings(
+        home=tmp_path / "hub",
+        database_url=NOBODY_LISTENS,
+        broker_host="localhost",
+        broker_port=1,
+        broker_ctl=("false",),
+    )
+    settings.save()
+    return tmp_path / "hub"
+
+
+@pytest.mark.parametrize("command", [("status",), ("run",), ("ledger", "verify"), ("provision",)])
+def test_a_folder_that_is_no_hub_is_named(tmp_path: Path, typed: Type, command: tuple[str, ...]) -> None:
+    code, said = typed(*command, "--home", tmp_path / "none")
+    assert (code, said["code"]) == (2, "settings_invalid")
+    assert "none" in said["detail"]
+
+
+@pytest.mark.parametrize("command", [("status",), ("ledger", "verify"), ("provision",)])
+def test_a_database_that_is_down_is_told(home: Path, typed: Type, command: tuple[str, ...]) -> None:
+    code, said = typed(*command, "--home", home)
+    assert (code, said["code"]) == (5, "database_unreachable")
+    assert "database_url" in said["next"]
+
+
+def test_the_wrong_key_file_is_told(home: Path, typed: Type, tmp_path: Path) -> None:
+    make_keys(tmp_path / "other", BrokerNames(("localhost",), ()))
+    (home / "secret.key").unlink()
+    (tmp_path / "other" / "secret.key").rename(home / "secret.key")
+    code, said = typed("run", "--home", home)
+    assert (code, said["code"]) == (2, "wrong_passphrase")
+
+
+def test_making_keys_again_changes_none(home: Path) -> None:
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    make_keys(home, BrokerNames(("localhost",), ()))
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+
+def test_only_the_brokers_own_key_is_in_clear(home: Path) -> None:
+    clear = [path.name for path in home.glob("*.key") if b"BEGIN PRIVATE KEY" in path.read_bytes()]
+    assert clear == ["broker.key"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in home.glob("*.key"))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "no json"])
+def test_an_enrolment_request_that_is_none_is_refused(home: Path, typed: Type, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "enrolment.json"
+    file.write_text(content)
+    code, said = typed("enrol", file, "--out", tmp_path, "--home", home)
+    assert (code, said["code"]) == (4, "enrolment_refused")
+
+
+def test_an_unknown_task_force_is_named_before_anything_is_done(home: Path, typed: Type, tmp_path: Path) -> None:
+    code, said = typed("enrol", tmp_path / "x", "--task-force", "piracy", "--out", tmp_path, "--home", home)
+    assert (code, said["code"]) == (4, "enrolment_refused")
+    assert "piracy" in said["detail"]
+    assert "trafficking" in said["next"]

@@ -1,0 +1,155 @@
+"""`seci-node` as it is typed, without services: what it says when something is wrong, and how it ends."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto import certificates
+from crypto.certificates import Profile
+from crypto.keyfile import load_tls_key
+from nodes.cli import main
+from nodes.settings import Settings
+from tests.crypto.people import HUB
+
+Type = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+    """Types a command with `--json`; returns the exit code and what it printed."""
+
+    def run(*arguments: str | Path) -> tuple[int, Any]:
+        monkeypatch.setattr(sys, "argv", ["seci-node", *map(str, arguments), "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr().out
+        return int(ended.value.code or 0), json.loads(printed) if printed.strip() else None
+
+    return run
+
+
+@pytest.fixture
+def home(tmp_path: Path, typed: Type) -> Path:
+    """Romania's folder after the first step."""
+    assert typed("init", "--home", tmp_path / "ro", "--node", "ro")[0] == 0
+    return tmp_path / "ro"
+
+
+def _enrol(home: Path, days: int) -> None:
+    settings = Settings.load(home)
+    key = certificates.new_tls_key()
+    ca = certificates.create_ca("CA", key)
+    csr = certificates.create_csr("node-ro", load_tls_key(home / "tls.key", settings.secret()))
+    issued = certificates.issue(csr, ca, key, Profile.CLIENT, common_name="node-ro", days=days)
+    (home / "ca.pem").write_bytes(certificates.to_pem(ca))
+    (home / "tls.pem").write_bytes(certificates.to_pem(issued))
+    hub_key = "AQ" + "A" * 42
+    settings.model_copy(update={"hub_key": hub_key, "broker_host": "localhost", "broker_port": 1}).save()
+
+
+def test_init_makes_private_files_and_is_safe_to_repeat(home: Path, typed: Type) -> None:
+    keys = (home / "node.key").read_bytes()
+    assert typed("init", "--home", home, "--node", "ro")[0] == 0
+    assert (home / "node.key").read_bytes() == keys
+    for name in ("secret.key", "node.key", "tls.key", "tls.key.password", "api.token", "node.json"):
+        assert (home / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_a_folder_belongs_to_one_node(home: Path, typed: Type) -> None:
+    code, said = typed("init", "--home", home, "--node", "bg")
+    assert (code, said["code"]) == (2, "not_set_up")
+    assert "belongs to node ro" in said["detail"]
+
+
+@pytest.mark.parametrize("node", ["", "R0", "romania-north", "ro!"])
+def test_a_bad_node_id_is_named(tmp_path: Path, typed: Type, node: str) -> None:
+    code, said = typed("init", "--home", tmp_path / "x", "--node", node)
+    assert (code, said["code"]) == (2, "not_set_up")
+    assert not (tmp_path / "x" / "node.json").exists()
+
+
+def test_a_node_that_is_not_enrolled_does_not_run(home: Path, typed: Type) -> None:
+    code, said = typed("run", "--home", home)
+    assert (code, said["code"]) == (2, "not_set_up")
+    assert "--welcome" in said["next"]
+
+
+def test_the_wrong_passphrase_is_told_and_nothing_is_changed(tmp_path: Path, typed: Type) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse battery staple\n")
+    home = tmp_path / "ro"
+    assert typed("init", "--home", home, "--node", "ro", "--passphrase-file", passphrase)[0] == 0
+    _enrol(home, days=10)
+    keys = (home / "node.key").read_bytes()
+    passphrase.write_text("wrong\n")
+    code, said = typed("run", "--home", home)
+    assert (code, said["code"]) == (1, "wrong_passphrase")
+    assert (home / "node.key").read_bytes() == keys
+    code, said = typed("doctor", "--home", home)
+    assert (code, said["stages"][-1]["name"], said["stages"][-1]["ok"]) == (3, "keys", False)
+
+
+def test_a_missing_passphrase_file_is_told(tmp_path: Path, typed: Type) -> None:
+    code, said = typed("init", "--home", tmp_path / "ro", "--node", "ro", "--passphrase-file", tmp_path / "none")
+    assert (code, said["code"]) == (1, "key_file_refused")
+
+
+def test_an_expired_certificate_is_told_before_any_connection(home: Path, typed: Type) -> None:
+    _enrol(home, days=0)
+    code, said = typed("run", "--home", home)
+    assert (code, said["code"]) == (1, "certificate_refused")
+    assert "expired" in said["detail"]
+    code, said = typed("doctor", "--home", home)
+    assert code == 3
+    assert (said["stages"][-1]["name"], said["stages"][-1]["ok"]) == ("certificate", False)
+
+
+def test_key_files_that_others_can_read_are_refused(home: Path, typed: Type) -> None:
+    _enrol(home, days=10)
+    (home / "node.key").chmod(0o644)
+    code, said = typed("run", "--home", home)
+    assert (code, said["code"]) == (1, "key_file_refused")
+    assert "chmod 600" in said["detail"]
+
+
+def test_a_port_in_use_is_told(home: Path, typed: Type) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, said = typed("run", "--home", home, "--port", str(port))
+    assert (code, said["code"]) == (4, "port_taken")
+    assert str(port) in said["detail"]
+
+
+def test_without_an_agent_the_next_step_is_to_start_it(home: Path, typed: Type) -> None:
+    code, said = typed("status", "--home", home)
+    assert (code, said["code"]) == (5, "agent_unreachable")
+    assert "seci-node run" in said["next"]
+
+
+@pytest.mark.parametrize("content", ["{", "[1", '"text', ""])
+def test_a_body_that_is_no_json_is_told(home: Path, typed: Type, tmp_path: Path, content: str) -> None:
+    body = tmp_path / "body.json"
+    body.write_text(content)
+    code, said = typed("send", "--home", home, "--kind", "alert", "--body", body)
+    assert (code, said["code"]) == (2, "body_not_json")
+
+
+def test_a_welcome_file_of_somebody_else_is_refused(home: Path, typed: Type, tmp_path: Path) -> None:
+    file = tmp_path / "welcome.json"
+    for content in ("{}", "no json", ""):
+        file.write_text(content)
+        code, said = typed("init", "--home", home, "--welcome", file)
+        assert (code, said["code"]) == (4, "welcome_refused")
+    assert not Settings.load(home).enrolled
+    assert HUB.node == "hub"
+
+
+def test_a_damaged_settings_file_is_told(home: Path, typed: Type) -> None:
+    (home / "node.json").write_text('{"node": 7}')
+    assert typed("run", "--home", home)[0] == 2
+    assert typed("run", "--home", home / "nowhere")[0] == 2
