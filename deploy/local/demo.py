@@ -3,8 +3,8 @@
 Writes build/demo/summary.json and ends with 1 if anything is not as it should be.
 """
 
+import argparse
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -16,8 +16,9 @@ from typing import Any
 from deploy.local import processes
 from deploy.local.attacker import run_publish, run_sent_envelope
 from deploy.local.errors import LocalError
-from deploy.local.exchange import REPOSITORY, Exchange, prepare_tls
+from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.forgery import seal_as
+from deploy.local.instance import REPOSITORY, discard
 from deploy.local.leaks import find_leaks
 from deploy.local.scenario import ALERT, EXPECTED_SUMS, MARKER, OPERATION, REPLY, REQUEST, SEIZURES, Line
 from deploy.local.services import running
@@ -116,6 +117,8 @@ class Demo:
                 tell(f"   refused  {code:18} {why}")
             else:
                 self.faults.append(f"not refused with {code}: {why}")
+        run_publish(self.exchange.node_home("ro"), captured)
+        tell("   ignored  -                  replayed: Romania's own message, unchanged, once more")
 
     def forge(self) -> bytes:
         """A message in Romania's name, signed with Croatia's key."""
@@ -237,12 +240,10 @@ def tell(text: str) -> None:
     print(text, flush=True)
 
 
-def main() -> None:
-    """Runs the demo in `.local/demo`, which is made anew."""
-    folder = REPOSITORY / ".local" / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
+def run(folder: Path) -> dict[str, Any]:
+    """Plays the demo in `folder`, which is made anew; returns the summary, of a failure too."""
+    discard(folder)
     folder.mkdir(mode=0o700, parents=True)
-    begin = time.monotonic()
     try:
         with running(folder, prepare_tls(folder)) as services:
             exchange = Exchange(folder, services, CAST)
@@ -251,18 +252,27 @@ def main() -> None:
             for node in CAST:
                 exchange.start_node(node)
             exchange.await_nodes(CAST)
-            demo = Demo(exchange)
-            summary = demo.play()
+            return Demo(exchange).play()
     except LocalError as error:
-        summary = {"ok": False, "messages": [], "refused": [], "ledger": {}, "faults": [str(error)]}
-    target = REPOSITORY / "build" / "demo" / "summary.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(summary, indent=2) + "\n")
+        return {"ok": False, "messages": [], "refused": [], "ledger": {}, "faults": [str(error)]}
+
+
+def main() -> None:
+    """Runs the demo, writes the summary, ends with 1 if anything is not as it should be."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.demo", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / ".local" / "demo", help="where it runs; made anew")
+    parser.add_argument("--summary", type=Path, default=REPOSITORY / "build" / "demo" / "summary.json")
+    given = parser.parse_args()
+    begin = time.monotonic()
+    summary = run(given.folder)
+    given.summary.parent.mkdir(parents=True, exist_ok=True)
+    given.summary.write_text(json.dumps(summary, indent=2) + "\n")
     for fault in summary["faults"]:
         tell(f"FAULT: {fault}")
-    shown = Path(target).relative_to(REPOSITORY)
     verdict = "ok" if summary["ok"] else "FAILED"
-    tell(f"{verdict} after {time.monotonic() - begin:.0f} s; {shown}; logs in .local/demo/log")
+    tell(
+        f"{verdict} after {time.monotonic() - begin:.0f} s; summary in {given.summary}; logs in {given.folder / 'log'}"
+    )
     sys.exit(0 if summary["ok"] else 1)
 
 

@@ -22,12 +22,11 @@ import httpx2
 from deploy.local import processes
 from deploy.local.broker import TlsFiles
 from deploy.local.errors import CommandFailed, StartFailed
-from deploy.local.instance import say
+from deploy.local.instance import REPOSITORY, say
 from deploy.local.processes import Process
 from deploy.local.services import Services
 from hub.setup import BrokerNames, make_keys
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 NODES = ("al", "ba", "bg", "hr", "gr", "hu", "md", "mk", "ro", "cs", "si", "tr", "seci")
 READY_S = 60
 

@@ -10,12 +10,12 @@ from crypto.envelope import MAX_ENVELOPE, claimed_id, digest_of, open_envelope, 
 from crypto.errors import (
     AlgorithmRefused,
     CryptoError,
-    EnvelopeMalformed,
     KeyUnknown,
     NotAddressed,
     RecipientsMismatch,
     SenderUnknown,
     SizeMismatch,
+    TooLarge,
 )
 from crypto.keys import EncryptionKey, SignatureAlgorithm, SigningKey
 from schemas.header import MAX_BODY, NONCE_SIZE
@@ -98,8 +98,9 @@ def test_a_body_of_one_mebibyte_passes_and_one_byte_more_is_refused() -> None:
 
 
 def test_more_bytes_than_any_envelope_has_are_refused_unread() -> None:
-    with pytest.raises(EnvelopeMalformed, match="at most"):
+    with pytest.raises(TooLarge, match="at most"):
         verify(bytes(MAX_ENVELOPE + 1), trust().signer_of)
+    assert claimed_id(bytes(MAX_ENVELOPE + 1)) is None
 
 
 @pytest.mark.parametrize("nodes", [("bg",), ("bg", "hu", "tr"), ("bg", "tr"), ()])
@@ -143,9 +144,9 @@ def test_the_lookup_is_asked_with_the_header_and_the_key_id() -> None:
 
 def test_what_verify_and_open_say_are_refusal_codes() -> None:
     said = {
-        "EnvelopeMalformed", "HeaderMalformed", "VersionUnsupported", "AlgorithmRefused", "SignatureInvalid",
-        "RecipientsMismatch", "SizeMismatch", "SenderUnknown", "KeyUnknown", "KeyNotValid", "NotAddressed",
-        "DecryptionFailed", "DigestMismatch",
+        "EnvelopeMalformed", "TooLarge", "HeaderMalformed", "VersionUnsupported", "AlgorithmRefused",
+        "SignatureInvalid", "RecipientsMismatch", "SizeMismatch", "SenderUnknown", "KeyUnknown", "KeyNotValid",
+        "NotAddressed", "DecryptionFailed", "DigestMismatch",
     }  # fmt: skip
     codes = {kind.__name__: kind.code for kind in CryptoError.__subclasses__()}
     assert {codes[name] for name in said} <= {code.value for code in RefusalCode}
