@@ -68,7 +68,8 @@ def check_request(request: EnrolmentRequest, roster: Roster | None) -> None:
     """Raises EnrolmentRefused for a request that is not its own, or for a node enrolled with other keys."""
     try:
         verify_request(request)
-        EncryptionPublicKey.from_public_bytes(base64.b64decode(request.encryption_key))
+        # A key may parse and yet be of no use: try it.
+        EncryptionPublicKey.from_public_bytes(base64.b64decode(request.encryption_key)).wrap(b"trial", b"")
     except CryptoError as error:
         raise EnrolmentRefused(
             f"the request of {request.node}: {error}",
@@ -77,7 +78,7 @@ def check_request(request: EnrolmentRequest, roster: Roster | None) -> None:
     known = {node.node: node for node in roster.nodes} if roster is not None else {}
     if request.node in known:
         held = {key.public for key in known[request.node].keys}
-        if base64.b64decode(request.signing_key) not in held:
+        if not {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} <= held:
             raise EnrolmentRefused(
                 f"{request.node} is already in the roster with other keys",
                 "if the node lost its keys, remove it first; if it did not, somebody else made this request",

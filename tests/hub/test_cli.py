@@ -2,11 +2,12 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from hub.cli import main
 from hub.settings import Settings
@@ -17,7 +18,7 @@ NOBODY_LISTENS = "postgresql://seci_hub:x@127.0.0.1:1/seci"
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Type]:
     """Types a command with `--json`; returns the exit code and what it printed."""
     monkeypatch.delenv("SECI_HUB_DATABASE_URL", raising=False)
 
@@ -28,7 +29,9 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         printed = capsys.readouterr().out
         return int(ended.value.code or 0), json.loads(printed) if printed.strip() else None
 
-    return run
+    yield run
+    # `run` sends logs to this test's stderr, which is closed after it.
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 import json
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from crypto import certificates
 from crypto.certificates import Profile
@@ -20,7 +21,7 @@ Type = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Type]:
     """Types a command with `--json`; returns the exit code and what it printed."""
 
     def run(*arguments: str | Path) -> tuple[int, Any]:
@@ -30,7 +31,9 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         printed = capsys.readouterr().out
         return int(ended.value.code or 0), json.loads(printed) if printed.strip() else None
 
-    return run
+    yield run
+    # `run` sends logs to this test's stderr, which is closed after it.
+    structlog.reset_defaults()
 
 
 @pytest.fixture
