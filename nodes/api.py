@@ -6,6 +6,7 @@ present the bearer token of the node's folder (RFC 6750).
 
 import secrets
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -44,7 +45,8 @@ class Problem(BaseModel):
 
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "content": {PROBLEM: {}}} for status in (400, 401, 404, 409, 413, 422, 500)
+    status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
+    for status in (400, 401, 404, 409, 411, 413, 422, 500)
 }
 
 

@@ -68,7 +68,7 @@ def body_bytes(kind: str, version: int, body: Any) -> bytes:
         valid = model(kind, version).model_validate(body)
     except ValidationError as error:
         raise BodyInvalid(kind, _field_errors(error)) from error
-    return valid.model_dump_json(exclude_none=True).encode()
+    return valid.model_dump_json(exclude_none=True, exclude_unset=True).encode()
 
 
 def read_body(kind: str, version: int, data: bytes) -> dict[str, Any]:

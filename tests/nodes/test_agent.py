@@ -1,36 +1,17 @@
 """What the agent makes of arrivals, on a real store and without a broker."""
 
-import base64
-import ssl
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 from sqlalchemy import select
 
 from crypto.envelope import seal
-from crypto.keyfile import NodeKeys
-from crypto.note import NoteSigner
-from crypto.trust import Trust, sign_roster
+from crypto.trust import sign_roster
 from nodes import inbox, store
 from nodes.agent import Agent
-from nodes.link import Arrival, Link
-from nodes.settings import Settings
+from nodes.link import Arrival
 from nodes.store import Store
 from schemas.control import MessageType
-from schemas.roster import Roster, RosterNode
-from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, person, roster_key, roster_node, routing
-
-FAR = 4_000_000_000_000
-ORIGIN = "seci.example/ledger"
-
-
-def _entry(who: Person) -> RosterNode:
-    return roster_node(who.node, roster_key(who.signing, end=FAR), roster_key(who.encryption, end=FAR))
-
-
-def _roster(version: int, *people: Person) -> Roster:
-    return Roster(version=version, at=NOW, nodes=tuple(_entry(who) for who in people))
+from schemas.roster import Roster
+from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key, roster_node, routing
+from tests.nodes.conftest import FAR, entry, roster
 
 
 def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
@@ -42,23 +23,6 @@ def _from_tr() -> bytes:
     return seal(routing("tr", ("bg",)), body, {"bg": BG.encryption.public}, TR.signing)[1]
 
 
-@pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
-    """Bulgaria's agent, which knows Romania and itself."""
-    signer = NoteSigner(ORIGIN, HUB.signing)
-    settings = Settings(
-        home=tmp_path,
-        node="bg",
-        hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
-        log_origin=ORIGIN,
-    )
-    keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
-    box = await Store.open(tmp_path / "node.db", keys.storage)
-    link = Link(settings, ssl.create_default_context())
-    yield Agent(settings, keys, box, link, Trust.of(_roster(1, RO, BG)), signer.verifier)
-    await box.engine.dispose()
-
-
 async def _aside(box: Store) -> list[str]:
     async with box.engine.connect() as connection:
         return list((await connection.execute(select(store.quarantine.c.reason))).scalars())
@@ -68,7 +32,7 @@ async def test_an_envelope_that_overtakes_the_roster_is_kept_and_opened_when_it_
     await agent._take_in([_arrival(_from_tr())])
     assert await _aside(agent.box) == ["sender_unknown"]
     assert await inbox.listing(agent.box, 0, 10, None, None) == []
-    signed = sign_roster(_roster(2, RO, BG, TR), HUB.signing)
+    signed = sign_roster(roster(2, RO, BG, TR), HUB.signing)
     await agent._take_in([_arrival(signed, MessageType.ROSTER)])
     assert agent.trust.roster.version == 2
     assert await _aside(agent.box) == []
@@ -77,7 +41,7 @@ async def test_an_envelope_that_overtakes_the_roster_is_kept_and_opened_when_it_
 
 async def test_a_roster_with_other_keys_for_this_node_is_not_taken(agent: Agent) -> None:
     swapped = person("xx")
-    nodes = (_entry(RO), roster_node("bg", roster_key(BG.signing, end=FAR), roster_key(swapped.encryption, end=FAR)))
+    nodes = (entry(RO), roster_node("bg", roster_key(BG.signing, end=FAR), roster_key(swapped.encryption, end=FAR)))
     signed = sign_roster(Roster(version=2, at=NOW, nodes=nodes), HUB.signing)
     await agent._take_in([_arrival(signed, MessageType.ROSTER)])
     assert agent.trust.roster.version == 1
@@ -86,13 +50,13 @@ async def test_a_roster_with_other_keys_for_this_node_is_not_taken(agent: Agent)
 
 async def test_an_older_roster_changes_nothing(agent: Agent) -> None:
     for version in (3, 2):
-        signed = sign_roster(_roster(version, RO, BG), HUB.signing)
+        signed = sign_roster(roster(version, RO, BG), HUB.signing)
         await agent._take_in([_arrival(signed, MessageType.ROSTER)])
     assert agent.trust.roster.version == 3
 
 
 async def test_a_roster_that_the_hub_did_not_sign_is_not_taken(agent: Agent) -> None:
-    await agent._take_in([_arrival(sign_roster(_roster(2, RO, BG, TR), RO.signing), MessageType.ROSTER)])
+    await agent._take_in([_arrival(sign_roster(roster(2, RO, BG, TR), RO.signing), MessageType.ROSTER)])
     assert agent.trust.roster.version == 1
     assert await _aside(agent.box) == ["signature_invalid"]
 
@@ -116,7 +80,7 @@ async def test_a_body_that_is_not_of_its_kind_is_declined(agent: Agent) -> None:
 
 async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(agent: Agent) -> None:
     await agent._take_in([_arrival(_from_tr())])
-    await agent._take_in([_arrival(sign_roster(_roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
+    await agent._take_in([_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
     moment, pauses = FAR, []
     for _ in range(4):
         assert await inbox.to_acknowledge(agent.box, "bg", 10, moment, 30_000)

@@ -1,0 +1,113 @@
+"""The agent's REST API: what it answers to good and bad callers."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from crypto.trust import Trust
+from nodes.agent import Agent
+from nodes.api import PROBLEM, make_app
+from schemas.header import MAX_BODY
+from tests.crypto.people import BG, RO, TR
+from tests.nodes.conftest import roster
+
+TOKEN = "of this test"
+ALERT: dict[str, Any] = {"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}
+
+
+@pytest.fixture
+async def api(agent: Agent) -> AsyncIterator[httpx2.AsyncClient]:
+    """An authorised client of Bulgaria's API."""
+    agent.trust = Trust.of(roster(2, RO, BG, TR))
+    transport = httpx2.ASGITransport(app=make_app(agent, TOKEN))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+        yield client
+
+
+async def test_a_message_is_accepted_and_can_be_followed(api: httpx2.AsyncClient) -> None:
+    answer = await api.post("/v1/messages", json=ALERT)
+    assert answer.status_code == 202
+    assert answer.json()["recipients"] == ["ro", "tr"]
+    found = (await api.get(answer.headers["Location"])).json()
+    assert (found["state"], found["body"], found["receipt_verified"]) == ("queued", ALERT["body"], False)
+    assert found["deliveries"] == [{"recipient": "ro", "state": "waiting"}, {"recipient": "tr", "state": "waiting"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code", "field"),
+    [
+        ({"body": {"title": "a"}}, 422, "body_invalid", "body.text"),
+        ({"body": {"title": "a", "text": "b", "colour": "red"}}, 422, "body_invalid", "body.colour"),
+        ({"body": {"title": "a", "text": "b" * (MAX_BODY - 10)}}, 413, "too_large", None),
+        ({"body": "text"}, 422, "request_invalid", "body"),
+        ({"kind": "poem"}, 422, "kind_unknown", None),
+        ({"task_force": "piracy"}, 422, "task_force_unknown", None),
+        ({"task_force": "fraud"}, 422, "not_a_member", None),
+        ({"to": ["xx"]}, 422, "recipient_unknown", None),
+        ({"to": ["bg"]}, 422, "recipient_not_a_member", None),
+        ({"agency": "judicial"}, 422, "agency_not_of_sender", None),
+        ({"agency": "coastguard"}, 422, "request_invalid", "agency"),
+        ({"expires": "2004-11-15T00:00:00Z"}, 422, "request_invalid", "expires"),
+        ({"expires": "2104-11-15T00:00:00"}, 422, "time_without_zone", None),
+        ({"reply_by": "2104-11-15T00:00:00Z"}, 422, "request_invalid", "reply_by"),
+        ({"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, 422, "request_invalid", "id"),
+        ({"in_reply_to": "01a20f97-e270-71d7-88d6-b834d3465199"}, 404, "message_unknown", None),
+        ({"urgent": True}, 422, "request_invalid", "urgent"),
+    ],
+)
+async def test_a_bad_request_is_a_problem_that_names_its_field(
+    api: httpx2.AsyncClient, changes: dict[str, Any], status: int, code: str, field: str | None
+) -> None:
+    answer = await api.post("/v1/messages", json=ALERT | changes)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (status, code)
+    assert answer.headers["content-type"] == PROBLEM
+    assert problem["next"]
+    assert [error["field"] for error in problem["errors"]] == ([] if field is None else [field])
+    assert (await api.get("/v1/messages")).json()["messages"] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1", b"\xff\xfe", b'{"kind": }'])
+async def test_what_is_no_json_is_told(api: httpx2.AsyncClient, content: bytes) -> None:
+    answer = await api.post("/v1/messages", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == PROBLEM
+
+
+async def test_the_same_id_is_one_message_and_cannot_be_another(api: httpx2.AsyncClient) -> None:
+    own = ALERT | {"id": "01a20f97-e270-71d7-88d6-b834d3465199"}
+    answers = [await api.post("/v1/messages", json=own) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+    other = await api.post("/v1/messages", json=own | {"body": {"title": "a", "text": "c"}})
+    assert (other.status_code, other.json()["code"]) == (409, "id_reused")
+    assert len((await api.get("/v1/messages")).json()["messages"]) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/inbox", "/v1/status", "/v1/task-forces"])
+@pytest.mark.parametrize("token", ["", "Bearer wrong", "Basic b2Y6dGhpcw==", "Bearer"])
+async def test_nobody_gets_in_without_the_token(api: httpx2.AsyncClient, path: str, token: str) -> None:
+    answer = await api.get(path, headers={"Authorization": token})
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_wrong")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_an_unknown_path_or_method_is_a_problem(api: httpx2.AsyncClient) -> None:
+    assert (await api.get("/v2/messages")).json()["code"] == "path_unknown"
+    assert (await api.delete("/v1/messages")).json()["code"] == "method_not_allowed"
+    assert (await api.get("/v1/messages/xyz")).json()["code"] == "request_invalid"
+    assert (await api.get("/v1/inbox", params={"limit": 501})).json()["errors"][0]["field"] == "limit"
+
+
+async def test_the_description_promises_problems_and_no_page_loads_scripts(api: httpx2.AsyncClient) -> None:
+    described = (await api.get("/openapi.json")).json()
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                wanted = ["application/json"] if status.startswith("2") else [PROBLEM]
+                assert list(response["content"]) == wanted, f"{method} {path} {status}"
+    assert (await api.get("/docs")).status_code == 404
+    assert (await api.get("/redoc")).status_code == 404
