@@ -16,8 +16,8 @@ from typing import Final
 
 import structlog
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.envelope import digest_of
 from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
@@ -68,7 +68,7 @@ class Agent:
             await self.link.up.wait()
             self.posted.clear()
             now = _now()
-            items = await outbox.ready(self.box, BATCH, now)
+            items = await self.box.run(outbox.ready, BATCH, now)
             if not items:
                 await _pause(self.posted)
                 continue
@@ -76,7 +76,7 @@ class Agent:
             confirmed = await self.link.publish(publications)
             done = [item.id for item, ok in zip(items, confirmed, strict=True) if ok]
             if done:
-                await outbox.mark_sent(self.box, done, now, self.settings.resend_after_ms)
+                await self.box.run(outbox.mark_sent, done, now, self.settings.resend_after_ms)
             if len(done) < len(items):
                 await asyncio.sleep(TICK_S)
 
@@ -85,7 +85,9 @@ class Agent:
             await self.link.up.wait()
             self.stored.clear()
             now = _now()
-            due = await inbox.to_acknowledge(self.box, self.settings.node, BATCH, now, self.settings.resend_after_ms)
+            due = await self.box.run(
+                inbox.to_acknowledge, self.settings.node, BATCH, now, self.settings.resend_after_ms
+            )
             if not due:
                 await _pause(self.stored)
                 continue
@@ -102,7 +104,7 @@ class Agent:
 
     async def _expire(self) -> None:
         while True:
-            for id in await outbox.expire(self.box, _now()):
+            for id in await self.box.run(outbox.expire, _now()):
                 log.warning("expired", message=id)
             await asyncio.sleep(TICK_S)
 
@@ -112,7 +114,7 @@ class Agent:
             batch = await self._batch()
             while batch:
                 try:
-                    await self._take_in(batch)
+                    await self.box.run(self.take_in, batch)
                 except (SQLAlchemyError, OSError) as error:
                     # The disk is full, say. The batch is kept in hand; the broker keeps it too.
                     log.error("store_failed", error=type(error).__name__)
@@ -131,20 +133,20 @@ class Agent:
         rest = [arrivals.get_nowait() for _ in range(min(BATCH - 1, arrivals.qsize()))]
         return [first, *rest]
 
-    async def _take_in(self, batch: Sequence[Arrival]) -> None:
+    def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
+        """Stores what a batch says. What cannot be understood is put aside and holds up nothing behind it."""
         now = _now()
-        async with self.box.engine.begin() as connection:
-            for arrival in batch:
-                reason = await self._try(connection, arrival, now)
-                if reason is not None:
-                    digest = digest_of(arrival.body)
-                    await store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
-                    log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=reason)
+        for arrival in batch:
+            reason = self._try(connection, arrival, now)
+            if reason is not None:
+                digest = digest_of(arrival.body)
+                store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
+                log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=reason)
 
-    async def _try(self, connection: AsyncConnection, arrival: Arrival, now: int) -> str | None:
+    def _try(self, connection: Connection, arrival: Arrival, now: int) -> str | None:
         try:
-            async with connection.begin_nested():
-                await self._take_in_one(connection, arrival, now)
+            with connection.begin_nested():
+                self._take_in_one(connection, arrival, now)
         except (CryptoError, ControlRefused) as error:
             return error.code
         except (SQLAlchemyError, OSError):
@@ -154,30 +156,30 @@ class Agent:
             return f"unexpected_{type(error).__name__}"
         return None
 
-    async def _take_in_one(self, connection: AsyncConnection, arrival: Arrival, now: int) -> None:
+    def _take_in_one(self, connection: Connection, arrival: Arrival, now: int) -> None:
         match arrival.type:
             case MessageType.ENVELOPE:
                 received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust)
-                new = await inbox.keep(connection, self.box, received, now)
+                new = inbox.keep(connection, self.box, received, now)
                 code = None if received.code is None else str(received.code)
                 log.info("received", message=str(received.header.id), new=new, code=code)
             case MessageType.RECEIPTS:
-                await self._take_in_receipts(connection, arrival.body)
+                self._take_in_receipts(connection, arrival.body)
             case MessageType.ROSTER:
-                await self._take_in_roster(connection, arrival.body)
+                self._take_in_roster(connection, arrival.body)
             case _:
                 raise ControlRefused("the message's type is not known")
 
-    async def _take_in_receipts(self, connection: AsyncConnection, body: bytes) -> None:
+    def _take_in_receipts(self, connection: Connection, body: bytes) -> None:
         bundle = Receipts.from_bytes(body)
         proven = verify_receipts(bundle, self.settings.log_origin, self.log_verifier)
         words = self._words(bundle.acknowledgements)
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
-            if not await self._settle(connection, found, words, single.to_bytes()):
+            if not self._settle(connection, found, words, single.to_bytes()):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
         values = {"size": proven[0].checkpoint.size, "root": proven[0].checkpoint.root}
-        await connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
+        connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
 
     def _words(self, signed: Sequence[bytes]) -> dict[bytes, Acknowledgement]:
         words = {}
@@ -187,45 +189,45 @@ class Agent:
                 words[sha256(item).digest()] = open_acknowledgement(item, self.trust)
         return words
 
-    async def _settle(
+    def _settle(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         proven: Proven,
         words: dict[bytes, Acknowledgement],
         receipt: bytes,
     ) -> bool:
         entry = proven.entry
         if entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED):
-            return await outbox.settle(connection, proven, receipt)
+            return outbox.settle(connection, proven, receipt)
         if entry.event in (Event.DELIVERED, Event.DECLINED):
             if entry.node == self.settings.node:
                 if entry.sender is not None and entry.envelope is not None:
-                    await inbox.acknowledged(connection, entry.sender, str(entry.message), entry.envelope)
+                    inbox.acknowledged(connection, entry.sender, str(entry.message), entry.envelope)
                 return True
             # Without the recipient's own signed word, the one that the entry names, the hub's is not taken.
             word = words.get(entry.evidence or b"")
             if word is None or word.recipient != entry.node:
                 return False
             item = next((item for item in word.items if item.id == entry.message), None)
-            return item is not None and await outbox.settle_delivery(connection, proven, item)
+            return item is not None and outbox.settle_delivery(connection, proven, item)
         return False
 
-    async def _take_in_roster(self, connection: AsyncConnection, body: bytes) -> None:
+    def _take_in_roster(self, connection: Connection, body: bytes) -> None:
         roster = open_roster(body, self.settings.hub_verify_key())
         if roster.version <= self.trust.roster.version:
             return
         trust = Trust.of(roster)
         trust.check_own_keys(self.settings.node, self.keys.signing.public, self.keys.encryption[0].public)
-        await store.save_roster(connection, roster.version, body)
+        store.save_roster(connection, roster.version, body)
         self.trust = trust
         log.info("roster_taken", version=roster.version, nodes=len(roster.nodes))
-        await self._try_again(connection)
+        self._try_again(connection)
 
-    async def _try_again(self, connection: AsyncConnection) -> None:
+    def _try_again(self, connection: Connection) -> None:
         # An envelope may overtake, on its own lane, the roster that names its sender's key.
-        for digest, body in await store.put_aside_for(connection, UNKNOWN_SIGNER):
-            if await self._try(connection, Arrival(MessageType.ENVELOPE, body, 0, 0), _now()) is None:
-                await store.take_back(connection, digest)
+        for digest, body in store.put_aside_for(connection, UNKNOWN_SIGNER):
+            if self._try(connection, Arrival(MessageType.ENVELOPE, body, 0, 0), _now()) is None:
+                store.take_back(connection, digest)
 
 
 async def _pause(event: asyncio.Event) -> None:
@@ -254,8 +256,8 @@ async def open_agent(settings: Settings) -> Agent:
     context = client_context(
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
     )
-    box = await Store.open(home / "node.db", keys.storage)
-    signed = await box.newest_roster()
+    box = Store.open(home / "node.db", keys.storage)
+    signed = await box.run(store.newest_roster)
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
     trust = Trust.of(open_roster(signed, settings.hub_verify_key()))

@@ -10,21 +10,25 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from crypto.errors import CryptoError
-from nodes import inbox, outbox
+from nodes import inbox, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.outbox import Outgoing, iso
 from schemas import registry
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
+
+log = structlog.get_logger()
 
 # The JSON around the body is small; what is far over the limit is refused before it is read.
 MAX_REQUEST: Final = MAX_BODY + 64 * 1024
@@ -46,7 +50,7 @@ class Problem(BaseModel):
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
-    for status in (400, 401, 404, 409, 411, 413, 422, 500)
+    for status in (400, 401, 404, 409, 411, 413, 422, 500, 503)
 }
 
 
@@ -79,12 +83,12 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
 
     @app.get("/v1/messages", dependencies=[authorised], summary="Sent messages, newest first")
     async def messages(limit: Annotated[int, Query(ge=1, le=500)] = 50, before: int | None = None) -> dict[str, Any]:
-        found = await outbox.recent(agent.box, limit, before)
+        found = await agent.box.run(outbox.recent, limit, before)
         return {"messages": found, "before": found[-1]["seq"] if len(found) == limit else None}
 
     @app.get("/v1/messages/{id}", dependencies=[authorised], summary="A sent message and its state")
     async def message(id: UUID) -> dict[str, Any]:
-        return await outbox.describe(agent.box, str(id))
+        return await agent.box.run(outbox.describe, agent.box, str(id))
 
     @app.get("/v1/inbox", dependencies=[authorised], summary="Received messages, oldest first")
     async def received(
@@ -95,12 +99,12 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     ) -> dict[str, Any]:
         """Go on with `after` set to what the last answer gave; nothing is skipped."""
         wanted = None if thread is None else str(thread)
-        found = await inbox.listing(agent.box, after, limit, kind, wanted)
+        found = await agent.box.run(inbox.listing, agent.box, after, limit, kind, wanted)
         return {"messages": found, "after": found[-1]["seq"] if found else after}
 
     @app.get("/v1/inbox/{id}", dependencies=[authorised], summary="A received message")
     async def one(id: UUID) -> dict[str, Any]:
-        return await inbox.show(agent.box, str(id))
+        return await agent.box.run(inbox.show, agent.box, str(id))
 
 
 def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
@@ -110,8 +114,8 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
         return {
             "node": agent.settings.node,
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
-            "counts": await agent.box.counts(),
-            "oldest_waiting": iso(await agent.box.oldest_waiting()),
+            "counts": await agent.box.run(store.counts),
+            "oldest_waiting": iso(await agent.box.run(store.oldest_waiting)),
             "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
         }
 
@@ -198,6 +202,12 @@ def _add_refusals(app: FastAPI) -> None:
         return _problem(
             error.status, error.code, error.code.replace("_", " ").capitalize(), str(error), error.next_step
         )
+
+    @app.exception_handler(SQLAlchemyError)
+    async def stored(_: Request, error: SQLAlchemyError) -> JSONResponse:
+        log.error("store_failed", error=type(error).__name__)
+        detail = "the node's store does not take anything now: is its disk full?"
+        return _problem(503, "store_failed", "Store failed", detail, "free its disk, then repeat with the same id")
 
     @app.exception_handler(CryptoError)
     async def crypto(_: Request, error: CryptoError) -> JSONResponse:

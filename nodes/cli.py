@@ -102,7 +102,7 @@ async def _serve(settings: Settings, listener: socket.socket, as_json: bool) -> 
         server.should_exit = True
         work.cancel()
         results = await asyncio.gather(work, serve, return_exceptions=True)
-        await agent.box.engine.dispose()
+        agent.box.close()
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result

@@ -20,7 +20,7 @@ from crypto.trust import Trust, open_roster
 from nodes.errors import NodeError, NotSetUp
 from nodes.link import connect
 from nodes.settings import Settings
-from nodes.store import Store
+from nodes.store import Store, newest_roster
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,11 @@ async def _certificate(settings: Settings) -> str:
 
 async def _roster(settings: Settings) -> str:
     keys = load_node_keys(settings.home / "node.key", settings.secret())
-    box = await Store.open(settings.home / "node.db", keys.storage)
+    box = Store.open(settings.home / "node.db", keys.storage)
     try:
-        signed = await box.newest_roster()
+        signed = await box.run(newest_roster)
     finally:
-        await box.engine.dispose()
+        box.close()
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
     trust = Trust.of(open_roster(signed, settings.hub_verify_key()))

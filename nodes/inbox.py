@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from crypto.envelope import Opened, open_envelope, verify
 from crypto.errors import CryptoError
@@ -71,7 +71,7 @@ def _check_members(header: Header, node: str, trust: Trust) -> None:
             raise _Declined(code)
 
 
-async def keep(connection: AsyncConnection, box: Store, received: Received, now: int) -> bool:
+def keep(connection: Connection, box: Store, received: Received, now: int) -> bool:
     """Stores a message with the duty to acknowledge it. False if it was known: it is acknowledged again."""
     header = received.header
     id = str(header.id)
@@ -88,31 +88,31 @@ async def keep(connection: AsyncConnection, box: Store, received: Received, now:
         "code": None if received.code is None else str(received.code),
         "acknowledge_at": now,
     }
-    done = await connection.execute(insert(store.inbox).values(row).on_conflict_do_nothing())
+    done = connection.execute(insert(store.inbox).values(row).on_conflict_do_nothing())
     if done.rowcount:
         return True
     table = store.inbox
     known = (table.c.sender == header.sender) & (table.c.id == id) & (table.c.digest == received.digest)
-    await connection.execute(update(table).where(known).values(acknowledge_at=now))
+    connection.execute(update(table).where(known).values(acknowledge_at=now))
     return False
 
 
-async def to_acknowledge(box: Store, node: str, limit: int, now: int, first_pause_ms: int) -> list[Acknowledgement]:
+def to_acknowledge(
+    connection: Connection, node: str, limit: int, now: int, first_pause_ms: int
+) -> list[Acknowledgement]:
     """Acknowledgements that are due, one for each sender; due again, later and later, unless a receipt comes."""
     table = store.inbox
-    async with box.engine.begin() as connection:
-        query = (
-            select(table.c.seq, table.c.sender, table.c.id, table.c.digest, table.c.outcome, table.c.code)
-            .where(table.c.acknowledge_at <= now)
-            .order_by(table.c.acknowledge_at)
-            .limit(limit)
-        )
-        rows = (await connection.execute(query)).all()
-        if rows:
-            seqs = [row.seq for row in rows]
-            again = store.next_attempt(table.c.attempts, now, first_pause_ms)
-            values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
-            await connection.execute(update(table).where(table.c.seq.in_(seqs)).values(values))
+    query = (
+        select(table.c.seq, table.c.sender, table.c.id, table.c.digest, table.c.outcome, table.c.code)
+        .where(table.c.acknowledge_at <= now)
+        .order_by(table.c.acknowledge_at)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    if rows:
+        again = store.next_attempt(table.c.attempts, now, first_pause_ms)
+        values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
+        connection.execute(update(table).where(table.c.seq.in_([row.seq for row in rows])).values(values))
     by_sender: dict[str, list[AcknowledgedMessage]] = {}
     for row in rows:
         code = None if row.code is None else RefusalCode(row.code)
@@ -124,14 +124,16 @@ async def to_acknowledge(box: Store, node: str, limit: int, now: int, first_paus
     ]
 
 
-async def acknowledged(connection: AsyncConnection, sender: str, id: str, digest: bytes) -> None:
+def acknowledged(connection: Connection, sender: str, id: str, digest: bytes) -> None:
     """The hub has our acknowledgement on record: the duty is done."""
     table = store.inbox
     this = (table.c.sender == sender) & (table.c.id == id) & (table.c.digest == digest)
-    await connection.execute(update(table).where(this).values(acknowledge_at=None))
+    connection.execute(update(table).where(this).values(acknowledge_at=None))
 
 
-async def listing(box: Store, after: int, limit: int, kind: str | None, thread: str | None) -> list[dict[str, Any]]:
+def listing(
+    connection: Connection, box: Store, after: int, limit: int, kind: str | None, thread: str | None
+) -> list[dict[str, Any]]:
     """Received messages in the order of arrival, from behind `after` on, with their bodies."""
     table = store.inbox.c
     query = select(store.inbox).where(table.seq > after, table.outcome == str(Outcome.DELIVERED))
@@ -139,15 +141,13 @@ async def listing(box: Store, after: int, limit: int, kind: str | None, thread: 
         query = query.where(table.kind == kind)
     if thread is not None:
         query = query.where(table.thread == thread)
-    async with box.engine.connect() as connection:
-        rows = (await connection.execute(query.order_by(table.seq).limit(limit))).all()
+    rows = connection.execute(query.order_by(table.seq).limit(limit)).all()
     return [_described(box, row) for row in rows]
 
 
-async def show(box: Store, id: str) -> dict[str, Any]:
+def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     """One received message. Raises MessageUnknown."""
-    async with box.engine.connect() as connection:
-        row = (await connection.execute(select(store.inbox).where(store.inbox.c.id == id))).first()
+    row = connection.execute(select(store.inbox).where(store.inbox.c.id == id)).first()
     if row is None:
         raise MessageUnknown(f"no message {id} in the inbox", "list them with `seci-node inbox`")
     return _described(box, row)

@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
@@ -144,11 +144,11 @@ async def accept(box: Store, message: Outgoing, node: str, keys: NodeKeys, trust
     """
     now = time.time_ns() // 1_000_000
     if message.id is not None:
-        known = await _repeated(box, message)
+        known = await box.run(_repeated, message)
         if known is not None:
             return known
     body = registry.body_bytes(message.kind, message.kind_version, message.body)
-    answered = await _answered(box, message.in_reply_to)
+    answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     routing = route(message, node, trust, answered, now)
     recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
     header, envelope = seal(routing, body, recipients, keys.signing)
@@ -166,19 +166,20 @@ async def accept(box: Store, message: Outgoing, node: str, keys: NodeKeys, trust
         "resend_at": 0,
         "expires": header.expires,
     }
-    async with box.engine.begin() as connection:
-        done = await connection.execute(insert(store.outbox).values(row).on_conflict_do_nothing())
-    if done.rowcount == 0:
+    if not await box.run(_insert, row):
         # Two requests with one id at the same moment: the other one was first.
-        return await _repeated(box, message) or {}
+        return await box.run(_repeated, message) or {}
     return {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
 
 
-async def _repeated(box: Store, message: Outgoing) -> dict[str, Any] | None:
+def _insert(connection: Connection, row: dict[str, Any]) -> bool:
+    return connection.execute(insert(store.outbox).values(row).on_conflict_do_nothing()).rowcount > 0
+
+
+def _repeated(connection: Connection, message: Outgoing) -> dict[str, Any] | None:
     table = store.outbox.c
-    async with box.engine.connect() as connection:
-        query = select(table.request, table.state, table.header).where(table.id == str(message.id))
-        row = (await connection.execute(query)).first()
+    query = select(table.request, table.state, table.header).where(table.id == str(message.id))
+    row = connection.execute(query).first()
     if row is None:
         return None
     if row.request != message.digest():
@@ -192,12 +193,9 @@ async def _repeated(box: Store, message: Outgoing) -> dict[str, Any] | None:
     }
 
 
-async def _answered(box: Store, id: UUID | None) -> Answered | None:
-    if id is None:
-        return None
-    async with box.engine.connect() as connection:
-        query = select(store.inbox.c.header).where(store.inbox.c.id == str(id), store.inbox.c.outcome == "delivered")
-        found = await connection.scalar(query)
+def _answered(connection: Connection, id: UUID) -> Answered:
+    table = store.inbox.c
+    found = connection.scalar(select(table.header).where(table.id == str(id), table.outcome == "delivered"))
     if found is None:
         raise MessageUnknown(f"in_reply_to: no message {id} in the inbox", "check the id with `seci-node inbox`")
     header = Header.from_bytes(found)
@@ -213,7 +211,7 @@ class Ready:
     envelope: bytes
 
 
-async def ready(box: Store, limit: int, now: int) -> list[Ready]:
+def ready(connection: Connection, limit: int, now: int) -> list[Ready]:
     """Messages to send: new ones and those whose receipt is overdue, urgent ones first, oldest first."""
     table = store.outbox.c
     query = (
@@ -222,11 +220,10 @@ async def ready(box: Store, limit: int, now: int) -> list[Ready]:
         .order_by(table.urgent.desc(), table.seq)
         .limit(limit)
     )
-    async with box.engine.connect() as connection:
-        return [Ready(row.id, bool(row.urgent), row.envelope) for row in await connection.execute(query)]
+    return [Ready(row.id, bool(row.urgent), row.envelope) for row in connection.execute(query)]
 
 
-async def mark_sent(box: Store, ids: Sequence[str], now: int, first_pause_ms: int) -> None:
+def mark_sent(connection: Connection, ids: Sequence[str], now: int, first_pause_ms: int) -> None:
     """The broker has them. They are sent again, later and later, unless a receipt comes before."""
     table = store.outbox
     values = {
@@ -235,22 +232,20 @@ async def mark_sent(box: Store, ids: Sequence[str], now: int, first_pause_ms: in
         "attempts": table.c.attempts + 1,
         "resend_at": store.next_attempt(table.c.attempts, now, first_pause_ms),
     }
-    async with box.engine.begin() as connection:
-        waiting = table.c.state.in_(("queued", "sent"))
-        await connection.execute(update(table).where(table.c.id.in_(ids), waiting).values(values))
+    waiting = table.c.state.in_(("queued", "sent"))
+    connection.execute(update(table).where(table.c.id.in_(ids), waiting).values(values))
 
 
-async def expire(box: Store, now: int) -> list[str]:
+def expire(connection: Connection, now: int) -> list[str]:
     """Gives up on messages past their expiry without a receipt; returns their ids."""
     table = store.outbox
-    async with box.engine.begin() as connection:
-        overdue = table.c.state.in_(("queued", "sent")) & (table.c.expires <= now)
-        values = {"state": "expired", "settled_at": now, "code": str(RefusalCode.EXPIRED)}
-        done = await connection.execute(update(table).where(overdue).values(values).returning(table.c.id))
-        return [row.id for row in done]
+    overdue = table.c.state.in_(("queued", "sent")) & (table.c.expires <= now)
+    values = {"state": "expired", "settled_at": now, "code": str(RefusalCode.EXPIRED)}
+    done = connection.execute(update(table).where(overdue).values(values).returning(table.c.id))
+    return [row.id for row in done]
 
 
-async def settle(connection: AsyncConnection, proven: Proven, receipt: bytes) -> bool:
+def settle(connection: Connection, proven: Proven, receipt: bytes) -> bool:
     """Takes in a proven entry that a message of ours was accepted or refused. False if it fits none.
 
     A message that the hub could not even read is in its quarantine: refused, to its sender.
@@ -269,19 +264,17 @@ async def settle(connection: AsyncConnection, proven: Proven, receipt: bytes) ->
         code = RefusalCode.ENVELOPE_MALFORMED if unreadable else entry.code
         values |= {"code": str(code), "detail": entry.detail}
     waiting = table.c.state.in_(("queued", "sent", "expired"))
-    done = await connection.execute(update(table).where(table.c.digest == digest, waiting).values(values))
+    done = connection.execute(update(table).where(table.c.digest == digest, waiting).values(values))
     if done.rowcount:
         return True
-    known = await connection.scalar(select(table.c.seq).where(table.c.digest == digest))
+    known = connection.scalar(select(table.c.seq).where(table.c.digest == digest))
     return known is not None
 
 
-async def settle_delivery(connection: AsyncConnection, proven: Proven, item: AcknowledgedMessage) -> bool:
+def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMessage) -> bool:
     """Takes in a proven entry that a recipient stored or declined a message of ours. False if it fits none."""
     entry, table = proven.entry, store.outbox
-    known = await connection.scalar(
-        select(table.c.header).where(table.c.id == str(item.id), table.c.digest == item.envelope)
-    )
+    known = connection.scalar(select(table.c.header).where(table.c.id == str(item.id), table.c.digest == item.envelope))
     if known is None or str(item.outcome) != str(entry.event) or entry.node not in Header.from_bytes(known).recipients:
         return False
     row = {
@@ -292,34 +285,31 @@ async def settle_delivery(connection: AsyncConnection, proven: Proven, item: Ack
         "code": None if item.code is None else str(item.code),
         "ledger_index": proven.index,
     }
-    await connection.execute(insert(store.delivery).values(row).on_conflict_do_nothing())
+    connection.execute(insert(store.delivery).values(row).on_conflict_do_nothing())
     return True
 
 
-async def describe(box: Store, id: str) -> dict[str, Any]:
+def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     """A sent message's whole state, for the API. Raises MessageUnknown."""
     table = store.outbox.c
-    async with box.engine.connect() as connection:
-        row = (await connection.execute(select(store.outbox).where(table.id == id))).first()
-        if row is None:
-            raise MessageUnknown(f"no message {id} in the outbox", "list them with `seci-node status`")
-        deliveries = (await connection.execute(select(store.delivery).where(store.delivery.c.id == id))).all()
+    row = connection.execute(select(store.outbox).where(table.id == id)).first()
+    if row is None:
+        raise MessageUnknown(f"no message {id} in the outbox", "list them with `seci-node status`")
+    deliveries = connection.execute(select(store.delivery).where(store.delivery.c.id == id)).all()
     return _description(row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body)))
 
 
-async def recent(box: Store, limit: int, before: int | None) -> list[dict[str, Any]]:
+def recent(connection: Connection, limit: int, before: int | None) -> list[dict[str, Any]]:
     """Sent messages, newest first, without their bodies. `before` is the `seq` to go on from."""
     table = store.outbox.c
     query = select(store.outbox).order_by(table.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(table.seq < before)
-    async with box.engine.connect() as connection:
-        rows = (await connection.execute(query)).all()
-        ids = [row.id for row in rows]
-        found = await connection.execute(select(store.delivery).where(store.delivery.c.id.in_(ids)))
-        deliveries: dict[str, dict[str, Any]] = {}
-        for item in found:
-            deliveries.setdefault(item.id, {})[item.recipient] = item
+    rows = connection.execute(query).all()
+    ids = [row.id for row in rows]
+    deliveries: dict[str, dict[str, Any]] = {}
+    for item in connection.execute(select(store.delivery).where(store.delivery.c.id.in_(ids))):
+        deliveries.setdefault(item.id, {})[item.recipient] = item
     return [_description(row, deliveries.get(row.id, {}), None) for row in rows]
 
 

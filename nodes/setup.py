@@ -71,10 +71,9 @@ async def welcome(home: Path, file: Path) -> Settings:
     (home / "tls.pem").write_text(given.certificate_pem)
     (home / "ca.pem").write_text(given.ca_pem)
     keys = load_node_keys(home / "node.key", settings.secret())
-    box = await Store.open(home / "node.db", keys.storage)
-    async with box.engine.begin() as connection:
-        await save_roster(connection, trust.roster.version, signed)
-    await box.engine.dispose()
+    box = Store.open(home / "node.db", keys.storage)
+    await box.run(save_roster, trust.roster.version, signed)
+    box.close()
     fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
     enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields})
     enrolled.save()

@@ -4,11 +4,14 @@ Tables are here; what is done with them stands in `outbox` and `inbox`. Times ar
 since the epoch, UTC. Ids are UUIDs in text.
 """
 
+import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import (
@@ -22,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    create_engine,
     delete,
     event,
     func,
@@ -29,7 +33,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import StaticPool
 
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
@@ -113,26 +118,49 @@ checkpoint: Final = Table(
 )
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Store:
-    """The open database and the key that closes bodies at rest."""
+    """The open database and the key that closes bodies at rest.
 
-    engine: AsyncEngine
+    SQLite has one writer, so one thread of its own does all the work, a transaction at a time; a
+    transaction costs the event loop one hand-over, however many statements it has.
+    """
+
+    _engine: Engine
     _key: AESGCM = field(repr=False)
+    _thread: ThreadPoolExecutor = field(repr=False)
 
     @classmethod
-    async def open(cls, file: Path, storage_key: bytes) -> Self:
+    def open(cls, file: Path, storage_key: bytes) -> Self:
         """Opens or makes the database. `storage_key` has 32 bytes."""
-        _create_private(file)
-        # One connection: SQLite has one writer anyway, and waiting in line beats "database is locked".
-        engine = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0)
-        event.listen(engine.sync_engine, "connect", _configure)
-        async with engine.begin() as connection:
-            await connection.run_sync(_metadata.create_all)
-        return cls(engine, AESGCM(storage_key))
+        file.touch(mode=0o600, exist_ok=True)
+        engine = create_engine(f"sqlite:///{file}", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        event.listen(engine, "connect", _configure)
+        event.listen(engine, "begin", _begin)
+        with engine.begin() as connection:
+            _metadata.create_all(connection)
+        return cls(engine, AESGCM(storage_key), ThreadPoolExecutor(1, "store"))
+
+    async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Does `work` in one transaction, durable when this returns. What `work` raises rolls back."""
+        task = partial(self._transact, work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, task)
+
+    def _transact(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._engine.begin() as connection:
+            return work(connection, *args, **kwargs)
+
+    def close(self) -> None:
+        """Finishes what is under way and closes the database."""
+        self._thread.shutdown()
+        self._engine.dispose()
 
     def close_body(self, id: str, body: bytes) -> bytes:
-        """`body` encrypted for the disk, bound to the message's id: 12 bytes of nonce, then the ciphertext."""
+        """`body` encrypted for the disk, bound to the message's id: 12 bytes of nonce, then ciphertext."""
         nonce = secrets.token_bytes(12)
         return nonce + self._key.encrypt(nonce, body, id.encode())
 
@@ -140,32 +168,26 @@ class Store:
         """What `close_body` was given."""
         return self._key.decrypt(closed[:12], closed[12:], id.encode())
 
-    async def newest_roster(self) -> bytes | None:
-        """The signed roster of the highest version."""
-        async with self.engine.connect() as connection:
-            query = select(roster.c.signed).order_by(roster.c.version.desc()).limit(1)
-            signed: bytes | None = await connection.scalar(query)
-            return signed
 
-    async def counts(self) -> dict[str, int]:
-        """How many messages there are in each state of the outbox, in the inbox, and in quarantine."""
-        async with self.engine.connect() as connection:
-            rows = await connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
-            counts: dict[str, int] = dict(rows.tuples().all())
-            counts["inbox"] = await _count(connection, inbox)
-            counts["quarantine"] = await _count(connection, quarantine)
-            return counts
-
-    async def oldest_waiting(self) -> int | None:
-        """When the oldest message without a receipt was queued, ms."""
-        async with self.engine.connect() as connection:
-            query = select(func.min(outbox.c.queued_at)).where(outbox.c.state.in_(("queued", "sent")))
-            found: int | None = await connection.scalar(query)
-            return found
+def newest_roster(connection: Connection) -> bytes | None:
+    """The signed roster of the highest version."""
+    query = select(roster.c.signed).order_by(roster.c.version.desc()).limit(1)
+    signed: bytes | None = connection.scalar(query)
+    return signed
 
 
-def _create_private(file: Path) -> None:
-    file.touch(mode=0o600, exist_ok=True)
+def counts(connection: Connection) -> dict[str, int]:
+    """How many messages there are in each state of the outbox, in the inbox, and in quarantine."""
+    rows = connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
+    found: dict[str, int] = dict(rows.tuples().all())
+    return {**found, "inbox": _count(connection, inbox), "quarantine": _count(connection, quarantine)}
+
+
+def oldest_waiting(connection: Connection) -> int | None:
+    """When the oldest message without a receipt was queued, ms."""
+    query = select(func.min(outbox.c.queued_at)).where(outbox.c.state.in_(("queued", "sent")))
+    found: int | None = connection.scalar(query)
+    return found
 
 
 def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElement[int]:
@@ -174,38 +196,42 @@ def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElemen
     return literal(now) + pause
 
 
-async def save_roster(connection: AsyncConnection, version: int, signed: bytes) -> None:
+def save_roster(connection: Connection, version: int, signed: bytes) -> None:
     """Adds a roster to the history."""
-    await connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
+    connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
 
 
-async def put_aside(
-    connection: AsyncConnection, type: str, digest: bytes, reason: str, content: bytes, at: int
-) -> None:
+def put_aside(connection: Connection, type: str, digest: bytes, reason: str, content: bytes, at: int) -> None:
     """Keeps what could not be understood, once."""
     row = {"type": type, "digest": digest, "reason": reason, "content": content, "at": at}
-    await connection.execute(insert(quarantine).values(row).on_conflict_do_nothing())
+    connection.execute(insert(quarantine).values(row).on_conflict_do_nothing())
 
 
-async def put_aside_for(connection: AsyncConnection, reasons: Sequence[str]) -> list[tuple[bytes, bytes]]:
+def put_aside_for(connection: Connection, reasons: Sequence[str]) -> list[tuple[bytes, bytes]]:
     """Digest and content of what was put aside for one of these reasons, oldest first."""
     columns = quarantine.c
     query = select(columns.digest, columns.content).where(columns.reason.in_(reasons)).order_by(columns.seq)
-    return [(row.digest, row.content) for row in await connection.execute(query)]
+    return [(row.digest, row.content) for row in connection.execute(query)]
 
 
-async def take_back(connection: AsyncConnection, digest: bytes) -> None:
+def take_back(connection: Connection, digest: bytes) -> None:
     """Forgets what was put aside: it has been understood since."""
-    await connection.execute(delete(quarantine).where(quarantine.c.digest == digest))
+    connection.execute(delete(quarantine).where(quarantine.c.digest == digest))
 
 
-async def _count(connection: AsyncConnection, table: Table) -> int:
-    return int(await connection.scalar(select(func.count()).select_from(table)) or 0)
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.scalar(select(func.count()).select_from(table)) or 0)
 
 
 def _configure(connection: Any, _: Any) -> None:
+    # Transactions begin where SQLAlchemy says, not at the driver's guess: else a savepoint commits by itself.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA busy_timeout=10000")
     cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -46,12 +46,10 @@ async def sent_envelope(home: Path, id: str) -> bytes:
     """The envelope of a message that a node has sent."""
     settings = Settings.load(home)
     keys = load_node_keys(home / "node.key", settings.secret())
-    box = await Store.open(home / "node.db", keys.storage)
-    try:
-        async with box.engine.connect() as connection:
-            found: bytes | None = await connection.scalar(select(outbox.c.envelope).where(outbox.c.id == id))
-    finally:
-        await box.engine.dispose()
+    box = Store.open(home / "node.db", keys.storage)
+    query = select(outbox.c.envelope).where(outbox.c.id == id)
+    found: bytes | None = await box.run(lambda connection: connection.scalar(query))
+    box.close()
     if found is None:
         raise LookupError(id)
     return found

@@ -42,7 +42,7 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
         log_origin=ORIGIN,
     )
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
-    box = await Store.open(tmp_path / "node.db", keys.storage)
+    box = Store.open(tmp_path / "node.db", keys.storage)
     link = Link(settings, ssl.create_default_context())
     yield Agent(settings, keys, box, link, Trust.of(roster(1, RO, BG)), signer.verifier)
-    await box.engine.dispose()
+    box.close()

@@ -24,26 +24,25 @@ def _from_tr() -> bytes:
 
 
 async def _aside(box: Store) -> list[str]:
-    async with box.engine.connect() as connection:
-        return list((await connection.execute(select(store.quarantine.c.reason))).scalars())
+    return await box.run(lambda connection: list(connection.execute(select(store.quarantine.c.reason)).scalars()))
 
 
 async def test_an_envelope_that_overtakes_the_roster_is_kept_and_opened_when_it_comes(agent: Agent) -> None:
-    await agent._take_in([_arrival(_from_tr())])
+    await agent.box.run(agent.take_in, [_arrival(_from_tr())])
     assert await _aside(agent.box) == ["sender_unknown"]
-    assert await inbox.listing(agent.box, 0, 10, None, None) == []
+    assert await agent.box.run(inbox.listing, agent.box, 0, 10, None, None) == []
     signed = sign_roster(roster(2, RO, BG, TR), HUB.signing)
-    await agent._take_in([_arrival(signed, MessageType.ROSTER)])
+    await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
     assert agent.trust.roster.version == 2
     assert await _aside(agent.box) == []
-    assert [message["sender"] for message in await inbox.listing(agent.box, 0, 10, None, None)] == ["tr"]
+    assert [message["sender"] for message in await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)] == ["tr"]
 
 
 async def test_a_roster_with_other_keys_for_this_node_is_not_taken(agent: Agent) -> None:
     swapped = person("xx")
     nodes = (entry(RO), roster_node("bg", roster_key(BG.signing, end=FAR), roster_key(swapped.encryption, end=FAR)))
     signed = sign_roster(Roster(version=2, at=NOW, nodes=nodes), HUB.signing)
-    await agent._take_in([_arrival(signed, MessageType.ROSTER)])
+    await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
     assert agent.trust.roster.version == 1
     assert await _aside(agent.box) == ["key_unknown"]
 
@@ -51,12 +50,12 @@ async def test_a_roster_with_other_keys_for_this_node_is_not_taken(agent: Agent)
 async def test_an_older_roster_changes_nothing(agent: Agent) -> None:
     for version in (3, 2):
         signed = sign_roster(roster(version, RO, BG), HUB.signing)
-        await agent._take_in([_arrival(signed, MessageType.ROSTER)])
+        await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
     assert agent.trust.roster.version == 3
 
 
 async def test_a_roster_that_the_hub_did_not_sign_is_not_taken(agent: Agent) -> None:
-    await agent._take_in([_arrival(sign_roster(roster(2, RO, BG, TR), RO.signing), MessageType.ROSTER)])
+    await agent.box.run(agent.take_in, [_arrival(sign_roster(roster(2, RO, BG, TR), RO.signing), MessageType.ROSTER)])
     assert agent.trust.roster.version == 1
     assert await _aside(agent.box) == ["signature_invalid"]
 
@@ -65,27 +64,26 @@ async def test_what_cannot_be_understood_holds_up_nothing_behind_it(agent: Agent
     body = b'{"title": "a", "text": "b"}'
     good = seal(routing("ro", ("bg",)), body, {"bg": BG.encryption.public}, RO.signing)[1]
     batch = [_arrival(b""), _arrival(b"x", "poem"), _arrival(b"x", MessageType.RECEIPTS), _arrival(good)]
-    await agent._take_in([*batch, _arrival(good)])
+    await agent.box.run(agent.take_in, [*batch, _arrival(good)])
     assert len(await _aside(agent.box)) == 2  # empty; and two of the same bytes are kept once
-    assert len(await inbox.listing(agent.box, 0, 10, None, None)) == 1
+    assert len(await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)) == 1
 
 
 async def test_a_body_that_is_not_of_its_kind_is_declined(agent: Agent) -> None:
     wrong = seal(routing("ro", ("bg",)), b'{"title": 7}', {"bg": BG.encryption.public}, RO.signing)[1]
-    await agent._take_in([_arrival(wrong)])
-    assert await inbox.listing(agent.box, 0, 10, None, None) == []
-    due = await inbox.to_acknowledge(agent.box, "bg", 10, FAR, 1000)
+    await agent.box.run(agent.take_in, [_arrival(wrong)])
+    assert await agent.box.run(inbox.listing, agent.box, 0, 10, None, None) == []
+    due = await agent.box.run(inbox.to_acknowledge, "bg", 10, FAR, 1000)
     assert [(item.outcome, item.code) for item in due[0].items] == [("declined", "body_invalid")]
 
 
 async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(agent: Agent) -> None:
-    await agent._take_in([_arrival(_from_tr())])
-    await agent._take_in([_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
+    await agent.box.run(agent.take_in, [_arrival(_from_tr())])
+    await agent.box.run(agent.take_in, [_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
     moment, pauses = FAR, []
     for _ in range(4):
-        assert await inbox.to_acknowledge(agent.box, "bg", 10, moment, 30_000)
-        async with agent.box.engine.connect() as connection:
-            due = await connection.scalar(select(store.inbox.c.acknowledge_at))
+        assert await agent.box.run(inbox.to_acknowledge, "bg", 10, moment, 30_000)
+        due = await agent.box.run(lambda connection: connection.scalar(select(store.inbox.c.acknowledge_at)))
         assert due is not None
         pauses.append(due - moment)
         moment = due
