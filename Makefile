@@ -43,11 +43,11 @@ demo: setup ## the main job, end to end, on real services
 up: setup ## start the hub and all nodes and keep them running
 	$(BIN)/python -m deploy.local.up up
 
-down: setup ## stop what `make up` started
-	$(BIN)/python -m deploy.local.up down
+down: ## stop what `make up` started; its data is kept
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up down; else echo "nothing runs here"; fi
 
-status: setup ## show what `make up` started
-	$(BIN)/python -m deploy.local.up status
+status: ## show what `make up` started
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up status; else echo "nothing runs here"; fi
 
 bench: setup ## measure the hub beside a bare relay; writes build/bench.json
 	$(BIN)/python -m bench.run
@@ -59,7 +59,7 @@ lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --upgrade --quiet --output-file requirements.lock
 
-clean: ## stop what `make up` started; remove .venv, .local, build and caches
+clean: ## stop what `make up` started; remove its data, .venv, .local, build and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.clean; fi
 	rm -rf .venv .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import logging
 import os
 import shlex
 import signal
@@ -12,26 +11,26 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-import structlog
 import typer
 import uvloop
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates, keyfile
 from crypto.errors import CryptoError
+from crypto.journal import configure_logging
 from hub import database, registrar, topology
 from hub.audit import audit
 from hub.broker import BrokerAddress
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
+from hub.ledger import lock
 from hub.overview import overview
 from hub.settings import HOME_VARIABLE, Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
-from schemas.participants import PARTICIPANTS, Category
-from schemas.roster import RosterNode
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -90,11 +89,11 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
 
     async def work(connection: AsyncConnection) -> list[str]:
-        signed = await registrar.newest(connection, 0)
-        if signed is None:
-            await registrar.publish_roster(connection, ledger_of(settings), [], hub_key(settings))
-            return []
-        return [node.node for node in registrar.trust_of(signed, hub_key(settings).public).roster.nodes]
+        await lock(connection)
+        roster = await registrar.current(connection, hub_key(settings).public)
+        if not roster.version:
+            await registrar.publish_roster(connection, ledger_of(settings), (), hub_key(settings))
+        return [node.node for node in roster.nodes]
 
     nodes = _with_database(settings, work)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
@@ -106,47 +105,52 @@ def enrol(
     request: Annotated[list[Path], typer.Argument(help="enrolment.json files of nodes.")],
     home: Home,
     out: Annotated[Path, typer.Option(help="Folder for the welcome files, <node>.welcome.json.")],
-    task_force: Annotated[list[str] | None, typer.Option(help="Membership; default: all task forces.")] = None,
-    agency: Annotated[list[Agency] | None, typer.Option(help="Agencies; default: police and customs.")] = None,
+    task_force: Annotated[list[str] | None, typer.Option(help="Membership; of a new node by default all.")] = None,
+    agency: Annotated[list[Agency] | None, typer.Option(help="Agencies; of a new node: police, customs.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Admit nodes: certificates, broker rights, a new roster in the ledger, and a welcome file for each."""
+    """Admit nodes: certificates, broker rights, a new roster in the ledger, and a welcome file for each.
+
+    A node that is in the roster already keeps its memberships and agencies, but for those given here.
+    """
     settings = Settings.load(home)
-    task_forces = task_force or list(TASK_FORCES)
-    unknown = sorted(set(task_forces) - set(TASK_FORCES))
+    unknown = sorted(set(task_force or ()) - set(TASK_FORCES))
     if unknown:
         raise EnrolmentRefused(f"no such task force: {', '.join(unknown)}", f"use one of {', '.join(TASK_FORCES)}")
     requests = [_read_request(path) for path in request]
     if len({item.node for item in requests}) != len(requests):
         raise EnrolmentRefused("two of the files are for one node", "give one enrolment.json for each node")
-    agencies = agency or [Agency.POLICE, Agency.CUSTOMS]
-    additions = [_roster_node(item, agencies, task_forces) for item in requests]
     signer = hub_key(settings)
 
-    async def work(connection: AsyncConnection) -> tuple[int, bytes]:
-        signed = await registrar.newest(connection, 0)
-        roster = registrar.trust_of(signed, signer.public).roster if signed is not None else None
+    async def check(connection: AsyncConnection) -> list[str]:
+        roster = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, roster)
-        nodes = {node.node: node for node in roster.nodes} if roster is not None else {}
-        nodes.update({node.node: _keep_keys(node, nodes.get(node.node)) for node in additions})
-        # The broker first: if this is interrupted, queues without a roster entry do no harm.
-        topology.apply(settings.broker_ctl, nodes, settings.vhost)
-        new = await registrar.publish_roster(connection, ledger_of(settings), list(nodes.values()), signer)
-        return new.version, await registrar.newest(connection, 0) or b""
+        return [*(node.node for node in roster.nodes), *(item.node for item in requests)]
 
+    async def admit(connection: AsyncConnection) -> tuple[int, bytes]:
+        await lock(connection)
+        before = await registrar.current(connection, signer.public)
+        after = registrar.with_admitted(before, requests, agency, task_force)
+        if after == before.nodes and before.version:
+            version = before.version
+        else:
+            version = (await registrar.publish_roster(connection, ledger_of(settings), after, signer)).version
+        return version, await registrar.newest(connection, 0) or b""
+
+    # The broker first, and outside of the transaction: queues without a roster entry do no harm.
+    topology.apply(settings.broker_ctl, _with_database(settings, check), settings.vhost)
     certificates_pem = _certify(settings, requests)
-    version, signed = _with_database(settings, work)
+    version, signed = _with_database(settings, admit)
     out.mkdir(parents=True, exist_ok=True)
     for item in requests:
         welcome = _welcome(settings, item, certificates_pem[item.node], signed)
         (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
-    names = [item.node for item in requests]
-    _print(
-        {"enrolled": names, "roster": version},
-        as_json,
-        f"enrolled {', '.join(names)}; roster version {version}",
-    )
+    fingerprints = {item.node: item.fingerprint() for item in requests}
+    lines = [f"enrolled {node}; fingerprint {words}" for node, words in fingerprints.items()]
+    result = {"enrolled": list(fingerprints), "fingerprints": fingerprints, "roster": version}
+    _print(result, as_json, "\n".join([*lines, f"roster version {version}"]))
+    _say("compare each fingerprint with the node's administrator by telephone before you hand its file over")
     _say(f"next: give each node its file from {out}; there: seci-node init --welcome FILE")
 
 
@@ -157,7 +161,7 @@ def run(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     broker = BrokerAddress.of(settings)
     ledger = ledger_of(settings)
-    engine = database.engine_of(settings.database_url)
+    engine = database.engine_of(settings.database_url, f"{database.WORKER} {os.getpid()}")
 
     _print({"home": str(home), "pid": os.getpid()}, as_json, f"hub of {home} at work, pid {os.getpid()}")
 
@@ -177,13 +181,16 @@ def status(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     found = _with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
     found["broker"] = asyncio.run(_broker_state(settings))
+    found["ledger"]["vkey"] = ledger_of(settings).signer.verifier.vkey()
     lines = [
+        f"workers     {found['workers']}{'' if found['workers'] else ': NOBODY takes messages in; start seci-hub run'}",
         f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
+        f"ledger key  {found['ledger']['vkey']}",
         f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
         if found["roster"]
         else "roster      none; run `seci-hub provision`",
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
-        f"refused     {sum(found['refused'].values())} {found['refused'] or ''}",
+        f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",
         f"held        {found['held']} deliveries that the broker would not take yet",
         f"broker      {found['broker']}",
@@ -191,7 +198,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     _print(found, as_json, "\n".join(lines))
     if found["broker"] != "reachable":
         raise typer.Exit(5)
-    if found["held"] or found["quarantined"]:
+    if found["held"] or found["quarantined"] or not found["workers"]:
         raise typer.Exit(3)
 
 
@@ -218,23 +225,14 @@ def ledger_verify(home: Home, as_json: AsJson = False) -> None:
 
 def _read_request(path: Path) -> EnrolmentRequest:
     try:
-        return EnrolmentRequest.model_validate_json(path.read_text())
-    except (OSError, ValueError) as error:
+        return EnrolmentRequest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SettingsInvalid(f"{path} does not read: {error.strerror}", "name the node's enrolment.json") from error
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})) or "all of it"
         raise EnrolmentRefused(
-            f"{path}: not an enrolment request: {error}", "ask the node for its enrolment.json"
+            f"{path} is no enrolment request (wrong: {fields})", "ask the node for it again"
         ) from error
-
-
-def _roster_node(request: EnrolmentRequest, agencies: list[Agency], task_forces: list[str]) -> RosterNode:
-    participant = PARTICIPANTS.get(request.node)
-    name = participant.name if participant else request.node.upper()
-    category = participant.category if participant else Category.PARTNER
-    return registrar.roster_node(request, name, category, agencies, task_forces)
-
-
-def _keep_keys(new: RosterNode, old: RosterNode | None) -> RosterNode:
-    # Enrolled again with the same keys (a lost welcome file, say): their validity stays as it was.
-    return new if old is None else new.model_copy(update={"keys": old.keys})
 
 
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
@@ -284,20 +282,6 @@ def _with_database(settings: Settings, work: Callable[[AsyncConnection], Corouti
             f"PostgreSQL: {type(error).__name__}",
             "see that PostgreSQL runs and `database_url` in hub.json is right",
         ) from error
-
-
-def configure_logging() -> None:
-    """JSON lines on stderr; aio-pika's own only from WARNING on."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _print(result: dict[str, Any], as_json: bool, text: str) -> None:

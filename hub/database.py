@@ -4,22 +4,33 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-HUB_ROLE = "seci_hub"
+from hub.errors import SettingsInvalid
+
+WORKER = "seci-hub worker"
 
 
-def engine_of(url: str) -> AsyncEngine:
+def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
     """An engine for `url` (postgresql://...), with connections checked before use."""
-    target = make_url(url).set(drivername="postgresql+asyncpg")
-    return create_async_engine(target, pool_size=4, max_overflow=4, pool_pre_ping=True)
+    arguments = {"server_settings": {"application_name": application}}
+    return create_async_engine(_asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=True, connect_args=arguments)
+
+
+def _asyncpg(url: str) -> URL:
+    try:
+        return make_url(url).set(drivername="postgresql+asyncpg")
+    except ArgumentError as error:
+        raise SettingsInvalid(
+            "the database's URL does not parse", "write postgresql://user:password@host/name"
+        ) from error
 
 
 def migrate(admin_url: str) -> None:
     """Brings the schema up to date, as the database's owner. Idempotent."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    target = make_url(admin_url).set(drivername="postgresql+asyncpg")
-    config.attributes["url"] = target.render_as_string(hide_password=False)
+    config.attributes["url"] = _asyncpg(admin_url).render_as_string(hide_password=False)
     command.upgrade(config, "head")

@@ -1,17 +1,24 @@
 """What an operator wants to know first: how large the ledger is, what waits, what was refused."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keys import VerifyKey
 from crypto.trust import open_roster
 from hub import ledger, registrar, tables
+from hub.database import WORKER
+
+# Sessions of the hub's own role are all that it may see, and are enough.
+_WORKERS: Final = (
+    "SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE application_name LIKE :name || ' %'"
+)
 
 
 async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any]:
-    """Counts and ages; times in milliseconds since the epoch."""
+    """Counts, and how many workers have the database open; times are ISO 8601."""
     head = await ledger.head(connection)
     signed = await registrar.newest(connection, 0)
     roster = open_roster(signed, hub) if signed is not None else None
@@ -24,8 +31,13 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "refused": dict((await connection.execute(refusals)).tuples().all()),
         "quarantined": await _count(connection, tables.quarantine),
         "held": await _count(connection, tables.held),
-        "last_message_at": await connection.scalar(select(func.max(tables.message.c.at))),
+        "last_message_at": _iso(await connection.scalar(select(func.max(tables.message.c.at)))),
+        "workers": await connection.scalar(text(_WORKERS), {"name": WORKER}),
     }
+
+
+def _iso(millis: int | None) -> str | None:
+    return None if millis is None else datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 async def _count(connection: AsyncConnection, table: Any) -> int:

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,10 +20,10 @@ from crypto.trust import Trust, open_roster, sign_roster
 from hub import ledger, tables
 from hub.errors import EnrolmentRefused
 from hub.ledger import Ledger
-from schemas.codes import Agency
+from schemas.codes import TASK_FORCES, Agency
 from schemas.control import Entry, Event
 from schemas.enrolment import EnrolmentRequest
-from schemas.participants import CENTRE, Category
+from schemas.participants import CENTRE, PARTICIPANTS, Category
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 KEY_DAYS: Final = 825
@@ -32,12 +33,29 @@ SKEW_MS: Final = 10 * 60 * 1000
 _DAY_MS: Final = 86_400_000
 
 
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """What a roster says, without its signature."""
+
+    version: int
+    nodes: tuple[RosterNode, ...]
+
+
 async def newest(connection: AsyncConnection, after: int) -> bytes | None:
     """The newest signed roster with a version above `after`, if there is one."""
     table = tables.roster.c
     query = select(table.signed).where(table.version > after).order_by(table.version.desc()).limit(1)
     signed: bytes | None = await connection.scalar(query)
     return signed
+
+
+async def current(connection: AsyncConnection, hub: VerifyKey) -> Unsigned:
+    """The roster in force; version 0 without nodes if there is none yet."""
+    signed = await newest(connection, 0)
+    if signed is None:
+        return Unsigned(0, ())
+    roster = open_roster(signed, hub)
+    return Unsigned(roster.version, roster.nodes)
 
 
 def trust_of(signed: bytes, hub: VerifyKey) -> Trust:
@@ -64,7 +82,7 @@ async def publish_roster(
     return roster
 
 
-def check_request(request: EnrolmentRequest, roster: Roster | None) -> None:
+def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
     """Raises EnrolmentRefused for a request that is not its own, or for a node enrolled with other keys."""
     try:
         verify_request(request)
@@ -75,39 +93,51 @@ def check_request(request: EnrolmentRequest, roster: Roster | None) -> None:
             f"the request of {request.node}: {error}",
             "let the node run `seci-node init` again and send the new file",
         ) from error
-    known = {node.node: node for node in roster.nodes} if roster is not None else {}
+    known = {node.node: node for node in roster.nodes}
     if request.node in known:
         held = {key.public for key in known[request.node].keys}
         if not {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} <= held:
             raise EnrolmentRefused(
                 f"{request.node} is already in the roster with other keys",
-                "if the node lost its keys, remove it first; if it did not, somebody else made this request",
+                "ask the node's administrator by telephone: somebody else may have made this request",
             )
 
 
-def roster_node(
-    request: EnrolmentRequest,
-    name: str,
-    category: Category,
-    agencies: Sequence[Agency],
-    task_forces: Sequence[str],
-) -> RosterNode:
-    """The roster's entry for an enrolled node."""
+def with_admitted(
+    roster: Unsigned,
+    requests: Sequence[EnrolmentRequest],
+    agencies: Sequence[Agency] | None,
+    task_forces: Sequence[str] | None,
+) -> tuple[RosterNode, ...]:
+    """The nodes with these admitted, sorted. Who is in already keeps keys, agencies and memberships not given."""
+    nodes = {node.node: node for node in roster.nodes}
+    for request in requests:
+        node = nodes.get(request.node) or _newcomer(request)
+        changes: dict[str, object] = {}
+        if agencies is not None:
+            changes["agencies"] = tuple(agencies)
+        if task_forces is not None:
+            changes["task_forces"] = tuple(sorted(set(task_forces)))
+        nodes[request.node] = node.model_copy(update=changes)
+    return tuple(nodes[name] for name in sorted(nodes))
+
+
+def _newcomer(request: EnrolmentRequest) -> RosterNode:
     now = time.time_ns() // 1_000_000
     signing = VerifyKey.from_public_bytes(base64.b64decode(request.signing_key))
     sealing = EncryptionPublicKey.from_public_bytes(base64.b64decode(request.encryption_key))
     validity = {"not_before": now - SKEW_MS, "not_after": now + KEY_DAYS * _DAY_MS}
-    keys = (
-        RosterKey(kid=signing.key_id, use=KeyUse.SIGN, public=signing.public_bytes(), **validity),
-        RosterKey(kid=sealing.key_id, use=KeyUse.SEAL, public=sealing.public_bytes(), **validity),
-    )
+    participant = PARTICIPANTS.get(request.node)
     return RosterNode(
         node=request.node,
-        name=name,
-        category=category,
-        agencies=tuple(agencies),
-        task_forces=tuple(sorted(task_forces)),
-        keys=keys,
+        name=participant.name if participant else request.node.upper(),
+        category=participant.category if participant else Category.PARTNER,
+        agencies=(Agency.POLICE, Agency.CUSTOMS),
+        task_forces=tuple(sorted(TASK_FORCES)),
+        keys=(
+            RosterKey(kid=signing.key_id, use=KeyUse.SIGN, public=signing.public_bytes(), **validity),
+            RosterKey(kid=sealing.key_id, use=KeyUse.SEAL, public=sealing.public_bytes(), **validity),
+        ),
     )
 
 

@@ -5,6 +5,7 @@ present the bearer token of the node's folder (RFC 6750).
 """
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -23,6 +24,7 @@ from crypto.errors import CryptoError
 from nodes import inbox, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
+from nodes.link import LinkState
 from nodes.outbox import Outgoing, iso
 from schemas import registry
 from schemas.codes import TASK_FORCES
@@ -32,6 +34,7 @@ log = structlog.get_logger()
 
 # The JSON around the body is small; what is far over the limit is refused before it is read.
 MAX_REQUEST: Final = MAX_BODY + 64 * 1024
+LATE_S: Final = 60
 PROBLEM: Final = "application/problem+json"
 TOO_LARGE: Final = f"the body may have at most {MAX_BODY} bytes (1 MiB) inline"
 
@@ -50,7 +53,7 @@ class Problem(BaseModel):
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": Problem.model_json_schema()}}}
-    for status in (400, 401, 404, 409, 411, 413, 422, 500, 503)
+    for status in (400, 401, 404, 405, 409, 411, 413, 415, 422, 500, 503)
 }
 
 
@@ -111,11 +114,13 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/status", dependencies=[authorised], summary="Link, counts, roster")
     async def status() -> dict[str, Any]:
         link = agent.link.state
+        oldest = await agent.box.run(store.oldest_waiting)
         return {
             "node": agent.settings.node,
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
             "counts": await agent.box.run(store.counts),
-            "oldest_waiting": iso(await agent.box.run(store.oldest_waiting)),
+            "oldest_waiting": iso(oldest),
+            "warnings": _warnings(link, oldest),
             "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
         }
 
@@ -134,6 +139,17 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/healthz", summary="Whether the process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+
+def _warnings(link: LinkState, oldest_waiting: int | None) -> list[str]:
+    """What a person should know or do something about; empty if all is well."""
+    found = []
+    if not link.connected:
+        found.append(f"no connection to the broker since {iso(link.since)}: messages are kept and sent later")
+    waited = 0 if oldest_waiting is None else time.time() - oldest_waiting / 1000
+    if waited > LATE_S:
+        found.append(f"a message waits {int(waited)} s for the hub's receipt: the hub may be down")
+    return found
 
 
 def _problem(
@@ -166,6 +182,9 @@ def _add_errors(app: FastAPI) -> None:
         length = request.headers.get("content-length", "")
         if request.method == "POST" and not length.isdigit():
             return _problem(411, "length_required", "Length required", "no Content-Length", "send one")
+        if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
+            detail, step = "the request is not declared to be JSON", "send Content-Type: application/json"
+            return _problem(415, "content_type_wrong", "Unsupported media type", detail, step)
         if length.isdigit() and int(length) > MAX_REQUEST:
             return _problem(413, "too_large", "Content too large", TOO_LARGE, "shorten the body or split it")
         return await call_next(request)
@@ -178,8 +197,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         found = error.errors()
-        if any(item["type"] == "json_invalid" for item in found):
-            return _problem(400, "json_malformed", "Malformed JSON", "the request is not JSON", "correct it")
+        broken = next((item for item in found if item["type"] == "json_invalid"), None)
+        if broken is not None:
+            detail = f"the request is not JSON: {broken['ctx']['error']} at character {broken['loc'][-1]}"
+            return _problem(400, "json_malformed", "Malformed JSON", detail, "correct it there")
         return _fields(found)
 
 
@@ -216,12 +237,16 @@ def _add_refusals(app: FastAPI) -> None:
         return _problem(422, error.code, "Cannot be sealed", str(error), "run `seci-node doctor`")
 
 
+# What was found is content: only its JSON type is told. A rule over several fields finds the whole object.
+_JSON_TYPES: Final = {str: "string", int: "number", float: "number", bool: "boolean", list: "array", dict: "object"}
+
+
 def _fields(found: Any) -> JSONResponse:
     errors = [
         {
             "field": _field(item),
             "wanted": str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "),
-            "found": "nothing" if item["type"] == "missing" else type(item.get("input")).__name__,
+            "found": "nothing" if item["type"] == "missing" else _JSON_TYPES.get(type(item.get("input")), "other"),
         }
         for item in found
     ]

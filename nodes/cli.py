@@ -3,30 +3,29 @@
 import asyncio
 import fcntl
 import json
-import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import structlog
 import typer
 import uvicorn
 import uvloop
 
 from crypto.errors import CryptoError
+from crypto.journal import configure_logging
 from nodes import setup
 from nodes.agent import open_agent
 from nodes.api import make_app
 from nodes.client import ApiRefused, call
 from nodes.doctor import examine
-from nodes.errors import AlreadyRunning, BodyNotJson, NodeError, NotSetUp, PortTaken
+from nodes.errors import AlreadyRunning, BodyNotJson, MessageUnknown, NodeError, NotSetUp, PortTaken
 from nodes.settings import HOME_VARIABLE, Settings
 from schemas.codes import Agency, Handling, Priority
 from schemas.participants import NODE_ID
@@ -60,14 +59,21 @@ def init(
         return
     if not NODE_ID.fullmatch(node):
         raise NotSetUp(f"{node!r} is no node id: 2 to 8 letters a to z", "name the node with --node, for example ro")
-    setup.create(home, node, passphrase_file)
-    request = home / "enrolment.json"
-    _print(
-        {"node": node, "enrolled": False, "request": str(request)},
-        as_json,
-        f"keys made; request in {request}",
-    )
-    _say("next: send it to the hub's operators; with their answer: seci-node init --welcome FILE")
+    settings = setup.create(home, node, passphrase_file)
+    request = setup.read_request(home)
+    file = home / "enrolment.json"
+    result = {
+        "node": node,
+        "enrolled": settings.enrolled,
+        "request": str(file),
+        "fingerprint": request.fingerprint(),
+    }
+    _print(result, as_json, f"keys are in {home}; request in {file}\nfingerprint: {request.fingerprint()}")
+    if settings.enrolled:
+        _say(f"{node} is enrolled already; next: seci-node run --home {home}")
+    else:
+        _say("next: send the request to the hub's operators, who compare the fingerprint with you by telephone;")
+        _say(f"      with their answer: seci-node init --home {home} --welcome FILE")
 
 
 @app.command()
@@ -123,7 +129,7 @@ def send(
     reply_by: Annotated[str | None, typer.Option(help="Deadline, ISO 8601 with zone.")] = None,
     expires: Annotated[str | None, typer.Option(help="ISO 8601 with zone; default: in 7 days.")] = None,
     id: Annotated[str | None, typer.Option(help="Your own UUIDv7, to repeat safely.")] = None,
-    wait: Annotated[bool, typer.Option(help="Wait for the hub's receipt.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the hub's receipt, a minute at most.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send a message through the running agent."""
@@ -145,9 +151,14 @@ def send(
     answer = call(home, "POST", "/v1/messages", json=posted)
     if wait:
         answer = _wait(home, answer["id"])
-    _print(answer, as_json, f"{answer['id']} {answer['state']} to {', '.join(answer['recipients'])}")
+    _print(answer, as_json, f"{answer['id']} {_stage(answer)}; to {', '.join(answer['recipients'])}")
     if answer["state"] in ("refused", "expired"):
         raise typer.Exit(4)
+    if wait and answer["state"] != "accepted":
+        _say(
+            f"no receipt within {WAIT_S} s; the agent goes on by itself: seci-node status --home {home} {answer['id']}"
+        )
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -156,7 +167,7 @@ def status(
     id: Annotated[str | None, typer.Argument(help="A message; default: the node.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of a message, or of the node and its newest messages. Exit code 3 without a link."""
+    """Show the state of a message, or of the node and its newest messages. Exit code 3 if something needs attention."""
     if id is not None:
         found = call(home, "GET", f"/v1/messages/{id}")
         _print(found, as_json, _message_lines(found))
@@ -168,10 +179,11 @@ def status(
         f"node    {state['node']}, roster version {state['roster']['version']}",
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
-        *(f"{m['id']}  {m['state']:9} {m['kind']:14} to {', '.join(m['recipients'])}" for m in newest),
+        *(f"WARNING {warning}" for warning in state["warnings"]),
+        *(f"{m['id']}  {m['kind']:14} {_stage(m)}; to {', '.join(m['recipients'])}" for m in newest),
     ]
     _print({**state, "newest": newest}, as_json, "\n".join(lines))
-    if not link["connected"]:
+    if state["warnings"]:
         raise typer.Exit(3)
 
 
@@ -189,10 +201,13 @@ def inbox_command(
     params = {name: value for name, value in given.items() if value is not None}
     found = call(home, "GET", "/v1/inbox", params=params)
     lines = [
-        f"{m['seq']:>6}  {m['id']}  {m['received']}  {m['sender']:5} {m['kind']:14} {m['task_force']}"
+        f"{m['seq']:>6}  {m['id']}  {m['received'][:19]}  {m['sender']:5} {m['kind']:14} {m['task_force']:12} "
+        f"{m['priority']:6} {m['handling']}  {m['body'].get('title', m['body'].get('purpose', ''))}"
         for m in found["messages"]
     ]
-    _print(found, as_json, "\n".join(lines) or "nothing received")
+    _print(found, as_json, "\n".join(lines) or f"nothing behind number {after}")
+    if len(found["messages"]) == limit:
+        _say(f"there may be more: seci-node inbox --after {found['after']}")
 
 
 @app.command()
@@ -203,7 +218,10 @@ def show(home: Home, id: str, as_json: AsJson = False) -> None:
     except ApiRefused as error:
         if error.code != "message_unknown":
             raise
-        found = call(home, "GET", f"/v1/messages/{id}")
+        try:
+            found = call(home, "GET", f"/v1/messages/{id}")
+        except ApiRefused:
+            raise MessageUnknown(f"no message {id} in inbox or outbox", "list them: seci-node inbox, status") from None
     _print(found, as_json, _message_lines(found))
 
 
@@ -232,22 +250,41 @@ def _read_body(source: str) -> Any:
 
 def _wait(home: Path, id: str) -> Any:
     deadline = time.monotonic() + WAIT_S
+    told = ""
     while True:
         found = call(home, "GET", f"/v1/messages/{id}")
         if found["state"] in SETTLED or time.monotonic() > deadline:
             return found
-        _say(f"{id} {found['state']}")
-        time.sleep(0.5)
+        if found["state"] != told:
+            told = found["state"]
+            _say(f"{id} {told}; waiting for the hub's receipt")
+        time.sleep(0.2)
+
+
+def _stage(message: dict[str, Any]) -> str:
+    """The state in words: `accepted by the hub, delivered 3/12`."""
+    if message["state"] != "accepted":
+        return str(message["state"])
+    states = [delivery["state"] for delivery in message["deliveries"]]
+    declined = f", declined {states.count('declined')}" if "declined" in states else ""
+    return f"accepted by the hub, delivered {states.count('delivered')}/{len(states)}{declined}"
 
 
 def _message_lines(found: dict[str, Any]) -> str:
     lines = []
     for name, value in found.items():
         if name == "deliveries":
-            lines += [f"  {d['recipient']:12} {d['state']} {d.get('at', '')} {d.get('code', '')}" for d in value]
-        else:
-            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-            lines.append(f"{name:16} {shown}")
+            lines += [
+                f"  {d['recipient']:14} {d['state']} {d.get('at', '')} {d.get('code', '')}".rstrip() for d in value
+            ]
+        elif name == "body":
+            lines.append(json.dumps(value, ensure_ascii=False, indent=2))
+        elif isinstance(value, dict):
+            lines += [f"  {key:14} {item}" for key, item in value.items() if item is not None]
+        elif isinstance(value, list):
+            lines.append(f"{name:16} {', '.join(map(str, value))}")
+        elif value is not None:
+            lines.append(f"{name:16} {str(value).lower() if isinstance(value, bool) else value}")
     return "\n".join(lines)
 
 
@@ -273,20 +310,6 @@ def _listening(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def configure_logging() -> None:
-    """JSON lines on stderr; other packages' logs only from WARNING on."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def _print(result: Any, as_json: bool, text: str) -> None:
     typer.echo(json.dumps(result) if as_json else text)
 
@@ -301,18 +324,23 @@ def main() -> None:
     try:
         app()
     except NodeError as error:
-        _fail(error.code, str(error), error.next_step)
+        fields = error.problem.get("errors", []) if isinstance(error, ApiRefused) else []
+        _fail(error.code, str(error), error.next_step, fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         _fail(error.code, str(error), "run `seci-node doctor`")
         raise SystemExit(1) from error
 
 
-def _fail(code: str, detail: str, next_step: str) -> None:
+def _fail(code: str, detail: str, next_step: str, fields: Sequence[dict[str, str]] = ()) -> None:
     if "--json" in sys.argv:
-        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail, "next": next_step}))
-    else:
-        _say(f"seci-node: {detail} [{code}]\nnext: {next_step}")
+        failure = {"ok": False, "code": code, "detail": detail, "next": next_step, "errors": list(fields)}
+        typer.echo(json.dumps(failure))
+        return
+    _say(f"seci-node: {detail} [{code}]")
+    for item in fields:
+        _say(f"  {item['field']}: {item['wanted']} (found {item['found']})")
+    _say(f"next: {next_step}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from nodes.errors import AgentUnreachable, NodeError
+from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 
 
 class ApiRefused(NodeError):
@@ -22,6 +22,8 @@ class ApiRefused(NodeError):
 
 def call(home: Path, method: str, path: str, **options: Any) -> Any:
     """The JSON of an API call. Raises AgentUnreachable, ApiRefused."""
+    if not (home / "node.json").exists():
+        raise NotSetUp(f"{home} is no node's folder", "name it with --home, or make it with `seci-node init`")
     try:
         address = json.loads((home / "api.json").read_text())["url"]
         token = (home / "api.token").read_text().strip()

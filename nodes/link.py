@@ -212,7 +212,8 @@ class Link:
 
     def _down(self, reason: str) -> None:
         self.up.clear()
-        self.state = LinkState(False, _now(), reason)
+        since = _now() if self.state.connected else self.state.since
+        self.state = LinkState(False, since, reason)
         log.warning("link_down", reason=reason)
 
 

@@ -38,14 +38,14 @@ LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 
 
 class Outgoing(BaseModel):
-    """A message as an integrator posts it. Times are ISO 8601 with a zone; `to` empty means all members."""
+    """A message as an integrator posts it. Times are ISO 8601 with a zone; without `to` it goes to all members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str = Field(max_length=40, examples=["alert"])
     kind_version: int = 1
     task_force: str | None = Field(None, max_length=40, examples=["trafficking"])
-    to: tuple[str, ...] = Field((), max_length=64)
+    to: tuple[str, ...] | None = Field(None, min_length=1, max_length=64)
     agency: Agency | None = None
     priority: Priority = Priority.NORMAL
     handling: Handling = Handling.H1
@@ -85,6 +85,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     agency = message.agency or (mine.agencies[0] if mine.agencies else Agency.POLICE)
     if agency not in mine.agencies:
         raise _refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"the roster names no agency {agency} for {node}")
+    _check_answer(message, task_force, answered)
     id = message.id or new_id(now)
     return Routing(
         id=id,
@@ -105,14 +106,29 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     )
 
 
+def _check_answer(message: Outgoing, task_force: str, answered: Answered | None) -> None:
+    # Else a slip of the hand would tell a whole task force what one member asked.
+    if message.kind == "reply" and answered is None:
+        raise RoutingRefused("reply_without_question", "a reply answers a message", "name it with in_reply_to")
+    if answered is None:
+        return
+    if task_force != answered.task_force:
+        detail = f"the thread is one of {answered.task_force}, not of {task_force}"
+        raise RoutingRefused("task_force_mismatch", detail, "leave task_force out, or begin a thread of its own")
+    if message.kind == "reply" and message.to is not None and answered.sender not in message.to:
+        detail = f"a reply goes to who asked, {answered.sender}, at least"
+        raise RoutingRefused("reply_not_to_asker", detail, "leave `to` out, or name them too")
+
+
 def _recipients(
     message: Outgoing, node: str, task_force: str, trust: Trust, answered: Answered | None
 ) -> tuple[str, ...]:
     members = [member for member in trust.members(task_force) if member != node]
-    if message.to:
+    if message.to is not None:
         for recipient in message.to:
             if recipient not in trust.nodes:
-                raise _refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
+                known = ", ".join(sorted(trust.nodes))
+                raise _refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster, which has {known}")
             if recipient not in members:
                 what = "is the sender" if recipient == node else f"is not a member of {task_force}"
                 raise _refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} {what}")

@@ -4,6 +4,8 @@ import base64
 import secrets
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from crypto import certificates, keyfile
 from crypto.enrolment import sign_request
 from crypto.errors import CryptoError
@@ -14,21 +16,25 @@ from nodes.errors import NotSetUp, WelcomeRefused
 from nodes.settings import Settings
 from nodes.store import Store, save_roster
 from schemas.control import ControlRefused
-from schemas.enrolment import Welcome
+from schemas.enrolment import EnrolmentRequest, Welcome
 
 
 def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
     """Keys, settings, API token and enrolment.json in `home`. Safe to repeat. Raises NotSetUp."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotSetUp(f"{home} cannot be made: {error.strerror}", "name another folder with --home") from error
     if (home / "node.json").exists():
         settings = Settings.load(home)
         if settings.node != node:
             raise NotSetUp(f"{home} belongs to node {settings.node}", "use a folder of its own for each node")
     else:
         settings = Settings(home=home, node=node, passphrase_file=passphrase_file)
+        if passphrase_file is None and not (home / "secret.key").exists():
+            keyfile.generate_key_file(home / "secret.key")
+        settings.secret()
         settings.save()
-    if passphrase_file is None and not (home / "secret.key").exists():
-        keyfile.generate_key_file(home / "secret.key")
     secret = settings.secret()
     if not (home / "node.key").exists():
         keyfile.save_node_keys(home / "node.key", keyfile.NodeKeys.generate(), secret)
@@ -50,18 +56,18 @@ def _write_request(home: Path, node: str, settings: Settings) -> None:
     (home / "enrolment.json").write_text(request.model_dump_json(indent=2) + "\n")
 
 
+def read_request(home: Path) -> EnrolmentRequest:
+    """The enrolment request that `create` wrote."""
+    return EnrolmentRequest.model_validate_json((home / "enrolment.json").read_bytes())
+
+
 async def welcome(home: Path, file: Path) -> Settings:
     """Takes in the hub's welcome file after checking that it is for this node's keys.
 
     Raises WelcomeRefused, NotSetUp, WrongPassphrase.
     """
     settings = Settings.load(home)
-    try:
-        given = _read_welcome(file)
-    except (OSError, ValueError) as error:
-        raise WelcomeRefused(
-            f"{file} is not a welcome file: {error}", "ask the hub's operators for it again"
-        ) from error
+    given = _read_welcome(file)
     if given.node != settings.node:
         raise WelcomeRefused(f"the file is for {given.node}, this is {settings.node}", "use this node's file")
     if settings.hub_key and settings.hub_key != given.hub_key:
@@ -81,7 +87,13 @@ async def welcome(home: Path, file: Path) -> Settings:
 
 
 def _read_welcome(file: Path) -> Welcome:
-    return Welcome.model_validate_json(file.read_text())
+    try:
+        return Welcome.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise NotSetUp(f"{file} does not read: {error.strerror}", "name the hub's welcome file") from error
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})) or "all of it"
+        raise WelcomeRefused(f"{file} is no welcome file (wrong: {fields})", "ask the hub's operators again") from error
 
 
 def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:

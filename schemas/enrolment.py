@@ -3,6 +3,7 @@
 JSON, with bytes in base64, so that an operator can look into them. Neither holds a secret.
 """
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,11 @@ class EnrolmentRequest(BaseModel):
     encryption_key: Base64
     csr_pem: Annotated[str, Field(max_length=10_000)]
     proof: Base64
+
+    def fingerprint(self) -> str:
+        """What node and operator compare by telephone: 16 groups of 4 hex digits, SHA-256 over both public keys."""
+        digest = hashlib.sha256(f"{self.node} {self.signing_key} {self.encryption_key}".encode()).hexdigest()
+        return " ".join(digest[start : start + 4] for start in range(0, 64, 4))
 
 
 class Welcome(BaseModel):

@@ -4,7 +4,9 @@ Data, keys and ports are kept from one `up` to the next; `make clean` forgets th
 """
 
 import argparse
+import fcntl
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from deploy.local import processes, services
 from deploy.local.errors import AlreadyRunning, LocalError, NotRunning
 from deploy.local.exchange import NODES, Exchange, prepare_tls
-from deploy.local.instance import REPOSITORY, end_all, owned, say
+from deploy.local.instance import REPOSITORY, say
 
 FOLDER = REPOSITORY / ".local" / "up"
 
@@ -34,11 +36,19 @@ Stop everything with `make down`; logs are in .local/up/log.
 
 
 def up() -> None:
-    """Starts everything that is not running yet, and tells how to use it. Raises LocalError."""
-    if _running():
-        say("already running")
-    else:
-        _start()
+    """Starts what is not running yet, and tells how to use it. Raises LocalError."""
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (FOLDER / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning("another `make up` or `make down` is at work; wait for it") from None
+        begin = time.monotonic()
+        if {"broker", "postgres"} <= {process.name for process in _running()}:
+            _start_missing(_exchange(services.load(FOLDER)))
+        else:
+            _start_all()
+        say(f"up after {time.monotonic() - begin:.0f} s\n")
     status()
     bulgaria = json.loads((FOLDER / "node" / "bg" / "api.json").read_text())["url"]
     sys.stdout.write(_GUIDE.format(url=bulgaria))
@@ -64,26 +74,33 @@ def status() -> None:
     sys.stdout.write(f"database  pid {_pid(names, 'postgres')}, port {exchange.services.postgres.port}\n")
     for node in NODES:
         home = exchange.node_home(node)
-        url = json.loads((home / "api.json").read_text())["url"] if (home / "api.json").exists() else "down"
+        runs = f"node-{node}" in names and (home / "api.json").exists()
+        url = json.loads((home / "api.json").read_text())["url"] if runs else "down; `make up` starts it"
         sys.stdout.write(f"node {node:4} pid {_pid(names, f'node-{node}')}, API {url}\n")
 
 
-def _start() -> None:
-    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-    begin = time.monotonic()
+def _start_all() -> None:
+    services.stop(FOLDER)
     exchange = _exchange(services.start(FOLDER, prepare_tls(FOLDER)))
     try:
         exchange.set_up()
-        say(f"starting the hub and {len(NODES)} nodes ...")
-        exchange.start_hub()
-        for node in NODES:
-            exchange.start_node(node)
-        exchange.await_nodes(NODES)
+        _start_missing(exchange)
     except BaseException:
-        with owned(FOLDER):
-            end_all(FOLDER)
+        services.stop(FOLDER)
         raise
-    say(f"up after {time.monotonic() - begin:.0f} s\n")
+
+
+def _start_missing(exchange: Exchange) -> None:
+    names = {process.name for process in _running()}
+    missing = [node for node in NODES if f"node-{node}" not in names]
+    if "hub" not in names:
+        say("starting the hub ...")
+        exchange.start_hub()
+    if missing:
+        say(f"starting {len(missing)} nodes ...")
+    for node in missing:
+        exchange.start_node(node)
+    exchange.await_nodes(NODES)
 
 
 def _exchange(found: services.Services) -> Exchange:
@@ -95,11 +112,12 @@ def _running() -> Sequence[processes.Process]:
 
 
 def _pid(names: dict[str, processes.Process], name: str) -> str:
-    return str(names[name].pid) if name in names else "- (not running)"
+    return str(names[name].pid) if name in names else "- (not running; `make up` starts it)"
 
 
 def main() -> None:
     """Runs one of the three; exit 1 with what to do if it cannot."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog="python -m deploy.local.up", description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status"))
     command = parser.parse_args().command

@@ -56,5 +56,5 @@ class DrugsSeizure(Body):
     country: Country
     place: Line | None = None
     seizures: Annotated[tuple[Seizure, ...], Field(min_length=1, max_length=100)]
-    suspects: Annotated[int, Field(ge=0, le=10_000)] = 0
+    suspects: Annotated[int, Field(ge=0, le=10_000)] | None = None
     text: Text | None = None

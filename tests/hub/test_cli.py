@@ -91,6 +91,11 @@ def test_an_enrolment_request_that_is_none_is_refused(home: Path, typed: Type, t
     assert (code, said["code"]) == (4, "enrolment_refused")
 
 
+def test_a_database_url_that_is_none_is_told(home: Path, typed: Type) -> None:
+    code, said = typed("init", "--home", home, "--admin-database", "nonsense", "--database", "nonsense")
+    assert (code, said["code"]) == (2, "settings_invalid")
+
+
 def test_an_unknown_task_force_is_named_before_anything_is_done(home: Path, typed: Type, tmp_path: Path) -> None:
     code, said = typed("enrol", tmp_path / "x", "--task-force", "piracy", "--out", tmp_path, "--home", home)
     assert (code, said["code"]) == (4, "enrolment_refused")

@@ -46,6 +46,8 @@ async def test_a_message_is_accepted_and_can_be_followed(api: httpx2.AsyncClient
         ({"kind": "poem"}, 422, "kind_unknown", None),
         ({"task_force": "piracy"}, 422, "task_force_unknown", None),
         ({"task_force": "fraud"}, 422, "not_a_member", None),
+        ({"to": []}, 422, "request_invalid", "to"),
+        ({"kind": "reply", "body": {"result": "hit", "text": "a"}}, 422, "reply_without_question", None),
         ({"to": ["xx"]}, 422, "recipient_unknown", None),
         ({"to": ["bg"]}, 422, "recipient_not_a_member", None),
         ({"agency": "judicial"}, 422, "agency_not_of_sender", None),

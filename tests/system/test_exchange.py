@@ -15,6 +15,7 @@ from deploy.local.attacker import open_channel, run_publish, run_sent_envelope
 from deploy.local.exchange import Exchange
 from deploy.local.forgery import seal_as
 from deploy.local.leaks import find_leaks
+from schemas.codes import TASK_FORCES
 from schemas.control import MessageType
 from tests.system.conftest import NODES
 from tests.system.play import await_delivered, check_nothing_lost, inbox, kill, post, process, state, until
@@ -171,7 +172,9 @@ def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> No
             "/v1/messages", json={"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}
         )
     assert (answer.status_code, answer.json()["code"]) == (422, "not_a_member")
-    exchange.hub("enrol", request, "--out", out)
+    every = [option for code in TASK_FORCES for option in ("--task-force", code)]
+    exchange.hub("enrol", request, *every, "--out", out)
+    assert exchange.hub("enrol", request, "--out", out)["roster"] == 4  # the same again changes nothing
     with exchange.api("hr") as api:
         until("roster taken", lambda: api.get("/v1/status").json()["roster"]["version"] == 4)
 
