@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from bench.busy import look
 from bench.load import SIZE
 from bench.place import BenchFailed, Place, Route
 from bench.wire import Depths
@@ -28,16 +29,24 @@ LOADERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One turn of each, in messages per second."""
+class Turn:
+    """One drain: messages per second, and how many cores others kept busy meanwhile (None: not known)."""
 
-    relay_per_s: float
-    hub_per_s: float
+    per_s: float
+    others: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One turn of each."""
+
+    relay: Turn
+    hub: Turn
 
     @property
     def ratio(self) -> float:
         """The hub's rate as a part of the relay's."""
-        return self.hub_per_s / self.relay_per_s
+        return self.hub.per_s / self.relay.per_s
 
 
 def measure(place: Place, route: Route, messages: int, rounds: int) -> list[Round]:
@@ -46,25 +55,26 @@ def measure(place: Place, route: Route, messages: int, rounds: int) -> list[Roun
     for number in range(1, rounds + 1):
         # Whatever drifts while the benchmark runs favours each as often.
         turns = ("relay", "hub") if number % 2 else ("hub", "relay")
-        rates = {turn: _turn(place, route, messages, turn, f"round {number}/{rounds}") for turn in turns}
-        found.append(Round(rates["relay"], rates["hub"]))
+        done = {turn: _turn(place, route, messages, turn, f"round {number}/{rounds}") for turn in turns}
+        found.append(Round(done["relay"], done["hub"]))
         say(f"  round {number}/{rounds}: ratio {found[-1].ratio:.2f}")
     return found
 
 
-def _turn(place: Place, route: Route, messages: int, turn: str, title: str) -> float:
+def _turn(place: Place, route: Route, messages: int, turn: str, title: str) -> Turn:
     say(f"  {title}: filling the queue for the {turn} ...")
     fill(place, route, messages, random=turn == "relay")
     time.sleep(SETTLE_S)
     before = _recorded(place)
     if turn == "relay":
-        rate = asyncio.run(_drain(place, route, messages, turn, announced=0))
+        done = asyncio.run(_drain(place, route, messages, turn, announced=0))
     else:
         # A hub that starts first tells every node its roster: one message that is not of the load.
-        rate = asyncio.run(_drain(place, route, messages, turn, announced=1))
+        done = asyncio.run(_drain(place, route, messages, turn, announced=1))
         _check_recorded(before, _recorded(place), messages)
-    say(f"  {title}: {turn} {rate:.0f} messages/s")
-    return rate
+    beside = "" if done.others is None else f", others on {done.others:.1f} cores"
+    say(f"  {title}: {turn} {done.per_s:.0f} messages/s{beside}")
+    return done
 
 
 def fill(place: Place, route: Route, messages: int, *, random: bool) -> None:
@@ -87,7 +97,7 @@ def _start(place: Place, route: Route, turn: str) -> Process:
     return place.start("relay", str(place.exchange.hub_home), str(route), name="relay")
 
 
-async def _drain(place: Place, route: Route, messages: int, turn: str, announced: int) -> float:
+async def _drain(place: Place, route: Route, messages: int, turn: str, announced: int) -> Turn:
     homes = {node: place.exchange.node_home(node) for node in place.exchange.nodes}
     inboxes = {node: await Depths.inbox(home) for node, home in homes.items()}
     ingress = await Depths.ingress(homes[route.sender])
@@ -98,7 +108,7 @@ async def _drain(place: Place, route: Route, messages: int, turn: str, announced
             raise BenchFailed(f"{await ingress.read()} messages in the queue, not {messages}")
         process = _start(place, route, turn)
         try:
-            seconds, counted = await _time(place, process, inboxes[route.recipient], messages, announced)
+            done = await _time(place, process, inboxes[route.recipient], messages, announced)
             await _await_empty(ingress)
         finally:
             place.end(process)
@@ -107,22 +117,28 @@ async def _drain(place: Place, route: Route, messages: int, turn: str, announced
     finally:
         for depths in (*inboxes.values(), ingress):
             await depths.close()
-    return counted / seconds
+    return done
 
 
-async def _time(place: Place, process: Process, inbox: Depths, messages: int, announced: int) -> tuple[float, int]:
-    """The seconds from the first sample with messages to the first with all, and how many came between."""
+async def _time(place: Place, process: Process, inbox: Depths, messages: int, announced: int) -> Turn:
+    """From the first sample with messages to the first with all."""
+    folder = place.exchange.folder
     until = time.monotonic() + DRAIN_S
-    first: tuple[float, int] | None = None
-    while time.monotonic() < until:
-        count, now = await inbox.read() - announced, time.monotonic()
-        if count >= messages and first is not None:
-            return now - first[0], messages - first[1]
-        if count > 0 and first is None:
-            first = now, count
-        place.check_alive(process)
-        await asyncio.sleep(SAMPLE_S)
-    raise BenchFailed(f"{process.name} had not emptied the queue after {DRAIN_S} s; {place.tail(process)}")
+    while (first := await inbox.read() - announced) <= 0:
+        await _pause(place, process, until)
+    began, before = time.monotonic(), look(folder)
+    while await inbox.read() - announced < messages:
+        await _pause(place, process, until)
+    seconds, after = time.monotonic() - began, look(folder)
+    others = None if before is None or after is None else after.others_since(before)
+    return Turn((messages - first) / seconds, others)
+
+
+async def _pause(place: Place, process: Process, until: float) -> None:
+    if time.monotonic() > until:
+        raise BenchFailed(f"{process.name} had not emptied the queue after {DRAIN_S} s; {place.tail(process)}")
+    place.check_alive(process)
+    await asyncio.sleep(SAMPLE_S)
 
 
 async def _await_empty(ingress: Depths) -> None:

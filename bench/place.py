@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from deploy.local import instance, processes
 from deploy.local.errors import LocalError
-from deploy.local.exchange import REPOSITORY, Exchange, prepare_tls
+from deploy.local.exchange import Exchange, prepare_tls
+from deploy.local.instance import REPOSITORY
 from deploy.local.processes import Process
 from deploy.local.services import running
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from bench.busy import DISTURBED
 from bench.drain import Round
 from bench.endtoend import EndToEnd
 
@@ -36,8 +37,8 @@ class Report:
         rounds, whole = self.rounds or [], self.end_to_end
         return {
             "hub_drain_ratio": _rounded(self.drain_ratio, 3),
-            "relay_drain_per_s": _rounded(median(r.relay_per_s for r in rounds) if rounds else None),
-            "hub_drain_per_s": _rounded(median(r.hub_per_s for r in rounds) if rounds else None),
+            "relay_drain_per_s": _rounded(median(r.relay.per_s for r in rounds) if rounds else None),
+            "hub_drain_per_s": _rounded(median(r.hub.per_s for r in rounds) if rounds else None),
             "e2e_ratio": _rounded(whole.ratio if whole else None, 3),
             "e2e_messages_per_s": _rounded(whole.messages_per_s if whole else None),
             "e2e_posted_per_s": _rounded(whole.posted_per_s if whole else None),
@@ -47,9 +48,10 @@ class Report:
             "message_bytes": self.size,
             "rounds": [
                 {
-                    "relay_drain_per_s": _rounded(item.relay_per_s),
-                    "hub_drain_per_s": _rounded(item.hub_per_s),
+                    "relay_drain_per_s": _rounded(item.relay.per_s),
+                    "hub_drain_per_s": _rounded(item.hub.per_s),
                     "ratio": _rounded(item.ratio, 3),
+                    "others_cores": [_rounded(item.relay.others, 2), _rounded(item.hub.others, 2)],
                 }
                 for item in rounds
             ],
@@ -64,22 +66,28 @@ class Report:
         if self.rounds:
             lines += _row("draining", "relay/s", "hub/s", "ratio")
             for number, item in enumerate(self.rounds, 1):
-                lines += _row(f"  round {number}", item.relay_per_s, item.hub_per_s, f"{item.ratio:.2f}")
-            relay, hub = median(r.relay_per_s for r in self.rounds), median(r.hub_per_s for r in self.rounds)
-            verdict = "" if not self.under_floor else f"  under the floor of {FLOOR}"
-            lines += _row("  median", relay, hub, f"{self.drain_ratio:.2f}{verdict}")
+                lines += _row(f"  round {number}", item.relay.per_s, item.hub.per_s, item.ratio, note=_mark(item))
+            relay, hub = median(r.relay.per_s for r in self.rounds), median(r.hub.per_s for r in self.rounds)
+            verdict = f"under the floor of {FLOOR}" if self.under_floor else ""
+            lines += _row("  median", relay, hub, self.drain_ratio or 0.0, note=verdict)
             lines.append("")
         if self.end_to_end:
             whole = self.end_to_end
             lines += _row("running", "relay/s", "exchange/s", "ratio")
-            lines += _row("  REST to receipt", whole.relay_running_per_s, whole.messages_per_s, f"{whole.ratio:.2f}")
+            lines += _row("  REST to receipt", whole.relay_running_per_s, whole.messages_per_s, whole.ratio)
             lines.append(f"  ({whole.messages} messages; the agents took in {whole.posted_per_s:.0f}/s)")
         return "\n".join(lines).rstrip()
 
 
-def _row(title: str, *cells: str | float) -> list[str]:
-    shown = [f"{cell:>12.0f}" if isinstance(cell, float) else f"{cell:>12}" for cell in cells]
-    return [f"{title:<20}{''.join(shown)}"]
+def _mark(item: Round) -> str:
+    others = max(item.relay.others or 0.0, item.hub.others or 0.0)
+    return f"disturbed: others used {others:.1f} cores" if others > DISTURBED else ""
+
+
+def _row(title: str, left: str | float, middle: str | float, ratio: str | float, note: str = "") -> list[str]:
+    rates = "".join(f"{cell:>12}" if isinstance(cell, str) else f"{cell:>12.0f}" for cell in (left, middle))
+    shown = ratio if isinstance(ratio, str) else f"{ratio:.2f}"
+    return [f"{title:<20}{rates}{shown:>8}  {note}".rstrip()]
 
 
 def _rounded(value: float | None, digits: int = 0) -> float | None:

@@ -15,8 +15,7 @@ from bench.load import SIZE
 from bench.place import Place, Route, place, versions
 from bench.report import Report
 from deploy.local.errors import LocalError
-from deploy.local.exchange import REPOSITORY
-from deploy.local.instance import say
+from deploy.local.instance import REPOSITORY, say
 
 # One queue to one queue for draining; three nodes to three for the exchange as it runs.
 ROUTES = (Route("ro", "hr"), Route("bg", "gr"), Route("tr", "hu"))

@@ -97,7 +97,7 @@ def seal_file(path: Path, content: bytes, secret: Secret) -> None:
     """Writes `content` sealed: whole or not at all, readable by its owner only."""
     fields: dict[str, Any] = {"v": 1, "kdf": secret.new_kdf(), "nonce": secrets.token_bytes(12)}
     ciphertext = AESGCM(secret.derive(fields["kdf"])).encrypt(fields["nonce"], content, cbor.encode(fields))
-    _write_private(path, cbor.encode({**fields, "ciphertext": ciphertext}))
+    write_private(path, cbor.encode({**fields, "ciphertext": ciphertext}))
 
 
 def open_file(path: Path, secret: Secret) -> bytes:
@@ -171,7 +171,7 @@ def save_tls_key(path: Path, key: TlsKey, secret: Secret) -> None:
     seal_file(_password_file(path), password, secret)
     encryption = serialization.BestAvailableEncryption(password)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-    _write_private(path, pem)
+    write_private(path, pem)
 
 
 def tls_password(path: Path, secret: Secret) -> bytes:
@@ -204,8 +204,8 @@ def _read_private(path: Path) -> bytes:
         raise KeyFileRefused(f"{path} does not read: {error.strerror}; is this the right folder?") from error
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    # Whole or not at all: written beside, synced, then renamed over.
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a file that only its owner can read, whole or not at all: beside, synced, then renamed over."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as out:

@@ -10,13 +10,15 @@ from typing import Final, Self
 
 from crypto import cose
 from crypto.envelope import Verified
-from crypto.errors import KeyNotValid, KeyUnknown, KeyUnusable, RecipientsMismatch, SenderUnknown
+from crypto.errors import KeyNotValid, KeyUnknown, KeyUnusable, RecipientsMismatch, SenderUnknown, TooLarge
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from schemas.control import Acknowledgement
 from schemas.header import Header
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 ROSTER_TYPE: Final = "application/vnd.seci.roster+cbor"
+# A thousand items, and some room.
+MAX_ACKNOWLEDGEMENT: Final = 192 * 1024
 ACKNOWLEDGEMENT_TYPE: Final = "application/vnd.seci.acknowledgement+cbor"
 
 
@@ -108,9 +110,11 @@ def sign_acknowledgement(acknowledgement: Acknowledgement, recipient: SigningKey
 def open_acknowledgement(data: bytes, trust: Trust) -> Acknowledgement:
     """The acknowledgement, signed by the recipient that it names.
 
-    Raises EnvelopeMalformed, AlgorithmRefused, SignatureInvalid, SenderUnknown, KeyUnknown,
+    Raises TooLarge, EnvelopeMalformed, AlgorithmRefused, SignatureInvalid, SenderUnknown, KeyUnknown,
     KeyNotValid, ControlRefused.
     """
+    if len(data) > MAX_ACKNOWLEDGEMENT:
+        raise TooLarge(f"an acknowledgement has at most {MAX_ACKNOWLEDGEMENT} bytes; this one has {len(data)}")
     signed = cose.parse_sign1(data, ACKNOWLEDGEMENT_TYPE)
     acknowledgement = Acknowledgement.from_bytes(signed.payload)
     signed.verify(trust.signing_key(acknowledgement.recipient, signed.kid, acknowledgement.at))

@@ -15,14 +15,15 @@ from hashlib import sha256
 from typing import Final
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
+from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, ReceiptInvalid, SenderUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
-from crypto.note import NoteVerifier
+from crypto.note import Checkpoint, NoteVerifier
 from crypto.receipt import Proven, verify_receipts
 from crypto.tls import client_context
 from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement
@@ -36,6 +37,8 @@ from schemas.control import Acknowledgement, ControlRefused, Event, MessageType,
 log = structlog.get_logger()
 
 BATCH: Final = 100
+DEFER_MS: Final = 5_000
+GRACE_MS: Final = 60_000
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 TICK_S: Final = 1.0
 
@@ -78,6 +81,8 @@ class Agent:
             if done:
                 await self.box.run(outbox.mark_sent, done, now, self.settings.resend_after_ms)
             if len(done) < len(items):
+                late = [item.id for item, ok in zip(items, confirmed, strict=True) if not ok]
+                await self.box.run(outbox.defer, late, now + DEFER_MS)
                 await asyncio.sleep(TICK_S)
 
     async def _acknowledge(self) -> None:
@@ -85,27 +90,31 @@ class Agent:
             await self.link.up.wait()
             self.stored.clear()
             now = _now()
-            due = await self.box.run(
-                inbox.to_acknowledge, self.settings.node, BATCH, now, self.settings.resend_after_ms
-            )
+            due = await self.box.run(inbox.duties, self.settings.node, BATCH, now)
             if not due:
                 await _pause(self.stored)
                 continue
             publications = [
                 Publication(
-                    f"ack-{item.items[0].id}-{now}",
+                    f"ack-{duty.acknowledgement.items[0].id}-{now}",
                     MessageType.ACKNOWLEDGEMENT,
                     False,
-                    sign_acknowledgement(item, self.keys.signing),
+                    sign_acknowledgement(duty.acknowledgement, self.keys.signing),
                 )
-                for item in due
+                for duty in due
             ]
-            await self.link.publish(publications)
+            confirmed = await self.link.publish(publications)
+            done = [seq for duty, ok in zip(due, confirmed, strict=True) if ok for seq in duty.seqs]
+            if done:
+                await self.box.run(inbox.mark_acknowledged, done, now, self.settings.resend_after_ms)
+            if not all(confirmed):
+                await asyncio.sleep(TICK_S)
 
     async def _expire(self) -> None:
         while True:
             for id in await self.box.run(outbox.expire, _now()):
                 log.warning("expired", message=id)
+            await self.box.run(self.decide)
             await asyncio.sleep(TICK_S)
 
     async def _receive(self) -> None:
@@ -113,9 +122,12 @@ class Agent:
             await self.link.up.wait()
             batch = await self._batch()
             while batch:
+                before = self.trust
                 try:
                     await self.box.run(self.take_in, batch)
                 except (SQLAlchemyError, OSError) as error:
+                    # A roster that was rolled back is not in force.
+                    self.trust = before
                     # The disk is full, say. The batch is kept in hand; the broker keeps it too.
                     log.error("store_failed", error=type(error).__name__)
                     await asyncio.sleep(TICK_S)
@@ -143,11 +155,11 @@ class Agent:
                 store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
                 log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=reason)
 
-    def _try(self, connection: Connection, arrival: Arrival, now: int) -> str | None:
+    def _try(self, connection: Connection, arrival: Arrival, now: int, *, final: bool = False) -> str | None:
         try:
             with connection.begin_nested():
-                self._take_in_one(connection, arrival, now)
-        except (CryptoError, ControlRefused) as error:
+                self._take_in_one(connection, arrival, now, final)
+        except (CryptoError, ControlRefused, inbox.Undecided) as error:
             return error.code
         except (SQLAlchemyError, OSError):
             raise
@@ -156,10 +168,10 @@ class Agent:
             return f"unexpected_{type(error).__name__}"
         return None
 
-    def _take_in_one(self, connection: Connection, arrival: Arrival, now: int) -> None:
+    def _take_in_one(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         match arrival.type:
             case MessageType.ENVELOPE:
-                received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust)
+                received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, final=final)
                 new = inbox.keep(connection, self.box, received, now)
                 code = None if received.code is None else str(received.code)
                 log.info("received", message=str(received.header.id), new=new, code=code)
@@ -178,15 +190,27 @@ class Agent:
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
             if not self._settle(connection, found, words, single.to_bytes()):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
-        values = {"size": proven[0].checkpoint.size, "root": proven[0].checkpoint.root}
-        connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing())
+        self._keep_checkpoint(connection, proven[0].checkpoint)
+
+    def _keep_checkpoint(self, connection: Connection, seen: Checkpoint) -> None:
+        values = {"size": seen.size, "root": seen.root}
+        if connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing()).rowcount == 0:
+            known = connection.scalar(select(store.checkpoint.c.root).where(store.checkpoint.c.size == seen.size))
+            if known != seen.root:
+                log.critical("two_histories", size=seen.size, known=bytes(known or b"").hex(), shown=seen.root.hex())
+                raise ReceiptInvalid(f"the hub showed two different histories of size {seen.size}")
 
     def _words(self, signed: Sequence[bytes]) -> dict[bytes, Acknowledgement]:
         words = {}
         for item in signed:
-            # One that does not hold makes its own receipts fit nothing, and no others.
-            with suppress(CryptoError, ControlRefused):
+            try:
                 words[sha256(item).digest()] = open_acknowledgement(item, self.trust)
+            except (SenderUnknown, KeyUnknown, KeyNotValid):
+                # A newer roster may know the key: the bundle is put aside until it comes.
+                raise
+            except (CryptoError, ControlRefused) as error:
+                # One that does not hold makes its own receipts fit nothing, and no others.
+                log.warning("acknowledgement_invalid", code=error.code)
         return words
 
     def _settle(
@@ -224,10 +248,19 @@ class Agent:
         self._try_again(connection)
 
     def _try_again(self, connection: Connection) -> None:
-        # An envelope may overtake, on its own lane, the roster that names its sender's key.
-        for digest, body in store.put_aside_for(connection, UNKNOWN_SIGNER):
-            if self._try(connection, Arrival(MessageType.ENVELOPE, body, 0, 0), _now()) is None:
-                store.take_back(connection, digest)
+        # On its own lane, a message may overtake the roster that names a key or a membership it needs.
+        now = _now()
+        for aside in store.put_aside_for(connection, (*UNKNOWN_SIGNER, *inbox.MEMBERSHIP), now):
+            if self._try(connection, Arrival(aside.type, aside.content, 0), now) is None:
+                store.take_back(connection, aside.digest)
+
+    def decide(self, connection: Connection) -> None:
+        """Declines what no roster has allowed within a minute."""
+        now = _now()
+        for aside in store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS):
+            if self._try(connection, Arrival(aside.type, aside.content, 0), now, final=True) is None:
+                store.take_back(connection, aside.digest)
+                self.stored.set()
 
 
 async def _pause(event: asyncio.Event) -> None:

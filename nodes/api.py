@@ -85,7 +85,10 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
         return accepted
 
     @app.get("/v1/messages", dependencies=[authorised], summary="Sent messages, newest first")
-    async def messages(limit: Annotated[int, Query(ge=1, le=500)] = 50, before: int | None = None) -> dict[str, Any]:
+    async def messages(
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        before: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
+    ) -> dict[str, Any]:
         found = await agent.box.run(outbox.recent, limit, before)
         return {"messages": found, "before": found[-1]["seq"] if len(found) == limit else None}
 
@@ -95,7 +98,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
 
     @app.get("/v1/inbox", dependencies=[authorised], summary="Received messages, oldest first")
     async def received(
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         kind: str | None = None,
         thread: UUID | None = None,
@@ -229,6 +232,12 @@ def _add_refusals(app: FastAPI) -> None:
         log.error("store_failed", error=type(error).__name__)
         detail = "the node's store does not take anything now: is its disk full?"
         return _problem(503, "store_failed", "Store failed", detail, "free its disk, then repeat with the same id")
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        # The type alone: its text may hold what the message says.
+        log.error("unexpected", error=type(error).__name__)
+        return _problem(500, "unexpected", "Unexpected error", "a fault of the agent", "tell the hub's operators")
 
     @app.exception_handler(CryptoError)
     async def crypto(_: Request, error: CryptoError) -> JSONResponse:

@@ -94,7 +94,7 @@ def run(
 
 async def _serve(settings: Settings, listener: socket.socket, as_json: bool) -> None:
     agent = await open_agent(settings)
-    token = (settings.home / "api.token").read_text().strip()
+    token = settings.token()
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(make_app(agent, token), log_level="warning", access_log=False, lifespan="off")
     server = uvicorn.Server(config)

@@ -6,8 +6,9 @@ message; only then is the broker told. Killed in between, the broker delivers ag
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -27,6 +28,13 @@ from schemas.control import AcknowledgedMessage, Acknowledgement, Outcome
 from schemas.header import NONCE_SIZE, Header
 from schemas.refusals import RefusalCode
 
+MEMBERSHIP: Final = (
+    RefusalCode.RECIPIENTS_MISMATCH,
+    RefusalCode.NOT_A_MEMBER,
+    RefusalCode.RECIPIENT_NOT_A_MEMBER,
+)
+PAGE_BYTES: Final = 8 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -38,10 +46,19 @@ class Received:
     code: RefusalCode | None
 
 
-def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust) -> Received:
+class Undecided(Exception):
+    """A newer roster than the one in hand may allow what this one does not."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, *, final: bool = True) -> Received:
     """Checks and opens an envelope; what is wrong inside is declined.
 
-    Raises CryptoError for an envelope whose signature does not hold: nobody can be told.
+    Raises CryptoError for an envelope whose signature does not hold: nobody can be told. Raises
+    Undecided, unless `final`, where the roster alone speaks against it.
     """
     verified = verify(envelope, trust.signer_of)
     header = verified.header
@@ -51,6 +68,8 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust) -> Receive
         opened: Opened = open_envelope(verified, node, keys.encryption)
         registry.read_body(header.kind, header.kind_version, opened.body)
     except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined) as error:
+        if not final and error.code in MEMBERSHIP:
+            raise Undecided(error.code) from error
         return Received(header, verified.digest, None, RefusalCode(error.code))
     return Received(header, verified.digest, opened.nonce + opened.body, None)
 
@@ -75,6 +94,10 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
     """Stores a message with the duty to acknowledge it. False if it was known: it is acknowledged again."""
     header = received.header
     id = str(header.id)
+    other = select(store.inbox.c.seq).where(store.inbox.c.id == id, store.inbox.c.sender != header.sender)
+    if received.code is None and connection.scalar(other) is not None:
+        # The hub lets no id through twice. An answer by this id must not go to who came second.
+        received = replace(received, content=None, code=RefusalCode.ID_REUSED)
     row = {
         "sender": header.sender,
         "id": id,
@@ -97,31 +120,43 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
     return False
 
 
-def to_acknowledge(
-    connection: Connection, node: str, limit: int, now: int, first_pause_ms: int
-) -> list[Acknowledgement]:
-    """Acknowledgements that are due, one for each sender; due again, later and later, unless a receipt comes."""
-    table = store.inbox
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """An acknowledgement to send, and the rows that it is for."""
+
+    acknowledgement: Acknowledgement
+    seqs: tuple[int, ...]
+
+
+def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty]:
+    """Acknowledgements that are due, one for each sender."""
+    table = store.inbox.c
     query = (
-        select(table.c.seq, table.c.sender, table.c.id, table.c.digest, table.c.outcome, table.c.code)
-        .where(table.c.acknowledge_at <= now)
-        .order_by(table.c.acknowledge_at)
+        select(table.seq, table.sender, table.id, table.digest, table.outcome, table.code)
+        .where(table.acknowledge_at <= now)
+        .order_by(table.acknowledge_at)
         .limit(limit)
     )
-    rows = connection.execute(query).all()
-    if rows:
-        again = store.next_attempt(table.c.attempts, now, first_pause_ms)
-        values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
-        connection.execute(update(table).where(table.c.seq.in_([row.seq for row in rows])).values(values))
-    by_sender: dict[str, list[AcknowledgedMessage]] = {}
-    for row in rows:
+    by_sender: dict[str, list[tuple[int, AcknowledgedMessage]]] = {}
+    for row in connection.execute(query):
         code = None if row.code is None else RefusalCode(row.code)
         item = AcknowledgedMessage(id=UUID(row.id), envelope=row.digest, outcome=Outcome(row.outcome), code=code)
-        by_sender.setdefault(row.sender, []).append(item)
+        by_sender.setdefault(row.sender, []).append((row.seq, item))
     return [
-        Acknowledgement(recipient=node, sender=sender, at=now, items=tuple(items))
+        Duty(
+            Acknowledgement(recipient=node, sender=sender, at=now, items=tuple(item for _, item in items)),
+            tuple(seq for seq, _ in items),
+        )
         for sender, items in by_sender.items()
     ]
+
+
+def mark_acknowledged(connection: Connection, seqs: Sequence[int], now: int, first_pause_ms: int) -> None:
+    """The broker has the acknowledgements; they are sent again, later and later, unless a receipt comes."""
+    table = store.inbox
+    again = store.next_attempt(table.c.attempts, now, first_pause_ms)
+    values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
+    connection.execute(update(table).where(table.c.seq.in_(seqs)).values(values))
 
 
 def acknowledged(connection: Connection, sender: str, id: str, digest: bytes) -> None:
@@ -134,15 +169,21 @@ def acknowledged(connection: Connection, sender: str, id: str, digest: bytes) ->
 def listing(
     connection: Connection, box: Store, after: int, limit: int, kind: str | None, thread: str | None
 ) -> list[dict[str, Any]]:
-    """Received messages in the order of arrival, from behind `after` on, with their bodies."""
+    """Received messages in the order of arrival, from behind `after` on, with their bodies; about 8 MB at most."""
     table = store.inbox.c
     query = select(store.inbox).where(table.seq > after, table.outcome == str(Outcome.DELIVERED))
     if kind is not None:
         query = query.where(table.kind == kind)
     if thread is not None:
         query = query.where(table.thread == thread)
-    rows = connection.execute(query.order_by(table.seq).limit(limit)).all()
-    return [_described(box, row) for row in rows]
+    found: list[dict[str, Any]] = []
+    size = 0
+    for row in connection.execute(query.order_by(table.seq).limit(limit).execution_options(yield_per=10)):
+        size += len(row.content or b"")
+        if found and size > PAGE_BYTES:
+            break
+        found.append(_described(box, row))
+    return found
 
 
 def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:

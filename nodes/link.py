@@ -50,12 +50,12 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Something from the hub, and on which of the two channels it must be acknowledged."""
+    """Something from the hub. It must be acknowledged on the channel it came by, or not at all."""
 
     type: str
     body: bytes
     tag: int
-    lane: int
+    channel: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Link:
                     self._down(str(error) or type(error).__name__)
                 await self._close()
                 failures += 1
-                pause = min(0.25 * 2**failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
+                pause = min(0.25 * 2 ** min(failures, 10), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
                 await asyncio.sleep(pause)
         finally:
             await self._close()
@@ -130,11 +130,14 @@ class Link:
 
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
         """Tells the broker that a batch is stored. On a broken link it will come again, which does no harm."""
+        newest: dict[int, Arrival] = {}
+        for arrival in batch:
+            # The tags of a channel that is gone mean other messages on the one that took its place.
+            if arrival.channel is not None and not arrival.channel.is_closed:
+                newest[id(arrival.channel)] = arrival
         try:
-            for lane, channel in enumerate(self._lanes):
-                tags = [arrival.tag for arrival in batch if arrival.lane == lane]
-                if tags:
-                    await channel.basic_ack(max(tags), multiple=True)
+            for arrival in newest.values():
+                await arrival.channel.basic_ack(arrival.tag, multiple=True)
         except TROUBLE as error:
             log.info("acknowledge_failed", error=type(error).__name__)
 
@@ -171,14 +174,14 @@ class Link:
         publishing.owner = channel
         # What came over the old connection can no longer be acknowledged; it comes again.
         self.arrivals = asyncio.Queue()
-        for lane, suffix in enumerate((".urgent", "")):
-            self._lanes.append(await self._consume(receiving, lane, f"q.inbox.{self._settings.node}{suffix}"))
+        for suffix in (".urgent", ""):
+            self._lanes.append(await self._consume(receiving, f"q.inbox.{self._settings.node}{suffix}"))
         self._publishing = publishing
         self.state = LinkState(True, _now(), "")
         self.up.set()
         log.info("link_up")
 
-    async def _consume(self, connection: AbstractConnection, lane: int, queue: str) -> Any:
+    async def _consume(self, connection: AbstractConnection, queue: str) -> Any:
         channel = await connection.channel(publisher_confirms=False)
         underlay: Any = await channel.get_underlay_channel()
         underlay.owner = channel
@@ -187,7 +190,7 @@ class Link:
 
         async def arrived(message: Any) -> None:
             kind = message.header.properties.message_type or ""
-            arrivals.put_nowait(Arrival(kind, bytes(message.body), message.delivery.delivery_tag, lane))
+            arrivals.put_nowait(Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay))
 
         await underlay.basic_consume(queue, arrived)
         return underlay
@@ -196,7 +199,8 @@ class Link:
         while not any(connection.is_closed for connection in self._connections):
             if any(channel.is_closed for channel in (self._publishing, *self._lanes) if channel is not None):
                 return
-            if not self._connections:
+            # The broker cancels the consumers of a queue that is deleted.
+            if not self._connections or not all(lane.consumers for lane in self._lanes):
                 return
             await asyncio.sleep(0.1)
 

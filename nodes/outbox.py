@@ -101,8 +101,8 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         priority=message.priority,
         handling=message.handling,
         created=now,
-        expires=_millis(message.expires) or now + LIFETIME_MS,
-        reply_by=_millis(message.reply_by),
+        expires=now + LIFETIME_MS if message.expires is None else _millis(message.expires),
+        reply_by=None if message.reply_by is None else _millis(message.reply_by),
     )
 
 
@@ -144,9 +144,7 @@ def _refused(code: RefusalCode, message: str) -> RoutingRefused:
     return RoutingRefused(str(code), message, NEXT_STEP[code])
 
 
-def _millis(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
+def _millis(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise RoutingRefused("time_without_zone", "times need a zone", "write them as 2026-11-24T14:00:00Z")
     return int(moment.timestamp() * 1000)
@@ -252,6 +250,12 @@ def mark_sent(connection: Connection, ids: Sequence[str], now: int, first_pause_
     connection.execute(update(table).where(table.c.id.in_(ids), waiting).values(values))
 
 
+def defer(connection: Connection, ids: Sequence[str], until: int) -> None:
+    """The broker would not take them: let others go first until then."""
+    table = store.outbox
+    connection.execute(update(table).where(table.c.id.in_(ids)).values(resend_at=until))
+
+
 def expire(connection: Connection, now: int) -> list[str]:
     """Gives up on messages past their expiry without a receipt; returns their ids."""
     table = store.outbox
@@ -315,10 +319,17 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     return _description(row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body)))
 
 
+# Not the envelope and the body: a list of large messages would fill the memory.
+_LISTED: Final = (
+    *("seq", "id", "state", "header", "queued_at", "sent_at", "settled_at", "code", "detail"),
+    *("ledger_index", "receipt"),
+)
+
+
 def recent(connection: Connection, limit: int, before: int | None) -> list[dict[str, Any]]:
     """Sent messages, newest first, without their bodies. `before` is the `seq` to go on from."""
     table = store.outbox.c
-    query = select(store.outbox).order_by(table.seq.desc()).limit(limit)
+    query = select(*(table[name] for name in _LISTED)).order_by(table.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(table.seq < before)
     rows = connection.execute(query).all()

@@ -8,19 +8,19 @@ node.db                  outbox and inbox; api.token: what callers of the API pr
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crypto.keyfile import Secret
+from crypto.keyfile import Secret, write_private
 from crypto.keys import VerifyKey
 from crypto.note import NoteVerifier
 from nodes.errors import NotSetUp
 from schemas.header import NodeId
 
 HOME_VARIABLE = "SECI_NODE_HOME"
+TOKEN_SIZE = 32
 
 
 class Settings(BaseModel):
@@ -66,11 +66,18 @@ class Settings(BaseModel):
 
     def save(self) -> None:
         """Writes node.json, whole or not at all."""
-        partial = self.home / "node.json.partial"
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(self.model_dump_json(indent=2, exclude_none=True) + "\n")
-        partial.rename(self.home / "node.json")
+        write_private(self.home / "node.json", (self.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
+
+    def token(self) -> str:
+        """What callers of the API present. Raises NotSetUp for a token that anybody could guess."""
+        file = self.home / "api.token"
+        try:
+            token = file.read_text().strip()
+        except OSError as error:
+            raise NotSetUp(f"{file} does not read: {error.strerror}", "run `seci-node init` again") from error
+        if len(token) < TOKEN_SIZE:
+            raise NotSetUp(f"{file} holds no token", "delete it and run `seci-node init` again")
+        return token
 
     def secret(self) -> Secret:
         """What opens the node's keys. Raises KeyFileRefused."""

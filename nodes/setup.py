@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from crypto import certificates, keyfile
 from crypto.enrolment import sign_request
 from crypto.errors import CryptoError
-from crypto.keyfile import load_node_keys, load_tls_key
+from crypto.keyfile import load_node_keys, load_tls_key, write_private
 from crypto.keys import VerifyKey
 from crypto.trust import Trust, open_roster
 from nodes.errors import NotSetUp, WelcomeRefused
-from nodes.settings import Settings
+from nodes.settings import TOKEN_SIZE, Settings
 from nodes.store import Store, save_roster
 from schemas.control import ControlRefused
 from schemas.enrolment import EnrolmentRequest, Welcome
@@ -40,10 +40,8 @@ def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
         keyfile.save_node_keys(home / "node.key", keyfile.NodeKeys.generate(), secret)
     if not (home / "tls.key").exists():
         keyfile.save_tls_key(home / "tls.key", certificates.new_tls_key(), secret)
-    if not (home / "api.token").exists():
-        token = home / "api.token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_urlsafe(32) + "\n")
+    if not (home / "api.token").exists() or not (home / "api.token").read_text().strip():
+        write_private(home / "api.token", f"{secrets.token_urlsafe(TOKEN_SIZE)}\n".encode())
     _write_request(home, node, settings)
     return settings
 

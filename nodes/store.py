@@ -207,11 +207,20 @@ def put_aside(connection: Connection, type: str, digest: bytes, reason: str, con
     connection.execute(insert(quarantine).values(row).on_conflict_do_nothing())
 
 
-def put_aside_for(connection: Connection, reasons: Sequence[str]) -> list[tuple[bytes, bytes]]:
-    """Digest and content of what was put aside for one of these reasons, oldest first."""
-    columns = quarantine.c
-    query = select(columns.digest, columns.content).where(columns.reason.in_(reasons)).order_by(columns.seq)
-    return [(row.digest, row.content) for row in connection.execute(query)]
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Something put aside: its digest, AMQP type and bytes."""
+
+    digest: bytes
+    type: str
+    content: bytes
+
+
+def put_aside_for(connection: Connection, reasons: Sequence[str], before: int) -> list[Aside]:
+    """What was put aside for one of these reasons before a time (ms), oldest first."""
+    table = quarantine.c
+    query = select(table.digest, table.type, table.content).where(table.reason.in_(reasons), table.at <= before)
+    return [Aside(row.digest, row.type, row.content) for row in connection.execute(query.order_by(table.seq))]
 
 
 def take_back(connection: Connection, digest: bytes) -> None:

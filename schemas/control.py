@@ -102,7 +102,7 @@ class Acknowledgement(Wire):
     recipient: NodeId
     sender: NodeId
     at: Millis
-    items: Annotated[tuple[AcknowledgedMessage, ...], Field(min_length=1, max_length=1000)]
+    items: Annotated[tuple[AcknowledgedMessage, ...], Field(min_length=1, max_length=1000, fail_fast=True)]
 
 
 class Entry(Wire):
@@ -155,5 +155,5 @@ class Receipts(Wire):
 
     v: Literal[1] = 1
     checkpoint: Annotated[str, Field(max_length=20_000)]
-    receipts: Annotated[tuple[Receipt, ...], Field(min_length=1)]
+    receipts: Annotated[tuple[Receipt, ...], Field(min_length=1, fail_fast=True)]
     acknowledgements: tuple[bytes, ...] = ()

@@ -19,6 +19,7 @@ PROTOCOL_VERSION: Final = 1
 MAX_BODY: Final = 1024 * 1024
 NONCE_SIZE: Final = 32
 MAX_RECIPIENTS: Final = 64
+MAX_HEADER: Final = 8 * 1024
 
 Suite = Literal["SECI1-EdDSA", "SECI1-ES256"]
 SUITES: Final[dict[int, tuple[Suite, ...]]] = {PROTOCOL_VERSION: ("SECI1-EdDSA", "SECI1-ES256")}
@@ -27,7 +28,8 @@ NodeId = Annotated[str, Field(pattern=r"^[a-z]{2,8}$")]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,39}$")]
 KindName = Annotated[str, Field(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*){0,2}$", max_length=40)]
 Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
-Millis = Annotated[int, Field(ge=0, le=2**53)]
+# To the end of the year 9999: later cannot be written in ISO 8601.
+Millis = Annotated[int, Field(ge=0, le=253_402_300_799_999)]
 
 
 class HeaderRefused(ValueError):
@@ -113,6 +115,9 @@ class Header(Routing):
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The header in `data`. Raises HeaderRefused, naming the first bad field."""
+        # Before anything is made of it: a long list of wrong things would cost seconds to find fault with.
+        if len(data) > MAX_HEADER:
+            raise HeaderRefused(f"header: has {len(data)} bytes, and may have {MAX_HEADER}")
         try:
             fields = cbor.decode_item(data)
         except cbor.EncodingRefused as error:

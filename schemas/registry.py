@@ -25,6 +25,9 @@ KINDS: Final = MappingProxyType[tuple[str, int], type[Body]](
 )
 
 
+MAX_DEPTH: Final = 64
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One thing wrong with a body: where (dotted path), what is wanted, and the type of what was found."""
@@ -79,6 +82,7 @@ def read_body(kind: str, version: int, data: bytes) -> dict[str, Any]:
     found_model = model(kind, version)
     try:
         body = json.loads(data.decode())
+        _check_depth(body)
         # NaN, infinity and lone surrogates would pass json.loads, and be no JSON when handed on.
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         found_model.model_validate(body)
@@ -114,3 +118,18 @@ def _field_errors(error: ValidationError) -> tuple[FieldError, ...]:
         )
         for item in error.errors(include_url=False)
     )
+
+
+def _check_depth(body: Any) -> None:
+    # What is nested deeper cannot be handed on by every JSON writer, pydantic's among them.
+    level = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested more than {MAX_DEPTH} deep")

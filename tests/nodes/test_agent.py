@@ -15,7 +15,7 @@ from tests.nodes.conftest import FAR, entry, roster
 
 
 def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
-    return Arrival(type, body, 1, 0)
+    return Arrival(type, body, 1)
 
 
 def _from_tr() -> bytes:
@@ -73,8 +73,8 @@ async def test_a_body_that_is_not_of_its_kind_is_declined(agent: Agent) -> None:
     wrong = seal(routing("ro", ("bg",)), b'{"title": 7}', {"bg": BG.encryption.public}, RO.signing)[1]
     await agent.box.run(agent.take_in, [_arrival(wrong)])
     assert await agent.box.run(inbox.listing, agent.box, 0, 10, None, None) == []
-    due = await agent.box.run(inbox.to_acknowledge, "bg", 10, FAR, 1000)
-    assert [(item.outcome, item.code) for item in due[0].items] == [("declined", "body_invalid")]
+    due = await agent.box.run(inbox.duties, "bg", 10, FAR)
+    assert [(item.outcome, item.code) for item in due[0].acknowledgement.items] == [("declined", "body_invalid")]
 
 
 async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(agent: Agent) -> None:
@@ -82,7 +82,8 @@ async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(ag
     await agent.box.run(agent.take_in, [_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
     moment, pauses = FAR, []
     for _ in range(4):
-        assert await agent.box.run(inbox.to_acknowledge, "bg", 10, moment, 30_000)
+        [duty] = await agent.box.run(inbox.duties, "bg", 10, moment)
+        await agent.box.run(inbox.mark_acknowledged, duty.seqs, moment, 30_000)
         due = await agent.box.run(lambda connection: connection.scalar(select(store.inbox.c.acknowledge_at)))
         assert due is not None
         pauses.append(due - moment)

@@ -13,7 +13,7 @@ from schemas.refusals import RefusalCode
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
-LATEST = 2**53
+LATEST = 253_402_300_799_999
 
 nodes = st.text(LOWER, min_size=2, max_size=8)
 digests = st.binary(min_size=32, max_size=32)

@@ -41,7 +41,7 @@ REQUIRED = sorted(set(FIELDS) - {"v", "operation", "reply_by"})
 NOT_NODES = ["", "r", "RO", "romaniaxy", "r0", "ro\n", 5, b"ro", None]
 NOT_IDS = ["", b"", b"\x01" * 15, b"\x01" * 17, str(FIXED_ID), 5, 2**62, [], None]
 NOT_CODES = ["", "navy", "POLICE", 5, b"police", [], {}, None]
-NOT_MILLIS = [-1, 2**53 + 1, 2**63, 1.0, True, "1", b"", None]
+NOT_MILLIS = [-1, 253_402_300_800_000, 2**63, 1.0, True, "1", b"", None]
 ATTACHMENT = {"digest": b"\x22" * 32, "size": 5}
 BAD_VALUES: dict[str, list[Any]] = {
     "v": [0, 2, "1", None, [1]],
