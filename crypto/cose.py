@@ -5,6 +5,7 @@ unprotected ones where they could be altered unseen. What is verified is the byt
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import cbor2
@@ -20,6 +21,7 @@ CONTENT_TYPE: Final = 3
 KID: Final = 4
 IV: Final = 5
 EK: Final = -4
+MAX_PROTECTED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,9 @@ def parse_sign1(data: bytes, content_type: str) -> Signed:
             pass
         case _:
             raise EnvelopeMalformed("a COSE_Sign1 has four parts, of which the unprotected header is empty")
-    match strict(protected, "protected header"):
-        case {1: int(number), 3: str(stated), 4: bytes(kid), **rest} if not rest and len(kid) == 16:
-            pass
-        case _:
-            raise EnvelopeMalformed("the protected header holds alg, content type and a 16-byte kid, no more")
+    if len(protected) > MAX_PROTECTED:
+        raise EnvelopeMalformed(f"a protected header has at most {MAX_PROTECTED} bytes")
+    number, stated, kid = _read_protected(protected)
     if stated != content_type:
         raise EnvelopeMalformed(f"a document of type {stated[:60]!r} where {content_type!r} is wanted")
     try:
@@ -72,6 +72,16 @@ def parse_sign1(data: bytes, content_type: str) -> Signed:
     except ValueError as error:
         raise AlgorithmRefused(f"signature algorithm {number} is not on the list of this protocol") from error
     return Signed(protected, payload, signature, algorithm, kid)
+
+
+@lru_cache(maxsize=1024)
+def _read_protected(protected: bytes) -> tuple[int, str, bytes]:
+    # A key's messages all have the same protected header. What is malformed raises, and is not kept.
+    match strict(protected, "protected header"):
+        case {1: int(number), 3: str(stated), 4: bytes(kid), **rest} if not rest and len(kid) == 16:
+            return number, stated, kid
+        case _:
+            raise EnvelopeMalformed("the protected header holds alg, content type and a 16-byte kid, no more")
 
 
 def strict(data: bytes, what: str) -> Any:

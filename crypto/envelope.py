@@ -15,6 +15,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,6 +52,8 @@ _SUITE_OF: Final[dict[SignatureAlgorithm, Suite]] = {
     SignatureAlgorithm.EDDSA: "SECI1-EdDSA",
     SignatureAlgorithm.ES256: "SECI1-ES256",
 }
+
+_CONTENT_PROTECTED: Final = cbor.encode({cose.ALG: AES_256_GCM})
 
 SignerLookup = Callable[[Header, bytes], VerifyKey]
 """From a header and a key id to the sender's key; raises what is to be said when there is none."""
@@ -129,7 +132,7 @@ def assemble(
     signer: SigningKey,
 ) -> bytes:
     """The envelope of given parts: `seal` without its randomness. For test vectors; senders call `seal`."""
-    protected = cbor.encode({cose.ALG: AES_256_GCM})
+    protected = _CONTENT_PROTECTED
     ciphertext = AESGCM(content_key).encrypt(iv, plaintext, _content_aad(protected, header_bytes))
     recipients = [
         [_recipient_protected(kid), {cose.EK: bytes(wrap[:-48])}, bytes(wrap[-48:])]
@@ -240,7 +243,7 @@ def _parse_encrypt(encrypt: Any) -> tuple[bytes, bytes, bytes, tuple[WrappedKey,
             pass
         case _:
             raise EnvelopeMalformed("not a tagged COSE_Encrypt of this protocol (RFC 9052 section 5.1)")
-    if protected != cbor.encode({cose.ALG: AES_256_GCM}):
+    if protected != _CONTENT_PROTECTED:
         raise AlgorithmRefused("the content must be encrypted with AES-256-GCM and nothing else")
     if len(iv) != IV_SIZE:
         raise EnvelopeMalformed(f"the IV must have {IV_SIZE} bytes")
@@ -253,6 +256,17 @@ def _parse_recipient(item: Any) -> WrappedKey:
             pass
         case _:
             raise EnvelopeMalformed("a recipient must be [protected, {ek}, wrapped key]")
+    if len(protected) > cose.MAX_PROTECTED:
+        raise EnvelopeMalformed(f"a protected header has at most {cose.MAX_PROTECTED} bytes")
+    kid = _read_recipient_protected(protected)
+    if (len(enc), len(ciphertext)) != (WRAP_ENC_SIZE, CONTENT_KEY_SIZE + TAG_SIZE):
+        raise EnvelopeMalformed("a wrapped key has 1120 bytes of ek and 48 of ciphertext")
+    return WrappedKey(kid, protected, enc, ciphertext)
+
+
+@lru_cache(maxsize=1024)
+def _read_recipient_protected(protected: bytes) -> bytes:
+    # The same for all messages to one key. What is malformed raises, and is not kept.
     match cose.strict(protected, "recipient"):
         case {1: int(algorithm), 4: bytes(kid), **rest} if not rest and len(kid) == 16:
             pass
@@ -260,6 +274,4 @@ def _parse_recipient(item: Any) -> WrappedKey:
             raise EnvelopeMalformed("a recipient's protected header holds alg and a 16-byte kid, no more")
     if algorithm != HPKE_HYBRID:
         raise AlgorithmRefused(f"key encryption algorithm {algorithm} is not on the list of this protocol")
-    if (len(enc), len(ciphertext)) != (WRAP_ENC_SIZE, CONTENT_KEY_SIZE + TAG_SIZE):
-        raise EnvelopeMalformed("a wrapped key has 1120 bytes of ek and 48 of ciphertext")
-    return WrappedKey(kid, protected, enc, ciphertext)
+    return kid

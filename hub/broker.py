@@ -10,6 +10,7 @@ from crypto import tls
 from crypto.keyfile import tls_password
 from hub.errors import BrokerUnreachable
 from hub.settings import Settings
+from hub.topology import HUB_USERS
 
 HEARTBEAT_S = 15
 CONNECT_S = 10
@@ -29,7 +30,7 @@ class BrokerAddress:
         """Reads the certificates and keys of the hub's users. Raises CertificateRefused, WrongPassphrase."""
         secret = settings.secret()
         contexts = {}
-        for user in ("hub-ingest", "hub-dispatch"):
+        for user in HUB_USERS:
             key = settings.home / f"{user}.key"
             password = tls_password(key, secret)
             certificate = settings.home / f"{user}.pem"

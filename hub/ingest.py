@@ -7,24 +7,27 @@ anywhere before, the broker delivers it again, and the record recognises what it
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiormq.exceptions
+import asyncpg
 import structlog
 from aio_pika.exceptions import AMQPError
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.trust import Trust
 from hub import registrar
 from hub.broker import BrokerAddress
+from hub.deadletters import drain
 from hub.dispatch import Dispatcher, hold, retry_held
 from hub.errors import BrokerUnreachable
 from hub.intake import Intake, Lane
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
 from hub.publication import Publication
-from hub.record import record
+from hub.record import Recorded, record
 from hub.settings import Settings
 from schemas.control import MessageType
 
@@ -32,7 +35,15 @@ log = structlog.get_logger()
 
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0
-DATABASE_TROUBLE: Final = (DBAPIError, InterfaceError, OSError, TimeoutError)
+# COPY goes past SQLAlchemy to asyncpg, whose errors come as they are.
+DATABASE_TROUBLE: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 BROKER_TROUBLE: Final = (
     BrokerUnreachable,
     AMQPError,
@@ -53,51 +64,98 @@ class Ingest:
         self._ledger = ledger
         self._dispatcher = Dispatcher(broker)
         self._trust: Trust | None = None
+        self._signed = b""
         self._announced = 0
+        self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        failures = 0
+        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain)]
+        try:
+            await self._keep_working(stop)
+        finally:
+            for task in asides:
+                task.cancel()
+            await asyncio.gather(*asides, return_exceptions=True)
+            await self._dispatcher.close()
+
+    async def _keep_working(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await self._work(stop)
-                failures = 0
             except (*BROKER_TROUBLE, *DATABASE_TROUBLE) as error:
-                failures += 1
-                pause = min(0.2 * 2**failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
+                self._failures = min(self._failures + 1, 10)
+                pause = min(0.2 * 2**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
                 log.warning("hub_interrupted", error=type(error).__name__, pause_s=round(pause, 1))
                 await self._dispatcher.close()
                 try:
                     await asyncio.wait_for(stop.wait(), pause)
                 except TimeoutError:
                     continue
-        await self._dispatcher.close()
+
+    async def _beside(self, work: Callable[[], Awaitable[None]]) -> None:
+        # Beside the main loop, so that what is slow or stuck here holds up no new message.
+        while True:
+            try:
+                await work()
+            except (*BROKER_TROUBLE, *DATABASE_TROUBLE) as error:
+                log.warning("hub_interrupted", work=work.__name__, error=type(error).__name__)
+            await asyncio.sleep(5 * TICK_S)
+
+    async def _retry(self) -> None:
+        dispatcher = Dispatcher(self._broker)
+        try:
+            while True:
+                taken = await retry_held(self._engine, dispatcher)
+                await asyncio.sleep(0 if taken else TICK_S)
+        finally:
+            await dispatcher.close()
+
+    async def _drain(self) -> None:
+        await drain(self._broker, self._engine, self._ledger)
 
     async def _work(self, stop: asyncio.Event) -> None:
         trust = await self._refresh()
         intake = await Intake.open(self._broker, self._settings.prefetch, trust.nodes)
+        self._failures = 0
         log.info("hub_ready", nodes=len(trust.nodes), roster=trust.roster.version)
         tick = 0.0
+        going_out: asyncio.Task[None] | None = None
         try:
             while not stop.is_set() and not intake.closed:
                 if time.monotonic() > tick:
+                    if going_out is not None:
+                        await going_out
                     trust = await self._refresh()
                     await intake.add(trust.nodes)
-                    await retry_held(self._engine, self._dispatcher)
                     tick = time.monotonic() + TICK_S
                 lane, batch = await intake.batch(self._settings.batch_size, TICK_S)
                 if batch:
-                    await self._process(lane, batch, trust)
+                    verdicts, recorded, now = await self._record(batch, trust)
+                    # One batch is published while the next is judged and recorded; never two at once.
+                    if going_out is not None:
+                        await going_out
+                    going_out = asyncio.create_task(self._send(lane, batch, verdicts, recorded, now))
+            if going_out is not None:
+                await going_out
         finally:
+            if going_out is not None:
+                going_out.cancel()
+                await asyncio.gather(going_out, return_exceptions=True)
             await _quietly_close(intake)
         if intake.closed and not stop.is_set():
             raise BrokerUnreachable("the connection to RabbitMQ closed", "nothing to do: it is opened again")
 
-    async def _process(self, lane: Lane, batch: list[Arrival], trust: Trust) -> None:
+    async def _record(self, batch: list[Arrival], trust: Trust) -> tuple[list[Verdict], Recorded, int]:
         now = time.time_ns() // 1_000_000
         verdicts = [judge(arrival, trust, now) for arrival in batch]
         async with self._engine.begin() as connection:
             recorded = await record(connection, self._ledger, verdicts, now)
+        return verdicts, recorded, now
+
+    async def _send(
+        self, lane: Lane, batch: list[Arrival], verdicts: list[Verdict], recorded: Recorded, now: int
+    ) -> None:
         untaken = await self._dispatcher.publish(recorded.publications)
         if untaken:
             async with self._engine.begin() as connection:
@@ -110,11 +168,12 @@ class Ingest:
         async with self._engine.connect() as connection:
             signed = await registrar.newest(connection, self._trust.roster.version if self._trust else 0)
         if signed is not None:
-            self._trust = registrar.trust_of(signed, self._ledger.signer.key.public)
+            self._trust, self._signed = registrar.trust_of(signed, self._ledger.signer.key.public), signed
         if self._trust is None:
             raise BrokerUnreachable("there is no roster yet", "run `seci-hub provision`")
-        if self._announced != self._trust.roster.version and signed is not None:
-            await self._announce(signed, self._trust)
+        # Remembered only once it is done: a broker that is down now may be up at the next tick.
+        if self._announced != self._trust.roster.version:
+            await self._announce(self._signed, self._trust)
         return self._trust
 
     async def _announce(self, signed: bytes, trust: Trust) -> None:

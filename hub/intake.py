@@ -5,9 +5,11 @@ batch that was recorded. The consumer callback only enqueues; nothing is ever re
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
+import aiormq.exceptions
+import structlog
 from aio_pika.abc import AbstractConnection
 
 from hub.broker import BrokerAddress
@@ -15,8 +17,11 @@ from hub.judge import Arrival
 from hub.tolerance import decode_tolerantly
 from hub.topology import ingress_queue
 
+log = structlog.get_logger()
+
 BATCH_WAIT_S: Final = 0.005
 TYPE_SIZE: Final = 40
+URGENT_IN_A_ROW: Final = 4
 
 
 class Lane:
@@ -28,11 +33,19 @@ class Lane:
         self._nodes: set[str] = set()
         self.waiting: asyncio.Queue[Arrival] = asyncio.Queue()
 
-    async def add(self, nodes: Iterable[str]) -> None:
-        """Begins to consume the queues of nodes not consumed yet."""
+    async def add(self, nodes: Iterable[str], exists: Callable[[str], Awaitable[bool]]) -> None:
+        """Begins to consume the queues of nodes not consumed yet. A queue that is missing is left for later."""
         for node in sorted(set(nodes) - self._nodes):
+            if not await exists(ingress_queue(node, urgent=self._urgent)):
+                log.error("queue_missing", node=node, next="seci-hub provision")
+                continue
             await self._channel.basic_consume(ingress_queue(node, urgent=self._urgent), self._callback(node))
             self._nodes.add(node)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel is gone, or a consumer: the broker cancels those of a queue that is deleted."""
+        return bool(self._channel.is_closed) or len(self._channel.consumers) < len(self._nodes)
 
     def _callback(self, node: str) -> Any:
         async def arrived(message: Any) -> None:
@@ -60,6 +73,7 @@ class Intake:
     def __init__(self, connection: AbstractConnection, lanes: tuple[Lane, Lane]) -> None:
         self._connection = connection
         self.urgent, self.normal = lanes
+        self._in_a_row = 0
 
     @classmethod
     async def open(cls, broker: BrokerAddress, prefetch: int, nodes: Iterable[str]) -> "Intake":
@@ -81,20 +95,34 @@ class Intake:
     async def add(self, nodes: Iterable[str]) -> None:
         """Begins to consume the queues of newly enrolled nodes."""
         known = tuple(nodes)
-        await self.urgent.add(known)
-        await self.normal.add(known)
+        await self.urgent.add(known, self._exists)
+        await self.normal.add(known, self._exists)
+
+    async def _exists(self, queue: str) -> bool:
+        # Asking for a queue that is not there closes the channel that asked.
+        channel = await self._connection.channel(publisher_confirms=False)
+        try:
+            await channel.get_queue(queue, ensure=True)
+        except aiormq.exceptions.ChannelNotFoundEntity:
+            return False
+        await channel.close()
+        return True
 
     @property
     def closed(self) -> bool:
-        """Whether the connection or a channel is gone."""
-        return self._connection.is_closed or self.urgent._channel.is_closed or self.normal._channel.is_closed
+        """Whether the connection, a channel or a consumer is gone."""
+        return self._connection.is_closed or self.urgent.closed or self.normal.closed
 
     async def batch(self, limit: int, patience: float) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds."""
         deadline = asyncio.get_running_loop().time() + patience
         while asyncio.get_running_loop().time() < deadline and not self.closed:
-            for lane in (self.urgent, self.normal):
+            # Urgent first, but never so long that nothing else is taken: acknowledgements are among the rest.
+            tired = self._in_a_row >= URGENT_IN_A_ROW
+            lanes = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
+            for lane in lanes:
                 if not lane.waiting.empty():
+                    self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
                     return lane, lane.take(limit)
             await asyncio.sleep(BATCH_WAIT_S)
         return self.normal, []

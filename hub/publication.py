@@ -7,7 +7,7 @@ from typing import Final
 from hub.ledger import Appended, evidence
 from schemas.control import MessageType, Receipt, Receipts
 
-# Far below the broker's limit for a message (4 MiB), whatever the recipients' acknowledgements weigh.
+# Below the broker's limit for a message (2 MiB), whatever the recipients' acknowledgements weigh.
 BUNDLE_BYTES: Final = 1024 * 1024
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
@@ -33,8 +33,9 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A message on record: the digest of its envelope, its entry's index, whom it goes to."""
+    """A message on record: who sent it, the digest of its envelope, its entry's index, whom it goes to."""
 
+    sender: str
     envelope: bytes
     index: int
     recipients: tuple[str, ...]
@@ -98,8 +99,8 @@ async def _take_envelopes(
     duplicates: dict[tuple[str, UUID], tuple[_Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message
-        seen = known.get((node, id)) if id is not None else None
-        if seen is not None and id is not None and seen.envelope == digest:
+        seen = known.get(id) if id is not None else None
+        if seen is not None and id is not None and (seen.sender, seen.envelope) == (node, digest):
             # What was accepted stays so, whatever the roster or the clock says by now.
             draft.repeat(seen.index, Owed((node,)))
             if seen.index < draft.base:
@@ -111,7 +112,7 @@ async def _take_envelopes(
         elif seen is not None:
             refused[node, digest] = _refuse(draft, verdict, RefusalCode.ID_REUSED, _REUSED)
         else:
-            known[node, verdict.message] = _accept(draft, verdict)
+            known[verdict.message] = _accept(draft, verdict)
     await _deliver_again(connection, draft, duplicates)
 
 
@@ -119,7 +120,7 @@ def _accept(draft: _Draft, verdict: Acceptable) -> _Message:
     header, digest = verdict.verified.header, verdict.verified.digest
     index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
     draft.rows["message"].append(_message_row(header, digest, index, draft.now))
-    message = _Message(digest, index, header.recipients, header.priority is Priority.URGENT)
+    message = _Message(header.sender, digest, index, header.recipients, header.priority is Priority.URGENT)
     draft.publications += deliveries(
         verdict.arrival.body, header.sender, str(header.id), urgent=message.urgent, recipients=header.recipients
     )
@@ -161,12 +162,13 @@ async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdict
     ids = {item.id for _, item in items}
     messages = await _addressed(connection, ids)
     known = await _known_acknowledgements(connection, ids)
+    strange: dict[bytes, Acknowledged] = {}
     for verdict, item in items:
         ack = verdict.acknowledgement
         key = (ack.sender, item.id, ack.recipient)
         message = messages.get((ack.sender, item.id))
         if message is None or message[0] != item.envelope or ack.recipient not in message[1]:
-            await _quarantine(connection, draft, Unreadable(verdict.arrival, "not_addressed"))
+            strange[ledger.evidence(verdict.arrival.body)] = verdict
         elif key in known:
             index, signed = known[key]
             draft.repeat(index, Owed((ack.sender, ack.recipient), signed))
@@ -175,6 +177,8 @@ async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdict
             index = draft.add(_acknowledged(verdict, item, draft.now), Owed((ack.sender, ack.recipient), signed))
             known[key] = (index, signed)
             draft.rows["acknowledgement"].append((*key, str(item.outcome), index, draft.now, signed))
+    for verdict in strange.values():
+        await _quarantine(connection, draft, Unreadable(verdict.arrival, "not_addressed"))
 
 
 async def _quarantine(connection: AsyncConnection, draft: _Draft, verdict: Unreadable) -> None:
@@ -231,14 +235,15 @@ def _acknowledged(verdict: Acknowledged, item: AcknowledgedMessage, now: int) ->
 
 async def _known_messages(
     connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
-) -> dict[tuple[str, UUID], _Message]:
+) -> dict[UUID, _Message]:
     table = tables.message.c
     ids = [verdict.message for verdict in verdicts if verdict.message is not None]
     query = select(table.sender, table.id, table.envelope, table.leaf_index, table.recipients, table.priority)
-    rows = await connection.execute(query.where(table.id.in_(ids)))
+    # One array, not a parameter for each: SQLAlchemy would write the statement anew for every batch.
+    rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
     return {
-        (row.sender, row.id): _Message(
-            row.envelope, row.leaf_index, tuple(row.recipients), row.priority == Priority.URGENT
+        row.id: _Message(
+            row.sender, row.envelope, row.leaf_index, tuple(row.recipients), row.priority == Priority.URGENT
         )
         for row in rows
     }
@@ -248,8 +253,12 @@ async def _known_refusals(
     connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
 ) -> dict[tuple[str, bytes], int]:
     table = tables.refusal.c
-    keys = [(verdict.arrival.node, verdict.digest) for verdict in verdicts]
-    query = select(table.node, table.envelope, table.leaf_index).where(tuple_(table.node, table.envelope).in_(keys))
+    nodes = sorted({verdict.arrival.node for verdict in verdicts})
+    digests = [verdict.digest for verdict in verdicts]
+    query = select(table.node, table.envelope, table.leaf_index).where(
+        table.node == any_(literal(nodes, ARRAY(Text))),
+        table.envelope == any_(literal(digests, ARRAY(LargeBinary))),
+    )
     return {(row.node, row.envelope): row.leaf_index for row in await connection.execute(query)}
 
 

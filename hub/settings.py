@@ -12,7 +12,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crypto.keyfile import Secret
+from crypto.keyfile import Secret, write_private
 from hub.errors import SettingsInvalid
 
 HOME_VARIABLE = "SECI_HUB_HOME"
@@ -22,7 +22,7 @@ LOG_ORIGIN = "seci.exchange/ledger"
 class Settings(BaseModel):
     """What stands in hub.json. Sizes in messages, times in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: Path = Field(exclude=True)
     database_url: str
@@ -33,7 +33,7 @@ class Settings(BaseModel):
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
-    prefetch: int = Field(1000, ge=1, le=5000)
+    prefetch: int = Field(400, ge=1, le=5000)
 
     @classmethod
     def load(cls, home: Path) -> Self:
@@ -54,10 +54,7 @@ class Settings(BaseModel):
 
     def save(self) -> None:
         """Writes hub.json, readable by the owner only: it names the database's password."""
-        file = self.home / "hub.json"
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(self.model_dump_json(indent=2, exclude_none=True) + "\n")
+        write_private(self.home / "hub.json", (self.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
 
     def secret(self) -> Secret:
         """What opens the hub's keys."""

@@ -125,5 +125,7 @@ held: Final = Table(
     Column("reason", Text, nullable=False),
 )
 Index("held_due", held.c.due)
-Index("message_id", message.c.id)
+# An id is one message, whoever sends it: an answer by id alone must not go astray.
+Index("message_id", message.c.id, unique=True)
+Index("message_envelope", message.c.envelope)
 Index("acknowledgement_id", acknowledgement.c.id)

@@ -58,7 +58,7 @@ class Wire(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Deterministic CBOR; absent fields are left out, identifiers are 16 bytes."""
-        return cbor.encode(_to_wire(self.model_dump(exclude_none=True)))
+        return cbor.encode(_to_wire(self))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -77,13 +77,18 @@ class Wire(BaseModel):
 
 
 def _to_wire(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _to_wire(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_wire(item) for item in value]
+    # By hand and not by `model_dump`, which takes twice as long: a bundle has hundreds of receipts.
+    if isinstance(value, bytes | int):
+        return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, UUID):
         return value.bytes
-    return str(value) if isinstance(value, StrEnum) else value
+    if isinstance(value, BaseModel):
+        return {name: _to_wire(item) for name, item in vars(value).items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_to_wire(item) for item in value]
+    return value
 
 
 class AcknowledgedMessage(Wire):

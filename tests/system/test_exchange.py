@@ -5,13 +5,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import cbor2
 import pytest
 from aio_pika import Message
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelAccessRefused
 
 from deploy.local import processes
-from deploy.local.attacker import open_channel, run_publish, run_sent_envelope
+from deploy.local.attacker import open_channel, publish, run_publish, run_sent_envelope
 from deploy.local.exchange import Exchange
 from deploy.local.forgery import seal_as
 from deploy.local.leaks import find_leaks
@@ -257,3 +258,75 @@ def test_the_ledger_finds_what_a_superuser_changes(exchange: Exchange) -> None:
     finally:
         sql(flip)
     assert exchange.hub("ledger", "verify")["ok"]
+
+
+def test_a_dead_letter_that_was_accepted_is_delivered_after_all(exchange: Exchange) -> None:
+    id = post(exchange, "ro", to=["bg"])
+    await_delivered(exchange, [("ro", id)])
+    quarantined = exchange.hub("status")["quarantined"]
+    accepted = run_sent_envelope(exchange.node_home("ro"), id)
+    dead = [("q.in.ro", accepted, "envelope"), ("q.in.hr", b"killed a worker", "envelope")]
+    asyncio.run(_bury(exchange, dead))
+    until("one in quarantine", lambda: exchange.hub("status")["quarantined"] == quarantined + 1)
+    marker = post(exchange, "ro", to=["bg"])
+    await_delivered(exchange, [("ro", marker)])
+    check_nothing_lost(exchange, [("ro", id), ("ro", marker)], NODES)
+    assert '"dead_letter"' in (exchange.logs / "hub.log").read_text()
+
+
+async def _bury(exchange: Exchange, letters: list[tuple[str, bytes, str]]) -> None:
+    # As an operator's tool may, through a queue whose messages the broker expires to `dlx` at once.
+    broker = exchange.services.broker
+    for queue, body, kind in letters:
+        node = queue.removeprefix("q.in.")
+        processes.end(exchange.folder, [process(exchange.folder, "hub")])
+        broker.run_ctl(
+            [
+                "set_policy",
+                "-p",
+                "siex",
+                "--priority",
+                "9",
+                "--apply-to",
+                "queues",
+                "bury",
+                f"^{queue}$",
+                '{"message-ttl": 1, "dead-letter-exchange": "dlx"}',
+            ]
+        )
+        await publish(exchange.node_home(node), [body], kind)
+        await asyncio.sleep(1)
+        broker.run_ctl(["clear_policy", "-p", "siex", "bury"])
+        exchange.start_hub()
+
+
+def test_a_queue_that_is_made_again_is_consumed_again(exchange: Exchange) -> None:
+    for queue in ("q.in.bg", "q.inbox.bg"):
+        exchange.services.broker.run_ctl(["delete_queue", "-p", "siex", queue])
+    exchange.hub("provision")
+    posted = [("bg", post(exchange, "bg", to=["ro"])), ("ro", post(exchange, "ro", to=["bg"]))]
+    await_delivered(exchange, posted)
+
+
+@pytest.mark.parametrize("condition", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_a_database_that_breaks_off_in_mid_work_loses_nothing(exchange: Exchange, condition: str) -> None:
+    hub = process(exchange.folder, "hub")
+    posted = []
+    for number in range(60):
+        posted.append(("ro", post(exchange, "ro", to=["bg"])))
+        if number % 5 == 0:
+            exchange.services.postgres.run_sql(
+                f"SELECT {condition}(pid) FROM pg_stat_activity WHERE usename = 'seci_hub'"  # noqa: S608 ours
+            )
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
+    assert processes.alive(hub)
+
+
+def test_a_large_wrong_acknowledgement_costs_the_others_nothing(exchange: Exchange) -> None:
+    items = cbor2.dumps({"v": 1, "recipient": "hr", "sender": "ro", "at": 1, "items": [0] * 1_000_000})
+    forged = cbor2.dumps(cbor2.CBORTag(18, [b"", {}, items, bytes(64)]))
+    before = exchange.hub("status")["quarantined"]
+    run_publish(exchange.node_home("hr"), forged, forged + b"\x00", kind=MessageType.ACKNOWLEDGEMENT)
+    await_delivered(exchange, [("ro", post(exchange, "ro", to=["bg"]))])
+    until("two in quarantine", lambda: exchange.hub("status")["quarantined"] == before + 2)

@@ -80,7 +80,8 @@ def _create_messages() -> None:
         sa.Column("recipients", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("expires", sa.BigInteger, nullable=False),
     )
-    op.create_index("message_id", "message", ["id"])
+    op.create_index("message_id", "message", ["id"], unique=True)
+    op.create_index("message_envelope", "message", ["envelope"])
     op.create_table(
         "acknowledgement",
         sa.Column("sender", sa.Text, primary_key=True),

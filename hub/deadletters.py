@@ -1,0 +1,91 @@
+"""What the broker gave up on: messages that came again too often, drained from `q.quarantine`.
+
+A message counts as delivered again whenever a worker dies with it in hand, so a dead letter need not be
+at fault. One that was accepted goes to its recipients once more; one that never was is put into quarantine
+with its sender told; one from an inbox, which the node could not keep, is held and tried again. Nothing
+is parsed here that was not parsed before, in case that is what killed the workers.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from hub import tables
+from hub.broker import BrokerAddress
+from hub.dispatch import Dispatcher, Untaken, hold
+from hub.judge import Arrival, Refusable, Unreadable
+from hub.ledger import Ledger, evidence
+from hub.publication import Publication
+from hub.record import record
+from hub.topology import QUARANTINE_QUEUE
+from schemas.control import MessageType
+from schemas.refusals import RefusalCode
+
+log = structlog.get_logger()
+
+REASON: Final = "delivered_too_often"
+_INGRESS: Final = "q.in."
+_INBOX: Final = "q.inbox."
+
+
+async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
+    """Takes dead letters one by one, for ever. Raises on trouble with broker or database; then begin again."""
+    connection = await broker.connect("hub-quarantine")
+    dispatcher = Dispatcher(broker)
+    arrived: asyncio.Queue[Any] = asyncio.Queue()
+    async with connection:
+        channel: Any = await (await connection.channel(publisher_confirms=False)).get_underlay_channel()
+        await channel.basic_qos(prefetch_count=1)
+        await channel.basic_consume(QUARANTINE_QUEUE, arrived.put)
+        try:
+            while not channel.is_closed:
+                try:
+                    message = await asyncio.wait_for(arrived.get(), 1.0)
+                except TimeoutError:
+                    continue
+                await _settle(message, engine, ledger, dispatcher)
+                await channel.basic_ack(message.delivery.delivery_tag)
+        finally:
+            await dispatcher.close()
+
+
+async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher: Dispatcher) -> None:
+    queue, body, now = _origin(message), bytes(message.body), time.time_ns() // 1_000_000
+    log.error("dead_letter", queue=queue, digest=evidence(body).hex())
+    async with engine.begin() as connection:
+        if queue.startswith(_INBOX):
+            await hold(connection, [Untaken(_publication(message, queue, body), REASON)], now)
+            return
+        node = queue.removeprefix(_INGRESS).removesuffix(".urgent")
+        arrival = Arrival(node, message.header.properties.message_type or "", body, 0, True)
+        verdict = await _verdict(connection, arrival)
+        recorded = await record(connection, ledger, [verdict], now)
+    untaken = await dispatcher.publish(recorded.publications)
+    if untaken:
+        async with engine.begin() as connection:
+            await hold(connection, untaken, now)
+
+
+async def _verdict(connection: AsyncConnection, arrival: Arrival) -> Refusable | Unreadable:
+    digest, table = evidence(arrival.body), tables.message.c
+    known = await connection.scalar(select(table.id).where(table.sender == arrival.node, table.envelope == digest))
+    if known is None:
+        return Unreadable(arrival, REASON)
+    # The record recognises what was accepted before, whatever the verdict says, and delivers it again.
+    return Refusable(arrival, digest, known, RefusalCode.ENVELOPE_MALFORMED, REASON)
+
+
+def _publication(message: Any, queue: str, body: bytes) -> Publication:
+    node = queue.removeprefix(_INBOX).removesuffix(".urgent")
+    properties = message.header.properties
+    kind = MessageType(properties.message_type)
+    return Publication(node, kind, queue.endswith(".urgent"), str(properties.message_id), body)
+
+
+def _origin(message: Any) -> str:
+    deaths = (message.header.properties.headers or {}).get("x-death") or [{}]
+    return str(deaths[0].get("queue", ""))
