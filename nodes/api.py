@@ -25,7 +25,8 @@ from nodes import inbox, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
-from nodes.outbox import Outgoing, iso
+from nodes.outbox import iso
+from nodes.outgoing import Outgoing
 from schemas import registry
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY

@@ -7,7 +7,6 @@ A message leaves the sending loop only on a verified receipt from the hub; until
 again and again under the same id, which the hub recognises.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
@@ -26,128 +24,14 @@ from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
 from nodes import store
-from nodes.errors import IdReused, MessageUnknown, RoutingRefused
+from nodes.errors import IdReused, MessageUnknown
+from nodes.outgoing import Answered, Outgoing, route
 from nodes.store import Store
 from schemas import registry
-from schemas.codes import TASK_FORCES, Agency, Handling, Priority
+from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Event
-from schemas.header import Header, Routing, new_id
+from schemas.header import Header
 from schemas.refusals import NEXT_STEP, RefusalCode
-
-LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
-
-
-class Outgoing(BaseModel):
-    """A message as an integrator posts it. Times are ISO 8601 with a zone; without `to` it goes to all members."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str = Field(max_length=40, examples=["alert"])
-    kind_version: int = 1
-    task_force: str | None = Field(None, max_length=40, examples=["trafficking"])
-    to: tuple[str, ...] | None = Field(None, min_length=1, max_length=64)
-    agency: Agency | None = None
-    priority: Priority = Priority.NORMAL
-    handling: Handling = Handling.H1
-    operation: str | None = Field(None, min_length=1, max_length=60)
-    in_reply_to: UUID | None = None
-    reply_by: datetime | None = None
-    expires: datetime | None = None
-    id: UUID | None = None
-    body: dict[str, Any]
-
-    def digest(self) -> bytes:
-        """SHA-256 of the whole request, to tell a repeated request from a reused id."""
-        return hashlib.sha256(self.model_dump_json().encode()).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The message that a reply answers: whose it is and where it stands."""
-
-    sender: str
-    thread: UUID
-    task_force: str
-    expires: int
-
-
-def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None, now: int) -> Routing:
-    """The routing of a message, decided from the roster. Raises RoutingRefused with the hub's own codes."""
-    if node not in trust.nodes:
-        raise _refused(RefusalCode.SENDER_UNKNOWN, f"{node} is not in the roster")
-    task_force = message.task_force or (answered.task_force if answered else None)
-    if task_force is None or task_force not in TASK_FORCES:
-        known = ", ".join(TASK_FORCES)
-        raise _refused(RefusalCode.TASK_FORCE_UNKNOWN, f"task force {task_force!r} is not one of {known}")
-    mine = trust.nodes[node]
-    if task_force not in mine.task_forces:
-        raise _refused(RefusalCode.NOT_A_MEMBER, f"{node} is not a member of {task_force}")
-    agency = message.agency or (mine.agencies[0] if mine.agencies else Agency.POLICE)
-    if agency not in mine.agencies:
-        raise _refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"the roster names no agency {agency} for {node}")
-    _check_answer(message, task_force, answered)
-    id = message.id or new_id(now)
-    return Routing(
-        id=id,
-        thread=answered.thread if answered else id,
-        in_reply_to=message.in_reply_to,
-        sender=node,
-        agency=agency,
-        task_force=task_force,
-        recipients=_recipients(message, node, task_force, trust, answered),
-        kind=message.kind,
-        kind_version=message.kind_version,
-        operation=message.operation,
-        priority=message.priority,
-        handling=message.handling,
-        created=now,
-        expires=now + LIFETIME_MS if message.expires is None else _millis(message.expires),
-        reply_by=None if message.reply_by is None else _millis(message.reply_by),
-    )
-
-
-def _check_answer(message: Outgoing, task_force: str, answered: Answered | None) -> None:
-    # Else a slip of the hand would tell a whole task force what one member asked.
-    if message.kind == "reply" and answered is None:
-        raise RoutingRefused("reply_without_question", "a reply answers a message", "name it with in_reply_to")
-    if answered is None:
-        return
-    if task_force != answered.task_force:
-        detail = f"the thread is one of {answered.task_force}, not of {task_force}"
-        raise RoutingRefused("task_force_mismatch", detail, "leave task_force out, or begin a thread of its own")
-    if message.kind == "reply" and message.to is not None and answered.sender not in message.to:
-        detail = f"a reply goes to who asked, {answered.sender}, at least"
-        raise RoutingRefused("reply_not_to_asker", detail, "leave `to` out, or name them too")
-
-
-def _recipients(
-    message: Outgoing, node: str, task_force: str, trust: Trust, answered: Answered | None
-) -> tuple[str, ...]:
-    members = [member for member in trust.members(task_force) if member != node]
-    if message.to is not None:
-        for recipient in message.to:
-            if recipient not in trust.nodes:
-                known = ", ".join(sorted(trust.nodes))
-                raise _refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster, which has {known}")
-            if recipient not in members:
-                what = "is the sender" if recipient == node else f"is not a member of {task_force}"
-                raise _refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} {what}")
-        return tuple(sorted(set(message.to)))
-    if answered is not None:
-        return (answered.sender,)
-    if not members:
-        raise _refused(RefusalCode.RECIPIENT_UNKNOWN, f"{task_force} has no other members")
-    return tuple(members)
-
-
-def _refused(code: RefusalCode, message: str) -> RoutingRefused:
-    return RoutingRefused(str(code), message, NEXT_STEP[code])
-
-
-def _millis(moment: datetime) -> int:
-    if moment.tzinfo is None:
-        raise RoutingRefused("time_without_zone", "times need a zone", "write them as 2026-11-24T14:00:00Z")
-    return int(moment.timestamp() * 1000)
 
 
 async def accept(box: Store, message: Outgoing, node: str, keys: NodeKeys, trust: Trust) -> dict[str, Any]:
