@@ -136,7 +136,7 @@ def send(
     fields = {
         "kind": kind,
         "task_force": task_force,
-        "to": to or [],
+        "to": to or None,
         "agency": agency,
         "priority": priority,
         "handling": handling,

@@ -29,6 +29,13 @@ class BodyNotJson(NodeError):
     exit_code = 2
 
 
+class StoreVersionUnknown(NodeError):
+    """The node's database was made by another version of this program."""
+
+    code = "store_version_unknown"
+    exit_code = 2
+
+
 class WelcomeRefused(NodeError):
     """A welcome file that is not for this node, or not from the hub."""
 

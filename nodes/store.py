@@ -29,6 +29,7 @@ from sqlalchemy import (
     delete,
     event,
     func,
+    inspect,
     literal,
     select,
 )
@@ -36,6 +37,10 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
+from nodes.errors import StoreVersionUnknown
+
+# Of the tables below; another needs a migration.
+VERSION: Final = 1
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
 
@@ -136,12 +141,13 @@ class Store:
 
     @classmethod
     def open(cls, file: Path, storage_key: bytes) -> Self:
-        """Opens or makes the database. `storage_key` has 32 bytes."""
+        """Opens or makes the database. `storage_key` has 32 bytes. Raises StoreVersionUnknown."""
         file.touch(mode=0o600, exist_ok=True)
         engine = create_engine(f"sqlite:///{file}", poolclass=StaticPool, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         with engine.begin() as connection:
+            _check_version(connection, file)
             _metadata.create_all(connection)
         return cls(engine, AESGCM(storage_key), ThreadPoolExecutor(1, "store"))
 
@@ -188,6 +194,17 @@ def oldest_waiting(connection: Connection) -> int | None:
     query = select(func.min(outbox.c.queued_at)).where(outbox.c.state.in_(("queued", "sent")))
     found: int | None = connection.scalar(query)
     return found
+
+
+def _check_version(connection: Connection, file: Path) -> None:
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    if version == 0 and not inspect(connection).get_table_names():
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    elif version != VERSION:
+        raise StoreVersionUnknown(
+            f"{file} is of version {version}, this program writes version {VERSION}",
+            "use the program that made it, or a new folder; nothing was changed",
+        )
 
 
 def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElement[int]:

@@ -1,11 +1,17 @@
 """What the agent makes of arrivals, on a real store and without a broker."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 from sqlalchemy import select
 
 from crypto.envelope import seal
 from crypto.trust import sign_roster
 from nodes import inbox, store
 from nodes.agent import Agent
+from nodes.errors import StoreVersionUnknown
 from nodes.link import Arrival
 from nodes.store import Store
 from schemas.control import MessageType
@@ -89,3 +95,12 @@ async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(ag
         pauses.append(due - moment)
         moment = due
     assert pauses == [30_000, 60_000, 120_000, 240_000]
+
+
+def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "node.db")) as database:
+        database.execute("CREATE TABLE outbox (id TEXT)")
+    with pytest.raises(StoreVersionUnknown, match="version 0"):
+        Store.open(tmp_path / "node.db", bytes(32))
+    Store.open(tmp_path / "other.db", bytes(32)).close()
+    Store.open(tmp_path / "other.db", bytes(32)).close()

@@ -15,6 +15,7 @@ from deploy.local import processes
 from deploy.local.attacker import open_channel, publish, run_publish, run_sent_envelope
 from deploy.local.exchange import Exchange
 from deploy.local.forgery import seal_as
+from deploy.local.instance import REPOSITORY
 from deploy.local.leaks import find_leaks
 from schemas.codes import TASK_FORCES
 from schemas.control import MessageType
@@ -37,6 +38,24 @@ def test_an_alert_reaches_every_member_and_is_proven_to_its_sender(exchange: Exc
     received = next(message for message in inbox(exchange, "bg") if message["id"] == id)
     assert received["body"]["title"] == "Lorry with double floor"
     assert received["sender"] == "ro"
+
+
+def test_officers_send_read_and_answer_by_the_command_line(exchange: Exchange) -> None:
+    examples = REPOSITORY / "deploy" / "examples"
+    sent = exchange.node(
+        "ro", "send", "--kind", "alert", "--task-force", "drugs", "--body", str(examples / "alert.json"), "--wait"
+    )
+    assert (sent["state"], sent["recipients"]) == ("accepted", ["bg", "hr", "seci", "tr"])
+    await_delivered(exchange, [("ro", sent["id"])])
+    listed = exchange.node("bg", "inbox", "--kind", "alert")["messages"]
+    assert sent["id"] in [message["id"] for message in listed]
+    answer = ("--in-reply-to", sent["id"], "--body", str(examples / "reply.json"))
+    reply = exchange.node("bg", "send", "--kind", "reply", *answer, "--wait")
+    assert reply["recipients"] == ["ro"]
+    await_delivered(exchange, [("bg", reply["id"])])
+    assert exchange.node("ro", "show", reply["id"])["body"]["result"] == "hit"
+    assert exchange.node("ro", "status")["warnings"] == []
+    assert all(stage["ok"] for stage in exchange.node("ro", "doctor")["stages"])
 
 
 def test_a_request_is_answered_in_its_thread(exchange: Exchange) -> None:
