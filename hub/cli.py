@@ -2,14 +2,12 @@
 
 import asyncio
 import base64
-import json
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 import uvloop
@@ -23,12 +21,14 @@ from crypto.journal import configure_logging
 from hub import database, registrar, topology
 from hub.audit import audit
 from hub.broker import BrokerAddress
+from hub.cli_watch import messages, quarantine_app, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import lock
 from hub.overview import overview
-from hub.settings import HOME_VARIABLE, Settings
+from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
+from hub.shell import AsJson, Home, answer, fail, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
 
@@ -40,10 +40,7 @@ app: Final = typer.Typer(
 )
 ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 app.add_typer(ledger_app, name="ledger")
-
-T = TypeVar("T")
-Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(quarantine_app, name="quarantine")
 
 
 @app.command()
@@ -64,7 +61,7 @@ def init(
 ) -> None:
     """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
     make_keys(home, BrokerNames((broker_host,), tuple(broker_ip or ())), passphrase_file)
-    _say("keys and certificates are in place; bringing the database up to date")
+    say("keys and certificates are in place; bringing the database up to date")
     try:
         database.migrate(admin_database)
     except (OSError, DBAPIError) as error:
@@ -79,8 +76,8 @@ def init(
     )
     settings.save()
     verifier = ledger_of(settings).signer.verifier.vkey()
-    _print({"home": str(home), "log_vkey": verifier}, as_json, f"hub ready in {home}\nledger key: {verifier}")
-    _say("next: seci-hub provision")
+    answer({"home": str(home), "log_vkey": verifier}, as_json, f"hub ready in {home}\nledger key: {verifier}")
+    say("next: seci-hub provision")
 
 
 @app.command()
@@ -95,9 +92,9 @@ def provision(home: Home, as_json: AsJson = False) -> None:
             await registrar.publish_roster(connection, ledger_of(settings), (), hub_key(settings))
         return [node.node for node in roster.nodes]
 
-    nodes = _with_database(settings, work)
+    nodes = with_database(settings, work)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
-    _print({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
+    answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
 
 @app.command()
@@ -139,9 +136,9 @@ def enrol(
         return version, await registrar.newest(connection, 0) or b""
 
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
-    topology.apply(settings.broker_ctl, _with_database(settings, check), settings.vhost)
+    topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
     certificates_pem = _certify(settings, requests)
-    version, signed = _with_database(settings, admit)
+    version, signed = with_database(settings, admit)
     out.mkdir(parents=True, exist_ok=True)
     for item in requests:
         welcome = _welcome(settings, item, certificates_pem[item.node], signed)
@@ -149,9 +146,9 @@ def enrol(
     fingerprints = {item.node: item.fingerprint() for item in requests}
     lines = [f"enrolled {node}; fingerprint {words}" for node, words in fingerprints.items()]
     result = {"enrolled": list(fingerprints), "fingerprints": fingerprints, "roster": version}
-    _print(result, as_json, "\n".join([*lines, f"roster version {version}"]))
-    _say("compare each fingerprint with the node's administrator by telephone before you hand its file over")
-    _say(f"next: give each node its file from {out}; there: seci-node init --welcome FILE")
+    answer(result, as_json, "\n".join([*lines, f"roster version {version}"]))
+    say("compare each fingerprint with the node's administrator by telephone before you hand its file over")
+    say(f"next: give each node its file from {out}; there: seci-node init --welcome FILE")
 
 
 @app.command()
@@ -163,7 +160,7 @@ def run(home: Home, as_json: AsJson = False) -> None:
     ledger = ledger_of(settings)
     engine = database.engine_of(settings.database_url, f"{database.WORKER} {os.getpid()}")
 
-    _print({"home": str(home), "pid": os.getpid()}, as_json, f"hub of {home} at work, pid {os.getpid()}")
+    answer({"home": str(home), "pid": os.getpid()}, as_json, f"hub of {home} at work, pid {os.getpid()}")
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -179,7 +176,7 @@ def run(home: Home, as_json: AsJson = False) -> None:
 def status(home: Home, as_json: AsJson = False) -> None:
     """Show the ledger's size, messages, refusals, and what waits. Exit code 3 if something needs attention."""
     settings = Settings.load(home)
-    found = _with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
+    found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
     found["broker"] = asyncio.run(_broker_state(settings))
     found["ledger"]["vkey"] = ledger_of(settings).signer.verifier.vkey()
     lines = [
@@ -195,7 +192,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"held        {found['held']} deliveries that the broker would not take yet",
         f"broker      {found['broker']}",
     ]
-    _print(found, as_json, "\n".join(lines))
+    answer(found, as_json, "\n".join(lines))
     if found["broker"] != "reachable":
         raise typer.Exit(5)
     if found["held"] or found["quarantined"] or not found["workers"]:
@@ -212,7 +209,7 @@ def ledger_verify(home: Home, as_json: AsJson = False) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{size} entries")
 
-    audited = _with_database(settings, lambda c: audit(c, settings.log_origin, verifier, progress))
+    audited = with_database(settings, lambda c: audit(c, settings.log_origin, verifier, progress))
     result = {
         "ok": True,
         "size": audited.size,
@@ -220,7 +217,7 @@ def ledger_verify(home: Home, as_json: AsJson = False) -> None:
         "root": audited.root.hex(),
     }
     text = f"ledger holds: {audited.size} entries, {audited.checkpoints} checkpoints, root {audited.root.hex()}"
-    _print(result, as_json, text)
+    answer(result, as_json, text)
 
 
 def _read_request(path: Path) -> EnrolmentRequest:
@@ -266,30 +263,8 @@ async def _broker_state(settings: Settings) -> str:
     return "reachable"
 
 
-def _with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
-    async def main() -> T:
-        engine = database.engine_of(settings.database_url)
-        try:
-            async with engine.begin() as connection:
-                return await work(connection)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(main())
-    except (OSError, DBAPIError) as error:
-        raise DatabaseUnreachable(
-            f"PostgreSQL: {type(error).__name__}",
-            "see that PostgreSQL runs and `database_url` in hub.json is right",
-        ) from error
-
-
-def _print(result: dict[str, Any], as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(result) if as_json else text)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
+for _command in (queues, messages, trace):
+    app.command()(_command)
 
 
 def main() -> None:
@@ -297,18 +272,11 @@ def main() -> None:
     try:
         app()
     except HubError as error:
-        _fail(error.code, str(error), error.next_step)
+        fail(error.code, str(error), error.next_step)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
-        _fail(error.code, str(error), 'see docs/operations.md, section "Keys"')
+        fail(error.code, str(error), 'see docs/operations.md, section "Keys"')
         raise SystemExit(SettingsInvalid.exit_code) from error
-
-
-def _fail(code: str, detail: str, next_step: str) -> None:
-    if "--json" in sys.argv:
-        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail, "next": next_step}))
-    else:
-        _say(f"seci-hub: {detail} [{code}]\nnext: {next_step}")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,13 @@ class EnrolmentRefused(HubError):
     exit_code = 4
 
 
+class MessageUnknown(HubError):
+    """No message, or nothing in quarantine, by this name."""
+
+    code = "message_unknown"
+    exit_code = 4
+
+
 class LedgerBroken(HubError):
     """The ledger in the database is not what its checkpoints say."""
 

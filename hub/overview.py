@@ -1,6 +1,5 @@
 """What an operator wants to know first: how large the ledger is, what waits, what was refused."""
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import func, select, text
@@ -10,6 +9,7 @@ from crypto.keys import VerifyKey
 from crypto.trust import open_roster
 from hub import ledger, registrar, tables
 from hub.database import WORKER
+from hub.watch import iso
 
 # Sessions of the hub's own role are all that it may see, and are enough.
 _WORKERS: Final = (
@@ -31,13 +31,9 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "refused": dict((await connection.execute(refusals)).tuples().all()),
         "quarantined": await _count(connection, tables.quarantine),
         "held": await _count(connection, tables.held),
-        "last_message_at": _iso(await connection.scalar(select(func.max(tables.message.c.at)))),
+        "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),
         "workers": await connection.scalar(text(_WORKERS), {"name": WORKER}),
     }
-
-
-def _iso(millis: int | None) -> str | None:
-    return None if millis is None else datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 async def _count(connection: AsyncConnection, table: Any) -> int:

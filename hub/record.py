@@ -139,7 +139,7 @@ def _refuse(draft: _Draft, verdict: Acceptable | Refusable, code: RefusalCode, d
         detail=detail,
     )
     index = draft.add(entry, Owed((node,)))
-    draft.rows["refusal"].append((node, verdict.digest, index, str(code), draft.now))
+    draft.rows["refusal"].append((node, verdict.digest, verdict.message, index, str(code), draft.now))
     return index
 
 

@@ -76,6 +76,7 @@ refusal: Final = Table(
     metadata,
     Column("node", Text, primary_key=True),
     Column("envelope", LargeBinary, primary_key=True),
+    Column("message", Uuid),
     Column("leaf_index", BigInteger, nullable=False),
     Column("code", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -127,5 +128,6 @@ held: Final = Table(
 Index("held_due", held.c.due)
 # An id is one message, whoever sends it: an answer by id alone must not go astray.
 Index("message_id", message.c.id, unique=True)
+Index("refusal_message", refusal.c.message)
 Index("message_envelope", message.c.envelope)
 Index("acknowledgement_id", acknowledgement.c.id)

@@ -144,7 +144,24 @@ def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str) -> None:
     _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
 
 
-def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> None:
+def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
+    """Every queue with what waits in it, sorted by name. Raises ProvisioningFailed."""
+    columns = ("name", "messages_ready", "messages_unacknowledged", "consumers", "state")
+    printed = _run([*ctl, "--quiet", "list_queues", "-p", vhost, "--formatter", "json", *columns], "")
+    found = [
+        {
+            "name": queue["name"],
+            "ready": queue["messages_ready"],
+            "unacked": queue["messages_unacknowledged"],
+            "consumers": queue["consumers"],
+            "state": queue["state"],
+        }
+        for queue in json.loads(printed)
+    ]
+    return sorted(found, key=lambda queue: str(queue["name"]))
+
+
+def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> str:
     try:
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -155,8 +172,9 @@ def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> None:
     output = done.stdout + done.stderr
     if done.returncode and not (tolerate is not None and tolerate in output.replace(" ", "_").lower()):
         if tolerate is not None and "not exist" in output:
-            return
+            return output
         raise ProvisioningFailed(
             f"rabbitmqctl {argv[-1]} ended with {done.returncode}: {output.strip()[-400:]}",
             "see that the broker runs, then repeat the command: it continues where it stopped",
         )
+    return done.stdout

@@ -173,6 +173,23 @@ async def test_properties_that_are_no_text_stop_nobody(exchange: Exchange) -> No
     assert "UnicodeDecodeError" not in log
 
 
+def test_operators_follow_a_message_and_see_what_waits(exchange: Exchange) -> None:
+    id = post(exchange, "ro", to=["bg", "tr"], operation="ROAD SHOW 2003")
+    await_delivered(exchange, [("ro", id)])
+    steps = exchange.hub("trace", id)["steps"]
+    assert [step["event"] for step in steps] == ["created", "accepted", "delivered", "delivered"]
+    assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
+    assert {step["node"] for step in steps[2:]} == {"bg", "tr"}
+    listed = exchange.hub("messages", "--node", "tr", "--limit", "5")["messages"]
+    assert next(message for message in listed if message["id"] == id)["acknowledged"] == 2
+    assert id not in [message["id"] for message in exchange.hub("messages", "--undelivered")["messages"]]
+    waits = {queue["name"]: queue for queue in exchange.hub("queues")["queues"]}
+    assert waits["q.in.ro"]["consumers"] == waits["q.quarantine"]["consumers"] == 1
+    newest = exchange.hub("quarantine", "list")["quarantined"][0]
+    assert exchange.hub("quarantine", "show", str(newest["index"])) == newest
+    assert "content" not in newest
+
+
 def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> None:
     processes.end(exchange.folder, [process(exchange.folder, "hub")])
     id = post(exchange, "hr", task_force="drugs", to=["ro"])

@@ -100,10 +100,12 @@ def _create_rest() -> None:
         "refusal",
         sa.Column("node", sa.Text, primary_key=True),
         sa.Column("envelope", sa.LargeBinary, primary_key=True),
+        sa.Column("message", sa.Uuid),
         sa.Column("leaf_index", sa.BigInteger, nullable=False),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
     )
+    op.create_index("refusal_message", "refusal", ["message"])
     op.create_table(
         "quarantine",
         sa.Column("node", sa.Text, primary_key=True),

@@ -1,0 +1,58 @@
+"""What every command of `seci-hub` shares: its options, the way to the database, and how it speaks."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub import database
+from hub.errors import DatabaseUnreachable
+from hub.settings import HOME_VARIABLE, Settings
+
+T = TypeVar("T")
+Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+    """Runs `work` in one transaction. Raises DatabaseUnreachable."""
+
+    async def main() -> T:
+        engine = database.engine_of(settings.database_url)
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(main())
+    except (OSError, DBAPIError) as error:
+        raise DatabaseUnreachable(
+            f"PostgreSQL: {type(error).__name__}",
+            "see that PostgreSQL runs and `database_url` in hub.json is right",
+        ) from error
+
+
+def answer(result: Any, as_json: bool, text: str) -> None:
+    """Data, to stdout."""
+    typer.echo(json.dumps(result) if as_json else text)
+
+
+def say(text: str) -> None:
+    """Everything else, to stderr."""
+    typer.echo(text, err=True)
+
+
+def fail(code: str, detail: str, next_step: str) -> None:
+    """An error, in the form that was asked for."""
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail, "next": next_step}))
+    else:
+        say(f"seci-hub: {detail} [{code}]\nnext: {next_step}")
