@@ -128,6 +128,8 @@ def enrol(
     async def admit(connection: AsyncConnection) -> tuple[int, bytes]:
         await lock(connection)
         before = await registrar.current(connection, signer.public)
+        for item in requests:
+            registrar.check_request(item, before)
         after = registrar.with_admitted(before, requests, agency, task_force)
         if after == before.nodes and before.version:
             version = before.version

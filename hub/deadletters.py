@@ -17,12 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hub import tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher, Untaken, hold
+from hub.intake import printable
 from hub.judge import Arrival, Refusable, Unreadable
-from hub.ledger import Ledger, evidence
+from hub.ledger import Ledger, evidence, lock
 from hub.publication import Publication
 from hub.record import record
+from hub.tolerance import decode_tolerantly
 from hub.topology import QUARANTINE_QUEUE
 from schemas.control import MessageType
+from schemas.participants import CENTRE, NODE_ID
 from schemas.refusals import RefusalCode
 
 log = structlog.get_logger()
@@ -34,6 +37,7 @@ _INBOX: Final = "q.inbox."
 
 async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
     """Takes dead letters one by one, for ever. Raises on trouble with broker or database; then begin again."""
+    decode_tolerantly()
     connection = await broker.connect("hub-quarantine")
     dispatcher = Dispatcher(broker)
     arrived: asyncio.Queue[Any] = asyncio.Queue()
@@ -42,7 +46,7 @@ async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> N
         await channel.basic_qos(prefetch_count=1)
         await channel.basic_consume(QUARANTINE_QUEUE, arrived.put)
         try:
-            while not channel.is_closed:
+            while channel.consumers and not channel.is_closed:
                 try:
                     message = await asyncio.wait_for(arrived.get(), 1.0)
                 except TimeoutError:
@@ -61,10 +65,13 @@ async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher:
             await hold(connection, [Untaken(_publication(message, queue, body), REASON)], now)
             return
         node = queue.removeprefix(_INGRESS).removesuffix(".urgent")
-        arrival = Arrival(node, message.header.properties.message_type or "", body, 0, True)
-        verdict = await _verdict(connection, arrival)
-        recorded = await record(connection, ledger, [verdict], now)
-    untaken = await dispatcher.publish(recorded.publications)
+        known = NODE_ID.fullmatch(node) is not None
+        # Whose it was may not be readable: then nobody is told, and the Centre's name stands for it.
+        kind = printable(message.header.properties.message_type)
+        arrival = Arrival(node if known else CENTRE, kind, body, 0, True)
+        await lock(connection)
+        recorded = await record(connection, ledger, [await _verdict(connection, arrival)], now)
+    untaken = await dispatcher.publish(recorded.publications if known else ())
     if untaken:
         async with engine.begin() as connection:
             await hold(connection, untaken, now)
@@ -87,5 +94,6 @@ def _publication(message: Any, queue: str, body: bytes) -> Publication:
 
 
 def _origin(message: Any) -> str:
-    deaths = (message.header.properties.headers or {}).get("x-death") or [{}]
-    return str(deaths[0].get("queue", ""))
+    deaths = (message.header.properties.headers or {}).get("x-death")
+    first = deaths[0] if isinstance(deaths, list) and deaths else None
+    return str(first.get("queue", "")) if isinstance(first, dict) else ""

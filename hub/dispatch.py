@@ -6,7 +6,7 @@ tried again with growing pauses, so that one node's full inbox holds up nobody e
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ SILENT_S: Final = 60
 UNCONFIRMED: Final = "unconfirmed"
 WINDOW: Final = 200
 WRITE_BYTES: Final = 1024 * 1024
+WINDOW_BYTES: Final = 16 * 1024 * 1024
 FIRST_PAUSE_MS: Final = 1_000
 LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
 
@@ -60,27 +61,30 @@ class Dispatcher:
         An inbox that does not answer in time is passed over for a while, so that it holds up nobody else.
         Raises BrokerUnreachable or a channel's error when nothing can be known; then the same again is right.
         """
-        untaken = [Untaken(item, "silent") for item in publications if self._is_silent(item.node)]
-        rest = [item for item in publications if not self._is_silent(item.node)]
+        untaken: list[Untaken] = []
         try:
-            for start in range(0, len(rest), WINDOW):
-                window = rest[start : start + WINDOW]
+            for part in _windows(publications):
+                untaken += [Untaken(item, "silent") for item in part if self._is_silent(item)]
+                window = [item for item in part if not self._is_silent(item)]
+                if not window:
+                    continue
                 reasons = await _publish(await self._open(), window, CONFIRM_S)
-                untaken += [Untaken(p, reason) for p, reason in zip(window, reasons, strict=True) if reason]
+                answers = list(zip(window, reasons, strict=True))
+                untaken += [Untaken(item, reason) for item, reason in answers if reason]
                 if UNCONFIRMED in reasons:
-                    await self._pass_over({item.publication.node for item in untaken if item.reason == UNCONFIRMED})
+                    await self._pass_over({_key(item) for item, reason in answers if reason == UNCONFIRMED})
         except BaseException:
             # What was sent on this channel is unknown: never publish an id again on it.
             await self.close()
             raise
         return untaken
 
-    def _is_silent(self, node: str) -> bool:
-        return time.monotonic() < self._silent.get(node, 0.0)
+    def _is_silent(self, item: Publication) -> bool:
+        return time.monotonic() < self._silent.get(_key(item), 0.0)
 
-    async def _pass_over(self, nodes: set[str]) -> None:
-        log.error("inbox_silent", nodes=sorted(nodes), seconds=SILENT_S)
-        self._silent |= dict.fromkeys(nodes, time.monotonic() + SILENT_S)
+    async def _pass_over(self, keys: set[str]) -> None:
+        log.error("inbox_silent", inboxes=sorted(keys), seconds=SILENT_S)
+        self._silent |= dict.fromkeys(keys, time.monotonic() + SILENT_S)
         await self.close()
 
     async def _open(self) -> Any:
@@ -103,6 +107,24 @@ class Dispatcher:
                 log.info("dispatch_close_failed")
 
 
+def _key(item: Publication) -> str:
+    return inbox_key(item.node, urgent=item.urgent)
+
+
+def _windows(publications: Sequence[Publication]) -> Iterator[list[Publication]]:
+    """Parts of so many messages and bytes as a healthy broker confirms in a moment."""
+    window: list[Publication] = []
+    size = 0
+    for item in publications:
+        if window and (len(window) == WINDOW or size + len(item.body) > WINDOW_BYTES):
+            yield window
+            window, size = [], 0
+        window.append(item)
+        size += len(item.body)
+    if window:
+        yield window
+
+
 async def _publish(channel: Any, items: Sequence[Publication], patience: float) -> list[str]:
     """For each item: empty when the broker has taken responsibility, else the reason why not.
 
@@ -113,7 +135,7 @@ async def _publish(channel: Any, items: Sequence[Publication], patience: float) 
     """
     loop = asyncio.get_running_loop()
     confirmations: list[asyncio.Future[Any]] = []
-    async with channel.lock:
+    async with asyncio.timeout(patience), channel.lock:
         frames: list[Any] = []
         size = 0
         for item in items:
@@ -132,8 +154,8 @@ async def _publish(channel: Any, items: Sequence[Publication], patience: float) 
     try:
         await asyncio.wait((everything, closing), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if closing.done():
-            reason = None if closing.cancelled() else closing.exception()
-            raise reason or aiormq.exceptions.ChannelInvalidStateError("the channel closed")
+            # Not the library's own reason, which may be a CancelledError or a bare Exception.
+            raise aiormq.exceptions.ChannelInvalidStateError("the channel closed")
         return [_reason(confirmation) for confirmation in confirmations]
     finally:
         everything.cancel()
@@ -151,21 +173,20 @@ def _frames(channel: Any, item: Publication) -> list[Any]:
         user_id="hub-dispatch",
         app_id="seci-hub",
     )
-    key = inbox_key(item.node, urgent=item.urgent)
-    publish = Basic.Publish(exchange=DISPATCH, routing_key=key, mandatory=True)
+    publish = Basic.Publish(exchange=DISPATCH, routing_key=_key(item), mandatory=True)
     return [publish, ContentHeader(properties=properties, body_size=len(item.body)), *channel._split_body(item.body)]
 
 
 def _reason(confirmation: asyncio.Future[Any]) -> str:
     if not confirmation.done():
         return UNCONFIRMED
-    error = confirmation.exception()
+    error = asyncio.CancelledError() if confirmation.cancelled() else confirmation.exception()
     if isinstance(error, aiormq.exceptions.PublishError):
         return "unroutable"
     if isinstance(error, aiormq.exceptions.DeliveryError):
         return "rejected"
     if error is not None:
-        raise error
+        raise aiormq.exceptions.ChannelInvalidStateError("the channel closed") from error
     return "" if isinstance(confirmation.result(), Basic.Ack) else "unroutable"
 
 

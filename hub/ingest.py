@@ -29,12 +29,14 @@ from hub.ledger import Ledger
 from hub.publication import Publication
 from hub.record import Recorded, record
 from hub.settings import Settings
+from hub.tolerance import through_cancelled_channels
 from schemas.control import MessageType
 
 log = structlog.get_logger()
 
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0
+RECORD_S: Final = 300.0
 # COPY goes past SQLAlchemy to asyncpg, whose errors come as they are.
 DATABASE_TROUBLE: Final = (
     SQLAlchemyError,
@@ -82,7 +84,7 @@ class Ingest:
     async def _keep_working(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await self._work(stop)
+                await through_cancelled_channels(self._work(stop))
             except (*BROKER_TROUBLE, *DATABASE_TROUBLE) as error:
                 self._failures = min(self._failures + 1, 10)
                 pause = min(0.2 * 2**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
@@ -97,8 +99,9 @@ class Ingest:
         # Beside the main loop, so that what is slow or stuck here holds up no new message.
         while True:
             try:
-                await work()
-            except (*BROKER_TROUBLE, *DATABASE_TROUBLE) as error:
+                await through_cancelled_channels(work())
+            except Exception as error:
+                # Whatever it is, mail that is held or dead must not wait for a restart.
                 log.warning("hub_interrupted", work=work.__name__, error=type(error).__name__)
             await asyncio.sleep(5 * TICK_S)
 
@@ -117,7 +120,6 @@ class Ingest:
     async def _work(self, stop: asyncio.Event) -> None:
         trust = await self._refresh()
         intake = await Intake.open(self._broker, self._settings.prefetch, trust.nodes)
-        self._failures = 0
         log.info("hub_ready", nodes=len(trust.nodes), roster=trust.roster.version)
         tick = 0.0
         going_out: asyncio.Task[None] | None = None
@@ -131,7 +133,7 @@ class Ingest:
                     tick = time.monotonic() + TICK_S
                 lane, batch = await intake.batch(self._settings.batch_size, TICK_S)
                 if batch:
-                    verdicts, recorded, now = await self._record(batch, trust)
+                    verdicts, recorded, now = await self._patiently(batch, trust, stop, intake)
                     # One batch is published while the next is judged and recorded; never two at once.
                     if going_out is not None:
                         await going_out
@@ -145,6 +147,22 @@ class Ingest:
             await _quietly_close(intake)
         if intake.closed and not stop.is_set():
             raise BrokerUnreachable("the connection to RabbitMQ closed", "nothing to do: it is opened again")
+
+    async def _patiently(
+        self, batch: list[Arrival], trust: Trust, stop: asyncio.Event, intake: Intake
+    ) -> tuple[list[Verdict], Recorded, int]:
+        # A database that is down for a while must not make the broker count deliveries: the batch is kept in
+        # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
+        end, pause = time.monotonic() + RECORD_S, 0.2
+        while True:
+            try:
+                return await self._record(batch, trust)
+            except DATABASE_TROUBLE as error:
+                if stop.is_set() or intake.closed or time.monotonic() > end:
+                    raise
+                log.warning("record_failed", error=type(error).__name__, pause_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _record(self, batch: list[Arrival], trust: Trust) -> tuple[list[Verdict], Recorded, int]:
         now = time.time_ns() // 1_000_000
@@ -161,6 +179,7 @@ class Ingest:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, now)
         await lane.acknowledge(batch)
+        self._failures = 0
         for verdict in verdicts:
             _log(verdict)
 

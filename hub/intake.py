@@ -24,6 +24,11 @@ TYPE_SIZE: Final = 40
 URGENT_IN_A_ROW: Final = 4
 
 
+def printable(message_type: str | None) -> str:
+    """An AMQP type as it may go into tables and logs, whatever its sender put there."""
+    return ascii(message_type or "")[1:-1][:TYPE_SIZE]
+
+
 class Lane:
     """One lane's channel and what has arrived on it."""
 
@@ -50,7 +55,7 @@ class Lane:
     def _callback(self, node: str) -> Any:
         async def arrived(message: Any) -> None:
             properties = message.header.properties
-            kind = ascii(properties.message_type or "")[1:-1][:TYPE_SIZE]
+            kind = printable(properties.message_type)
             delivery = message.delivery
             self.waiting.put_nowait(
                 Arrival(node, kind, bytes(message.body), delivery.delivery_tag, delivery.redelivered)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, literal, select
+from sqlalchemy import ARRAY, LargeBinary, Table, Text, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
@@ -95,7 +95,8 @@ async def _take_envelopes(
     if not verdicts:
         return
     known = await _known_messages(connection, verdicts)
-    refused = await _known_refusals(connection, verdicts)
+    refused = await _known_by_digest(connection, tables.refusal, "envelope", verdicts)
+    refused |= await _known_by_digest(connection, tables.quarantine, "digest", verdicts)
     duplicates: dict[tuple[str, UUID], tuple[_Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message
@@ -249,17 +250,16 @@ async def _known_messages(
     }
 
 
-async def _known_refusals(
-    connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
+async def _known_by_digest(
+    connection: AsyncConnection, table: Table, digest: str, verdicts: Iterable[Acceptable | Refusable]
 ) -> dict[tuple[str, bytes], int]:
-    table = tables.refusal.c
     nodes = sorted({verdict.arrival.node for verdict in verdicts})
     digests = [verdict.digest for verdict in verdicts]
-    query = select(table.node, table.envelope, table.leaf_index).where(
-        table.node == any_(literal(nodes, ARRAY(Text))),
-        table.envelope == any_(literal(digests, ARRAY(LargeBinary))),
+    query = select(table.c.node, table.c[digest].label("digest"), table.c.leaf_index).where(
+        table.c.node == any_(literal(nodes, ARRAY(Text))),
+        table.c[digest] == any_(literal(digests, ARRAY(LargeBinary))),
     )
-    return {(row.node, row.envelope): row.leaf_index for row in await connection.execute(query)}
+    return {(row.node, row.digest): row.leaf_index for row in await connection.execute(query)}
 
 
 async def _addressed(

@@ -1,17 +1,24 @@
-"""AMQP properties that any node may fill with any bytes must not stop the hub.
+"""What the AMQP libraries do that must not stop the hub.
+
+First, properties, which any node may fill with any bytes.
 
 pamqp raises on a property that is no UTF-8 or no possible time; aiormq's reader then closes the
 connection, the broker delivers the message again, and so for ever: a poison pill that also counts
 against the delivery limit of every message beside it. The bytes of a message decide here, not its
 properties; so what does not decode is replaced, and the message goes on to be refused in the ordinary way.
+
+Second, aiormq ends a channel that is lost with `CancelledError` or a bare `Exception`, which would look like
+our own cancellation, or like a fault of ours.
 """
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
+import aiormq.exceptions
 from pamqp import decode
 
-Decoder = Callable[[bytes], tuple[int, Any]]
+T = TypeVar("T")
 
 
 def decode_tolerantly() -> None:
@@ -38,3 +45,14 @@ def _timestamp(value: bytes) -> tuple[int, Any]:
         return decode.timestamp(value)
     except (ValueError, OverflowError, OSError):
         return 8, None
+
+
+async def through_cancelled_channels(work: Awaitable[T]) -> T:
+    """What `work` gives. Raises ChannelInvalidStateError where a lost channel, and not our caller, cancelled it."""
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error

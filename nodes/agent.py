@@ -39,6 +39,7 @@ log = structlog.get_logger()
 BATCH: Final = 100
 DEFER_MS: Final = 5_000
 GRACE_MS: Final = 60_000
+NO_LIMIT: Final = 1_000_000_000
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 TICK_S: Final = 1.0
 
@@ -114,7 +115,8 @@ class Agent:
         while True:
             for id in await self.box.run(outbox.expire, _now()):
                 log.warning("expired", message=id)
-            await self.box.run(self.decide)
+            if await self.box.run(self.decide):
+                self.stored.set()
             await asyncio.sleep(TICK_S)
 
     async def _receive(self) -> None:
@@ -156,15 +158,18 @@ class Agent:
                 log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=reason)
 
     def _try(self, connection: Connection, arrival: Arrival, now: int, *, final: bool = False) -> str | None:
+        before = self.trust
         try:
             with connection.begin_nested():
                 self._take_in_one(connection, arrival, now, final)
         except (CryptoError, ControlRefused, inbox.Undecided) as error:
+            self.trust = before
             return error.code
         except (SQLAlchemyError, OSError):
             raise
         except Exception as error:
             # A fault of ours must not stop the messages behind this one; it is kept, and named by type only.
+            self.trust = before
             return f"unexpected_{type(error).__name__}"
         return None
 
@@ -250,17 +255,24 @@ class Agent:
     def _try_again(self, connection: Connection) -> None:
         # On its own lane, a message may overtake the roster that names a key or a membership it needs.
         now = _now()
-        for aside in store.put_aside_for(connection, (*UNKNOWN_SIGNER, *inbox.MEMBERSHIP), now):
-            if self._try(connection, Arrival(aside.type, aside.content, 0), now) is None:
-                store.take_back(connection, aside.digest)
+        for digest in store.put_aside_for(connection, (*UNKNOWN_SIGNER, *inbox.MEMBERSHIP), now, NO_LIMIT):
+            self._reconsider(connection, digest, now, final=False)
 
-    def decide(self, connection: Connection) -> None:
-        """Declines what no roster has allowed within a minute."""
+    def decide(self, connection: Connection) -> bool:
+        """Declines what no roster has allowed within a minute; whether anything was."""
         now = _now()
-        for aside in store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS):
-            if self._try(connection, Arrival(aside.type, aside.content, 0), now, final=True) is None:
-                store.take_back(connection, aside.digest)
-                self.stored.set()
+        due = store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
+        declined = [self._reconsider(connection, digest, now, final=True) for digest in due]
+        return any(declined)
+
+    def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
+        aside = store.aside(connection, digest)
+        reason = self._try(connection, Arrival(aside.type, aside.content, 0), now, final=final)
+        if reason is None:
+            store.take_back(connection, digest)
+        else:
+            store.set_reason(connection, digest, reason)
+        return reason is None
 
 
 async def _pause(event: asyncio.Event) -> None:

@@ -156,7 +156,9 @@ def mark_acknowledged(connection: Connection, seqs: Sequence[int], now: int, fir
     table = store.inbox
     again = store.next_attempt(table.c.attempts, now, first_pause_ms)
     values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
-    connection.execute(update(table).where(table.c.seq.in_(seqs)).values(values))
+    # A receipt that was quicker has ended the duty: it does not begin again.
+    due = table.c.seq.in_(seqs) & table.c.acknowledge_at.is_not(None)
+    connection.execute(update(table).where(due).values(values))
 
 
 def acknowledged(connection: Connection, sender: str, id: str, digest: bytes) -> None:

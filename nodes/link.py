@@ -105,7 +105,8 @@ class Link:
                     failures = 0
                     await self._until_closed()
                     self._down("the connection closed")
-                except (BrokerUnreachable, *TROUBLE) as error:
+                except (Exception, asyncio.CancelledError) as error:
+                    _raise_if_ours(error)
                     self._down(str(error) or type(error).__name__)
                 await self._close()
                 failures += 1
@@ -122,7 +123,8 @@ class Link:
         try:
             async with asyncio.timeout(CONFIRM_S):
                 return await asyncio.gather(*(self._publish(channel, item) for item in items))
-        except TROUBLE as error:
+        except (Exception, asyncio.CancelledError) as error:
+            _raise_if_ours(error)
             # Unknown what arrived: an id is never published again on this channel.
             log.warning("publish_interrupted", error=type(error).__name__, messages=len(items))
             await self._close()
@@ -138,7 +140,8 @@ class Link:
         try:
             for arrival in newest.values():
                 await arrival.channel.basic_ack(arrival.tag, multiple=True)
-        except TROUBLE as error:
+        except (Exception, asyncio.CancelledError) as error:
+            _raise_if_ours(error)
             log.info("acknowledge_failed", error=type(error).__name__)
 
     async def _publish(self, channel: Any, item: Publication) -> bool:
@@ -211,7 +214,8 @@ class Link:
             try:
                 async with asyncio.timeout(2):
                     await connection.close()
-            except TROUBLE:
+            except (Exception, asyncio.CancelledError) as error:
+                _raise_if_ours(error)
                 log.info("link_close_failed")
 
     def _down(self, reason: str) -> None:
@@ -219,6 +223,13 @@ class Link:
         since = _now() if self.state.connected else self.state.since
         self.state = LinkState(False, since, reason)
         log.warning("link_down", reason=reason)
+
+
+def _raise_if_ours(error: BaseException) -> None:
+    # aiormq ends a channel that is lost with CancelledError or a bare Exception: neither must end a loop of ours.
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
 
 
 def _now() -> int:

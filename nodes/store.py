@@ -32,6 +32,7 @@ from sqlalchemy import (
     inspect,
     literal,
     select,
+    update,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
@@ -109,6 +110,7 @@ quarantine: Final = Table(
     Column("content", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+Index("quarantine_reason", quarantine.c.reason, quarantine.c.at)
 roster: Final = Table(
     "roster",
     _metadata,
@@ -233,11 +235,23 @@ class Aside:
     content: bytes
 
 
-def put_aside_for(connection: Connection, reasons: Sequence[str], before: int) -> list[Aside]:
-    """What was put aside for one of these reasons before a time (ms), oldest first."""
+def put_aside_for(connection: Connection, reasons: Sequence[str], before: int, limit: int) -> list[bytes]:
+    """Digests of what was put aside for one of these reasons before a time (ms), oldest first."""
     table = quarantine.c
-    query = select(table.digest, table.type, table.content).where(table.reason.in_(reasons), table.at <= before)
-    return [Aside(row.digest, row.type, row.content) for row in connection.execute(query.order_by(table.seq))]
+    query = select(table.digest).where(table.reason.in_(reasons), table.at <= before).order_by(table.seq).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def aside(connection: Connection, digest: bytes) -> Aside:
+    """One thing put aside."""
+    table = quarantine.c
+    row = connection.execute(select(table.type, table.content).where(table.digest == digest)).one()
+    return Aside(digest, row.type, row.content)
+
+
+def set_reason(connection: Connection, digest: bytes, reason: str) -> None:
+    """It is still put aside, but by now for this reason."""
+    connection.execute(update(quarantine).where(quarantine.c.digest == digest).values(reason=reason))
 
 
 def take_back(connection: Connection, digest: bytes) -> None:

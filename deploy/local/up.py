@@ -4,12 +4,13 @@ Data, keys and ports are kept from one `up` to the next; `make clean` forgets th
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from deploy.local import processes, services
 from deploy.local.errors import AlreadyRunning, LocalError, NotRunning
@@ -35,16 +36,23 @@ Stop everything with `make down`; logs are in .local/up/log.
 """
 
 
-def up() -> None:
-    """Starts what is not running yet, and tells how to use it. Raises LocalError."""
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (FOLDER / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunning("another `make up` or `make down` is at work; wait for it") from None
+        yield
+
+
+def up() -> None:
+    """Starts what is not running yet, and tells how to use it. Raises LocalError."""
+    with _alone():
         begin = time.monotonic()
-        if {"broker", "postgres"} <= {process.name for process in _running()}:
+        is_set_up = (FOLDER / "set-up").exists()
+        if is_set_up and {"broker", "postgres"} <= {process.name for process in _running()}:
             _start_missing(_exchange(services.load(FOLDER)))
         else:
             _start_all()
@@ -58,7 +66,8 @@ def down() -> None:
     """Ends everything in order. Nothing running is no error."""
     if FOLDER.exists():
         say("stopping ...")
-        services.stop(FOLDER)
+        with _alone():
+            services.stop(FOLDER)
     say("stopped")
 
 
@@ -83,7 +92,9 @@ def _start_all() -> None:
     services.stop(FOLDER)
     exchange = _exchange(services.start(FOLDER, prepare_tls(FOLDER)))
     try:
+        (FOLDER / "set-up").unlink(missing_ok=True)
         exchange.set_up()
+        (FOLDER / "set-up").touch()
         _start_missing(exchange)
     except BaseException:
         services.stop(FOLDER)

@@ -5,19 +5,21 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from crypto.envelope import seal
-from crypto.trust import sign_roster
+from crypto.note import Checkpoint, NoteSigner, sign_note
+from crypto.receipt import leaf_of
+from crypto.trust import Trust, sign_roster
 from nodes import inbox, store
 from nodes.agent import Agent
 from nodes.errors import StoreVersionUnknown
 from nodes.link import Arrival
 from nodes.store import Store
-from schemas.control import MessageType
+from schemas.control import Entry, Event, MessageType, Receipt, Receipts
 from schemas.roster import Roster
 from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key, roster_node, routing
-from tests.nodes.conftest import FAR, entry, roster
+from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 
 
 def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
@@ -104,3 +106,44 @@ def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
         Store.open(tmp_path / "node.db", bytes(32))
     Store.open(tmp_path / "other.db", bytes(32)).close()
     Store.open(tmp_path / "other.db", bytes(32)).close()
+
+
+async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -> None:
+    outsider = roster_node("tr", roster_key(TR.signing, end=FAR), roster_key(TR.encryption, end=FAR), task_forces=())
+    signed = sign_roster(Roster(version=2, at=NOW, nodes=(entry(RO), entry(BG), outsider)), HUB.signing)
+    await agent.box.run(agent.take_in, [_arrival(_from_tr())])
+    assert await _aside(agent.box) == ["sender_unknown"]
+    await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
+    assert await _aside(agent.box) == ["not_a_member"]
+    assert not await agent.box.run(agent.decide)
+    await agent.box.run(lambda connection: connection.execute(update(store.quarantine).values(at=0)))
+    assert await agent.box.run(agent.decide)
+    assert await _aside(agent.box) == []
+    [duty] = await agent.box.run(inbox.duties, "bg", 10, FAR)
+    assert [(item.outcome, item.code) for item in duty.acknowledgement.items] == [("declined", "not_a_member")]
+
+
+async def test_a_second_sender_of_an_id_is_declined(agent: Agent) -> None:
+    agent.trust = Trust.of(roster(2, RO, BG, TR))
+    body = b'{"title": "a", "text": "b"}'
+    first = seal(routing("ro", ("bg",)), body, {"bg": BG.encryption.public}, RO.signing)[1]
+    await agent.box.run(agent.take_in, [_arrival(first), _arrival(_from_tr())])
+    assert [m["sender"] for m in await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)] == ["ro"]
+    codes = {
+        item.code for duty in await agent.box.run(inbox.duties, "bg", 10, FAR) for item in duty.acknowledgement.items
+    }
+    assert codes == {None, "id_reused"}
+
+
+async def test_two_histories_of_one_size_are_an_alarm(agent: Agent) -> None:
+    def bundle(root_of: bytes) -> bytes:
+        entry_ = Entry(event=Event.ACCEPTED, at=NOW, node="bg", detail=root_of.decode()).to_bytes()
+        leaf = leaf_of(bytes(32), entry_)
+        note = sign_note(Checkpoint(ORIGIN, 1, leaf).text(), NoteSigner(ORIGIN, HUB.signing))
+        receipt = Receipt(index=0, entry=entry_, salt=bytes(32), proof=())
+        return Receipts(checkpoint=note, receipts=(receipt,)).to_bytes()
+
+    await agent.box.run(agent.take_in, [_arrival(bundle(b"one"), MessageType.RECEIPTS)])
+    assert await _aside(agent.box) == []
+    await agent.box.run(agent.take_in, [_arrival(bundle(b"other"), MessageType.RECEIPTS)])
+    assert await _aside(agent.box) == ["receipt_invalid"]
