@@ -366,3 +366,25 @@ def test_a_large_wrong_acknowledgement_costs_the_others_nothing(exchange: Exchan
     run_publish(exchange.node_home("hr"), forged, forged + b"\x00", kind=MessageType.ACKNOWLEDGEMENT)
     await_delivered(exchange, [("ro", post(exchange, "ro", to=["bg"]))])
     until("two in quarantine", lambda: exchange.hub("status")["quarantined"] == before + 2)
+
+
+_READ_ONLY = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON ledger_leaf FOR EACH ROW EXECUTE FUNCTION full_disk();
+"""
+
+
+def test_a_database_that_takes_no_writes_for_a_while_costs_no_message(exchange: Exchange) -> None:
+    before = exchange.hub("status")["quarantined"]
+    exchange.services.postgres.run_sql(_READ_ONLY)
+    try:
+        posted = [("ro", post(exchange, "ro", to=["bg"])) for _ in range(5)]
+        until("sent to the broker", lambda: all(state(exchange, *item)["state"] == "sent" for item in posted))
+        # Long enough for twenty deliveries of each, if every failure were one.
+        time.sleep(8)
+    finally:
+        exchange.services.postgres.run_sql("DROP TRIGGER full_disk ON ledger_leaf; DROP FUNCTION full_disk()")
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
+    assert exchange.hub("status")["quarantined"] == before
