@@ -6,7 +6,6 @@ present the bearer token of the node's folder (RFC 6750).
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -18,7 +17,9 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
 from nodes import inbox, outbox, store
@@ -64,7 +65,8 @@ def make_app(agent: Agent, token: str) -> FastAPI:
     app = FastAPI(title="SECI node agent", version="1", docs_url=None, redoc_url=None, responses=_RESPONSES)
     bearer = HTTPBearer(auto_error=False)
 
-    def authorised(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+    # Not a plain function: FastAPI would hand each request to a thread for it.
+    async def authorised(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
         given = credentials.credentials if credentials is not None else ""
         if not secrets.compare_digest(given.encode(), token.encode()):
             raise HTTPException(401)
@@ -180,18 +182,32 @@ _HTTP: Final = {
 }
 
 
+class _Limit:
+    """Refuses a request that is too large, or no JSON, by its headers, before anything of it is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = _refuse_by_headers(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+
+def _refuse_by_headers(scope: Scope) -> JSONResponse | None:
+    headers = Headers(scope=scope)
+    length = headers.get("content-length", "")
+    if scope["method"] == "POST" and not length.isdigit():
+        return _problem(411, "length_required", "Length required", "no Content-Length", "send one")
+    if scope["method"] == "POST" and not headers.get("content-type", "").startswith("application/json"):
+        detail, step = "the request is not declared to be JSON", "send Content-Type: application/json"
+        return _problem(415, "content_type_wrong", "Unsupported media type", detail, step)
+    if length.isdigit() and int(length) > MAX_REQUEST:
+        return _problem(413, "too_large", "Content too large", TOO_LARGE, "shorten the body or split it")
+    return None
+
+
 def _add_errors(app: FastAPI) -> None:
-    @app.middleware("http")
-    async def limit(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "")
-        if request.method == "POST" and not length.isdigit():
-            return _problem(411, "length_required", "Length required", "no Content-Length", "send one")
-        if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
-            detail, step = "the request is not declared to be JSON", "send Content-Type: application/json"
-            return _problem(415, "content_type_wrong", "Unsupported media type", detail, step)
-        if length.isdigit() and int(length) > MAX_REQUEST:
-            return _problem(413, "too_large", "Content too large", TOO_LARGE, "shorten the body or split it")
-        return await call_next(request)
+    app.add_middleware(_Limit)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
