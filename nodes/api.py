@@ -13,8 +13,9 @@ from uuid import UUID
 import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
@@ -26,6 +27,7 @@ from nodes import inbox, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
+from nodes.metrics import exposition
 from nodes.outbox import iso
 from nodes.outgoing import Outgoing
 from schemas import registry
@@ -75,6 +77,7 @@ def make_app(agent: Agent, token: str) -> FastAPI:
     _add_refusals(app)
     _add_messages(app, agent, Depends(authorised))
     _add_state(app, agent, Depends(authorised))
+    _add_health(app, agent)
     return app
 
 
@@ -142,9 +145,30 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             for task_force in TASK_FORCES.values()
         ]
 
+
+def _add_health(app: FastAPI, agent: Agent) -> None:
+    # Without a token, for monitors on this machine: counts and ages, and no word of any message.
     @app.get("/healthz", summary="Whether the process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether messages can leave and arrive now")
+    async def readyz() -> JSONResponse:
+        warnings = _warnings(agent.link.state, await agent.box.run(store.oldest_waiting))
+        if warnings:
+            return _problem(503, "not_ready", "Not ready", "; ".join(warnings), "run `seci-node doctor`")
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/metrics", summary="Prometheus' text format", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        text = exposition(
+            await agent.box.run(store.counts),
+            await agent.box.run(store.oldest_waiting),
+            agent.link.state,
+            agent.trust.roster.version,
+            agent.settings.node,
+        )
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 def _warnings(link: LinkState, oldest_waiting: int | None) -> list[str]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from crypto.trust import Trust
 from nodes.agent import Agent
 from nodes.api import PROBLEM, make_app
+from nodes.link import LinkState
 from schemas.header import MAX_BODY
-from tests.crypto.people import BG, RO, TR
+from tests.crypto.people import BG, NOW, RO, TR
 from tests.nodes.conftest import roster
 
 TOKEN = "of this test"
@@ -109,7 +111,23 @@ async def test_the_description_promises_problems_and_no_page_loads_scripts(api: 
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             for status, response in operation["responses"].items():
-                wanted = ["application/json"] if status.startswith("2") else [PROBLEM]
+                good = "text/plain" if path == "/metrics" else "application/json"
+                wanted = [good] if status.startswith("2") else [PROBLEM]
                 assert list(response["content"]) == wanted, f"{method} {path} {status}"
     assert (await api.get("/docs")).status_code == 404
     assert (await api.get("/redoc")).status_code == 404
+
+
+async def test_monitors_need_no_token_and_learn_no_message(api: httpx2.AsyncClient, agent: Agent) -> None:
+    await api.post("/v1/messages", json=ALERT)
+    nobody = {"Authorization": ""}
+    assert (await api.get("/healthz", headers=nobody)).status_code == 200
+    assert (await api.get("/readyz", headers=nobody)).json()["code"] == "not_ready"
+    agent.link.state = LinkState(True, NOW, "")
+    assert (await api.get("/readyz", headers=nobody)).status_code == 200
+    text = (await api.get("/metrics", headers=nobody)).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    states = {sample.labels["state"]: sample.value for sample in families["seci_node_messages"].samples}
+    assert states == {"queued": 1, "sent": 0, "accepted": 0, "refused": 0, "expired": 0, "inbox": 0, "quarantine": 0}
+    assert families["seci_node_link_up"].samples[0].value == 1
+    assert 0 <= families["seci_node_oldest_waiting_seconds"].samples[0].value < 60
