@@ -28,7 +28,7 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "roster": {"version": roster.version, "nodes": [n.node for n in roster.nodes]} if roster else None,
         "messages": await _count(connection, tables.message),
         "acknowledged": await _count(connection, tables.acknowledgement),
-        "refused": dict((await connection.execute(refusals)).tuples().all()),
+        "refused": {str(code): int(number) for code, number in await connection.execute(refusals)},
         "quarantined": await _count(connection, tables.quarantine),
         "held": await _count(connection, tables.held),
         "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),

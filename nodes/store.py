@@ -187,7 +187,7 @@ def newest_roster(connection: Connection) -> bytes | None:
 def counts(connection: Connection) -> dict[str, int]:
     """How many messages there are in each state of the outbox, in the inbox, and in quarantine."""
     rows = connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
-    found: dict[str, int] = dict(rows.tuples().all())
+    found: dict[str, int] = {str(state): int(number) for state, number in rows}
     return {**found, "inbox": _count(connection, inbox), "quarantine": _count(connection, quarantine)}
 
 
