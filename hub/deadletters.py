@@ -68,10 +68,10 @@ async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher:
         known = NODE_ID.fullmatch(node) is not None
         # Whose it was may not be readable: then nobody is told, and the Centre's name stands for it.
         kind = printable(message.header.properties.message_type)
-        arrival = Arrival(node if known else CENTRE, kind, body, 0, True)
+        arrival = Arrival(node if known else CENTRE, kind, body, 0)
         await lock(connection)
-        recorded = await record(connection, ledger, [await _verdict(connection, arrival)], now)
-    untaken = await dispatcher.publish(recorded.publications if known else ())
+        publications = await record(connection, ledger, [await _verdict(connection, arrival)], now)
+    untaken = await dispatcher.publish(publications if known else ())
     if untaken:
         async with engine.begin() as connection:
             await hold(connection, untaken, now)

@@ -35,6 +35,13 @@ class DatabaseUnreachable(HubError):
     exit_code = 5
 
 
+class DatabaseOutdated(HubError):
+    """The database answers, but its tables are not those of this program."""
+
+    code = "database_outdated"
+    exit_code = 2
+
+
 class ProvisioningFailed(HubError):
     """The broker did not take the topology."""
 
@@ -60,10 +67,3 @@ class LedgerBroken(HubError):
 
     code = "ledger_broken"
     exit_code = 3
-
-
-class AlreadyExists(HubError):
-    """Something would be overwritten that must never be."""
-
-    code = "already_exists"
-    exit_code = 4

@@ -7,7 +7,7 @@ anywhere before, the broker delivers it again, and the record recognises what it
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import aiormq.exceptions
@@ -27,7 +27,7 @@ from hub.intake import Intake, Lane
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
 from hub.publication import Publication
-from hub.record import Recorded, record
+from hub.record import record
 from hub.settings import Settings
 from hub.tolerance import through_cancelled_channels
 from schemas.control import MessageType
@@ -133,11 +133,11 @@ class Ingest:
                     tick = time.monotonic() + TICK_S
                 lane, batch = await intake.batch(self._settings.batch_size, TICK_S)
                 if batch:
-                    verdicts, recorded, now = await self._patiently(batch, trust, stop, intake)
+                    verdicts, publications, now = await self._patiently(batch, trust, stop, intake)
                     # One batch is published while the next is judged and recorded; never two at once.
                     if going_out is not None:
                         await going_out
-                    going_out = asyncio.create_task(self._send(lane, batch, verdicts, recorded, now))
+                    going_out = asyncio.create_task(self._send(lane, batch, verdicts, publications, now))
             if going_out is not None:
                 await going_out
         finally:
@@ -150,7 +150,7 @@ class Ingest:
 
     async def _patiently(
         self, batch: list[Arrival], trust: Trust, stop: asyncio.Event, intake: Intake
-    ) -> tuple[list[Verdict], Recorded, int]:
+    ) -> tuple[list[Verdict], tuple[Publication, ...], int]:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
         end, pause = time.monotonic() + RECORD_S, 0.2
@@ -164,17 +164,17 @@ class Ingest:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _record(self, batch: list[Arrival], trust: Trust) -> tuple[list[Verdict], Recorded, int]:
+    async def _record(self, batch: list[Arrival], trust: Trust) -> tuple[list[Verdict], tuple[Publication, ...], int]:
         now = time.time_ns() // 1_000_000
         verdicts = [judge(arrival, trust, now) for arrival in batch]
         async with self._engine.begin() as connection:
-            recorded = await record(connection, self._ledger, verdicts, now)
-        return verdicts, recorded, now
+            publications = await record(connection, self._ledger, verdicts, now)
+        return verdicts, publications, now
 
     async def _send(
-        self, lane: Lane, batch: list[Arrival], verdicts: list[Verdict], recorded: Recorded, now: int
+        self, lane: Lane, batch: list[Arrival], verdicts: list[Verdict], publications: Sequence[Publication], now: int
     ) -> None:
-        untaken = await self._dispatcher.publish(recorded.publications)
+        untaken = await self._dispatcher.publish(publications)
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, now)

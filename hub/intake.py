@@ -56,10 +56,7 @@ class Lane:
         async def arrived(message: Any) -> None:
             properties = message.header.properties
             kind = printable(properties.message_type)
-            delivery = message.delivery
-            self.waiting.put_nowait(
-                Arrival(node, kind, bytes(message.body), delivery.delivery_tag, delivery.redelivered)
-            )
+            self.waiting.put_nowait(Arrival(node, kind, bytes(message.body), message.delivery.delivery_tag))
 
         return arrived
 

@@ -27,13 +27,12 @@ DETAIL_SIZE: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One message as it came off an ingress queue: whose queue, the AMQP type and redelivery mark, the bytes."""
+    """One message as it came off an ingress queue: whose queue, the AMQP type, the bytes, the tag."""
 
     node: str
     type: str
     body: bytes
     tag: int
-    redelivered: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,6 @@ _REUSED = "another message with this id was accepted before; this one is not del
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A batch on record: what to publish, and the event of each entry that was made."""
-
-    publications: tuple[Publication, ...]
-    events: tuple[Event, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Message:
     """A message on record: who sent it, the digest of its envelope, its entry's index, whom it goes to."""
 
@@ -69,7 +61,9 @@ class _Draft:
             self.again[index] = owed
 
 
-async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
+async def record(
+    connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int
+) -> tuple[Publication, ...]:
     """Records the batch and returns what is to be published once the caller has committed."""
     await ledger.lock(connection)
     base = (await ledger.head(connection)).range.size
@@ -86,7 +80,7 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
     if draft.again:
         proven = await ledger.prove(connection, list(draft.again))
         draft.publications.extend(bundles(proven, draft.again.values()))
-    return Recorded(tuple(draft.publications), tuple(entry.event for entry in draft.entries))
+    return tuple(draft.publications)
 
 
 async def _take_envelopes(

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import database
-from hub.errors import DatabaseUnreachable
+from hub.errors import DatabaseOutdated, DatabaseUnreachable
 from hub.settings import HOME_VARIABLE, Settings
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
-    """Runs `work` in one transaction. Raises DatabaseUnreachable."""
+    """Runs `work` in one transaction. Raises DatabaseUnreachable, DatabaseOutdated."""
 
     async def main() -> T:
         engine = database.engine_of(settings.database_url)
@@ -33,6 +33,11 @@ def with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutin
 
     try:
         return asyncio.run(main())
+    except ProgrammingError as error:
+        raise DatabaseOutdated(
+            "the tables in PostgreSQL are not those of this program, or its role may not use them",
+            "run `seci-hub init` of this version as the database's owner; nothing was changed",
+        ) from error
     except (OSError, DBAPIError) as error:
         raise DatabaseUnreachable(
             f"PostgreSQL: {type(error).__name__}",

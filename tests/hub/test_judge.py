@@ -13,7 +13,7 @@ from tests.schemas.strategies import FIXED_ID
 
 
 def _arrival(body: bytes, node: str = "ro", type: str = MessageType.ENVELOPE) -> Arrival:
-    return Arrival(node, type, body, 1, False)
+    return Arrival(node, type, body, 1)
 
 
 def test_a_member_may_write_to_members() -> None:

@@ -13,6 +13,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from deploy.local import processes
 from deploy.local.attacker import open_channel, publish, run_publish, run_sent_envelope
+from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
 from deploy.local.forgery import seal_as
 from deploy.local.instance import REPOSITORY
@@ -171,6 +172,17 @@ async def test_properties_that_are_no_text_stop_nobody(exchange: Exchange) -> No
     await asyncio.to_thread(until, "three in quarantine", lambda: exchange.hub("status")["quarantined"] == before + 3)
     log = (exchange.logs / "hub.log").read_text()
     assert "UnicodeDecodeError" not in log
+
+
+def test_tables_of_another_version_are_told_apart_from_a_database_that_is_down(exchange: Exchange) -> None:
+    sql = exchange.services.postgres.run_sql
+    sql("ALTER TABLE quarantine RENAME COLUMN reason TO cause")
+    try:
+        with pytest.raises(CommandFailed, match="ended with 2"):
+            exchange.hub("quarantine", "list")
+    finally:
+        sql("ALTER TABLE quarantine RENAME COLUMN cause TO reason")
+    assert exchange.hub("quarantine", "list")
 
 
 def test_operators_follow_a_message_and_see_what_waits(exchange: Exchange) -> None:
