@@ -23,7 +23,7 @@ from hub.broker import BrokerAddress
 from hub.deadletters import drain
 from hub.dispatch import Dispatcher, hold, retry_held
 from hub.errors import BrokerUnreachable
-from hub.intake import Intake, Lane
+from hub.intake import Intake, Lane, Pace
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
 from hub.publication import Publication
@@ -119,7 +119,7 @@ class Ingest:
 
     async def _work(self, stop: asyncio.Event) -> None:
         trust = await self._refresh()
-        intake = await Intake.open(self._broker, self._settings.prefetch, trust.nodes)
+        intake = await Intake.open(self._broker, _pace(self._settings), trust.nodes)
         log.info("hub_ready", nodes=len(trust.nodes), roster=trust.roster.version)
         tick = 0.0
         going_out: asyncio.Task[None] | None = None
@@ -131,7 +131,7 @@ class Ingest:
                     trust = await self._refresh()
                     await intake.add(trust.nodes)
                     tick = time.monotonic() + TICK_S
-                lane, batch = await intake.batch(self._settings.batch_size, TICK_S)
+                lane, batch = await intake.batch(TICK_S)
                 if batch:
                     verdicts, publications, now = await self._patiently(batch, trust, stop, intake)
                     # One batch is published while the next is judged and recorded; never two at once.
@@ -206,6 +206,10 @@ class Ingest:
                 await hold(connection, untaken, time.time_ns() // 1_000_000)
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(publications))
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(settings.prefetch, settings.batch_size, settings.shared_batch, settings.node_rate, settings.node_burst)
 
 
 async def _quietly_close(intake: Intake) -> None:

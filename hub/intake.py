@@ -1,11 +1,16 @@
-"""Intake: what waits in the ingress queues, handed over in batches, acknowledged a batch at a time.
+"""Intake: what waits in the ingress queues, handed over in batches that are shared fairly between the nodes.
 
-Each lane has a channel of its own, so that one multiple acknowledgement settles exactly the
-batch that was recorded. The consumer callback only enqueues; nothing is ever requeued by us.
+Each queue is consumed on a channel of its own, so that one multiple acknowledgement settles exactly what was
+taken of that queue, in whatever order the nodes take turns. The consumer callback only enqueues; nothing is
+ever requeued by us.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import aiormq.exceptions
@@ -13,15 +18,35 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from hub.broker import BrokerAddress
+from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.tolerance import decode_tolerantly
 from hub.topology import ingress_queue
 
 log = structlog.get_logger()
 
-BATCH_WAIT_S: Final = 0.005
+# What arrives within this time goes together; longer, and a single message would be slow.
+GATHER_S: Final = 0.002
+LOOK_S: Final = 0.05
 TYPE_SIZE: Final = 40
 URGENT_IN_A_ROW: Final = 4
+# For how long a lane or node that sent something counts as one that may send again.
+ACTIVE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much is taken at once: per queue from the broker, in a batch, and in a batch while others are about.
+
+    A batch is what a newcomer has to wait for, so it is a small one when there is anybody who may come.
+    `rate` is how many messages per second a node may send in the long run, `burst` how many at once.
+    """
+
+    prefetch: int
+    batch: int
+    shared_batch: int
+    rate: float
+    burst: int
 
 
 def printable(message_type: str | None) -> str:
@@ -29,105 +54,155 @@ def printable(message_type: str | None) -> str:
     return ascii(message_type or "")[1:-1][:TYPE_SIZE]
 
 
-class Lane:
-    """One lane's channel and what has arrived on it."""
+class Source:
+    """One ingress queue: its channel, and what has arrived and is not taken yet."""
 
-    def __init__(self, channel: Any, *, urgent: bool) -> None:
+    def __init__(self, node: str, channel: Any, pace: Pace, something: asyncio.Event) -> None:
         self._channel = channel
-        self._urgent = urgent
-        self._nodes: set[str] = set()
-        self.waiting: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._something = something
+        self.node = node
+        self.waiting: deque[Arrival] = deque()
+        self.allowance = Allowance(pace.rate, pace.burst)
+        self.last = 0.0
 
-    async def add(self, nodes: Iterable[str], exists: Callable[[str], Awaitable[bool]]) -> None:
-        """Begins to consume the queues of nodes not consumed yet. A queue that is missing is left for later."""
-        for node in sorted(set(nodes) - self._nodes):
-            if not await exists(ingress_queue(node, urgent=self._urgent)):
-                log.error("queue_missing", node=node, next="seci-hub provision")
-                continue
-            await self._channel.basic_consume(ingress_queue(node, urgent=self._urgent), self._callback(node))
-            self._nodes.add(node)
+    async def arrived(self, message: Any) -> None:
+        """The consumer callback."""
+        kind = printable(message.header.properties.message_type)
+        self.waiting.append(Arrival(self.node, kind, bytes(message.body), message.delivery.delivery_tag))
+        self.last = time.monotonic()
+        self._something.set()
 
     @property
     def closed(self) -> bool:
-        """Whether the channel is gone, or a consumer: the broker cancels those of a queue that is deleted."""
-        return bool(self._channel.is_closed) or len(self._channel.consumers) < len(self._nodes)
+        """Whether the channel is gone, or the consumer: the broker cancels that of a queue that is deleted."""
+        return bool(self._channel.is_closed) or not self._channel.consumers
 
-    def _callback(self, node: str) -> Any:
-        async def arrived(message: Any) -> None:
-            properties = message.header.properties
-            kind = printable(properties.message_type)
-            self.waiting.put_nowait(Arrival(node, kind, bytes(message.body), message.delivery.delivery_tag))
+    async def acknowledge(self, tag: int) -> None:
+        """Settles everything up to a tag. Raises if the channel has closed."""
+        await self._channel.basic_ack(tag, multiple=True)
 
-        return arrived
 
-    def take(self, limit: int) -> list[Arrival]:
-        """Up to `limit` arrivals, in order."""
-        return [self.waiting.get_nowait() for _ in range(min(limit, self.waiting.qsize()))]
+class Lane:
+    """The normal or the urgent queues of all nodes."""
 
-    async def acknowledge(self, batch: list[Arrival]) -> None:
-        """Settles a batch that `take` gave, and with it everything before. Raises if the channel has closed."""
-        await self._channel.basic_ack(batch[-1].tag, multiple=True)
+    def __init__(self, connection: AbstractConnection, pace: Pace, something: asyncio.Event, *, urgent: bool) -> None:
+        self._connection = connection
+        self._pace = pace
+        self._something = something
+        self._urgent = urgent
+        self._sources: dict[str, Source] = {}
+
+    async def add(self, nodes: Iterable[str]) -> None:
+        """Begins to consume the queues of nodes not consumed yet. A queue that is missing is left for later."""
+        for node in sorted(set(nodes) - set(self._sources)):
+            queue = ingress_queue(node, urgent=self._urgent)
+            channel = await self._connection.channel(publisher_confirms=False)
+            underlay: Any = await channel.get_underlay_channel()
+            # The connection holds channels weakly; the source keeps this one alive.
+            underlay.owner = channel
+            await underlay.basic_qos(prefetch_count=self._pace.prefetch)
+            source = Source(node, underlay, self._pace, self._something)
+            try:
+                await underlay.basic_consume(queue, source.arrived)
+            except aiormq.exceptions.ChannelNotFoundEntity:
+                # Which closes this channel, and no other.
+                log.error("queue_missing", node=node, next="seci-hub provision")
+                continue
+            self._sources[node] = source
+
+    @property
+    def closed(self) -> bool:
+        """Whether any of the queues is not consumed any more."""
+        return any(source.closed for source in self._sources.values())
+
+    def active(self, now: float) -> set[str]:
+        """The nodes that sent something lately; `now` in seconds of the monotonic clock."""
+        return {node for node, source in self._sources.items() if now - source.last < ACTIVE_S}
+
+    def ready(self, now: float) -> dict[str, int]:
+        """How many messages of each node may be taken now, where there are any."""
+        found = {
+            node: source.allowance.grant(len(source.waiting), now)
+            for node, source in self._sources.items()
+            if source.waiting
+        }
+        return {node: count for node, count in found.items() if count}
+
+    def take(self, counts: dict[str, int], now: float) -> list[Arrival]:
+        """So many messages of each node, those of one node in the order in which they came."""
+        batch = []
+        for node, count in counts.items():
+            source = self._sources[node]
+            source.allowance.spend(count, now)
+            batch += [source.waiting.popleft() for _ in range(count)]
+        return batch
+
+    async def acknowledge(self, batch: Sequence[Arrival]) -> None:
+        """Settles a batch that `take` gave. Raises if a channel has closed."""
+        last = {arrival.node: arrival.tag for arrival in batch}
+        for node, tag in last.items():
+            await self._sources[node].acknowledge(tag)
 
 
 class Intake:
     """The consuming connection. When it is lost, a new one is opened and everything unsettled comes again."""
 
-    def __init__(self, connection: AbstractConnection, lanes: tuple[Lane, Lane]) -> None:
+    def __init__(self, connection: AbstractConnection, pace: Pace) -> None:
         self._connection = connection
-        self.urgent, self.normal = lanes
+        self._pace = pace
+        self._something = asyncio.Event()
+        self.urgent = Lane(connection, pace, self._something, urgent=True)
+        self.normal = Lane(connection, pace, self._something, urgent=False)
         self._in_a_row = 0
+        self._turn = 0
 
     @classmethod
-    async def open(cls, broker: BrokerAddress, prefetch: int, nodes: Iterable[str]) -> "Intake":
+    async def open(cls, broker: BrokerAddress, pace: Pace, nodes: Iterable[str]) -> "Intake":
         """Connects and consumes the queues of `nodes`. Raises BrokerUnreachable."""
         decode_tolerantly()
-        connection = await broker.connect("hub-ingest")
-        lanes = []
-        for urgent in (True, False):
-            channel = await connection.channel(publisher_confirms=False)
-            underlay: Any = await channel.get_underlay_channel()
-            await underlay.basic_qos(prefetch_count=prefetch)
-            # The connection holds channels weakly; the lane keeps this one alive.
-            underlay.owner = channel
-            lanes.append(Lane(underlay, urgent=urgent))
-        intake = cls(connection, (lanes[0], lanes[1]))
+        intake = cls(await broker.connect("hub-ingest"), pace)
         await intake.add(nodes)
         return intake
 
     async def add(self, nodes: Iterable[str]) -> None:
         """Begins to consume the queues of newly enrolled nodes."""
         known = tuple(nodes)
-        await self.urgent.add(known, self._exists)
-        await self.normal.add(known, self._exists)
-
-    async def _exists(self, queue: str) -> bool:
-        # Asking for a queue that is not there closes the channel that asked.
-        channel = await self._connection.channel(publisher_confirms=False)
-        try:
-            await channel.get_queue(queue, ensure=True)
-        except aiormq.exceptions.ChannelNotFoundEntity:
-            return False
-        await channel.close()
-        return True
+        await self.urgent.add(known)
+        await self.normal.add(known)
 
     @property
     def closed(self) -> bool:
         """Whether the connection, a channel or a consumer is gone."""
         return self._connection.is_closed or self.urgent.closed or self.normal.closed
 
-    async def batch(self, limit: int, patience: float) -> tuple[Lane, list[Arrival]]:
+    async def batch(self, patience: float) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds."""
-        deadline = asyncio.get_running_loop().time() + patience
-        while asyncio.get_running_loop().time() < deadline and not self.closed:
+        deadline = time.monotonic() + patience
+        while (now := time.monotonic()) < deadline and not self.closed:
+            self._something.clear()
             # Urgent first, but never so long that nothing else is taken: acknowledgements are among the rest.
             tired = self._in_a_row >= URGENT_IN_A_ROW
             lanes = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
             for lane in lanes:
-                if not lane.waiting.empty():
+                if ready := lane.ready(now):
                     self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
-                    return lane, lane.take(limit)
-            await asyncio.sleep(BATCH_WAIT_S)
+                    return lane, lane.take(self._shares(lane, ready, now), now)
+            await self._gather()
         return self.normal, []
+
+    async def _gather(self) -> None:
+        # Woken by what arrives; looking now and then for a node whose allowance has grown, or a lost channel.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._something.wait(), LOOK_S)
+            await asyncio.sleep(GATHER_S)
+
+    def _shares(self, lane: Lane, ready: dict[str, int], now: float) -> dict[str, int]:
+        self._turn += 1
+        pace, urgent, normal = self._pace, self.urgent.active(now), self.normal.active(now)
+        if lane is self.normal and urgent:
+            return share(ready, pace.shared_batch, pace.shared_batch, self._turn)
+        alone = len(urgent | normal) <= 1
+        return share(ready, pace.batch, pace.batch if alone else pace.shared_batch, self._turn)
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -20,7 +20,11 @@ LOG_ORIGIN = "seci.exchange/ledger"
 
 
 class Settings(BaseModel):
-    """What stands in hub.json. Sizes in messages, times in seconds."""
+    """What stands in hub.json. Sizes in messages, times in seconds.
+
+    `batch_size` is taken at once when one node sends alone, `shared_batch` of each when several do.
+    `node_rate` is how many messages per second a node may send in the long run, `node_burst` how many at once.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -33,6 +37,9 @@ class Settings(BaseModel):
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
+    shared_batch: int = Field(50, ge=1, le=1000)
+    node_rate: float = Field(500.0, gt=0)
+    node_burst: int = Field(20_000, ge=1)
     prefetch: int = Field(400, ge=1, le=5000)
 
     @classmethod
