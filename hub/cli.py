@@ -21,7 +21,8 @@ from crypto.journal import configure_logging
 from hub import database, registrar, topology
 from hub.audit import audit
 from hub.broker import BrokerAddress
-from hub.cli_watch import messages, quarantine_app, queues, trace
+from hub.cli_quarantine import quarantine_app
+from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import lock
@@ -191,13 +192,14 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",
+        f"overdue     {found['overdue']} answers",
         f"held        {found['held']} deliveries that the broker would not take yet",
         f"broker      {found['broker']}",
     ]
     answer(found, as_json, "\n".join(lines))
     if found["broker"] != "reachable":
         raise typer.Exit(5)
-    if found["held"] or found["quarantined"] or not found["workers"]:
+    if found["held"] or found["quarantined"] or found["overdue"] or not found["workers"]:
         raise typer.Exit(3)
 
 
@@ -265,7 +267,7 @@ async def _broker_state(settings: Settings) -> str:
     return "reachable"
 
 
-for _command in (queues, messages, trace):
+for _command in (queues, messages, trace, deadlines):
     app.command()(_command)
 
 

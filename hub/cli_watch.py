@@ -1,17 +1,16 @@
-"""The commands of `seci-hub` with which an operator looks: queues, messages, trace, quarantine."""
+"""The commands of `seci-hub` with which an operator looks: queues, messages, trace, deadlines."""
 
-import json
-from typing import Annotated, Any, Final
+import time
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from hub import deadlines as due
 from hub import topology, watch
 from hub.errors import MessageUnknown
 from hub.settings import Settings
 from hub.shell import AsJson, Home, answer, say, with_database
-
-quarantine_app: Final = typer.Typer(no_args_is_help=True, help="What could not be read.")
 
 
 def queues(home: Home, as_json: AsJson = False) -> None:
@@ -63,25 +62,28 @@ def _step_line(step: dict[str, Any]) -> str:
     return f"{step.get('at', ''):24}  {step['event']:11} {step['node']:5} {words}".rstrip()
 
 
-@quarantine_app.command("list")
-def quarantine_list(
-    home: Home, limit: Annotated[int, typer.Option(min=1, max=1000)] = 50, as_json: AsJson = False
-) -> None:
-    """List what is in quarantine, newest first."""
-    found = with_database(Settings.load(home), lambda connection: watch.quarantined(connection, limit))
-    lines = [
-        f"{q['index']:>8}  {q['at']}  {q['node']:5} {q['type']:16} {q['reason']:20} {q['size']:>8} bytes "
-        f"{q['digest'][:16]}"
-        for q in found
+def deadlines(home: Home, limit: Annotated[int, typer.Option(min=1, max=1000)] = 50, as_json: AsJson = False) -> None:
+    """List questions that somebody has not answered, by deadline. Exit code 3 if one is past: telephone them."""
+    now = time.time_ns() // 1_000_000
+    rows = with_database(Settings.load(home), lambda connection: due.waiting(connection, now, limit))
+    found = [
+        {
+            "message": str(row["id"]),
+            "sender": row["sender"],
+            "waits_for": row["node"],
+            "kind": row["kind"],
+            "task_force": row["task_force"],
+            "reply_by": watch.iso(row["reply_by"]),
+            "overdue": row["reply_by"] <= now,
+            "events": row["events"] or [],
+        }
+        for row in rows
     ]
-    answer({"quarantined": found}, as_json, "\n".join(lines) or "the quarantine is empty")
-
-
-@quarantine_app.command("show")
-def quarantine_show(home: Home, index: int, as_json: AsJson = False) -> None:
-    """Show one thing in quarantine by its ledger index; never its content."""
-    found = with_database(Settings.load(home), lambda connection: watch.quarantined(connection, 1_000_000))
-    one = next((item for item in found if item["index"] == index), None)
-    if one is None:
-        raise MessageUnknown(f"nothing in quarantine has index {index}", "list it with `seci-hub quarantine list`")
-    answer(one, as_json, json.dumps(one, indent=2))
+    lines = [
+        f"{item['reply_by']}  {'OVERDUE' if item['overdue'] else 'waits':7}  {item['waits_for']:5} owes "
+        f"{item['sender']:5} {item['message']}  {item['task_force']:12} {','.join(item['events'])}".rstrip()
+        for item in found
+    ]
+    answer({"deadlines": found}, as_json, "\n".join(lines) or "nobody owes an answer")
+    if any(item["overdue"] for item in found):
+        raise typer.Exit(3)

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import tables
 from hub.broker import BrokerAddress
-from hub.dispatch import Dispatcher, Untaken, hold
+from hub.dispatch import Dispatcher, Untaken
+from hub.held import hold
 from hub.intake import printable
 from hub.judge import Arrival, Refusable, Unreadable
 from hub.ledger import Ledger, evidence, lock

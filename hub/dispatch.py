@@ -1,8 +1,4 @@
-"""Dispatch: persistent, mandatory, confirmed publishing to the inboxes, and patience with those that are full.
-
-What the broker will not take (an inbox at its limit, a queue gone) is written to `held` and
-tried again with growing pauses, so that one node's full inbox holds up nobody else's mail.
-"""
+"""Dispatch: persistent, mandatory, confirmed publishing to the inboxes; what the broker will not take is given back."""
 
 import asyncio
 import time
@@ -16,15 +12,10 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import ChannelFrame
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
-from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from hub import tables
 from hub.broker import BrokerAddress
 from hub.publication import Publication
 from hub.topology import DISPATCH, inbox_key
-from schemas.control import MessageType
 
 log = structlog.get_logger()
 
@@ -34,8 +25,6 @@ UNCONFIRMED: Final = "unconfirmed"
 WINDOW: Final = 200
 WRITE_BYTES: Final = 1024 * 1024
 WINDOW_BYTES: Final = 16 * 1024 * 1024
-FIRST_PAUSE_MS: Final = 1_000
-LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +158,7 @@ def _frames(channel: Any, item: Publication) -> list[Any]:
         content_type="application/cbor",
         delivery_mode=2,
         message_id=item.message_id,
+        correlation_id=item.after,
         message_type=str(item.type),
         user_id="hub-dispatch",
         app_id="seci-hub",
@@ -188,56 +178,3 @@ def _reason(confirmation: asyncio.Future[Any]) -> str:
     if error is not None:
         raise aiormq.exceptions.ChannelInvalidStateError("the channel closed") from error
     return "" if isinstance(confirmation.result(), Basic.Ack) else "unroutable"
-
-
-async def hold(connection: AsyncConnection, untaken: Sequence[Untaken], now: int) -> None:
-    """Keeps what the broker would not take, to be tried again."""
-    rows = [
-        {
-            "node": item.publication.node,
-            "message_id": item.publication.message_id,
-            "type": str(item.publication.type),
-            "urgent": int(item.publication.urgent),
-            "body": item.publication.body,
-            "attempts": 1,
-            "due": now + FIRST_PAUSE_MS,
-            "reason": item.reason,
-        }
-        for item in untaken
-    ]
-    await connection.execute(insert(tables.held).on_conflict_do_nothing(), rows)
-
-
-async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher, limit: int = 100) -> int:
-    """Publishes held deliveries that are due; returns how many the broker took."""
-    table = tables.held.c
-    now = time.time_ns() // 1_000_000
-    async with engine.begin() as connection:
-        query = (
-            select(tables.held)
-            .where(table.due <= now)
-            .order_by(table.due)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        rows = (await connection.execute(query)).all()
-        if not rows:
-            return 0
-        publications = {
-            (row.node, row.message_id): Publication(
-                row.node, MessageType(row.type), bool(row.urgent), row.message_id, row.body
-            )
-            for row in rows
-        }
-        untaken = await dispatcher.publish(list(publications.values()))
-        failed = {(item.publication.node, item.publication.message_id): item.reason for item in untaken}
-        for row in rows:
-            key = (row.node, row.message_id)
-            this = (table.node == row.node) & (table.message_id == row.message_id)
-            if key in failed:
-                pause = min(FIRST_PAUSE_MS << min(row.attempts, 20), LONGEST_PAUSE_MS)
-                values = {"attempts": row.attempts + 1, "due": now + pause, "reason": failed[key]}
-                await connection.execute(update(tables.held).where(this).values(values))
-            else:
-                await connection.execute(delete(tables.held).where(this))
-    return len(rows) - len(failed)

@@ -62,6 +62,20 @@ class MessageUnknown(HubError):
     exit_code = 4
 
 
+class QuarantineDecided(HubError):
+    """It was released or discarded before, or its content was never kept."""
+
+    code = "quarantine_decided"
+    exit_code = 4
+
+
+class StillUnreadable(HubError):
+    """What is in quarantine cannot be read by this version of the hub either."""
+
+    code = "still_unreadable"
+    exit_code = 4
+
+
 class LedgerBroken(HubError):
     """The ledger in the database is not what its checkpoints say."""
 

@@ -21,8 +21,10 @@ from crypto.trust import Trust
 from hub import registrar
 from hub.broker import BrokerAddress
 from hub.deadletters import drain
-from hub.dispatch import Dispatcher, hold, retry_held
+from hub.deadlines import is_due, see_to
+from hub.dispatch import Dispatcher
 from hub.errors import BrokerUnreachable
+from hub.held import hold, retry_held
 from hub.intake import Intake, Lane, Pace
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
@@ -72,7 +74,7 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain)]
+        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain, self._see_to)]
         try:
             await self._keep_working(stop)
         finally:
@@ -113,6 +115,15 @@ class Ingest:
                 await asyncio.sleep(0 if taken else TICK_S)
         finally:
             await dispatcher.close()
+
+    async def _see_to(self) -> None:
+        while True:
+            async with self._engine.connect() as connection:
+                due = await is_due(connection)
+            if due:
+                async with self._engine.begin() as connection:
+                    await see_to(connection, self._ledger)
+            await asyncio.sleep(TICK_S)
 
     async def _drain(self) -> None:
         await drain(self._broker, self._engine, self._ledger)

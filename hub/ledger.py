@@ -24,6 +24,7 @@ from schemas.control import SALT_SIZE, Entry, Receipt
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
+_LOCK: Final = "SELECT pg_advisory_xact_lock(:key), (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,13 @@ class Head:
     note: str
 
 
-async def lock(connection: AsyncConnection) -> None:
-    """Waits to be the only writer until the transaction ends."""
-    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+async def lock(connection: AsyncConnection) -> int:
+    """Waits to be the only writer until the transaction ends; the database's clock from then, ms UTC.
+
+    Of two writers, on whatever machines, the later one gets the later time.
+    """
+    row = (await connection.execute(text(_LOCK), {"key": LOCK})).one()
+    return int(row.now)
 
 
 async def head(connection: AsyncConnection) -> Head:

@@ -1,5 +1,6 @@
 """What an operator wants to know first: how large the ledger is, what waits, what was refused."""
 
+import time
 from typing import Any, Final
 
 from sqlalchemy import func, select, text
@@ -7,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keys import VerifyKey
 from crypto.trust import open_roster
-from hub import ledger, registrar, tables
+from hub import deadlines, ledger, quarantine, registrar, tables
 from hub.database import WORKER
 from hub.watch import iso
 
@@ -29,11 +30,18 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "messages": await _count(connection, tables.message),
         "acknowledged": await _count(connection, tables.acknowledgement),
         "refused": {str(code): int(number) for code, number in await connection.execute(refusals)},
-        "quarantined": await _count(connection, tables.quarantine),
-        "held": await _count(connection, tables.held),
+        "quarantined": await quarantine.waiting(connection),
+        "overdue": await deadlines.escalated(connection, time.time_ns() // 1_000_000),
+        "held": await _held(connection),
         "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),
         "workers": await connection.scalar(text(_WORKERS), {"name": WORKER}),
     }
+
+
+async def _held(connection: AsyncConnection) -> int:
+    # What is only on its way through the table is nobody's concern.
+    query = select(func.count()).where(tables.held.c.reason != deadlines.OWED)
+    return int(await connection.scalar(query) or 0)
 
 
 async def _count(connection: AsyncConnection, table: Any) -> int:

@@ -1,6 +1,6 @@
 """What goes out to the nodes: deliveries of envelopes, and bundles of receipts under one signed checkpoint."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,13 +13,17 @@ BUNDLE_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One message for one node's inbox. `message_id` is unique per node and content."""
+    """One message for one node's inbox. `message_id` is unique per node and content.
+
+    `after` is the id of the message that comes before it in its thread, if this node is sent one.
+    """
 
     node: str
     type: MessageType
     urgent: bool
     message_id: str
     body: bytes
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,18 @@ class Owed:
     signed: bytes | None = None
 
 
+def delivery_id(sender: str, message: str, node: str) -> str:
+    """The `message_id` of a message on its way to one of its recipients."""
+    return f"{sender}/{message}/{node}"
+
+
 def deliveries(
-    envelope: bytes, sender: str, message: str, *, urgent: bool, recipients: Iterable[str]
+    envelope: bytes, sender: str, message: str, *, urgent: bool, recipients: Iterable[str], after: Mapping[str, str]
 ) -> list[Publication]:
-    """The envelope, unchanged, for each of these recipients."""
+    """The envelope, unchanged, for each of these recipients; `after` has what comes before it, by recipient."""
     return [
-        Publication(node, MessageType.ENVELOPE, urgent, f"{sender}/{message}/{node}", envelope) for node in recipients
+        Publication(node, MessageType.ENVELOPE, urgent, delivery_id(sender, message, node), envelope, after.get(node))
+        for node in recipients
     ]
 
 

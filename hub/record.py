@@ -7,12 +7,13 @@ acknowledged it (they recognise it too). The same id with another digest is refu
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Table, Text, Uuid, any_, literal, select
+from sqlalchemy import ARRAY, LargeBinary, Table, Text, Uuid, any_, exists, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import ledger, tables
+from hub import deadlines, ledger, tables, threads
 from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
 from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
@@ -20,33 +21,55 @@ from schemas.control import AcknowledgedMessage, Entry, Event, Outcome
 from schemas.header import Header
 from schemas.refusals import RefusalCode
 
+# Once the quarantine holds so much, more content is not kept: nobody may fill the disk with what cannot be read.
+QUARANTINE_BYTES: Final = 2 * 1024**3
+_QUARANTINE_SIZE: Final = text("SELECT pg_total_relation_size('quarantine_content')")
+_decided: Final = tables.quarantine_decision.c
+_released: Final = exists().where(
+    _decided.node == tables.quarantine.c.node,
+    _decided.digest == tables.quarantine.c.digest,
+    _decided.decision == str(Event.RELEASED),
+)
 _REUSED = "another message with this id was accepted before; this one is not delivered"
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A message on record: who sent it, the digest of its envelope, its entry's index, whom it goes to."""
+    """A message on record: who sent it, the digest of its envelope, its entry's index and place, whom it goes to."""
 
     sender: str
     envelope: bytes
     index: int
+    thread: UUID
     recipients: tuple[str, ...]
     urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """A message on its way to recipients, all of its own or those that have not acknowledged it."""
+
+    id: UUID
+    message: _Message
+    recipients: tuple[str, ...]
+    envelope: bytes
 
 
 @dataclass(slots=True)
 class _Draft:
     """A batch being turned into entries, of which the first gets index `base`.
 
-    `owed` is in the entries' order; `again` has receipts of older entries, by index.
+    `now` is when it was judged, `locked` when the ledger was ours; `owed` is in the entries' order; `going` has
+    what goes to recipients; `again` has receipts of older entries, by index.
     """
 
     base: int
     now: int
+    locked: int
     entries: list[Entry]
     owed: list[Owed]
     rows: dict[str, list[tuple[object, ...]]]
-    publications: list[Publication]
+    going: list["_Going"]
     again: dict[int, Owed]
 
     def add(self, entry: Entry, owed: Owed) -> int:
@@ -65,22 +88,23 @@ async def record(
     connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int
 ) -> tuple[Publication, ...]:
     """Records the batch and returns what is to be published once the caller has committed."""
-    await ledger.lock(connection)
+    locked = await ledger.lock(connection)
     base = (await ledger.head(connection)).range.size
-    draft = _Draft(base, now, [], [], {name: [] for name in _COLUMNS}, [], {})
+    draft = _Draft(base, now, locked, [], [], {name: [] for name in _COLUMNS}, [], {})
     await _take_envelopes(connection, draft, [v for v in verdicts if isinstance(v, Acceptable | Refusable)])
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
     for verdict in verdicts:
         if isinstance(verdict, Unreadable):
             await _quarantine(connection, draft, verdict)
+    publications = await _deliveries(connection, draft.going)
     if draft.entries:
         appended = await ledger.append(connection, log, draft.entries)
         await _insert(connection, draft)
-        draft.publications.extend(bundles(appended, draft.owed))
+        publications += bundles(appended, draft.owed)
     if draft.again:
         proven = await ledger.prove(connection, list(draft.again))
-        draft.publications.extend(bundles(proven, draft.again.values()))
-    return tuple(draft.publications)
+        publications += bundles(proven, draft.again.values())
+    return tuple(publications)
 
 
 async def _take_envelopes(
@@ -114,11 +138,10 @@ async def _take_envelopes(
 def _accept(draft: _Draft, verdict: Acceptable) -> _Message:
     header, digest = verdict.verified.header, verdict.verified.digest
     index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
-    draft.rows["message"].append(_message_row(header, digest, index, draft.now))
-    message = _Message(header.sender, digest, index, header.recipients, header.priority is Priority.URGENT)
-    draft.publications += deliveries(
-        verdict.arrival.body, header.sender, str(header.id), urgent=message.urgent, recipients=header.recipients
-    )
+    draft.rows["message"].append(_message_row(header, digest, index, draft))
+    urgent = header.priority is Priority.URGENT
+    message = _Message(header.sender, digest, index, header.thread, header.recipients, urgent)
+    draft.going.append(_Going(header.id, message, header.recipients, verdict.arrival.body))
     return message
 
 
@@ -146,8 +169,28 @@ async def _deliver_again(
         return
     done = await _known_acknowledgements(connection, [id for _, id in duplicates])
     for (sender, id), (message, envelope) in duplicates.items():
-        waiting = [node for node in message.recipients if (sender, id, node) not in done]
-        draft.publications += deliveries(envelope, sender, str(id), urgent=message.urgent, recipients=waiting)
+        waiting = tuple(node for node in message.recipients if (sender, id, node) not in done)
+        draft.going.append(_Going(id, message, waiting, envelope))
+
+
+async def _deliveries(connection: AsyncConnection, going: Sequence[_Going]) -> list[Publication]:
+    # In the ledger's order, and each with what comes before it in its thread: between lanes and workers
+    # the broker keeps no order, so the recipient does.
+    going = sorted(going, key=lambda item: item.message.index)
+    steps = [threads.Step(item.id, item.message.thread, item.message.index, item.recipients) for item in going]
+    before = await threads.predecessors(connection, steps)
+    return [
+        publication
+        for item, after in zip(going, before, strict=True)
+        for publication in deliveries(
+            item.envelope,
+            item.message.sender,
+            str(item.id),
+            urgent=item.message.urgent,
+            recipients=item.recipients,
+            after=after,
+        )
+    ]
 
 
 async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdicts: Sequence[Acknowledged]) -> None:
@@ -189,8 +232,10 @@ async def _quarantine(connection: AsyncConnection, draft: _Draft, verdict: Unrea
         return
     entry = Entry(event=Event.QUARANTINED, at=draft.now, node=arrival.node, evidence=digest, detail=verdict.reason)
     index = draft.add(entry, Owed((arrival.node,)))
-    row = (arrival.node, digest, index, draft.now, arrival.type, verdict.reason, arrival.body)
+    row = (arrival.node, digest, index, draft.now, arrival.type, verdict.reason)
     draft.rows["quarantine"].append(row)
+    if await connection.scalar(_QUARANTINE_SIZE) < QUARANTINE_BYTES:
+        draft.rows["quarantine_content"].append((arrival.node, digest, arrival.body))
 
 
 def _accepted(header: Header, digest: bytes, now: int) -> Entry:
@@ -233,12 +278,19 @@ async def _known_messages(
 ) -> dict[UUID, _Message]:
     table = tables.message.c
     ids = [verdict.message for verdict in verdicts if verdict.message is not None]
-    query = select(table.sender, table.id, table.envelope, table.leaf_index, table.recipients, table.priority)
+    query = select(
+        table.sender, table.id, table.envelope, table.leaf_index, table.thread, table.recipients, table.priority
+    )
     # One array, not a parameter for each: SQLAlchemy would write the statement anew for every batch.
     rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
     return {
         row.id: _Message(
-            row.sender, row.envelope, row.leaf_index, tuple(row.recipients), row.priority == Priority.URGENT
+            row.sender,
+            row.envelope,
+            row.leaf_index,
+            row.thread,
+            tuple(row.recipients),
+            row.priority == Priority.URGENT,
         )
         for row in rows
     }
@@ -253,6 +305,8 @@ async def _known_by_digest(
         table.c.node == any_(literal(nodes, ARRAY(Text))),
         table.c[digest] == any_(literal(digests, ARRAY(LargeBinary))),
     )
+    if table is tables.quarantine:
+        query = query.where(~_released)
     return {(row.node, row.digest): row.leaf_index for row in await connection.execute(query)}
 
 
@@ -276,25 +330,35 @@ async def _known_acknowledgements(
     return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
 
 
-def _message_row(header: Header, digest: bytes, index: int, now: int) -> tuple[object, ...]:
+def _message_row(header: Header, digest: bytes, index: int, draft: _Draft) -> tuple[object, ...]:
+    due = deadlines.due_times(header, draft.locked)
     return (
         header.sender,
         header.id,
         digest,
         index,
-        now,
+        draft.now,
         header.thread,
         header.task_force,
         header.kind,
         str(header.priority),
         list(header.recipients),
-        header.expires,
+        due.expires,
+        header.in_reply_to,
+        due.remind_at,
+        due.reply_by,
     )
 
 
 _COLUMNS = {
     table.name: tuple(column.name for column in table.columns)
-    for table in (tables.message, tables.refusal, tables.acknowledgement, tables.quarantine)
+    for table in (
+        tables.message,
+        tables.refusal,
+        tables.acknowledgement,
+        tables.quarantine,
+        tables.quarantine_content,
+    )
 }
 
 

@@ -1,4 +1,6 @@
-"""The hub's tables. All but `held` are only ever inserted into: the role the hub runs as may not change a row.
+"""The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
+
+What it may change is work in hand: `held` and `deadline_progress`; and it may delete `quarantine_content`.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
 """
@@ -9,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Column,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -70,6 +73,9 @@ message: Final = Table(
     Column("priority", Text, nullable=False),
     Column("recipients", ARRAY(Text), nullable=False),
     Column("expires", BigInteger, nullable=False),
+    Column("in_reply_to", Uuid),
+    Column("remind_at", BigInteger),
+    Column("reply_by", BigInteger),
 )
 refusal: Final = Table(
     "refusal",
@@ -101,7 +107,26 @@ quarantine: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
     Column("reason", Text, nullable=False),
+)
+# Apart, so that an operator can discard it and the record stays.
+quarantine_content: Final = Table(
+    "quarantine_content",
+    metadata,
+    Column("node", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
     Column("content", LargeBinary, nullable=False),
+)
+# What an operator decided on something in quarantine: `released` or `discarded`.
+quarantine_decision: Final = Table(
+    "quarantine_decision",
+    metadata,
+    Column("node", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("decision", Text, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 roster: Final = Table(
     "roster",
@@ -124,10 +149,35 @@ held: Final = Table(
     Column("attempts", Integer, nullable=False),
     Column("due", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("place", BigInteger, Identity(), nullable=False),
+    Column("after", Text),
 )
-Index("held_due", held.c.due)
+Index("held_place", held.c.node, held.c.urgent, held.c.place)
+
+# Deadlines that were missed: reminders, escalations, expiries, each once for a message and recipient.
+deadline: Final = Table(
+    "deadline",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    Column("event", Text, primary_key=True),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+# Up to which moment deadlines have been seen to, for each event.
+deadline_progress: Final = Table(
+    "deadline_progress",
+    metadata,
+    Column("event", Text, primary_key=True),
+    Column("upto", BigInteger, nullable=False),
+)
 # An id is one message, whoever sends it: an answer by id alone must not go astray.
 Index("message_id", message.c.id, unique=True)
 Index("refusal_message", refusal.c.message)
 Index("message_envelope", message.c.envelope)
+Index("message_thread", message.c.thread, message.c.leaf_index)
+Index("message_expires", message.c.expires)
+Index("message_in_reply_to", message.c.in_reply_to, postgresql_where=message.c.in_reply_to.is_not(None))
+Index("message_remind_at", message.c.remind_at, postgresql_where=message.c.remind_at.is_not(None))
+Index("message_reply_by", message.c.reply_by, postgresql_where=message.c.reply_by.is_not(None))
 Index("acknowledgement_id", acknowledgement.c.id)

@@ -1,4 +1,4 @@
-"""What an operator looks up: messages, one message's whole way, what is in quarantine. Reads only.
+"""What an operator looks up: messages, one message's whole way. Reads only.
 
 All of it comes from the ledger's entries and the tables made in the same transactions; times are the hub's.
 """
@@ -82,7 +82,7 @@ async def trace(connection: AsyncConnection, id: UUID) -> list[dict[str, Any]]:
 
 async def _indices(connection: AsyncConnection, id: UUID) -> list[int]:
     found: set[int] = set()
-    for table in (tables.message, tables.refusal, tables.acknowledgement):
+    for table in (tables.message, tables.refusal, tables.acknowledgement, tables.deadline):
         column = table.c.message if table is tables.refusal else table.c.id
         found |= set((await connection.execute(select(table.c.leaf_index).where(column == id))).scalars())
     return sorted(found)
@@ -117,26 +117,6 @@ async def _held(connection: AsyncConnection, sender: str, id: UUID) -> list[dict
     )
     return [
         {"event": "held", "node": row.node, "attempts": row.attempts, "next": iso(row.due), "code": row.reason}
-        for row in rows
-    ]
-
-
-async def quarantined(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
-    """What could not be read, newest first; never its content."""
-    table = tables.quarantine.c
-    size = func.octet_length(table.content).label("size")
-    query = select(table.leaf_index, table.node, table.digest, table.at, table.type, table.reason, size)
-    rows = await connection.execute(query.order_by(table.leaf_index.desc()).limit(limit))
-    return [
-        {
-            "index": row.leaf_index,
-            "at": iso(row.at),
-            "node": row.node,
-            "type": row.type,
-            "reason": row.reason,
-            "size": row.size,
-            "digest": row.digest.hex(),
-        }
         for row in rows
     ]
 

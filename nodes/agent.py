@@ -27,7 +27,7 @@ from crypto.note import Checkpoint, NoteVerifier
 from crypto.receipt import Proven, verify_receipts
 from crypto.tls import client_context
 from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement
-from nodes import inbox, outbox, store
+from nodes import inbox, notices, outbox, store
 from nodes.errors import NotSetUp
 from nodes.link import Arrival, Link, Publication
 from nodes.settings import Settings
@@ -155,7 +155,10 @@ class Agent:
             if reason is not None:
                 digest = digest_of(arrival.body)
                 store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
-                log.error("quarantined", type=arrival.type[:40], digest=digest.hex(), code=reason)
+                log.warning("put_aside", type=arrival.type[:40], digest=digest.hex(), code=reason)
+        while due := store.next_in_thread(connection):
+            for digest in due:
+                self._reconsider(connection, digest, now, final=False)
 
     def _try(self, connection: Connection, arrival: Arrival, now: int, *, final: bool = False) -> str | None:
         before = self.trust
@@ -176,16 +179,21 @@ class Agent:
     def _take_in_one(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         match arrival.type:
             case MessageType.ENVELOPE:
-                received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, final=final)
-                new = inbox.keep(connection, self.box, received, now)
-                code = None if received.code is None else str(received.code)
-                log.info("received", message=str(received.header.id), new=new, code=code)
+                self._take_in_envelope(connection, arrival, now, final)
             case MessageType.RECEIPTS:
                 self._take_in_receipts(connection, arrival.body)
             case MessageType.ROSTER:
                 self._take_in_roster(connection, arrival.body)
             case _:
                 raise ControlRefused("the message's type is not known")
+
+    def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
+        received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
+        if arrival.after and not inbox.knows(connection, arrival.after):
+            raise inbox.Undecided(store.AFTER + arrival.after)
+        new = inbox.keep(connection, self.box, received, now)
+        code = None if received.code is None else str(received.code)
+        log.info("received", message=str(received.header.id), new=new, code=code)
 
     def _take_in_receipts(self, connection: Connection, body: bytes) -> None:
         bundle = Receipts.from_bytes(body)
@@ -239,7 +247,10 @@ class Agent:
                 return False
             item = next((item for item in word.items if item.id == entry.message), None)
             return item is not None and outbox.settle_delivery(connection, proven, item)
-        return False
+        if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
+            return notices.keep(connection, proven, self.settings.node)
+        # That something was released or discarded; what follows from a release has an entry of its own.
+        return entry.event in (Event.RELEASED, Event.DISCARDED)
 
     def _take_in_roster(self, connection: Connection, body: bytes) -> None:
         roster = open_roster(body, self.settings.hub_verify_key())
@@ -259,11 +270,15 @@ class Agent:
             self._reconsider(connection, digest, now, final=False)
 
     def decide(self, connection: Connection) -> bool:
-        """Declines what no roster has allowed within a minute; whether anything was."""
+        """What has waited a minute: declines what no roster has allowed, goes on without what is missing in a thread.
+
+        Whether anything was decided.
+        """
         now = _now()
         due = store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
-        declined = [self._reconsider(connection, digest, now, final=True) for digest in due]
-        return any(declined)
+        due += store.put_aside_after(connection, now - GRACE_MS, BATCH)
+        decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
+        return any(decided)
 
     def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
         aside = store.aside(connection, digest)

@@ -23,13 +23,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
-from nodes import inbox, outbox, store
+from nodes import inbox, notices, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
 from nodes.metrics import exposition
-from nodes.outbox import iso
 from nodes.outgoing import Outgoing
+from nodes.times import iso
 from schemas import registry
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
@@ -117,6 +117,15 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/inbox/{id}", dependencies=[authorised], summary="A received message")
     async def one(id: UUID) -> dict[str, Any]:
         return await agent.box.run(inbox.show, agent.box, str(id))
+
+    @app.get("/v1/notices", dependencies=[authorised], summary="Reminders, escalations, expiries")
+    async def deadlines(
+        after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> dict[str, Any]:
+        """Who has not answered or taken a message in time, as the ledger has it. Go on with `after`."""
+        found = await agent.box.run(notices.listing, after, limit)
+        return {"notices": found, "after": found[-1]["seq"] if found else after}
 
 
 def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:

@@ -19,10 +19,11 @@ from crypto.envelope import Opened, open_envelope, verify
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
-from nodes import store
+from nodes import notices, store
 from nodes.errors import MessageUnknown
-from nodes.outbox import describe_header, iso
+from nodes.outbox import describe_header
 from nodes.store import Store
+from nodes.times import iso
 from schemas import registry
 from schemas.control import AcknowledgedMessage, Acknowledgement, Outcome
 from schemas.header import NONCE_SIZE, Header
@@ -33,6 +34,8 @@ MEMBERSHIP: Final = (
     RefusalCode.NOT_A_MEMBER,
     RefusalCode.RECIPIENT_NOT_A_MEMBER,
 )
+# Clocks differ: a message is good for so much longer than it says.
+CLOCK_MS: Final = 5 * 60 * 1000
 PAGE_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -47,15 +50,15 @@ class Received:
 
 
 class Undecided(Exception):
-    """A newer roster than the one in hand may allow what this one does not."""
+    """A newer roster may allow what the one in hand does not, or what comes before it in its thread is missing."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, *, final: bool = True) -> Received:
-    """Checks and opens an envelope; what is wrong inside is declined.
+def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, *, final: bool = True) -> Received:
+    """Checks and opens an envelope at `now` (ms); what is wrong inside, or comes too late, is declined.
 
     Raises CryptoError for an envelope whose signature does not hold: nobody can be told. Raises
     Undecided, unless `final`, where the roster alone speaks against it.
@@ -65,6 +68,8 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, *, final: 
     try:
         trust.check_recipient_keys(verified)
         _check_members(header, node, trust)
+        if header.expires + CLOCK_MS <= now:
+            raise _Declined(RefusalCode.EXPIRED)
         opened: Opened = open_envelope(verified, node, keys.encryption)
         registry.read_body(header.kind, header.kind_version, opened.body)
     except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined) as error:
@@ -118,6 +123,11 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
     known = (table.c.sender == header.sender) & (table.c.id == id) & (table.c.digest == received.digest)
     connection.execute(update(table).where(known).values(acknowledge_at=now))
     return False
+
+
+def knows(connection: Connection, id: str) -> bool:
+    """Whether a message with this id has come, whatever became of it."""
+    return connection.scalar(select(store.inbox.c.seq).where(store.inbox.c.id == id)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +203,7 @@ def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     row = connection.execute(select(store.inbox).where(store.inbox.c.id == id)).first()
     if row is None:
         raise MessageUnknown(f"no message {id} in the inbox", "list them with `seci-node inbox`")
-    return _described(box, row)
+    return {**_described(box, row), "notices": notices.of(connection, id)}
 
 
 def _described(box: Store, row: Any) -> dict[str, Any]:

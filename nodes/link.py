@@ -50,12 +50,16 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Something from the hub. It must be acknowledged on the channel it came by, or not at all."""
+    """Something from the hub. It must be acknowledged on the channel it came by, or not at all.
+
+    `after` is the id of the message that comes before it in its thread, if the hub named one.
+    """
 
     type: str
     body: bytes
     tag: int
     channel: Any = None
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +196,9 @@ class Link:
         arrivals = self.arrivals
 
         async def arrived(message: Any) -> None:
-            kind = message.header.properties.message_type or ""
-            arrivals.put_nowait(Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay))
+            properties = message.header.properties
+            kind, after = properties.message_type or "", properties.correlation_id or ""
+            arrivals.put_nowait(Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay, after))
 
         await underlay.basic_consume(queue, arrived)
         return underlay

@@ -11,11 +11,10 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
@@ -23,10 +22,11 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import store
+from nodes import notices, store
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, route
 from nodes.store import Store
+from nodes.times import iso
 from schemas import registry
 from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Event
@@ -167,7 +167,11 @@ def settle(connection: Connection, proven: Proven, receipt: bytes) -> bool:
     if refused:
         code = RefusalCode.ENVELOPE_MALFORMED if unreadable else entry.code
         values |= {"code": str(code), "detail": entry.detail}
-    waiting = table.c.state.in_(("queued", "sent", "expired"))
+    waiting: ColumnElement[bool] = table.c.state.in_(("queued", "sent", "expired"))
+    if not refused:
+        # What an operator released from the quarantine was refused before.
+        waiting |= (table.c.state == "refused") & (table.c.ledger_index < proven.index)
+        values |= {"code": None, "detail": None}
     done = connection.execute(update(table).where(table.c.digest == digest, waiting).values(values))
     if done.rowcount:
         return True
@@ -200,7 +204,15 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     if row is None:
         raise MessageUnknown(f"no message {id} in the outbox", "list them with `seci-node status`")
     deliveries = connection.execute(select(store.delivery).where(store.delivery.c.id == id)).all()
-    return _description(row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body)))
+    described = _description(
+        row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body))
+    )
+    told = notices.of(connection, id)
+    expired = {notice["recipient"]: notice for notice in told if notice["event"] == Event.EXPIRED}
+    for delivery in described["deliveries"]:
+        if delivery["state"] == "waiting" and delivery["recipient"] in expired:
+            delivery |= {"state": "expired", "at": expired[delivery["recipient"]]["at"]}
+    return {**described, "notices": told}
 
 
 # Not the envelope and the body: a list of large messages would fill the memory.
@@ -279,10 +291,3 @@ def describe_header(header: Header) -> dict[str, Any]:
         "reply_by": iso(header.reply_by),
     }
     return {name: value for name, value in shown.items() if value is not None}
-
-
-def iso(millis: int | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds."""
-    if millis is None:
-        return None
-    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

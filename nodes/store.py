@@ -42,6 +42,8 @@ from nodes.errors import StoreVersionUnknown
 
 # Of the tables below; another needs a migration.
 VERSION: Final = 1
+# Put aside until the message named behind it is here.
+AFTER: Final = "after "
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
 
@@ -100,6 +102,19 @@ inbox: Final = Table(
 )
 Index("inbox_id", inbox.c.id)
 Index("inbox_acknowledge", inbox.c.acknowledge_at)
+# What the hub's ledger says of a message's deadlines; `recipient` is who has not answered or taken it.
+notice: Final = Table(
+    "notice",
+    _metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("ledger_index", BigInteger, nullable=False),
+    UniqueConstraint("id", "recipient", "event"),
+)
 quarantine: Final = Table(
     "quarantine",
     _metadata,
@@ -240,6 +255,26 @@ def put_aside_for(connection: Connection, reasons: Sequence[str], before: int, l
     table = quarantine.c
     query = select(table.digest).where(table.reason.in_(reasons), table.at <= before).order_by(table.seq).limit(limit)
     return list(connection.execute(query).scalars())
+
+
+def put_aside_after(connection: Connection, before: int, limit: int) -> list[bytes]:
+    """Digests of what has waited since before a time (ms) for a message that comes earlier in its thread."""
+    table = quarantine.c
+    query = select(table.digest).where(_waits(), table.at <= before).order_by(table.seq).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def next_in_thread(connection: Connection) -> list[bytes]:
+    """Digests of what was put aside for want of a message that has come since, oldest first."""
+    table = quarantine.c
+    come = func.substr(table.reason, len(AFTER) + 1).in_(select(inbox.c.id))
+    return list(connection.execute(select(table.digest).where(_waits(), come).order_by(table.seq)).scalars())
+
+
+def _waits() -> ColumnElement[bool]:
+    # A range and not LIKE, for the index's sake.
+    reason = quarantine.c.reason
+    return (reason > AFTER) & (reason < AFTER.rstrip() + "!")
 
 
 def aside(connection: Connection, digest: bytes) -> Aside:

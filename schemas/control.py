@@ -41,6 +41,11 @@ class Event(StrEnum):
     DELIVERED = "delivered"
     DECLINED = "declined"
     QUARANTINED = "quarantined"
+    RELEASED = "released"
+    DISCARDED = "discarded"
+    REMINDED = "reminded"
+    ESCALATED = "escalated"
+    EXPIRED = "expired"
     ROSTER = "roster"
 
 

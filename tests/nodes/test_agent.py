@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -17,6 +18,8 @@ from nodes.errors import StoreVersionUnknown
 from nodes.link import Arrival
 from nodes.store import Store
 from schemas.control import Entry, Event, MessageType, Receipt, Receipts
+from schemas.header import Routing, new_id
+from schemas.refusals import RefusalCode
 from schemas.roster import Roster
 from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key, roster_node, routing
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
@@ -26,9 +29,13 @@ def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
     return Arrival(type, body, 1)
 
 
+def _routing(sender: str, recipients: tuple[str, ...], **changes: Any) -> Routing:
+    return routing(sender, recipients, **({"expires": FAR} | changes))
+
+
 def _from_tr() -> bytes:
     body = b'{"title": "a", "text": "b"}'
-    return seal(routing("tr", ("bg",)), body, {"bg": BG.encryption.public}, TR.signing)[1]
+    return seal(_routing("tr", ("bg",)), body, {"bg": BG.encryption.public}, TR.signing)[1]
 
 
 async def _aside(box: Store) -> list[str]:
@@ -70,7 +77,7 @@ async def test_a_roster_that_the_hub_did_not_sign_is_not_taken(agent: Agent) -> 
 
 async def test_what_cannot_be_understood_holds_up_nothing_behind_it(agent: Agent) -> None:
     body = b'{"title": "a", "text": "b"}'
-    good = seal(routing("ro", ("bg",)), body, {"bg": BG.encryption.public}, RO.signing)[1]
+    good = seal(_routing("ro", ("bg",)), body, {"bg": BG.encryption.public}, RO.signing)[1]
     batch = [_arrival(b""), _arrival(b"x", "poem"), _arrival(b"x", MessageType.RECEIPTS), _arrival(good)]
     await agent.box.run(agent.take_in, [*batch, _arrival(good)])
     assert len(await _aside(agent.box)) == 2  # empty; and two of the same bytes are kept once
@@ -78,7 +85,7 @@ async def test_what_cannot_be_understood_holds_up_nothing_behind_it(agent: Agent
 
 
 async def test_a_body_that_is_not_of_its_kind_is_declined(agent: Agent) -> None:
-    wrong = seal(routing("ro", ("bg",)), b'{"title": 7}', {"bg": BG.encryption.public}, RO.signing)[1]
+    wrong = seal(_routing("ro", ("bg",)), b'{"title": 7}', {"bg": BG.encryption.public}, RO.signing)[1]
     await agent.box.run(agent.take_in, [_arrival(wrong)])
     assert await agent.box.run(inbox.listing, agent.box, 0, 10, None, None) == []
     due = await agent.box.run(inbox.duties, "bg", 10, FAR)
@@ -126,7 +133,7 @@ async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -
 async def test_a_second_sender_of_an_id_is_declined(agent: Agent) -> None:
     agent.trust = Trust.of(roster(2, RO, BG, TR))
     body = b'{"title": "a", "text": "b"}'
-    first = seal(routing("ro", ("bg",)), body, {"bg": BG.encryption.public}, RO.signing)[1]
+    first = seal(_routing("ro", ("bg",)), body, {"bg": BG.encryption.public}, RO.signing)[1]
     await agent.box.run(agent.take_in, [_arrival(first), _arrival(_from_tr())])
     assert [m["sender"] for m in await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)] == ["ro"]
     codes = {
@@ -147,3 +154,49 @@ async def test_two_histories_of_one_size_are_an_alarm(agent: Agent) -> None:
     assert await _aside(agent.box) == []
     await agent.box.run(agent.take_in, [_arrival(bundle(b"other"), MessageType.RECEIPTS)])
     assert await _aside(agent.box) == ["receipt_invalid"]
+
+
+def _in_thread(count: int) -> tuple[list[str], list[bytes]]:
+    """Ids and envelopes of a thread from Romania to Bulgaria."""
+    ids = [new_id(NOW + number) for number in range(count)]
+    body = b'{"title": "a", "text": "b"}'
+    routings = [_routing("ro", ("bg",), id=id, thread=ids[0]) for id in ids]
+    envelopes = [seal(one, body, {"bg": BG.encryption.public}, RO.signing)[1] for one in routings]
+    return [str(id) for id in ids], envelopes
+
+
+async def _received(agent: Agent) -> list[str]:
+    return [message["id"] for message in await agent.box.run(inbox.listing, agent.box, 0, 500, None, None)]
+
+
+async def test_a_thread_is_put_in_order_whatever_the_order_of_arrival(agent: Agent) -> None:
+    ids, envelopes = _in_thread(60)
+    arrivals = [
+        Arrival(MessageType.ENVELOPE, envelope, 1, None, after)
+        for envelope, after in zip(envelopes, ["", *ids[:-1]], strict=True)
+    ]
+    for arrival in reversed(arrivals[1:]):
+        await agent.box.run(agent.take_in, [arrival])
+    assert await _received(agent) == []
+    await agent.box.run(agent.take_in, [arrivals[0], arrivals[-1]])
+    assert await _received(agent) == ids
+    assert await _aside(agent.box) == []
+
+
+async def test_a_thread_goes_on_after_a_minute_without_what_is_missing(agent: Agent) -> None:
+    ids, envelopes = _in_thread(2)
+    await agent.box.run(agent.take_in, [Arrival(MessageType.ENVELOPE, envelopes[1], 1, None, ids[0])])
+    assert not await agent.box.run(agent.decide)
+    assert await _received(agent) == []
+    await agent.box.run(lambda connection: connection.execute(update(store.quarantine).values(at=0)))
+    assert await agent.box.run(agent.decide)
+    assert await _received(agent) == [ids[1]]
+
+
+async def test_what_has_expired_long_ago_is_declined(agent: Agent) -> None:
+    one = _routing("ro", ("bg",), expires=NOW + 1000)
+    envelope = seal(one, b'{"title": "a", "text": "b"}', {"bg": BG.encryption.public}, RO.signing)[1]
+    received = inbox.receive(envelope, "bg", agent.keys, agent.trust, NOW + 1000)
+    assert received.code is None
+    received = inbox.receive(envelope, "bg", agent.keys, agent.trust, NOW + 1000 + inbox.CLOCK_MS)
+    assert received.code == RefusalCode.EXPIRED

@@ -169,5 +169,10 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "delivered",
         "declined",
         "quarantined",
+        "released",
+        "discarded",
+        "reminded",
+        "escalated",
+        "expired",
         "roster",
     ]

@@ -1,5 +1,6 @@
 """What a test does on a running exchange: post, wait, look. Every wait is bounded."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local import processes
+from deploy.local.attacker import publish
 from deploy.local.exchange import Exchange
 from deploy.local.processes import Process
 
@@ -87,3 +89,30 @@ def process(folder: Path, name: str) -> Process:
 def kill(exchange: Exchange, name: str) -> None:
     """SIGKILL to a process of the exchange."""
     processes.kill(exchange.folder, [process(exchange.folder, name)])
+
+
+async def bury(exchange: Exchange, letters: list[tuple[str, bytes, str]]) -> None:
+    """Publishes letters (queue, body, type) that become dead letters at once, as if workers had died of them."""
+    # Through queues whose messages the broker expires to `dlx`, while no hub is there to take them.
+    broker = exchange.services.broker
+    for queue, body, kind in letters:
+        node = queue.removeprefix("q.in.")
+        processes.end(exchange.folder, [process(exchange.folder, "hub")])
+        broker.run_ctl(
+            [
+                "set_policy",
+                "-p",
+                "siex",
+                "--priority",
+                "9",
+                "--apply-to",
+                "queues",
+                "bury",
+                f"^{queue}$",
+                '{"message-ttl": 1, "dead-letter-exchange": "dlx"}',
+            ]
+        )
+        await publish(exchange.node_home(node), [body], kind)
+        await asyncio.sleep(1)
+        broker.run_ctl(["clear_policy", "-p", "siex", "bury"])
+        exchange.start_hub()

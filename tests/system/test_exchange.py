@@ -12,7 +12,7 @@ from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelAccessRefused
 
 from deploy.local import processes
-from deploy.local.attacker import open_channel, publish, run_publish, run_sent_envelope
+from deploy.local.attacker import open_channel, run_publish, run_sent_envelope
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
 from deploy.local.forgery import seal_as
@@ -21,7 +21,7 @@ from deploy.local.leaks import find_leaks
 from schemas.codes import TASK_FORCES
 from schemas.control import MessageType
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, check_nothing_lost, inbox, kill, post, process, state, until
+from tests.system.play import await_delivered, bury, check_nothing_lost, inbox, kill, post, process, state, until
 
 pytestmark = pytest.mark.system
 MARKER = "MERIDIAN-41c9"
@@ -314,38 +314,12 @@ def test_a_dead_letter_that_was_accepted_is_delivered_after_all(exchange: Exchan
     quarantined = exchange.hub("status")["quarantined"]
     accepted = run_sent_envelope(exchange.node_home("ro"), id)
     dead = [("q.in.ro", accepted, "envelope"), ("q.in.hr", b"killed a worker", "envelope")]
-    asyncio.run(_bury(exchange, dead))
+    asyncio.run(bury(exchange, dead))
     until("one in quarantine", lambda: exchange.hub("status")["quarantined"] == quarantined + 1)
     marker = post(exchange, "ro", to=["bg"])
     await_delivered(exchange, [("ro", marker)])
     check_nothing_lost(exchange, [("ro", id), ("ro", marker)], NODES)
     assert '"dead_letter"' in (exchange.logs / "hub.log").read_text()
-
-
-async def _bury(exchange: Exchange, letters: list[tuple[str, bytes, str]]) -> None:
-    # As an operator's tool may, through a queue whose messages the broker expires to `dlx` at once.
-    broker = exchange.services.broker
-    for queue, body, kind in letters:
-        node = queue.removeprefix("q.in.")
-        processes.end(exchange.folder, [process(exchange.folder, "hub")])
-        broker.run_ctl(
-            [
-                "set_policy",
-                "-p",
-                "siex",
-                "--priority",
-                "9",
-                "--apply-to",
-                "queues",
-                "bury",
-                f"^{queue}$",
-                '{"message-ttl": 1, "dead-letter-exchange": "dlx"}',
-            ]
-        )
-        await publish(exchange.node_home(node), [body], kind)
-        await asyncio.sleep(1)
-        broker.run_ctl(["clear_policy", "-p", "siex", "bury"])
-        exchange.start_hub()
 
 
 def test_a_queue_that_is_made_again_is_consumed_again(exchange: Exchange) -> None:

@@ -1,0 +1,185 @@
+"""Deadlines: who has not answered or taken a message in time, as signed entries of the ledger.
+
+    reminded    three quarters of the time to `reply_by` are gone, and no reply by this recipient
+    escalated   `reply_by` is past, and still none: the operators are to telephone
+    expired     `expires` is past, and the recipient has not acknowledged the message
+
+Each is an entry for one message and one recipient, and is told to sender and recipient. How far the clock has
+been seen to is in the database (`deadline_progress`), advanced in the transaction that records what was due:
+killed anywhere, nothing is missed and nothing told twice.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import delete, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub import ledger, tables
+from hub.dispatch import Untaken
+from hub.held import hold
+from hub.ledger import Ledger
+from hub.publication import Owed, bundles, delivery_id
+from schemas.control import Entry, Event
+from schemas.header import Header
+
+log = structlog.get_logger()
+
+PASS: Final = 500
+OWED: Final = "owed"
+_COLUMN: Final = {Event.REMINDED: "remind_at", Event.ESCALATED: "reply_by", Event.EXPIRED: "expires"}
+_NO_REPLY: Final = """
+    NOT EXISTS (SELECT FROM message reply WHERE reply.in_reply_to = message.id AND reply.sender = recipient.node)
+    AND NOT EXISTS (
+        SELECT FROM acknowledgement done WHERE done.sender = message.sender AND done.id = message.id
+        AND done.recipient = recipient.node AND done.outcome = 'declined')
+"""
+_NOT_TAKEN: Final = """
+    NOT EXISTS (
+        SELECT FROM acknowledgement done WHERE done.sender = message.sender AND done.id = message.id
+        AND done.recipient = recipient.node)
+"""
+_LACKING: Final = {Event.REMINDED: _NO_REPLY, Event.ESCALATED: _NO_REPLY, Event.EXPIRED: _NOT_TAKEN}
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimes:
+    """When the hub looks at a message again, ms; None for never."""
+
+    expires: int
+    remind_at: int | None
+    reply_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A recipient who has missed a deadline of a message."""
+
+    sender: str
+    id: UUID
+    thread: UUID
+    envelope: bytes
+    recipient: str
+
+
+def due_times(header: Header, recorded: int) -> DueTimes:
+    """A message's deadlines, none before it is on record: `recorded` is when the ledger was locked, ms."""
+    if header.reply_by is None:
+        return DueTimes(max(header.expires, recorded + 1), None, None)
+    reply_by = max(header.reply_by, recorded + 1)
+    remind_at = recorded + (reply_by - recorded) * 3 // 4
+    return DueTimes(max(header.expires, recorded + 1), max(remind_at, recorded + 1), reply_by)
+
+
+async def is_due(connection: AsyncConnection) -> bool:
+    """Whether `see_to` has anything to do; needs no lock."""
+    now = time.time_ns() // 1_000_000
+    return any([await _first_due(connection, event, now) for event in _COLUMN])
+
+
+async def see_to(connection: AsyncConnection, log_: Ledger) -> int:
+    """Records what is due by now and keeps what is to be told about it; how many entries that makes."""
+    now = await ledger.lock(connection)
+    count = 0
+    for event in _COLUMN:
+        upto = await _window(connection, event, now)
+        missed = await _missed(connection, event, upto)
+        if missed:
+            await _record(connection, log_, event, missed, now)
+        progress = tables.deadline_progress
+        await connection.execute(update(progress).where(progress.c.event == str(event)).values(upto=upto))
+        count += len(missed)
+    return count
+
+
+async def _first_due(connection: AsyncConnection, event: Event, now: int) -> int | None:
+    query = f"""
+        SELECT min({_COLUMN[event]}) FROM message
+        WHERE {_COLUMN[event]} > (SELECT upto FROM deadline_progress WHERE event = :event) AND {_COLUMN[event]} <= :now
+    """  # noqa: S608 ours
+    first: int | None = await connection.scalar(text(query), {"event": str(event), "now": now})
+    return first
+
+
+async def _window(connection: AsyncConnection, event: Event, now: int) -> int:
+    # So far that about `PASS` messages are looked at: after a long stop, many are due at once.
+    query = f"""
+        SELECT max(due) FROM (
+            SELECT {_COLUMN[event]} AS due FROM message
+            WHERE {_COLUMN[event]} > (SELECT upto FROM deadline_progress WHERE event = :event)
+            ORDER BY {_COLUMN[event]} LIMIT {PASS}
+        ) next
+    """  # noqa: S608 ours
+    last = await connection.scalar(text(query), {"event": str(event)})
+    return now if last is None else min(now, int(last))
+
+
+async def _missed(connection: AsyncConnection, event: Event, upto: int) -> list[Missed]:
+    query = f"""
+        SELECT message.sender, message.id, message.thread, message.envelope, recipient.node
+        FROM message CROSS JOIN LATERAL unnest(message.recipients) AS recipient (node)
+        WHERE message.{_COLUMN[event]} > (SELECT upto FROM deadline_progress WHERE event = :event)
+            AND message.{_COLUMN[event]} <= :upto AND {_LACKING[event]}
+        ORDER BY message.leaf_index, recipient.node
+    """  # noqa: S608 ours
+    rows = await connection.execute(text(query), {"event": str(event), "upto": upto})
+    return [Missed(row.sender, row.id, row.thread, row.envelope, row.node) for row in rows]
+
+
+async def _record(connection: AsyncConnection, log_: Ledger, event: Event, missed: Sequence[Missed], now: int) -> None:
+    entries = [
+        Entry(
+            event=event,
+            at=now,
+            node=item.recipient,
+            message=item.id,
+            thread=item.thread,
+            sender=item.sender,
+            envelope=item.envelope,
+        )
+        for item in missed
+    ]
+    appended = await ledger.append(connection, log_, entries)
+    rows = [
+        (item.id, item.recipient, str(event), receipt.index, now)
+        for item, receipt in zip(missed, appended.receipts, strict=True)
+    ]
+    await ledger.copy(connection, "deadline", ("id", "recipient", "event", "leaf_index", "at"), rows)
+    if event is Event.EXPIRED:
+        await _drop_held(connection, missed)
+    owed = bundles(appended, [Owed((item.sender, item.recipient)) for item in missed])
+    await hold(connection, [Untaken(publication, OWED) for publication in owed], now, pause=0)
+    for item in missed:
+        log.warning(str(event), message=str(item.id), node=item.recipient, sender=item.sender)
+
+
+async def _drop_held(connection: AsyncConnection, missed: Sequence[Missed]) -> None:
+    table = tables.held.c
+    keys = [(item.recipient, delivery_id(item.sender, str(item.id), item.recipient)) for item in missed]
+    await connection.execute(delete(tables.held).where(tuple_(table.node, table.message_id).in_(keys)))
+
+
+async def waiting(connection: AsyncConnection, now: int, limit: int) -> list[dict[str, Any]]:
+    """Questions with a deadline that somebody has not answered, the most urgent first; times in ms."""
+    query = f"""
+        SELECT message.id, message.sender, message.kind, message.task_force, message.reply_by, recipient.node,
+            (SELECT array_agg(event ORDER BY at) FROM deadline
+             WHERE deadline.id = message.id AND deadline.recipient = recipient.node) AS events
+        FROM message CROSS JOIN LATERAL unnest(message.recipients) AS recipient (node)
+        WHERE message.reply_by IS NOT NULL AND message.expires > :now AND {_NO_REPLY}
+        ORDER BY message.reply_by, message.leaf_index, recipient.node LIMIT :limit
+    """  # noqa: S608 ours
+    return [dict(row._mapping) for row in await connection.execute(text(query), {"now": now, "limit": limit})]
+
+
+async def escalated(connection: AsyncConnection, now: int) -> int:
+    """How many recipients owe an answer whose time is past."""
+    query = f"""
+        SELECT count(*) FROM message CROSS JOIN LATERAL unnest(message.recipients) AS recipient (node)
+        WHERE message.reply_by <= :now AND message.expires > :now AND {_NO_REPLY}
+    """  # noqa: S608 ours
+    return int(await connection.scalar(text(query), {"now": now}) or 0)

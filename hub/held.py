@@ -1,0 +1,89 @@
+"""Held deliveries: what the broker would not take (an inbox at its limit, a queue gone), tried again with patience.
+
+They stand in the database, in order for each inbox queue. Only the first of a queue is asked for with growing
+pauses, the others go after it; so one node's full inbox costs nobody else anything.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import delete, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from hub import tables
+from hub.dispatch import Dispatcher, Untaken
+from hub.publication import Publication
+from schemas.control import MessageType
+
+FIRST_PAUSE_MS: Final = 1_000
+LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
+# "HELD" in ASCII: the advisory lock of the one worker at a time that tries again.
+_LOCK: Final = 0x48454C44
+_OF_A_QUEUE: Final = 20
+_AT_ONCE: Final = 100
+_DUE: Final = f"""
+    SELECT waiting.* FROM (
+        SELECT DISTINCT ON (node, urgent) node, urgent, due FROM held ORDER BY node, urgent, place
+    ) first CROSS JOIN LATERAL (
+        SELECT * FROM held WHERE held.node = first.node AND held.urgent = first.urgent
+        ORDER BY place LIMIT {_OF_A_QUEUE}
+    ) waiting
+    WHERE first.due <= :now ORDER BY first.due, waiting.node, waiting.urgent, waiting.place LIMIT {_AT_ONCE}
+"""  # noqa: S608 ours
+
+
+async def hold(
+    connection: AsyncConnection, untaken: Sequence[Untaken], now: int, *, pause: int = FIRST_PAUSE_MS
+) -> None:
+    """Keeps what the broker would not take, to be tried again after `pause` ms."""
+    rows = [
+        {
+            "node": item.publication.node,
+            "message_id": item.publication.message_id,
+            "type": str(item.publication.type),
+            "urgent": int(item.publication.urgent),
+            "body": item.publication.body,
+            "after": item.publication.after,
+            "attempts": 1,
+            "due": now + pause,
+            "reason": item.reason,
+        }
+        for item in untaken
+    ]
+    await connection.execute(insert(tables.held).on_conflict_do_nothing(), rows)
+
+
+async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:
+    """Publishes held deliveries that are due; returns how many the broker took."""
+    now = time.time_ns() // 1_000_000
+    async with engine.begin() as connection:
+        if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
+            return 0
+        rows = (await connection.execute(text(_DUE), {"now": now})).all()
+        if not rows:
+            return 0
+        untaken = await dispatcher.publish([_publication(row) for row in rows])
+        reasons = {(item.publication.node, item.publication.message_id): item.reason for item in untaken}
+        taken = [key for row in rows if (key := (row.node, row.message_id)) not in reasons]
+        table = tables.held.c
+        await connection.execute(delete(tables.held).where(tuple_(table.node, table.message_id).in_(taken)))
+        refused: set[tuple[str, int]] = set()
+        for row in rows:
+            if (row.node, row.message_id) in reasons and (row.node, row.urgent) not in refused:
+                refused.add((row.node, row.urgent))
+                await _defer(connection, row, now, reasons[row.node, row.message_id])
+    return len(taken)
+
+
+async def _defer(connection: AsyncConnection, row: Any, now: int, reason: str) -> None:
+    table = tables.held.c
+    pause = min(FIRST_PAUSE_MS << min(row.attempts, 20), LONGEST_PAUSE_MS)
+    this = (table.node == row.node) & (table.message_id == row.message_id)
+    values = {"attempts": row.attempts + 1, "due": now + pause, "reason": reason}
+    await connection.execute(update(tables.held).where(this).values(values))
+
+
+def _publication(row: Any) -> Publication:
+    return Publication(row.node, MessageType(row.type), bool(row.urgent), row.message_id, row.body, row.after)
