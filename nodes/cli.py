@@ -211,6 +211,22 @@ def inbox_command(
 
 
 @app.command()
+def notices(
+    home: Home,
+    after: Annotated[int, typer.Option(help="Go on behind this number.")] = 0,
+    limit: int = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List who has not answered (reminded, escalated) or taken a message (expired) in time."""
+    found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
+    lines = [
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:10} {n['recipient']:5} message {n['message']} of {n['sender']}"
+        for n in found["notices"]
+    ]
+    _print(found, as_json, "\n".join(lines) or f"nothing behind number {after}")
+
+
+@app.command()
 def show(home: Home, id: str, as_json: AsJson = False) -> None:
     """Show a message, received or sent, with its content."""
     try:
