@@ -28,6 +28,12 @@ class BrokerUnreachable(HubError):
     exit_code = 5
 
 
+class VerifierDied(HubError):
+    """A process that judges messages ended in the middle of a batch."""
+
+    code = "verifier_died"
+
+
 class DatabaseUnreachable(HubError):
     """No connection to PostgreSQL."""
 

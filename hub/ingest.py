@@ -7,7 +7,9 @@ anywhere before, the broker delivers it again, and the record recognises what it
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import aiormq.exceptions
@@ -23,15 +25,16 @@ from hub.broker import BrokerAddress
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
 from hub.dispatch import Dispatcher
-from hub.errors import BrokerUnreachable
+from hub.errors import BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import Intake, Lane, Pace
-from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
+from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict
 from hub.ledger import Ledger
 from hub.publication import Publication
 from hub.record import record
 from hub.settings import Settings
 from hub.tolerance import through_cancelled_channels
+from hub.verifiers import Verifiers
 from schemas.control import MessageType
 
 log = structlog.get_logger()
@@ -58,6 +61,23 @@ BROKER_TROUBLE: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The newest roster, ready for questions and as it was signed."""
+
+    trust: Trust
+    signed: bytes
+
+
+class _Stages:
+    """The stages of a batch's way, each of which takes one batch at a time."""
+
+    __slots__ = ("judging", "recording", "sending")
+
+    def __init__(self) -> None:
+        self.judging, self.recording, self.sending = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+
+
 class Ingest:
     """One hub worker. Any number may run against the same queues and database."""
 
@@ -67,8 +87,9 @@ class Ingest:
         self._engine = engine
         self._ledger = ledger
         self._dispatcher = Dispatcher(broker)
-        self._trust: Trust | None = None
-        self._signed = b""
+        self._verifiers = Verifiers(settings.verifiers, ledger.signer.key.public)
+        self._stages = _Stages()
+        self._in_force: InForce | None = None
         self._announced = 0
         self._failures = 0
 
@@ -82,12 +103,13 @@ class Ingest:
                 task.cancel()
             await asyncio.gather(*asides, return_exceptions=True)
             await self._dispatcher.close()
+            self._verifiers.close()
 
     async def _keep_working(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await through_cancelled_channels(self._work(stop))
-            except (*BROKER_TROUBLE, *DATABASE_TROUBLE) as error:
+            except (*BROKER_TROUBLE, *DATABASE_TROUBLE, VerifierDied) as error:
                 self._failures = min(self._failures + 1, 10)
                 pause = min(0.2 * 2**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
                 log.warning("hub_interrupted", error=type(error).__name__, pause_s=round(pause, 1))
@@ -129,45 +151,57 @@ class Ingest:
         await drain(self._broker, self._engine, self._ledger)
 
     async def _work(self, stop: asyncio.Event) -> None:
-        trust = await self._refresh()
-        intake = await Intake.open(self._broker, _pace(self._settings), trust.nodes)
-        log.info("hub_ready", nodes=len(trust.nodes), roster=trust.roster.version)
+        roster = await self._refresh()
+        intake = await Intake.open(self._broker, _pace(self._settings), roster.trust.nodes)
+        log.info("hub_ready", nodes=len(roster.trust.nodes), roster=roster.trust.roster.version)
+        line: deque[asyncio.Task[None]] = deque()
         tick = 0.0
-        going_out: asyncio.Task[None] | None = None
         try:
             while not stop.is_set() and not intake.closed:
                 if time.monotonic() > tick:
-                    if going_out is not None:
-                        await going_out
-                    trust = await self._refresh()
-                    await intake.add(trust.nodes)
+                    roster = await self._refresh()
+                    await intake.add(roster.trust.nodes)
                     tick = time.monotonic() + TICK_S
+                while line and (line[0].done() or len(line) == len(_Stages.__slots__)):
+                    await line.popleft()
                 lane, batch = await intake.batch(TICK_S)
                 if batch:
-                    verdicts, publications, now = await self._patiently(batch, trust, stop, intake)
-                    # One batch is published while the next is judged and recorded; never two at once.
-                    if going_out is not None:
-                        await going_out
-                    going_out = asyncio.create_task(self._send(lane, batch, verdicts, publications, now))
-            if going_out is not None:
-                await going_out
+                    line.append(asyncio.create_task(self._carry(lane, batch, roster, stop, intake)))
+            while line:
+                await line.popleft()
         finally:
-            if going_out is not None:
-                going_out.cancel()
-                await asyncio.gather(going_out, return_exceptions=True)
+            for task in line:
+                task.cancel()
+            await asyncio.gather(*line, return_exceptions=True)
             await _quietly_close(intake)
         if intake.closed and not stop.is_set():
             raise BrokerUnreachable("the connection to RabbitMQ closed", "nothing to do: it is opened again")
 
-    async def _patiently(
-        self, batch: list[Arrival], trust: Trust, stop: asyncio.Event, intake: Intake
-    ) -> tuple[list[Verdict], tuple[Publication, ...], int]:
+    async def _carry(
+        self, lane: Lane, batch: list[Arrival], roster: InForce, stop: asyncio.Event, intake: Intake
+    ) -> None:
+        # One batch is judged while the one before is recorded and the one before that is published: each stage
+        # has room for one, and who waits for a stage gets it in turn, so batches never overtake each other.
+        async with self._stages.judging:
+            now = time.time_ns() // 1_000_000
+            verdicts = await self._verifiers.judge(batch, roster.trust, roster.signed, now)
+        async with self._stages.recording:
+            publications = await self._patiently(verdicts, stop, intake)
+        async with self._stages.sending:
+            await self._send(publications)
+            await lane.acknowledge(batch)
+        self._failures = 0
+        for verdict in verdicts:
+            _log(verdict)
+
+    async def _patiently(self, verdicts: list[Verdict], stop: asyncio.Event, intake: Intake) -> tuple[Publication, ...]:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
-                return await self._record(batch, trust)
+                async with self._engine.begin() as connection:
+                    return await record(connection, self._ledger, verdicts, time.time_ns() // 1_000_000)
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end:
                     raise
@@ -175,48 +209,37 @@ class Ingest:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _record(self, batch: list[Arrival], trust: Trust) -> tuple[list[Verdict], tuple[Publication, ...], int]:
-        now = time.time_ns() // 1_000_000
-        verdicts = [judge(arrival, trust, now) for arrival in batch]
-        async with self._engine.begin() as connection:
-            publications = await record(connection, self._ledger, verdicts, now)
-        return verdicts, publications, now
-
-    async def _send(
-        self, lane: Lane, batch: list[Arrival], verdicts: list[Verdict], publications: Sequence[Publication], now: int
-    ) -> None:
-        untaken = await self._dispatcher.publish(publications)
-        if untaken:
-            async with self._engine.begin() as connection:
-                await hold(connection, untaken, now)
-        await lane.acknowledge(batch)
-        self._failures = 0
-        for verdict in verdicts:
-            _log(verdict)
-
-    async def _refresh(self) -> Trust:
-        async with self._engine.connect() as connection:
-            signed = await registrar.newest(connection, self._trust.roster.version if self._trust else 0)
-        if signed is not None:
-            self._trust, self._signed = registrar.trust_of(signed, self._ledger.signer.key.public), signed
-        if self._trust is None:
-            raise BrokerUnreachable("there is no roster yet", "run `seci-hub provision`")
-        # Remembered only once it is done: a broker that is down now may be up at the next tick.
-        if self._announced != self._trust.roster.version:
-            await self._announce(self._signed, self._trust)
-        return self._trust
-
-    async def _announce(self, signed: bytes, trust: Trust) -> None:
-        version = trust.roster.version
-        publications = [
-            Publication(node, MessageType.ROSTER, False, f"roster-{version}/{node}", signed) for node in trust.nodes
-        ]
+    async def _send(self, publications: Sequence[Publication]) -> None:
         untaken = await self._dispatcher.publish(publications)
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, time.time_ns() // 1_000_000)
+
+    async def _refresh(self) -> InForce:
+        known = self._in_force
+        async with self._engine.connect() as connection:
+            signed = await registrar.newest(connection, known.trust.roster.version if known else 0)
+        if signed is not None:
+            known = InForce(registrar.trust_of(signed, self._ledger.signer.key.public), signed)
+        if known is None:
+            raise BrokerUnreachable("there is no roster yet", "run `seci-hub provision`")
+        self._in_force = known
+        # Remembered only once it is done: a broker that is down now may be up at the next tick.
+        if self._announced != known.trust.roster.version:
+            await self._announce(known)
+        return known
+
+    async def _announce(self, roster: InForce) -> None:
+        version, nodes = roster.trust.roster.version, roster.trust.nodes
+        async with self._stages.sending:
+            await self._send(
+                [
+                    Publication(node, MessageType.ROSTER, False, f"roster-{version}/{node}", roster.signed)
+                    for node in nodes
+                ]
+            )
         self._announced = version
-        log.info("roster_announced", version=version, nodes=len(publications))
+        log.info("roster_announced", version=version, nodes=len(nodes))
 
 
 def _pace(settings: Settings) -> Pace:
@@ -235,8 +258,7 @@ def _log(verdict: Verdict) -> None:
     # One line per message; ids and digests only.
     arrival = verdict.arrival
     match verdict:
-        case Acceptable(verified=verified):
-            header = verified.header
+        case Acceptable(header=header):
             log.info(
                 "accepted",
                 message=str(header.id),

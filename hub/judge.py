@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from crypto.envelope import Verified, claimed_id, digest_of, verify
+from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
 from crypto.trust import Trust, open_acknowledgement
@@ -37,20 +37,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Acceptable:
-    """A message that the policy lets through."""
+    """A message that the policy lets through. `digest` is SHA-256 of the envelope."""
 
     arrival: Arrival
-    verified: Verified
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the envelope."""
-        return self.verified.digest
+    header: Header
+    digest: bytes
 
     @property
     def message(self) -> UUID:
         """The message's id."""
-        return self.verified.header.id
+        return self.header.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         message = claimed[0] if claimed is not None else None
         detail = str(error)[:DETAIL_SIZE]
         return Refusable(arrival, digest_of(arrival.body), message, RefusalCode(error.code), detail)
-    return Acceptable(arrival, verified)
+    return Acceptable(arrival, verified.header, verified.digest)
 
 
 def _judge_acknowledgement(arrival: Arrival, trust: Trust, now: int) -> Verdict:

@@ -136,7 +136,7 @@ async def _take_envelopes(
 
 
 def _accept(draft: _Draft, verdict: Acceptable) -> _Message:
-    header, digest = verdict.verified.header, verdict.verified.digest
+    header, digest = verdict.header, verdict.digest
     index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
     draft.rows["message"].append(_message_row(header, digest, index, draft))
     urgent = header.priority is Priority.URGENT

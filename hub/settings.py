@@ -23,6 +23,7 @@ class Settings(BaseModel):
     """What stands in hub.json. Sizes in messages, times in seconds.
 
     `batch_size` is taken at once when one node sends alone, `shared_batch` of each when several do.
+    `verifiers` is how many processes judge beside the worker.
     `node_rate` is how many messages per second a node may send in the long run, `node_burst` how many at once.
     """
 
@@ -40,7 +41,8 @@ class Settings(BaseModel):
     shared_batch: int = Field(50, ge=1, le=1000)
     node_rate: float = Field(500.0, gt=0)
     node_burst: int = Field(20_000, ge=1)
-    prefetch: int = Field(400, ge=1, le=5000)
+    prefetch: int = Field(600, ge=1, le=5000)
+    verifiers: int = Field(min(3, max(1, (os.cpu_count() or 1) - 1)), ge=0, le=32)
 
     @classmethod
     def load(cls, home: Path) -> Self:
