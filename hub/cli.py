@@ -21,10 +21,13 @@ from crypto.journal import configure_logging
 from hub import database, registrar, topology
 from hub.audit import audit
 from hub.broker import BrokerAddress
+from hub.cli_top import top
 from hub.cli_watch import messages, quarantine_app, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import lock
+from hub.metrics import count_event
+from hub.monitor import make_app, monitored
 from hub.overview import overview
 from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
@@ -154,21 +157,31 @@ def enrol(
 
 
 @app.command()
-def run(home: Home, as_json: AsJson = False) -> None:
+def run(
+    home: Home,
+    monitor_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of /healthz, /readyz, /metrics; 0 takes a free one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Run a hub worker until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
-    configure_logging()
+    configure_logging(count_event)
     settings = Settings.load(home)
     broker = BrokerAddress.of(settings)
     ledger = ledger_of(settings)
     engine = database.engine_of(settings.database_url, f"{database.WORKER} {os.getpid()}")
 
-    answer({"home": str(home), "pid": os.getpid()}, as_json, f"hub of {home} at work, pid {os.getpid()}")
-
     async def main() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Ingest(settings, broker, engine, ledger).run(stop)
+        ingest = Ingest(settings, broker, engine, ledger)
+        port = settings.monitor_port if monitor_port is None else monitor_port
+        async with monitored(make_app(ingest, engine), home, port) as url:
+            pid = os.getpid()
+            text = f"hub of {home} at work, pid {pid}; monitor on {url}"
+            answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
+            await ingest.run(stop)
         await engine.dispose()
 
     uvloop.run(main())
@@ -265,7 +278,7 @@ async def _broker_state(settings: Settings) -> str:
     return "reachable"
 
 
-for _command in (queues, messages, trace):
+for _command in (top, queues, messages, trace):
     app.command()(_command)
 
 

@@ -28,6 +28,13 @@ class BrokerUnreachable(HubError):
     exit_code = 5
 
 
+class PortTaken(HubError):
+    """The monitor's port is in use."""
+
+    code = "port_taken"
+    exit_code = 4
+
+
 class DatabaseUnreachable(HubError):
     """No connection to PostgreSQL."""
 

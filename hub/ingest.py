@@ -20,12 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto.trust import Trust
 from hub import registrar
 from hub.broker import BrokerAddress
+from hub.canary import Canary
 from hub.deadletters import drain
 from hub.dispatch import Dispatcher, hold, retry_held
 from hub.errors import BrokerUnreachable
 from hub.intake import Intake, Lane
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
+from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.publication import Publication
 from hub.record import record
 from hub.settings import Settings
@@ -69,10 +71,12 @@ class Ingest:
         self._signed = b""
         self._announced = 0
         self._failures = 0
+        self.canary = Canary(broker, settings.canary_s)
+        self.intake: Intake | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain)]
+        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain, self.canary.send)]
         try:
             await self._keep_working(stop)
         finally:
@@ -80,6 +84,11 @@ class Ingest:
                 task.cancel()
             await asyncio.gather(*asides, return_exceptions=True)
             await self._dispatcher.close()
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the ingress queues are being consumed."""
+        return self.intake is not None and not self.intake.closed
 
     async def _keep_working(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -119,7 +128,7 @@ class Ingest:
 
     async def _work(self, stop: asyncio.Event) -> None:
         trust = await self._refresh()
-        intake = await Intake.open(self._broker, self._settings.prefetch, trust.nodes)
+        self.intake = intake = await Intake.open(self._broker, self._settings.prefetch, trust.nodes)
         log.info("hub_ready", nodes=len(trust.nodes), roster=trust.roster.version)
         tick = 0.0
         going_out: asyncio.Task[None] | None = None
@@ -130,6 +139,7 @@ class Ingest:
                         await going_out
                     trust = await self._refresh()
                     await intake.add(trust.nodes)
+                    await self.canary.attend(intake.connection)
                     tick = time.monotonic() + TICK_S
                 lane, batch = await intake.batch(self._settings.batch_size, TICK_S)
                 if batch:
@@ -166,18 +176,24 @@ class Ingest:
 
     async def _record(self, batch: list[Arrival], trust: Trust) -> tuple[list[Verdict], tuple[Publication, ...], int]:
         now = time.time_ns() // 1_000_000
+        clock = Stopwatch()
         verdicts = [judge(arrival, trust, now) for arrival in batch]
+        clock.lap("judge")
         async with self._engine.begin() as connection:
             publications = await record(connection, self._ledger, verdicts, now)
+        clock.lap("record")
         return verdicts, publications, now
 
     async def _send(
         self, lane: Lane, batch: list[Arrival], verdicts: list[Verdict], publications: Sequence[Publication], now: int
     ) -> None:
+        clock = Stopwatch()
         untaken = await self._dispatcher.publish(publications)
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, now)
+        clock.lap("publish")
+        BATCH_MESSAGES.observe(len(batch))
         await lane.acknowledge(batch)
         self._failures = 0
         for verdict in verdicts:

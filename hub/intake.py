@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractConnection
 
 from hub.broker import BrokerAddress
 from hub.judge import Arrival
+from hub.metrics import REDELIVERED
 from hub.tolerance import decode_tolerantly
 from hub.topology import ingress_queue
 
@@ -55,6 +56,8 @@ class Lane:
     def _callback(self, node: str) -> Any:
         async def arrived(message: Any) -> None:
             properties = message.header.properties
+            if message.delivery.redelivered:
+                REDELIVERED.inc()
             kind = printable(properties.message_type)
             self.waiting.put_nowait(Arrival(node, kind, bytes(message.body), message.delivery.delivery_tag))
 
@@ -73,7 +76,7 @@ class Intake:
     """The consuming connection. When it is lost, a new one is opened and everything unsettled comes again."""
 
     def __init__(self, connection: AbstractConnection, lanes: tuple[Lane, Lane]) -> None:
-        self._connection = connection
+        self.connection = connection
         self.urgent, self.normal = lanes
         self._in_a_row = 0
 
@@ -102,7 +105,7 @@ class Intake:
 
     async def _exists(self, queue: str) -> bool:
         # Asking for a queue that is not there closes the channel that asked.
-        channel = await self._connection.channel(publisher_confirms=False)
+        channel = await self.connection.channel(publisher_confirms=False)
         try:
             await channel.get_queue(queue, ensure=True)
         except aiormq.exceptions.ChannelNotFoundEntity:
@@ -113,7 +116,7 @@ class Intake:
     @property
     def closed(self) -> bool:
         """Whether the connection, a channel or a consumer is gone."""
-        return self._connection.is_closed or self.urgent.closed or self.normal.closed
+        return self.connection.is_closed or self.urgent.closed or self.normal.closed
 
     async def batch(self, limit: int, patience: float) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds."""
@@ -131,4 +134,4 @@ class Intake:
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._connection.close()
+        await self.connection.close()

@@ -1,20 +1,15 @@
 """What an operator wants to know first: how large the ledger is, what waits, what was refused."""
 
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keys import VerifyKey
 from crypto.trust import open_roster
 from hub import ledger, registrar, tables
-from hub.database import WORKER
+from hub.reading import workers
 from hub.watch import iso
-
-# Sessions of the hub's own role are all that it may see, and are enough.
-_WORKERS: Final = (
-    "SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE application_name LIKE :name || ' %'"
-)
 
 
 async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any]:
@@ -32,7 +27,7 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "quarantined": await _count(connection, tables.quarantine),
         "held": await _count(connection, tables.held),
         "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),
-        "workers": await connection.scalar(text(_WORKERS), {"name": WORKER}),
+        "workers": await workers(connection),
     }
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
 from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
+from hub.metrics import recorded
 from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Entry, Event, Outcome
@@ -80,6 +81,7 @@ async def record(
     if draft.again:
         proven = await ledger.prove(connection, list(draft.again))
         draft.publications.extend(bundles(proven, draft.again.values()))
+    recorded(draft.entries, len(draft.again))
     return tuple(draft.publications)
 
 

@@ -20,7 +20,7 @@ LOG_ORIGIN = "seci.exchange/ledger"
 
 
 class Settings(BaseModel):
-    """What stands in hub.json. Sizes in messages, times in seconds."""
+    """What stands in hub.json. Sizes in messages, times in seconds; port 0 is any free one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -34,6 +34,8 @@ class Settings(BaseModel):
     passphrase_file: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
     prefetch: int = Field(400, ge=1, le=5000)
+    monitor_port: int = Field(0, ge=0, le=65535)
+    canary_s: float = Field(30.0, gt=0, le=600)
 
     @classmethod
     def load(cls, home: Path) -> Self:

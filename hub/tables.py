@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 
 metadata: Final = MetaData()
@@ -124,6 +125,7 @@ held: Final = Table(
     Column("attempts", Integer, nullable=False),
     Column("due", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("since", BigInteger, nullable=False, server_default=text("extract(epoch FROM now()) * 1000")),
 )
 Index("held_due", held.c.due)
 # An id is one message, whoever sends it: an answer by id alone must not go astray.
