@@ -38,7 +38,7 @@ class CanaryState:
 
 
 class Canary:
-    """One worker's canary: `send` runs beside the main loop, which calls `attend` now and then."""
+    """One worker's canary: `send_canaries` runs beside the main loop, which calls `attend` each second."""
 
     def __init__(self, broker: BrokerAddress, period_s: float) -> None:
         self._broker = broker
@@ -49,7 +49,7 @@ class Canary:
         self.period_s = period_s
         self.state = CanaryState()
 
-    async def send(self) -> None:
+    async def send_canaries(self) -> None:
         """Sends one each period, for ever. Raises on trouble with the broker; then begin again."""
         async with await self._broker.connect("hub-dispatch") as connection:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -97,7 +97,9 @@ class Canary:
 
     def _confirmed(self, sent: float) -> None:
         self.state = replace(self.state, confirmed=sent)
-        if self._channel is not None and self._unanswered_since is None:
+        # The canary may have been here before the word that the broker has it.
+        answered = self.state.received is not None and self.state.received >= sent
+        if self._channel is not None and self._unanswered_since is None and not answered:
             self._unanswered_since = time.monotonic()
 
     def _missing(self) -> None:

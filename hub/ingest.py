@@ -76,7 +76,9 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain, self.canary.send)]
+        asides = [
+            asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain, self.canary.send_canaries)
+        ]
         try:
             await self._keep_working(stop)
         finally:

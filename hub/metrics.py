@@ -12,11 +12,20 @@ from importlib.metadata import version
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from hub.reading import Reading
 from schemas.control import Entry, Event
 
+# One start time for all is enough: the counters need none of their own.
+disable_created_metrics()
 REGISTRY: Final = CollectorRegistry()
 COUNTED_LEVELS: Final = ("warning", "error", "critical")
 OUTCOMES: Final = (Event.ACCEPTED, Event.REFUSED, Event.DELIVERED, Event.DECLINED, Event.QUARANTINED)
@@ -58,8 +67,8 @@ CANARY_SECONDS: Final = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
     registry=REGISTRY,
 )
-STARTED: Final = Gauge("seci_hub_start_timestamp_seconds", "When this worker started.", registry=REGISTRY)
-STARTED.set_to_current_time()
+STARTED: Final = time.time()
+Gauge("seci_hub_start_timestamp_seconds", "When this worker started.", registry=REGISTRY).set(STARTED)
 INFO: Final = Gauge("seci_hub_info", "Which worker this is.", ["version", "pid"], registry=REGISTRY)
 INFO.labels(version("seci-exchange"), str(os.getpid())).set(1)
 # From the start on, so that the first of its kind shows as an increase.
@@ -106,14 +115,13 @@ def count_event(_: object, level: str, event: structlog.typing.EventDict) -> str
     return event
 
 
-def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float | None) -> bytes:
+def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float) -> bytes:
     """The text format, version 0.0.4. Without a `reading` the database did not answer: its part is left out."""
     now = CollectorRegistry()
     Gauge("seci_hub_consuming", "1 while the ingress queues are consumed.", registry=now).set(int(consuming))
     Gauge("seci_hub_database_up", "1 if PostgreSQL answered.", registry=now).set(int(reading is not None))
-    if canary_age_s is not None:
-        age = Gauge("seci_hub_canary_age_seconds", "Since the newest canary received was sent.", registry=now)
-        age.set(canary_age_s)
+    age = Gauge("seci_hub_canary_age_seconds", "Since the newest canary received was sent, or the start.", registry=now)
+    age.set(canary_age_s)
     if reading is not None:
         _gauges(now, reading)
     return generate_latest(REGISTRY) + generate_latest(now)

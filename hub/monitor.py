@@ -51,8 +51,7 @@ def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
 
     async def exposition(_: Request) -> Response:
         now = await _read(engine)
-        received = ingest.canary.state.received
-        age = None if received is None else time.time() - received
+        age = time.time() - (ingest.canary.state.received or metrics.STARTED)
         text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

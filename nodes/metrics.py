@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from nodes.link import LinkState
 
+# One start time for all is enough: the counters need none of their own.
+disable_created_metrics()
 REGISTRY: Final = CollectorRegistry()
 EVENTS: Final = Counter(
     "seci_node_events_total",
@@ -23,8 +25,7 @@ EVENTS: Final = Counter(
 RESENDS: Final = Counter(
     "seci_node_resends_total", "Messages sent again since the start: no receipt came in time.", registry=REGISTRY
 )
-STARTED: Final = Gauge("seci_node_start_timestamp_seconds", "When this agent started.", registry=REGISTRY)
-STARTED.set_to_current_time()
+Gauge("seci_node_start_timestamp_seconds", "When this agent started.", registry=REGISTRY).set_to_current_time()
 
 
 def count_event(_: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
