@@ -25,7 +25,7 @@ from hub.reading import Reading
 from schemas.control import Entry, Event
 
 # One start time for all is enough: the counters need none of their own.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY: Final = CollectorRegistry()
 COUNTED_LEVELS: Final = ("warning", "error", "critical")
 OUTCOMES: Final = (Event.ACCEPTED, Event.REFUSED, Event.DELIVERED, Event.DECLINED, Event.QUARANTINED)

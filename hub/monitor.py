@@ -5,12 +5,13 @@ each says where it listens in a file of its own, `monitor.<pid>.json`.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -108,29 +109,39 @@ async def monitored(app: Starlette, home: Path, port: int) -> AsyncIterator[str]
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        _forget_the_dead(home)
-        file = home / f"monitor.{os.getpid()}.json"
-        file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
         try:
-            yield url
+            with _announced(home, url):
+                yield url
         finally:
-            file.unlink(missing_ok=True)
             server.should_exit = True
             for result in await asyncio.gather(serving, return_exceptions=True):
                 if result is not None:
                     log.error("monitor_failed", error=type(result).__name__)
 
 
-def _forget_the_dead(home: Path) -> None:
+@contextmanager
+def _announced(home: Path, url: str) -> Iterator[None]:
+    """Keeps `monitor.<pid>.json` in `home`, and removes what workers that were killed have left there.
+
+    A worker's file is locked for as long as it lives: its pid may be another's by now.
+    """
     for file in home.glob("monitor.*.json"):
-        pid = file.name.split(".")[1]
-        if not pid.isdigit() or not _is_alive(int(pid)):
+        _remove_if_dead(file)
+    pid = os.getpid()
+    draft, file = home / f".monitor.{pid}.draft", home / f"monitor.{pid}.json"
+    with draft.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        json.dump({"url": url, "pid": pid}, held)
+        held.flush()
+        draft.rename(file)
+        try:
+            yield
+        finally:
             file.unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
+def _remove_if_dead(file: Path) -> None:
+    # Gone already, or locked by one that lives.
+    with suppress(FileNotFoundError, BlockingIOError), file.open() as found:
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink(missing_ok=True)

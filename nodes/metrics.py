@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from nodes.link import LinkState
 
 # One start time for all is enough: the counters need none of their own.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY: Final = CollectorRegistry()
 EVENTS: Final = Counter(
     "seci_node_events_total",
