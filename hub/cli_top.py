@@ -15,7 +15,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hub import database, reading, topology
-from hub.errors import DatabaseUnreachable, ProvisioningFailed
+from hub.errors import HubError, ProvisioningFailed
 from hub.glance import Glance, Rates, lines, rates
 from hub.ingest import DATABASE_TROUBLE
 from hub.reading import Reading, Waiting
@@ -25,7 +25,9 @@ from hub.shell import AsJson, Home
 T = TypeVar("T")
 DATABASE_S: Final = 10.0
 SLOW_S: Final = 5.0
-SPARING: Final = 4
+# rabbitmqctl is a whole Erlang node of the operator's machine; the other burdens the hub's own database.
+QUEUES_SHARE: Final = 0.25
+UNDELIVERED_SHARE: Final = 0.05
 CLEAR: Final = "\x1b[H\x1b[2J"
 
 
@@ -37,16 +39,14 @@ def top(
 ) -> None:
     """Watch the hub at work: rates, what is held and undelivered, queues. With --json, one line for each look.
 
-    What is not known yet shows as `...` (null): rates need two looks, queues and undelivered messages some seconds.
+    What is not known (yet) shows as `...` (null): rates need two looks, queues and undelivered messages some seconds.
     Ends with 0 at Ctrl-C, and with 5 if the database did not answer at the last of --count looks.
     """
     settings = Settings.load(home)
     with suppress(KeyboardInterrupt):
         trouble = asyncio.run(_watch(settings, interval, count, _print_json if as_json else _print_screen))
         if trouble is not None:
-            raise DatabaseUnreachable(
-                f"PostgreSQL: {trouble}", "see that it runs and `database_url` in hub.json is right"
-            )
+            raise trouble
 
 
 def _print_json(glance: Glance) -> None:
@@ -59,10 +59,11 @@ def _print_screen(glance: Glance) -> None:
 
 
 class _Slowly(Generic[T]):
-    """The newest answer to a question that takes long; asked in the background, and seldom enough to be no burden."""
+    """The newest answer to a question that takes long; asked in the background, for that share of the time at most."""
 
-    def __init__(self, question: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, question: Callable[[], Awaitable[T]], share: float) -> None:
         self._question = question
+        self._share = share
         self.answer: T | None = None
 
     async def keep_asking(self) -> None:
@@ -73,7 +74,7 @@ class _Slowly(Generic[T]):
                 self.answer = await self._question()
             except (ProvisioningFailed, *DATABASE_TROUBLE):
                 self.answer = None
-            await asyncio.sleep(max(SLOW_S, SPARING * (time.monotonic() - began)))
+            await asyncio.sleep(max(SLOW_S, (time.monotonic() - began) / self._share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class _Look:
     rates: Rates | None
 
 
-async def _watch(settings: Settings, interval: float, count: int | None, show: Callable[[Glance], None]) -> str | None:
+async def _watch(
+    settings: Settings, interval: float, count: int | None, show: Callable[[Glance], None]
+) -> HubError | None:
     """Shows look after look; returns the last one's trouble with the database, if it had any."""
 
     async def list_queues() -> list[dict[str, Any]]:
@@ -96,20 +99,22 @@ async def _watch(settings: Settings, interval: float, count: int | None, show: C
             return await reading.undelivered(connection)
 
     engine = database.engine_of(settings.database_url)
-    queues, undelivered = _Slowly(list_queues), _Slowly(list_undelivered)
+    queues, undelivered = _Slowly(list_queues, QUEUES_SHARE), _Slowly(list_undelivered, UNDELIVERED_SHARE)
     asides = [asyncio.create_task(slow.keep_asking()) for slow in (queues, undelivered)]
     look: _Look | None = None
-    trouble: str | None = None
+    trouble: HubError | None = None
     try:
         for number in itertools.count() if count is None else range(count):
             await asyncio.sleep(interval if number else 0)
             try:
                 look, trouble = await _look(engine, look), None
             except DATABASE_TROUBLE as error:
-                look, trouble = None, type(error).__name__
+                look, trouble = None, database.explained(error)
             now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             found, speed = (look.reading, look.rates) if look is not None else (None, None)
-            show(Glance(now, trouble, found, speed, undelivered.answer, queues.answer))
+            show(
+                Glance(now, None if trouble is None else str(trouble), found, speed, undelivered.answer, queues.answer)
+            )
     finally:
         for task in asides:
             task.cancel()

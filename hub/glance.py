@@ -20,7 +20,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One look. What is not known, or not yet, is None; `trouble` says why the database does not answer."""
+    """One look. What is not known, or not yet, is None; `trouble` says why the database gives no figures."""
 
     at: str
     trouble: str | None = None
@@ -52,7 +52,7 @@ def lines(glance: Glance) -> list[str]:
 def _head(glance: Glance) -> list[str]:
     now = glance.reading
     if now is None:
-        return [f"{glance.at}   PostgreSQL does not answer: {glance.trouble}"]
+        return [f"{glance.at}   no figures: {glance.trouble}"]
     speed = glance.rates
     per_second = (
         "..."

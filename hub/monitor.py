@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hub import metrics, reading
-from hub.errors import PortTaken
+from hub import database, metrics, reading
+from hub.errors import HubError, PortTaken
 from hub.ingest import DATABASE_TROUBLE, Ingest
 from hub.readiness import Shortcoming, Vitals, shortcomings
 from hub.reading import Reading
@@ -45,13 +45,15 @@ def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        database = await _read(engine) is not None
-        vitals = Vitals(database, ingest.consuming, ingest.canary.state, ingest.canary.period_s, time.time())
-        found = shortcomings(vitals)
-        return _problem(found) if found else JSONResponse({"status": "ok"})
+        found = await _read(engine)
+        trouble = found if isinstance(found, HubError) else None
+        vitals = Vitals(trouble, ingest.consuming, ingest.canary.state, ingest.canary.period_s, time.time())
+        lacking = shortcomings(vitals)
+        return _problem(lacking) if lacking else JSONResponse({"status": "ok"})
 
     async def exposition(_: Request) -> Response:
-        now = await _read(engine)
+        found = await _read(engine)
+        now = found if isinstance(found, Reading) else None
         age = time.time() - (ingest.canary.state.received or metrics.STARTED)
         text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
@@ -61,13 +63,13 @@ def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
     )
 
 
-async def _read(engine: AsyncEngine) -> Reading | None:
-    """What the database says; None if it does not answer in time."""
+async def _read(engine: AsyncEngine) -> Reading | HubError:
+    """What the database says, or why it says nothing."""
     try:
         async with asyncio.timeout(DATABASE_S), engine.connect() as connection:
             return await reading.read(connection)
-    except DATABASE_TROUBLE:
-        return None
+    except DATABASE_TROUBLE as error:
+        return database.explained(error)
 
 
 def _problem(found: list[Shortcoming]) -> Response:

@@ -6,14 +6,14 @@ Not being ready is never a reason to start a worker anew: it waits for broker an
 from dataclasses import dataclass
 
 from hub.canary import LATE_PERIODS, CanaryState
-from hub.errors import BrokerUnreachable, DatabaseUnreachable
+from hub.errors import BrokerUnreachable, HubError
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What is looked at, at `now` (s since the epoch): does PostgreSQL answer, are queues consumed, the canary."""
+    """What is looked at, at `now` (s since the epoch): the database's trouble, if any, the consumers, the canary."""
 
-    database: bool
+    database: HubError | None
     consuming: bool
     canary: CanaryState
     period_s: float
@@ -32,14 +32,8 @@ class Shortcoming:
 def shortcomings(vitals: Vitals) -> list[Shortcoming]:
     """What is not ready, causes before consequences; empty if all is well."""
     found = []
-    if not vitals.database:
-        found.append(
-            Shortcoming(
-                DatabaseUnreachable.code,
-                "PostgreSQL does not answer: nothing is put on record, and the broker keeps what comes",
-                "see that PostgreSQL runs; the worker goes on by itself",
-            )
-        )
+    if vitals.database is not None:
+        found.append(Shortcoming(vitals.database.code, str(vitals.database), vitals.database.next_step))
     if not vitals.consuming:
         found.append(
             Shortcoming(

@@ -2,6 +2,7 @@
 
 hub.json                 where the database and the broker are
 secret.key               opens the keys below (or a passphrase file named in hub.json)
+monitor.<pid>.json       where a running worker's monitor listens
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 """
 

@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
 from hub.canary import CanaryState
+from hub.database import explained
 from hub.readiness import Vitals, shortcomings
 
 NOW = 1_800_000_000.0
+DOWN = explained(ConnectionRefusedError())
+OUTDATED = explained(ProgrammingError("SELECT since FROM held", {}, Exception()))
 WELL = Vitals(
-    database=True, consuming=True, canary=CanaryState(received=NOW - 29, confirmed=NOW - 29), period_s=30.0, now=NOW
+    database=None, consuming=True, canary=CanaryState(received=NOW - 29, confirmed=NOW - 29), period_s=30.0, now=NOW
 )
 
 
@@ -20,14 +24,15 @@ def test_a_worker_that_is_well_lacks_nothing() -> None:
 @pytest.mark.parametrize(
     ("vitals", "codes"),
     [
-        (replace(WELL, database=False), ["database_unreachable"]),
+        (replace(WELL, database=DOWN), ["database_unreachable"]),
+        (replace(WELL, database=OUTDATED), ["database_outdated"]),
         (replace(WELL, consuming=False), ["broker_unreachable"]),
         (replace(WELL, canary=CanaryState(None, NOW - 1)), ["canary_late"]),
         (replace(WELL, canary=CanaryState(NOW - 91, NOW - 1)), ["canary_late"]),
         (replace(WELL, canary=CanaryState(NOW - 1, NOW - 91)), ["canary_unconfirmed"]),
         (replace(WELL, canary=CanaryState(NOW - 91, NOW - 91)), ["canary_unconfirmed", "canary_late"]),
         (replace(WELL, canary=CanaryState(queue_exists=False)), ["queue_missing"]),
-        (replace(WELL, database=False, consuming=False), ["database_unreachable", "broker_unreachable"]),
+        (replace(WELL, database=DOWN, consuming=False), ["database_unreachable", "broker_unreachable"]),
     ],
 )
 def test_what_is_missing_is_named_causes_first(vitals: Vitals, codes: list[str]) -> None:
