@@ -6,15 +6,18 @@ import sys
 import structlog
 
 
-def configure_logging() -> None:
-    """Sets structlog and the standard library's logging up; other packages speak from WARNING on."""
+def configure_logging(*processors: structlog.typing.Processor) -> None:
+    """Sets structlog and the standard library's logging up; other packages speak from WARNING on.
+
+    `processors` see each event of ours before it is written; a program counts them so.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     lines = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[*shared, lines],
+        processors=[*shared, *processors, lines],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

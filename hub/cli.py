@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
+import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
@@ -22,10 +23,13 @@ from hub import database, registrar, topology
 from hub.audit import audit
 from hub.broker import BrokerAddress
 from hub.cli_quarantine import quarantine_app
+from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import lock
+from hub.metrics import count_event
+from hub.monitor import make_app, monitored
 from hub.overview import overview
 from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
@@ -39,6 +43,7 @@ app: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+STOP_S: Final = 4.0
 ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
@@ -155,21 +160,31 @@ def enrol(
 
 
 @app.command()
-def run(home: Home, as_json: AsJson = False) -> None:
+def run(
+    home: Home,
+    monitor_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of /healthz, /readyz, /metrics; 0 takes a free one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Run a hub worker until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
-    configure_logging()
+    configure_logging(count_event)
     settings = Settings.load(home)
     broker = BrokerAddress.of(settings)
     ledger = ledger_of(settings)
     engine = database.engine_of(settings.database_url, f"{database.WORKER} {os.getpid()}")
 
-    answer({"home": str(home), "pid": os.getpid()}, as_json, f"hub of {home} at work, pid {os.getpid()}")
-
     async def main() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Ingest(settings, broker, engine, ledger).run(stop)
+        ingest = Ingest(settings, broker, engine, ledger)
+        port = settings.monitor_port if monitor_port is None else monitor_port
+        async with monitored(make_app(ingest, engine), home, port) as url:
+            pid = os.getpid()
+            text = f"hub of {home} at work, pid {pid}; monitor on {url}"
+            answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
+            await _until_stopped(asyncio.create_task(ingest.run(stop)), stop)
         await engine.dispose()
 
     uvloop.run(main())
@@ -201,6 +216,18 @@ def status(home: Home, as_json: AsJson = False) -> None:
         raise typer.Exit(5)
     if found["held"] or found["quarantined"] or found["overdue"] or not found["workers"]:
         raise typer.Exit(3)
+
+
+async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:
+    told = asyncio.create_task(stop.wait())
+    await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((work,), timeout=STOP_S)
+    if not work.done():
+        # A broker or database that does not answer must not keep us: what is unfinished comes again.
+        structlog.get_logger().warning("stop_cut_short", after_s=STOP_S)
+        os._exit(0)
+    told.cancel()
+    await work
 
 
 @ledger_app.command("verify")
@@ -267,7 +294,7 @@ async def _broker_state(settings: Settings) -> str:
     return "reachable"
 
 
-for _command in (queues, messages, trace, deadlines):
+for _command in (top, queues, messages, trace, deadlines):
     app.command()(_command)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from hub.errors import SettingsInvalid
+from hub.errors import DatabaseOutdated, DatabaseUnreachable, SettingsInvalid
 
 WORKER = "seci-hub worker"
 PATIENCE_MS = "30000"
@@ -22,6 +22,19 @@ def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
         server |= {"idle_in_transaction_session_timeout": PATIENCE_MS, "lock_timeout": PATIENCE_MS}
     arguments = {"server_settings": server}
     return create_async_engine(_asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=True, connect_args=arguments)
+
+
+def explained(error: Exception) -> DatabaseOutdated | DatabaseUnreachable:
+    """What a failure of PostgreSQL means to an operator, and what to do."""
+    if isinstance(error, ProgrammingError):
+        return DatabaseOutdated(
+            "the tables in PostgreSQL are not those of this program, or its role may not use them",
+            "run `seci-hub init` of this version as the database's owner; nothing was changed",
+        )
+    return DatabaseUnreachable(
+        f"PostgreSQL: {type(error).__name__}",
+        "see that PostgreSQL runs and `database_url` in hub.json is right",
+    )
 
 
 def _asyncpg(url: str) -> URL:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
 from hub.dispatch import Untaken
-from hub.held import hold
+from hub.held import OWED, hold
 from hub.ledger import Ledger
 from hub.publication import Owed, bundles, delivery_id
 from schemas.control import Entry, Event
@@ -30,7 +30,6 @@ from schemas.header import Header
 log = structlog.get_logger()
 
 PASS: Final = 500
-OWED: Final = "owed"
 _COLUMN: Final = {Event.REMINDED: "remind_at", Event.ESCALATED: "reply_by", Event.EXPIRED: "expires"}
 _NO_REPLY: Final = """
     NOT EXISTS (SELECT FROM message reply WHERE reply.in_reply_to = message.id AND reply.sender = recipient.node)

@@ -34,6 +34,13 @@ class VerifierDied(HubError):
     code = "verifier_died"
 
 
+class PortTaken(HubError):
+    """The monitor's port is in use."""
+
+    code = "port_taken"
+    exit_code = 4
+
+
 class DatabaseUnreachable(HubError):
     """No connection to PostgreSQL."""
 

@@ -18,6 +18,8 @@ from hub.publication import Publication
 from schemas.control import MessageType
 
 FIRST_PAUSE_MS: Final = 1_000
+# Why what nobody has tried to publish yet is here.
+OWED: Final = "owed"
 LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
 # "HELD" in ASCII: the advisory lock of the one worker at a time that tries again.
 _LOCK: Final = 0x48454C44

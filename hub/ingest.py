@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto.trust import Trust
 from hub import registrar
 from hub.broker import BrokerAddress
+from hub.canary import Canary
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
 from hub.dispatch import Dispatcher
@@ -30,6 +31,7 @@ from hub.held import hold, retry_held
 from hub.intake import Intake, Lane, Pace
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict
 from hub.ledger import Ledger
+from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.publication import Publication
 from hub.record import record
 from hub.settings import Settings
@@ -92,10 +94,13 @@ class Ingest:
         self._in_force: InForce | None = None
         self._announced = 0
         self._failures = 0
+        self.canary = Canary(broker, settings.canary_s)
+        self.intake: Intake | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        asides = [asyncio.create_task(self._beside(work)) for work in (self._retry, self._drain, self._see_to)]
+        works = (self._retry, self._drain, self._see_to, self.canary.send_canaries)
+        asides = [asyncio.create_task(self._beside(work)) for work in works]
         try:
             await self._keep_working(stop)
         finally:
@@ -104,6 +109,11 @@ class Ingest:
             await asyncio.gather(*asides, return_exceptions=True)
             await self._dispatcher.close()
             self._verifiers.close()
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the ingress queues are being consumed."""
+        return self.intake is not None and not self.intake.closed
 
     async def _keep_working(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -152,7 +162,7 @@ class Ingest:
 
     async def _work(self, stop: asyncio.Event) -> None:
         roster = await self._refresh()
-        intake = await Intake.open(self._broker, _pace(self._settings), roster.trust.nodes)
+        self.intake = intake = await Intake.open(self._broker, _pace(self._settings), roster.trust.nodes)
         log.info("hub_ready", nodes=len(roster.trust.nodes), roster=roster.trust.roster.version)
         line: deque[asyncio.Task[None]] = deque()
         tick = 0.0
@@ -161,6 +171,7 @@ class Ingest:
                 if time.monotonic() > tick:
                     roster = await self._refresh()
                     await intake.add(roster.trust.nodes)
+                    await self.canary.attend(intake.connection)
                     tick = time.monotonic() + TICK_S
                 while line and (line[0].done() or len(line) == len(_Stages.__slots__)):
                     await line.popleft()
@@ -184,12 +195,19 @@ class Ingest:
         # has room for one, and who waits for a stage gets it in turn, so batches never overtake each other.
         async with self._stages.judging:
             now = time.time_ns() // 1_000_000
+            clock = Stopwatch()
             verdicts = await self._verifiers.judge(batch, roster.trust, roster.signed, now)
+            clock.lap("judge")
         async with self._stages.recording:
+            clock = Stopwatch()
             publications = await self._patiently(verdicts, stop, intake)
+            clock.lap("record")
         async with self._stages.sending:
+            clock = Stopwatch()
             await self._send(publications)
+            clock.lap("publish")
             await lane.acknowledge(batch)
+        BATCH_MESSAGES.observe(len(batch))
         self._failures = 0
         for verdict in verdicts:
             _log(verdict)

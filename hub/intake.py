@@ -20,6 +20,7 @@ from aio_pika.abc import AbstractConnection
 from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
+from hub.metrics import REDELIVERED
 from hub.tolerance import decode_tolerantly
 from hub.topology import ingress_queue
 
@@ -67,6 +68,8 @@ class Source:
 
     async def arrived(self, message: Any) -> None:
         """The consumer callback."""
+        if message.delivery.redelivered:
+            REDELIVERED.inc()
         kind = printable(message.header.properties.message_type)
         self.waiting.append(Arrival(self.node, kind, bytes(message.body), message.delivery.delivery_tag))
         self.last = time.monotonic()
@@ -148,7 +151,7 @@ class Intake:
     """The consuming connection. When it is lost, a new one is opened and everything unsettled comes again."""
 
     def __init__(self, connection: AbstractConnection, pace: Pace) -> None:
-        self._connection = connection
+        self.connection = connection
         self._pace = pace
         self._something = asyncio.Event()
         self.urgent = Lane(connection, pace, self._something, urgent=True)
@@ -173,7 +176,7 @@ class Intake:
     @property
     def closed(self) -> bool:
         """Whether the connection, a channel or a consumer is gone."""
-        return self._connection.is_closed or self.urgent.closed or self.normal.closed
+        return self.connection.is_closed or self.urgent.closed or self.normal.closed
 
     async def batch(self, patience: float) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds."""
@@ -206,4 +209,4 @@ class Intake:
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._connection.close()
+        await self.connection.close()

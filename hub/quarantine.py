@@ -13,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.trust import Trust
 from hub import ledger, tables
-from hub.deadlines import OWED
 from hub.dispatch import Untaken
 from hub.errors import MessageUnknown, QuarantineDecided, StillUnreadable
-from hub.held import hold
+from hub.held import OWED, hold
 from hub.judge import Acceptable, Arrival, Refusable, Unreadable, Verdict, judge
 from hub.ledger import Ledger
 from hub.record import record
@@ -68,12 +67,6 @@ async def listing(
         }
         for row in await connection.execute(query)
     ]
-
-
-async def waiting(connection: AsyncConnection) -> int:
-    """How many things nobody has decided on."""
-    query = _query().where(tables.quarantine_decision.c.decision.is_(None)).subquery()
-    return int(await connection.scalar(select(func.count()).select_from(query)) or 0)
 
 
 async def release(connection: AsyncConnection, log: Ledger, trust: Trust, index: int, decision: Decision) -> Verdict:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import deadlines, ledger, tables, threads
 from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
+from hub.metrics import recorded
 from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Entry, Event, Outcome
@@ -104,6 +105,7 @@ async def record(
     if draft.again:
         proven = await ledger.prove(connection, list(draft.again))
         publications += bundles(proven, draft.again.values())
+    recorded(draft.entries, len(draft.again))
     return tuple(publications)
 
 

@@ -2,6 +2,7 @@
 
 hub.json                 where the database and the broker are
 secret.key               opens the keys below (or a passphrase file named in hub.json)
+monitor.<pid>.json       where a running worker's monitor listens
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 """
 
@@ -20,7 +21,7 @@ LOG_ORIGIN = "seci.exchange/ledger"
 
 
 class Settings(BaseModel):
-    """What stands in hub.json. Sizes in messages, times in seconds.
+    """What stands in hub.json. Sizes in messages, times in seconds; port 0 is any free one.
 
     `batch_size` is taken at once when one node sends alone, `shared_batch` of each when several do.
     `verifiers` is how many processes judge beside the worker.
@@ -43,6 +44,8 @@ class Settings(BaseModel):
     node_burst: int = Field(20_000, ge=1)
     prefetch: int = Field(600, ge=1, le=5000)
     verifiers: int = Field(min(3, max(1, (os.cpu_count() or 1) - 1)), ge=0, le=32)
+    monitor_port: int = Field(0, ge=0, le=65535)
+    canary_s: float = Field(30.0, gt=0, le=600)
 
     @classmethod
     def load(cls, home: Path) -> Self:

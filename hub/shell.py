@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import database
-from hub.errors import DatabaseOutdated, DatabaseUnreachable
 from hub.settings import HOME_VARIABLE, Settings
 
 T = TypeVar("T")
@@ -33,16 +32,8 @@ def with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutin
 
     try:
         return asyncio.run(main())
-    except ProgrammingError as error:
-        raise DatabaseOutdated(
-            "the tables in PostgreSQL are not those of this program, or its role may not use them",
-            "run `seci-hub init` of this version as the database's owner; nothing was changed",
-        ) from error
     except (OSError, DBAPIError) as error:
-        raise DatabaseUnreachable(
-            f"PostgreSQL: {type(error).__name__}",
-            "see that PostgreSQL runs and `database_url` in hub.json is right",
-        ) from error
+        raise database.explained(error) from error
 
 
 def answer(result: Any, as_json: bool, text: str) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 
 metadata: Final = MetaData()
@@ -151,6 +152,7 @@ held: Final = Table(
     Column("reason", Text, nullable=False),
     Column("place", BigInteger, Identity(), nullable=False),
     Column("after", Text),
+    Column("since", BigInteger, nullable=False, server_default=text("extract(epoch FROM now()) * 1000")),
 )
 Index("held_place", held.c.node, held.c.urgent, held.c.place)
 

@@ -6,6 +6,7 @@ certificate's common name is the user, and no user has a password. Only the prov
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -14,6 +15,9 @@ from hub.errors import ProvisioningFailed
 
 DISPATCH: Final = "dispatch"
 QUARANTINE_QUEUE: Final = "q.quarantine"
+# The dot keeps it apart from the nodes' queues: an id has none.
+CANARY_KEY: Final = "hub.canary"
+CANARY_QUEUE: Final = "q.in.hub.canary"
 HUB_USERS: Final = ("hub-ingest", "hub-dispatch", "hub-quarantine")
 LANES: Final = ("normal", "urgent")
 _MIB: Final = 1024 * 1024
@@ -44,8 +48,11 @@ def inbox_key(node: str, *, urgent: bool) -> str:
 def definitions(nodes: Iterable[str], vhost: str) -> dict[str, Any]:
     """Everything the broker must hold for these nodes, in RabbitMQ's definitions format."""
     known = sorted(nodes)
-    queues = [QUARANTINE_QUEUE]
-    bindings = [_binding(vhost, "dlx", QUARANTINE_QUEUE, "")]
+    queues = [QUARANTINE_QUEUE, CANARY_QUEUE]
+    bindings = [
+        _binding(vhost, "dlx", QUARANTINE_QUEUE, ""),
+        _binding(vhost, DISPATCH, CANARY_QUEUE, CANARY_KEY),
+    ]
     for node in known:
         for lane in LANES:
             urgent = lane == "urgent"
@@ -122,10 +129,14 @@ def _policies(vhost: str) -> list[dict[str, Any]]:
         "max-length": 100_000,
         "max-length-bytes": 1024 * _MIB,
     }
+    quarantine = {**full, "max-length-bytes": 2048 * _MIB, "delivery-limit": _NEVER}
+    # Nobody's mail: what no worker takes is dropped, and never becomes a dead letter.
+    canary = {"max-length": 1_000, "message-ttl": 10 * 60 * 1000, "overflow": "drop-head"}
     rules = {
-        "ingress": (r"^q\.in\.", ingress),
-        "inbox": (r"^q\.inbox\.", inbox),
-        "quarantine": (r"^q\.quarantine$", {**full, "max-length-bytes": 2048 * _MIB, "delivery-limit": _NEVER}),
+        "ingress": (r"^q\.in\.", 0, ingress),
+        "inbox": (r"^q\.inbox\.", 0, inbox),
+        "quarantine": (r"^q\.quarantine$", 0, quarantine),
+        "canary": (rf"^{re.escape(CANARY_QUEUE)}$", 1, canary),
     }
     return [
         {
@@ -133,10 +144,10 @@ def _policies(vhost: str) -> list[dict[str, Any]]:
             "vhost": vhost,
             "pattern": pattern,
             "apply-to": "queues",
-            "priority": 0,
+            "priority": priority,
             "definition": rule,
         }
-        for name, (pattern, rule) in rules.items()
+        for name, (pattern, priority, rule) in rules.items()
     ]
 
 

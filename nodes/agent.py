@@ -30,6 +30,7 @@ from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowle
 from nodes import inbox, notices, outbox, store
 from nodes.errors import NotSetUp
 from nodes.link import Arrival, Link, Publication
+from nodes.metrics import RESENDS
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import Acknowledgement, ControlRefused, Event, MessageType, Receipts
@@ -78,6 +79,7 @@ class Agent:
                 continue
             publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
             confirmed = await self.link.publish(publications)
+            RESENDS.inc(sum(item.again for item in items))
             done = [item.id for item, ok in zip(items, confirmed, strict=True) if ok]
             if done:
                 await self.box.run(outbox.mark_sent, done, now, self.settings.resend_after_ms)

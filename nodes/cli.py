@@ -26,6 +26,7 @@ from nodes.api import make_app
 from nodes.client import ApiRefused, call
 from nodes.doctor import examine
 from nodes.errors import AlreadyRunning, BodyNotJson, MessageUnknown, NodeError, NotSetUp, PortTaken
+from nodes.metrics import count_event
 from nodes.settings import HOME_VARIABLE, Settings
 from schemas.codes import Agency, Handling, Priority
 from schemas.participants import NODE_ID
@@ -83,7 +84,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the agent until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
-    configure_logging()
+    configure_logging(count_event)
     settings = Settings.load(home)
     with _alone(home), _listening(port) as listener:
         try:

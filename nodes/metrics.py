@@ -1,11 +1,38 @@
-"""The agent's metrics in Prometheus' conventions: counts, ages and the link; nothing of what messages say."""
+"""The agent's metrics in Prometheus' conventions: counts, ages and the link; nothing of what messages say.
+
+Whatever has a name in the log is counted under it (`count_event`): what was received, declined, expired, put aside,
+each lost link and each refused publication.
+"""
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from nodes.link import LinkState
+
+# One start time for all is enough: the counters need none of their own.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY: Final = CollectorRegistry()
+EVENTS: Final = Counter(
+    "seci_node_events_total",
+    "What was logged since the start, by its name in the log and the code or the error's type.",
+    ["event", "level", "code"],
+    registry=REGISTRY,
+)
+RESENDS: Final = Counter(
+    "seci_node_resends_total", "Messages sent again since the start: no receipt came in time.", registry=REGISTRY
+)
+Gauge("seci_node_start_timestamp_seconds", "When this agent started.", registry=REGISTRY).set_to_current_time()
+
+
+def count_event(_: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A processor for the log: counts what goes through it and changes nothing."""
+    code = event.get("error") or event.get("code") or ""
+    EVENTS.labels(str(event["event"]), level, str(code)).inc()
+    return event
 
 
 def exposition(
@@ -28,4 +55,4 @@ def exposition(
     since.set(link.since / 1000)
     roster = Gauge("seci_node_roster_version", "The roster in force.", registry=registry)
     roster.set(roster_version)
-    return generate_latest(registry)
+    return generate_latest(REGISTRY) + generate_latest(registry)

@@ -102,23 +102,25 @@ def _answered(connection: Connection, id: UUID) -> Answered:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A message to be published now."""
+    """A message to be published now; `again` if the broker had it before and no receipt came."""
 
     id: str
     urgent: bool
     envelope: bytes
+    again: bool
 
 
 def ready(connection: Connection, limit: int, now: int) -> list[Ready]:
     """Messages to send: new ones and those whose receipt is overdue, urgent ones first, oldest first."""
     table = store.outbox.c
     query = (
-        select(table.id, table.urgent, table.envelope)
+        select(table.id, table.urgent, table.envelope, table.state)
         .where(table.state.in_(("queued", "sent")), table.resend_at <= now, table.expires > now)
         .order_by(table.urgent.desc(), table.seq)
         .limit(limit)
     )
-    return [Ready(row.id, bool(row.urgent), row.envelope) for row in connection.execute(query)]
+    rows = connection.execute(query)
+    return [Ready(row.id, bool(row.urgent), row.envelope, row.state == "sent") for row in rows]
 
 
 def mark_sent(connection: Connection, ids: Sequence[str], now: int, first_pause_ms: int) -> None:

@@ -1,0 +1,149 @@
+"""A worker's own small HTTP server on loopback, for monitors: `/healthz`, `/readyz`, `/metrics`.
+
+It has no authentication: it tells counts and ages, and no word of any message. Several workers share one home, so
+each says where it listens in a file of its own, `monitor.<pid>.json`.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hub import database, metrics, reading
+from hub.errors import HubError, PortTaken
+from hub.ingest import DATABASE_TROUBLE, Ingest
+from hub.readiness import Shortcoming, Vitals, shortcomings
+from hub.reading import Reading
+
+log = structlog.get_logger()
+
+DATABASE_S: Final = 2.0
+CLOSE_S: Final = 3
+PROBLEM: Final = "application/problem+json"
+
+
+def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
+    """The application of one worker."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        found = await _read(engine)
+        trouble = found if isinstance(found, HubError) else None
+        vitals = Vitals(trouble, ingest.consuming, ingest.canary.state, ingest.canary.period_s, time.time())
+        lacking = shortcomings(vitals)
+        return _problem(lacking) if lacking else JSONResponse({"status": "ok"})
+
+    async def exposition(_: Request) -> Response:
+        found = await _read(engine)
+        now = found if isinstance(found, Reading) else None
+        age = time.time() - (ingest.canary.state.received or metrics.STARTED)
+        text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)],
+    )
+
+
+async def _read(engine: AsyncEngine) -> Reading | HubError:
+    """What the database says, or why it says nothing."""
+    try:
+        async with asyncio.timeout(DATABASE_S), engine.connect() as connection:
+            return await reading.read(connection)
+    except DATABASE_TROUBLE as error:
+        return database.explained(error)
+
+
+def _problem(found: list[Shortcoming]) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": "Not ready",
+        "status": 503,
+        "code": found[0].code,
+        "detail": "; ".join(item.detail for item in found),
+        "next": found[0].next,
+        "errors": [asdict(item) for item in found],
+    }
+    return JSONResponse(body, 503, media_type=PROBLEM)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the worker, which ends in order and ends this with it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def monitored(app: Starlette, home: Path, port: int) -> AsyncIterator[str]:
+    """Serves `app` on loopback while the block runs, and gives its URL. Raises PortTaken."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(
+                f"the monitor's port {port} is in use", "choose another with --monitor-port, or 0 for any free one"
+            ) from error
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = _Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSE_S
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            with _announced(home, url):
+                yield url
+        finally:
+            server.should_exit = True
+            for result in await asyncio.gather(serving, return_exceptions=True):
+                if result is not None:
+                    log.error("monitor_failed", error=type(result).__name__)
+
+
+@contextmanager
+def _announced(home: Path, url: str) -> Iterator[None]:
+    """Keeps `monitor.<pid>.json` in `home`, and removes what workers that were killed have left there.
+
+    A worker's file is locked for as long as it lives: its pid may be another's by now.
+    """
+    for file in home.glob("monitor.*.json"):
+        _remove_if_dead(file)
+    pid = os.getpid()
+    draft, file = home / f".monitor.{pid}.draft", home / f"monitor.{pid}.json"
+    with draft.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        json.dump({"url": url, "pid": pid}, held)
+        held.flush()
+        draft.rename(file)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def _remove_if_dead(file: Path) -> None:
+    # Gone already, or locked by one that lives.
+    with suppress(FileNotFoundError, BlockingIOError), file.open() as found:
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""What an agent's metrics say, read as Prometheus reads them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nodes.link import LinkState
+from nodes.metrics import RESENDS, count_event, exposition
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def _exposed() -> dict[str, float]:
+    text = exposition({"queued": 2}, None, LinkState(True, 0, ""), 1, "ro").decode()
+    return {
+        " ".join([sample.name, *(value for _, value in sorted(sample.labels.items()))]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "event", "name"),
+    [
+        ("info", {"event": "received", "message": "1", "new": True, "code": None}, " received info"),
+        ("info", {"event": "received", "code": "body_invalid"}, "body_invalid received info"),
+        ("warning", {"event": "link_down", "reason": "the connection closed"}, " link_down warning"),
+        ("error", {"event": "store_failed", "error": "OperationalError"}, "OperationalError store_failed error"),
+    ],
+)
+def test_whatever_has_a_name_in_the_log_is_counted_under_it(level: str, event: dict[str, object], name: str) -> None:
+    before = _exposed().get(f"seci_node_events_total {name}", 0)
+    assert count_event(None, level, event) is event
+    assert _exposed()[f"seci_node_events_total {name}"] == before + 1
+
+
+def test_resends_are_counted() -> None:
+    before = _exposed()["seci_node_resends_total"]
+    RESENDS.inc(3)
+    assert _exposed()["seci_node_resends_total"] == before + 3
+
+
+@pytest.mark.parametrize("document", ["deploy/prometheus/alerts.yml", "docs/operations.md"])
+def test_documents_name_only_metrics_that_exist(document: str) -> None:
+    exposed = {name.split(" ")[0] for name in _exposed()} | {"seci_node_events_total"}
+    named = set(re.findall(r"seci_node_[a-z_]*[a-z]", (REPOSITORY / document).read_text()))
+    assert named
+    assert named <= exposed

@@ -1,0 +1,198 @@
+"""What monitors see of a running hub, in good days and in bad ones."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local import processes
+from deploy.local.exchange import Exchange
+from deploy.local.instance import REPOSITORY
+from hub.topology import CANARY_QUEUE
+from tests.system.conftest import NODES
+from tests.system.play import await_delivered, kill, post, process, until
+
+pytestmark = pytest.mark.system
+PERIOD_S = 1
+
+
+@pytest.fixture(scope="module")
+def watched(exchange: Exchange) -> Iterator[Exchange]:
+    """The exchange with a canary each second; afterwards with its own settings again."""
+    file = exchange.hub_home / "hub.json"
+    before = file.read_text()
+    file.write_text(json.dumps(json.loads(before) | {"canary_s": PERIOD_S}))
+    _restart_hub(exchange)
+    yield exchange
+    file.write_text(before)
+    _restart_hub(exchange)
+
+
+def _restart_hub(exchange: Exchange) -> None:
+    processes.end(exchange.folder, [process(exchange.folder, "hub")])
+    exchange.start_hub()
+
+
+def _get(exchange: Exchange, path: str, worker: str = "hub") -> httpx2.Response:
+    pid = process(exchange.folder, worker).pid
+    url = json.loads((exchange.hub_home / f"monitor.{pid}.json").read_text())["url"]
+    return httpx2.get(f"{url}{path}", timeout=30)
+
+
+def _is_ready(exchange: Exchange, worker: str = "hub") -> bool:
+    try:
+        return _get(exchange, "/readyz", worker).status_code == 200
+    except (OSError, httpx2.HTTPError):
+        return False
+
+
+def _lacks(exchange: Exchange, code: str) -> bool:
+    answer = _get(exchange, "/readyz")
+    if answer.status_code == 200:
+        return False
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (problem["status"], problem["code"]) == (503, problem["errors"][0]["code"])
+    assert problem["next"]
+    return code in [error["code"] for error in problem["errors"]]
+
+
+def _sample(exchange: Exchange, name: str, **labels: str) -> float:
+    """One sample; 0 if there is none (yet)."""
+    found = [
+        sample.value
+        for family in text_string_to_metric_families(_get(exchange, "/metrics").text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return sum(found)
+
+
+def test_a_hub_at_work_is_ready_and_its_canary_is_fresh(watched: Exchange) -> None:
+    until("the hub ready", partial(_is_ready, watched))
+    assert _get(watched, "/healthz").json() == {"status": "ok"}
+    assert _get(watched, "/readyz").json() == {"status": "ok"}
+    flown = _sample(watched, "seci_hub_canary_round_trip_seconds_count")
+    until("more canaries", lambda: _sample(watched, "seci_hub_canary_round_trip_seconds_count") > flown + 1)
+    assert _get(watched, "/anything").status_code == 404
+
+
+def test_counts_move_with_the_messages(watched: Exchange) -> None:
+    until("the hub ready", partial(_is_ready, watched))
+    counted = {
+        outcome: partial(_sample, watched, "seci_hub_messages_total", outcome=outcome)
+        for outcome in ("accepted", "delivered", "quarantined")
+    }
+    before = {outcome: count() for outcome, count in counted.items()}
+    posted = [("ro", post(watched, "ro")) for _ in range(5)]
+    await_delivered(watched, posted)
+    assert counted["accepted"]() == before["accepted"] + 5
+    assert counted["delivered"]() == before["delivered"] + 5 * (len(NODES) - 1)
+    assert counted["quarantined"]() == before["quarantined"], "no canary becomes a verdict"
+    assert _sample(watched, "seci_hub_ledger_entries") == watched.hub("status")["ledger"]["size"]
+    assert _sample(watched, "seci_hub_batch_messages_sum") >= 5
+
+
+@pytest.mark.parametrize(
+    ("take_away", "give_back", "code"),
+    [
+        ("postgres.stop", "postgres.start", "database_unreachable"),
+        ("postgres.pause", "postgres.resume", "database_unreachable"),
+        ("broker.kill", "broker.start", "broker_unreachable"),
+        ("broker.pause", "broker.resume", "canary_unconfirmed"),
+    ],
+)
+def test_what_is_away_is_named_until_it_is_back(watched: Exchange, take_away: str, give_back: str, code: str) -> None:
+    until("the hub ready", partial(_is_ready, watched))
+    pid = process(watched.folder, "hub").pid
+    _service(watched, take_away)()
+    try:
+        until(f"{code} told", partial(_lacks, watched, code))
+        assert _get(watched, "/healthz").status_code == 200
+        assert _get(watched, "/metrics").status_code == 200
+    finally:
+        _service(watched, give_back)()
+    until("ready again", partial(_is_ready, watched))
+    assert process(watched.folder, "hub").pid == pid
+
+
+def _service(exchange: Exchange, action: str) -> Callable[[], None]:
+    service, verb = action.split(".")
+    found: Callable[[], None] = getattr(getattr(exchange.services, service), verb)
+    return found
+
+
+def test_an_intake_that_brings_no_canary_is_opened_again(watched: Exchange) -> None:
+    until("the hub ready", partial(_is_ready, watched))
+    interruptions = partial(
+        _sample, watched, "seci_hub_events_total", event="hub_interrupted", code="BrokerUnreachable"
+    )
+    before = interruptions()
+    # Its consumer goes with the queue, and nobody but the watchdog misses it.
+    watched.services.broker.run_ctl(["delete_queue", CANARY_QUEUE, "-p", "siex"])
+    until("queue_missing told", partial(_lacks, watched, "queue_missing"))
+    watched.hub("provision")
+    until("ready again", partial(_is_ready, watched))
+    assert interruptions() > before
+
+
+def test_a_second_worker_has_a_monitor_of_its_own_and_a_dead_one_is_forgotten(watched: Exchange) -> None:
+    second = watched.start_hub("hub-2")
+    try:
+        until("both ready", lambda: _is_ready(watched) and _is_ready(watched, "hub-2"))
+        assert _sample(watched, "seci_hub_workers") == 2
+        kill(watched, "hub-2")
+        file = watched.hub_home / f"monitor.{second.pid}.json"
+        assert file.exists()
+        second = watched.start_hub("hub-2")
+        until("the dead one's file gone", lambda: _is_ready(watched, "hub-2") and not file.exists())
+    finally:
+        processes.end(watched.folder, [second])
+    assert not (watched.hub_home / f"monitor.{second.pid}.json").exists()
+
+
+def _top(exchange: Exchange, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "hub.cli", "top", "--home", str(exchange.hub_home), *arguments]
+
+
+def test_top_shows_the_hub_at_work(watched: Exchange) -> None:
+    argv = _top(watched, "--json", "--count", "2", "--interval", "0.5")
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first["rates"] is None
+    assert second["reading"]["ledger"] >= first["reading"]["ledger"] > 0
+    assert second["rates"]["accepted"] >= 0
+    assert second["reading"]["workers"] == 1
+
+
+def test_top_goes_on_until_it_is_interrupted(watched: Exchange) -> None:
+    processes.send(process(watched.folder, "node-bg"), signal.SIGSTOP)
+    try:
+        post(watched, "ro", to=["bg"])
+        with subprocess.Popen(
+            _top(watched, "--json", "--interval", "0.5"), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        ) as top:
+            look = _first_look(top, lambda found: bool(found["queues"]) and bool(found["undelivered"]))
+            top.send_signal(signal.SIGINT)
+            assert top.wait(60) == 0
+    finally:
+        processes.send(process(watched.folder, "node-bg"), signal.SIGCONT)
+    assert {queue["name"] for queue in look["queues"]} >= {"q.in.ro", "q.inbox.bg.urgent", CANARY_QUEUE}
+    assert [waiting["number"] for waiting in look["undelivered"] if waiting["node"] == "bg"] == [1]
+
+
+def _first_look(top: subprocess.Popen[str], wanted: Callable[[Any], bool]) -> Any:
+    assert top.stdout is not None
+    for _ in range(120):
+        look = json.loads(top.stdout.readline())
+        if wanted(look):
+            return look
+    top.terminate()
+    raise AssertionError("not within 120 looks")
