@@ -12,10 +12,10 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
-.PHONY: help setup check test demo up down status bench faults lock clean
+.PHONY: help setup check test demo up down status bench bench-long faults lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv from the lock; see that RabbitMQ and PostgreSQL are there
 	@$(BIN)/python -m deploy.local.programs
@@ -51,6 +51,9 @@ status: ## show what `make up` started
 
 bench: setup ## measure the hub beside a bare relay; writes build/bench.json
 	$(BIN)/python -m bench.run
+
+bench-long: setup ## the long measurements: growth, urgent messages, memory (half an hour)
+	$(BIN)/python -m bench.run --long
 
 faults: setup ## the long fault scenarios (minutes)
 	$(BIN)/pytest tests/faults -v -m long

@@ -60,6 +60,14 @@ class Depths:
             found += queue.declaration_result.message_count or 0
         return found
 
+    async def consumers(self) -> int:
+        """How many consume the queues now."""
+        found = 0
+        for name in self._queues:
+            queue = await self._channel.declare_queue(name, passive=True, timeout=DECLARE_S)
+            found += queue.declaration_result.consumer_count or 0
+        return found
+
     async def purge(self) -> None:
         """Deletes what is ready; for a node's own inbox only, others are not its to read."""
         for name in self._queues:

@@ -1,0 +1,109 @@
+"""What a jam does to others: the latency of single messages while ingress queues are full, beside an idle exchange.
+
+First the single messages alone; then the hub is stopped, the queues are filled past the agents, the hub starts
+again, and the same messages are posted while it works through them. For the hub this is a producer that is
+faster than it, without a producer's cost on this machine. The queues must not be empty before the last single
+message is posted, and everything must be on record in the end.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.busy import look, others_between
+from bench.endtoend import start_exchange
+from bench.place import BenchFailed, Place, Route
+from bench.steady import Steady, steady
+from bench.turn import SETTLE_S, Work, check_recorded, empty_inboxes, fill, recorded
+from bench.wire import Depths
+from deploy.local.instance import say
+from hub.topology import inbox_queue, ingress_queue
+
+BEGIN_S: Final = 30.0
+EMPTY_S: Final = 240.0
+LOOK_S: Final = 0.1
+# What is taken off a queue and not done with yet.
+QUIET_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The single messages: from agent to agent, so many a second for so many seconds."""
+
+    route: Route
+    rate: float
+    seconds: float
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Jam:
+    """Both measurements, how many messages still waited when the last single one was there, and how busy others were."""
+
+    idle: Steady
+    jammed: Steady
+    left: int
+    others: float | None
+
+
+def jam(place: Place, single: Single, backlog: Sequence[Work]) -> Jam:
+    """The senders of the backlog must not be those of `single`. Raises BenchFailed."""
+    asyncio.run(empty_inboxes(place))
+    total = sum(work.messages for work in backlog)
+    waiting = tuple(ingress_queue(work.sender, urgent=False) for work in backlog)
+    say("  starting the hub and the agents ...")
+    *agents, hub = start_exchange(place, (single.route,))
+    try:
+        begin = look(place.exchange.folder)
+        say(f"  idle, {single.rate:.0f} messages/s for {single.seconds:.0f} s ...")
+        before = recorded(place)
+        idle = _steady(place, single)
+        place.end(hub)
+        say(f"  filling the queues with {total} messages ...")
+        for work in backlog:
+            fill(place, work)
+        time.sleep(SETTLE_S)
+        hub = place.exchange.start_hub()
+        asyncio.run(_await_fewer(place, waiting, total, BEGIN_S))
+        say("  the same while the hub works through them ...")
+        jammed = _steady(place, single)
+        left = asyncio.run(_depth(place, waiting))
+        others = others_between(begin, look(place.exchange.folder))
+        say(f"  {left} still wait; waiting until all are through ...")
+        # The agents' own too: what they still had to say would disturb the next measurement.
+        asyncio.run(_await_fewer(place, (*waiting, *_queues_of(single.route)), 1, EMPTY_S))
+        time.sleep(QUIET_S)
+        check_recorded(before, recorded(place), total + idle.messages + jammed.messages)
+    finally:
+        place.end(*agents, hub)
+        asyncio.run(empty_inboxes(place))
+    if not left:
+        raise BenchFailed("the queues were empty before the last single message: the jam was too short")
+    return Jam(idle, jammed, left, others)
+
+
+def _steady(place: Place, single: Single) -> Steady:
+    return steady(place, single.route, single.rate, single.seconds, urgent=single.urgent)
+
+
+def _queues_of(route: Route) -> tuple[str, ...]:
+    nodes = (route.sender, route.recipient)
+    return tuple(queue(node, urgent=False) for node in nodes for queue in (ingress_queue, inbox_queue))
+
+
+async def _await_fewer(place: Place, queues: tuple[str, ...], bound: int, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while await _depth(place, queues) >= bound:
+        if time.monotonic() > until:
+            raise BenchFailed(f"the messages were not through after {seconds:.0f} s")
+        await asyncio.sleep(LOOK_S)
+
+
+async def _depth(place: Place, queues: tuple[str, ...]) -> int:
+    depths = await Depths.of(place.exchange.node_home(place.exchange.nodes[0]), queues)
+    try:
+        return await depths.read()
+    finally:
+        await depths.close()
