@@ -40,7 +40,7 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Jam:
-    """Both measurements, how many messages still waited when the last single one was there, and how busy others were."""
+    """Both measurements, how many messages still waited after the last single one, and how busy others were."""
 
     idle: Steady
     jammed: Steady
