@@ -12,12 +12,12 @@ opening, signing and recording acknowledgements, HTTP), not what its hub costs: 
 
 import asyncio
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import httpx2
 
+from bench import exchange
 from bench.busy import look, others_between
 from bench.figure import Figure
 from bench.place import BenchFailed, Place, Route
@@ -25,7 +25,6 @@ from bench.post import IN_FLIGHT
 from bench.turn import empty_inboxes
 from bench.wire import Depths
 from deploy.local.instance import say
-from deploy.local.processes import Process
 
 POST_S: Final = 10.0
 # With the poster's own start.
@@ -44,8 +43,7 @@ def measure(place: Place, routes: tuple[Route, ...]) -> list[Figure]:
     relayed = _relay_running(place, routes)
     say(f"  relay running: {relayed:.0f} messages/s")
     asyncio.run(empty_inboxes(place))
-    say("  starting the hub and the agents ...")
-    running = start_exchange(place, routes)
+    running = exchange.start(place, routes)
     try:
         say(f"  posting for {POST_S:.0f} s, {IN_FLIGHT} in flight at each of {len(routes)} senders ...")
         rate, posted, messages = _exchange(place, routes)
@@ -56,15 +54,6 @@ def measure(place: Place, routes: tuple[Route, ...]) -> list[Figure]:
     note = f"REST to the acknowledgement's receipt; agents took in {posted:.0f}/s"
     details = {"messages": messages, "posted_per_s": round(posted)}
     return [Figure("e2e_ratio", "messages/s", rate, relayed, rate / relayed, None, note, others, details)]
-
-
-def start_exchange(place: Place, routes: Sequence[Route]) -> list[Process]:
-    """Starts the routes' agents and the hub, and waits for them; in the order in which they are to be ended."""
-    nodes = [node for route in routes for node in (route.sender, route.recipient)]
-    hub = place.exchange.start_hub()
-    agents = [place.exchange.start_node(node) for node in nodes]
-    place.exchange.await_nodes(nodes)
-    return [*agents, hub]
 
 
 def _relay_running(place: Place, routes: tuple[Route, ...]) -> float:

@@ -27,14 +27,9 @@ def measure(place: Place, route: Route, messages: int, count: int, entries: int)
     size = place.exchange.hub("ledger", "verify")["size"]
     if size < entries:
         raise BenchFailed(f"the ledger has {size} entries, not {entries}")
+    parts = [median(item.ratio for item in found) for found in (full, empty)]
     ours, beside = (median(item.ours.per_s for item in found) for found in (full, empty))
-    parts = {"full": median(item.ratio for item in full), "empty": median(item.ratio for item in empty)}
     others = most([turn.others for item in (*full, *empty) for turn in (item.ours, item.beside)])
-    note = f"{size} entries beside {2 * count * messages - messages} or fewer, each by the relay's rate"
-    details = {
-        "messages": messages,
-        "entries": size,
-        **{f"{name}_by_relay": round(it, 3) for name, it in parts.items()},
-    }
-    ratio = parts["full"] / parts["empty"]
-    return [Figure("growth_ratio", "messages/s", ours, beside, ratio, TARGET, note, others, details)]
+    note = f"with {size} entries, beside empty; the ratio is of {parts[0]:.2f} and {parts[1]:.2f} of the relay's rate"
+    details = {"messages": messages, "entries": size, "by_relay": [round(part, 3) for part in parts]}
+    return [Figure("growth_ratio", "messages/s", ours, beside, parts[0] / parts[1], TARGET, note, others, details)]

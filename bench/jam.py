@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench import exchange
 from bench.busy import look, others_between
-from bench.endtoend import start_exchange
 from bench.place import BenchFailed, Place, Route
 from bench.steady import Steady, steady
 from bench.turn import SETTLE_S, Work, check_recorded, empty_inboxes, fill, recorded
@@ -51,37 +51,45 @@ class Jam:
 def jam(place: Place, single: Single, backlog: Sequence[Work]) -> Jam:
     """The senders of the backlog must not be those of `single`. Raises BenchFailed."""
     asyncio.run(empty_inboxes(place))
-    total = sum(work.messages for work in backlog)
-    waiting = tuple(ingress_queue(work.sender, urgent=False) for work in backlog)
-    say("  starting the hub and the agents ...")
-    *agents, hub = start_exchange(place, (single.route,))
+    *agents, hub = exchange.start(place, (single.route,))
     try:
-        begin = look(place.exchange.folder)
+        before, begin = recorded(place), look(place.exchange.folder)
         say(f"  idle, {single.rate:.0f} messages/s for {single.seconds:.0f} s ...")
-        before = recorded(place)
         idle = _steady(place, single)
         place.end(hub)
-        say(f"  filling the queues with {total} messages ...")
-        for work in backlog:
-            fill(place, work)
-        time.sleep(SETTLE_S)
+        total = _fill(place, backlog)
         hub = place.exchange.start_hub()
-        asyncio.run(_await_fewer(place, waiting, total, BEGIN_S))
-        say("  the same while the hub works through them ...")
-        jammed = _steady(place, single)
-        left = asyncio.run(_depth(place, waiting))
+        jammed, left = _jammed(place, single, backlog, total)
         others = others_between(begin, look(place.exchange.folder))
-        say(f"  {left} still wait; waiting until all are through ...")
-        # The agents' own too: what they still had to say would disturb the next measurement.
-        asyncio.run(_await_fewer(place, (*waiting, *_queues_of(single.route)), 1, EMPTY_S))
         time.sleep(QUIET_S)
         check_recorded(before, recorded(place), total + idle.messages + jammed.messages)
     finally:
         place.end(*agents, hub)
         asyncio.run(empty_inboxes(place))
+    return Jam(idle, jammed, left, others)
+
+
+def _fill(place: Place, backlog: Sequence[Work]) -> int:
+    total = sum(work.messages for work in backlog)
+    say(f"  filling the queues with {total} messages ...")
+    for work in backlog:
+        fill(place, work)
+    time.sleep(SETTLE_S)
+    return total
+
+
+def _jammed(place: Place, single: Single, backlog: Sequence[Work], total: int) -> tuple[Steady, int]:
+    waiting = tuple(ingress_queue(work.sender, urgent=False) for work in backlog)
+    asyncio.run(_await_fewer(place, waiting, total, BEGIN_S))
+    say("  the same while the hub works through them ...")
+    jammed = _steady(place, single)
+    left = asyncio.run(_depth(place, waiting))
+    say(f"  {left} still wait; waiting until all are through ...")
+    # The agents' own too: what they still had to say would disturb the next measurement.
+    asyncio.run(_await_fewer(place, (*waiting, *_queues_of(single.route)), 1, EMPTY_S))
     if not left:
         raise BenchFailed("the queues were empty before the last single message: the jam was too short")
-    return Jam(idle, jammed, left, others)
+    return jammed, left
 
 
 def _steady(place: Place, single: Single) -> Steady:

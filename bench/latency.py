@@ -7,8 +7,8 @@ them HTTP, sealing, four transactions synced to disk (outbox, ledger, inbox, and
 import asyncio
 from typing import Final
 
+from bench import exchange
 from bench.busy import look, others_between
-from bench.endtoend import start_exchange
 from bench.figure import Figure, Target, percentile
 from bench.hops import hops
 from bench.place import Place, Route
@@ -27,8 +27,7 @@ def measure(place: Place, route: Route) -> list[Figure]:
     begin = look(place.exchange.folder)
     say(f"  bare hops, {RATE:.0f} messages/s for {SECONDS:.0f} s ...")
     bare = hops(place, route, RATE, SECONDS)
-    say("  starting the hub and the agents ...")
-    running = start_exchange(place, (route,))
+    running = exchange.start(place, (route,))
     try:
         before = recorded(place)
         say(f"  posting, {RATE:.0f} messages/s for {SECONDS:.0f} s ...")

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.endtoend import start_exchange
+from bench import exchange
 from bench.figure import Figure, Target
 from bench.place import BenchFailed, Place, Route
 from bench.turn import check_recorded, recorded
@@ -27,7 +27,7 @@ TARGET: Final = Target(1.2, at_most=True)
 def measure(place: Place, route: Route, messages: int) -> list[Figure]:
     """How much larger each is in the end than when it was warm. Raises BenchFailed."""
     before = recorded(place)
-    sender, recipient, hub = running = start_exchange(place, (route,))
+    sender, recipient, hub = running = exchange.start(place, (route,))
     try:
         sizes = _sampled(place, route, messages, {"hub": hub, "sender": sender, "recipient": recipient})
         check_recorded(before, recorded(place), messages)

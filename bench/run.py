@@ -62,7 +62,7 @@ MEASUREMENTS: Final = {
         "two workers of the hub", lambda here, asked: workers.measure(here, ROUTES[0], asked.messages, 1)
     ),
     "fanout": Measurement(
-        "the hub delivering to twelve", lambda here, asked: fanout.measure(here, "seci", asked.messages // 10, 2)
+        "the hub delivering to twelve", lambda here, asked: fanout.measure(here, "seci", asked.messages // 8, 2)
     ),
     "latency": Measurement("latency", lambda here, asked: latency.measure(here, ROUTES[0])),
     "fairness": Measurement(
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", choices=tuple(MEASUREMENTS), help="this measurement; may be repeated"
     )
     parser.add_argument("--long", action="store_true", help="the long measurements instead of the usual ones")
-    parser.add_argument("--messages", type=_within(1000, MOST), default=12_000, metavar="N", help="per drain")
+    parser.add_argument("--messages", type=_within(1000, MOST), default=10_000, metavar="N", help="per drain")
     parser.add_argument("--rounds", type=_within(1, 20), default=3, metavar="N", help="of draining")
     parser.add_argument("--entries", type=_within(1000, 10_000_000), default=1_000_000, metavar="N", help="for growth")
     parser.add_argument(
