@@ -49,10 +49,10 @@ down: ## stop what `make up` started; its data is kept
 status: ## show what `make up` started
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up status; else echo "nothing runs here"; fi
 
-bench: setup ## measure the hub beside a bare relay; writes build/bench.json
+bench: setup ## measure hub and exchange beside a bare relay (6 minutes); writes build/bench.json
 	$(BIN)/python -m bench.run
 
-bench-long: setup ## the long measurements: growth, urgent messages, memory (half an hour)
+bench-long: setup ## what takes longer: growth, urgent messages, memory (half an hour)
 	$(BIN)/python -m bench.run --long
 
 faults: setup ## the long fault scenarios (minutes)

@@ -22,10 +22,14 @@ def start(place: Place, routes: Sequence[Route]) -> list[Process]:
     say("  starting the hub and the agents ...")
     nodes = [node for route in routes for node in (route.sender, route.recipient)]
     hub = place.exchange.start_hub()
-    agents = [place.exchange.start_node(node) for node in nodes]
-    place.exchange.await_nodes(nodes)
-    asyncio.run(_await_hub(place, nodes[0]))
-    return [*agents, hub]
+    running = [*(place.exchange.start_node(node) for node in nodes), hub]
+    try:
+        place.exchange.await_nodes(nodes)
+        asyncio.run(_await_hub(place, nodes[0]))
+    except BaseException:
+        place.end(*running)
+        raise
+    return running
 
 
 async def _await_hub(place: Place, node: str) -> None:

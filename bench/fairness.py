@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.figure import Figure, Target, percentile
+from bench.figure import Figure, Target
 from bench.jam import Single, jam
 from bench.place import Place, Route
 from bench.turn import Work
@@ -16,16 +16,4 @@ def measure(place: Place, flood: Route, route: Route, messages: int) -> list[Fig
     """Latency p90 with the flood beside that without. Raises BenchFailed."""
     single = Single(route, RATE, SECONDS, urgent=False)
     found = jam(place, single, [Work(flood.sender, (flood.recipient,), messages)])
-    ours, beside = ([percentile(item.delivered, p) for p in (50, 90)] for item in (found.jammed, found.idle))
-    note = f"p90 behind {messages} of another node, beside idle; p50 {ours[0]:.0f} beside {beside[0]:.0f}"
-    details = {
-        "messages": len(found.jammed.delivered),
-        "backlog": messages,
-        "left": found.left,
-        "p50_ms": ours[0],
-        "idle_p50_ms": beside[0],
-        "p50_ratio": round(ours[0] / beside[0], 3),
-    }
-    return [
-        Figure("fairness_ratio", "ms", ours[1], beside[1], ours[1] / beside[1], TARGET, note, found.others, details)
-    ]
+    return [found.figure("fairness_ratio", 90, TARGET)]

@@ -14,9 +14,11 @@ from typing import Final
 
 from bench import exchange
 from bench.busy import look, others_between
+from bench.figure import Figure, Target, percentile
 from bench.place import BenchFailed, Place, Route
+from bench.record import check_recorded, recorded
 from bench.steady import Steady, steady
-from bench.turn import SETTLE_S, Work, check_recorded, empty_inboxes, fill, recorded
+from bench.turn import SETTLE_S, Work, empty_inboxes, fill
 from bench.wire import Depths
 from deploy.local.instance import say
 from hub.topology import inbox_queue, ingress_queue
@@ -40,12 +42,30 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Jam:
-    """Both measurements, how many messages still waited after the last single one, and how busy others were."""
+    """Both measurements, how many messages waited before and still after them, and how busy others were."""
 
     idle: Steady
     jammed: Steady
+    backlog: int
     left: int
     others: float | None
+
+    def figure(self, name: str, percent: int, target: Target) -> Figure:
+        """The row of one percentile of the latency of delivery."""
+        ours, beside = (percentile(item.delivered, percent) for item in (self.jammed, self.idle))
+        median, idle_median = (percentile(item.delivered, 50) for item in (self.jammed, self.idle))
+        note = f"p{percent} with {self.backlog} waiting, beside idle; p50 {median:.0f} beside {idle_median:.0f}"
+        details = {
+            "messages": len(self.jammed.delivered),
+            "backlog": self.backlog,
+            "left": self.left,
+            "p50_ms": median,
+            "idle_p50_ms": idle_median,
+            "p50_ratio": round(median / idle_median, 3),
+            f"receipt_p{percent}_ms": percentile(self.jammed.accepted, percent),
+            f"idle_receipt_p{percent}_ms": percentile(self.idle.accepted, percent),
+        }
+        return Figure(name, "ms", ours, beside, ours / beside, target, note, self.others, details)
 
 
 def jam(place: Place, single: Single, backlog: Sequence[Work]) -> Jam:
@@ -66,7 +86,7 @@ def jam(place: Place, single: Single, backlog: Sequence[Work]) -> Jam:
     finally:
         place.end(*agents, hub)
         asyncio.run(empty_inboxes(place))
-    return Jam(idle, jammed, left, others)
+    return Jam(idle, jammed, total, left, others)
 
 
 def _fill(place: Place, backlog: Sequence[Work]) -> int:

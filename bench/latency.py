@@ -12,8 +12,9 @@ from bench.busy import look, others_between
 from bench.figure import Figure, Target, percentile
 from bench.hops import hops
 from bench.place import Place, Route
+from bench.record import check_recorded, recorded
 from bench.steady import steady
-from bench.turn import check_recorded, empty_inboxes, recorded
+from bench.turn import empty_inboxes
 from deploy.local.instance import say
 
 RATE: Final = 50.0

@@ -13,7 +13,7 @@ from typing import Final
 from bench import exchange
 from bench.figure import Figure, Target
 from bench.place import BenchFailed, Place, Route
-from bench.turn import check_recorded, recorded
+from bench.record import check_recorded, recorded
 from deploy.local import processes
 from deploy.local.instance import say
 from deploy.local.processes import Process

@@ -16,6 +16,7 @@ from typing import Final
 from bench.busy import look, others_between
 from bench.load import SIZE
 from bench.place import BenchFailed, Place, Route
+from bench.record import check_recorded, recorded
 from bench.wire import Depths
 from deploy.local.instance import say
 from deploy.local.processes import Process
@@ -187,27 +188,3 @@ async def _await_empty(ingress: Depths) -> None:
     await asyncio.sleep(0.5)
     if left := await ingress.read():
         raise BenchFailed(f"{left} messages are still in the ingress queue")
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the hub has on record: how many messages it accepted, how many it refused, could not read or holds."""
-
-    accepted: int
-    amiss: int
-
-
-def recorded(place: Place) -> Recorded:
-    """As it is now."""
-    counts = (
-        "select (select count(*) from message), (select count(*) from refusal)"
-        " + (select count(*) from quarantine) + (select count(*) from held)"
-    )
-    accepted, amiss = place.exchange.services.postgres.run_sql(counts).split("|")
-    return Recorded(int(accepted), int(amiss))
-
-
-def check_recorded(before: Recorded, after: Recorded, messages: int) -> None:
-    """Raises BenchFailed unless exactly so many messages were accepted in between, and nothing else."""
-    if after != Recorded(before.accepted + messages, before.amiss):
-        raise BenchFailed(f"the hub has {after} on record, and before {messages} messages had {before}")
