@@ -7,23 +7,26 @@ anything was committed; only then is it read. A reader of a store in WAL mode ke
 """
 
 import sqlite3
+from itertools import takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, Self
 
 LOOK_S: Final = 0.002
 
-# From the newest row at the start on. What stands before the large columns of a row is read without them.
-_RECEIVED: Final = "select id from inbox where seq > ?"
-_ACCEPTED: Final = "select id from outbox where seq > ? and state = 'accepted'"
+# What stands before the large columns of a row is read without them.
+_RECEIVED: Final = "select seq, id, true from inbox where seq > ? order by seq"
+_ACCEPTED: Final = "select seq, id, state = 'accepted' from outbox where seq > ? order by seq"
 
 
 class Tail:
-    """Ids that come into a store after it was opened; each is told once."""
+    """Ids that come into a store after it was opened; each is told once, when it is done with."""
 
     def __init__(self, connection: sqlite3.Connection, table: str, query: str) -> None:
         self._connection = connection
         self._query = query
-        self._first = connection.execute(f"select coalesce(max(seq), 0) from {table}").fetchone()[0]  # noqa: S608 ours
+        # Up to here all are told.
+        self._last = connection.execute(f"select coalesce(max(seq), 0) from {table}").fetchone()[0]  # noqa: S608 ours
         self._version = 0
         self._known: set[str] = set()
 
@@ -43,8 +46,10 @@ class Tail:
         if version == self._version:
             return []
         self._version = version
-        found = [id for (id,) in self._connection.execute(self._query, (self._first,)) if id not in self._known]
+        rows = self._connection.execute(self._query, (self._last,)).fetchall()
+        found = [id for _, id, done in rows if done and id not in self._known]
         self._known.update(found)
+        self._last = max((seq for seq, _, _ in takewhile(itemgetter(2), rows)), default=self._last)
         return found
 
     def close(self) -> None:
