@@ -12,10 +12,10 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
-.PHONY: help setup check test demo up down status bench faults lock clean
+.PHONY: help setup check test demo up down status bench bench-long faults lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv from the lock; see that RabbitMQ and PostgreSQL are there
 	@$(BIN)/python -m deploy.local.programs
@@ -49,8 +49,11 @@ down: ## stop what `make up` started; its data is kept
 status: ## show what `make up` started
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up status; else echo "nothing runs here"; fi
 
-bench: setup ## measure the hub beside a bare relay; writes build/bench.json
+bench: setup ## measure hub and exchange beside a bare relay (6 minutes); writes build/bench.json
 	$(BIN)/python -m bench.run
+
+bench-long: setup ## what takes longer: growth, urgent messages, memory (half an hour)
+	$(BIN)/python -m bench.run --long
 
 faults: setup ## the long fault scenarios (minutes)
 	$(BIN)/pytest tests/faults -v -m long

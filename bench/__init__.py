@@ -1,1 +1,1 @@
-"""What is measured: the hub and the whole exchange, each beside a bare relay in the same run."""
+"""What is measured: the hub and the whole exchange, each beside a bare relay or itself in the same run."""

@@ -34,11 +34,17 @@ def look(folder: Path) -> Busy | None:
     # user nice system idle iowait irq softirq steal (proc(5)); the kernel's own time for us counts as others'.
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     machine = (sum(fields) - fields[3] - fields[4]) / ticks
-    ours = time.process_time()
+    # This process, and those that it started and that have ended.
+    ours = sum(os.times()[:4])
     for process in processes.recorded(folder):
         for member in (process, *processes.children(process)):
             ours += _seconds(member.pid, ticks)
     return Busy(time.monotonic(), machine, ours)
+
+
+def others_between(before: Busy | None, after: Busy | None) -> float | None:
+    """How many cores others kept busy; None where it is not known."""
+    return None if before is None or after is None else after.others_since(before)
 
 
 def _seconds(pid: int, ticks: int) -> float:
@@ -46,4 +52,5 @@ def _seconds(pid: int, ticks: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / ticks
+    # Its own, and that of its children that have ended (a database's connections, say).
+    return sum(int(field) for field in fields[11:15]) / ticks

@@ -12,57 +12,48 @@ opening, signing and recording acknowledgements, HTTP), not what its hub costs: 
 
 import asyncio
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import httpx2
 
-from bench.load import SIZE, alert, letters_for, sealer
+from bench import exchange
+from bench.busy import look, others_between
+from bench.figure import Figure
 from bench.place import BenchFailed, Place, Route
+from bench.post import IN_FLIGHT
+from bench.turn import empty_inboxes
 from bench.wire import Depths
 from deploy.local.instance import say
-from deploy.local.processes import Process
 
-IN_FLIGHT: Final = 16
 POST_S: Final = 10.0
+# With the poster's own start.
+POST_LIMIT_S: Final = 40.0
 DELIVER_S: Final = 60.0
 PAGE: Final = 500
 RELAY_S: Final = 8.0
 RELAY_LIMIT_S: Final = 40.0
 
 
-@dataclass(frozen=True, slots=True)
-class EndToEnd:
-    """Rates in messages per second. `posted_per_s` is how fast the agents took messages in."""
-
-    relay_running_per_s: float
-    messages_per_s: float
-    posted_per_s: float
-    messages: int
-
-    @property
-    def ratio(self) -> float:
-        """The exchange's rate as a part of the relay's."""
-        return self.messages_per_s / self.relay_running_per_s
-
-
-def measure(place: Place, routes: tuple[Route, ...]) -> EndToEnd:
+def measure(place: Place, routes: tuple[Route, ...]) -> list[Figure]:
     """The relay with producer and sink, then the exchange. Raises BenchFailed."""
-    asyncio.run(_empty(place))
+    asyncio.run(empty_inboxes(place))
+    begin = look(place.exchange.folder)
     say(f"  relay with producer and sink, {RELAY_S:.0f} s ...")
     relayed = _relay_running(place, routes)
     say(f"  relay running: {relayed:.0f} messages/s")
-    asyncio.run(_empty(place))
-    say("  starting the hub and the agents ...")
-    hub, agents = _start(place, routes)
+    asyncio.run(empty_inboxes(place))
+    running = exchange.start(place, routes)
     try:
         say(f"  posting for {POST_S:.0f} s, {IN_FLIGHT} in flight at each of {len(routes)} senders ...")
-        rate, posted, messages = asyncio.run(_exchange(place, routes))
+        rate, posted, messages = _exchange(place, routes)
     finally:
-        place.end(*agents, hub)
+        place.end(*running)
+    others = others_between(begin, look(place.exchange.folder))
     say(f"  end to end: {rate:.0f} messages/s")
-    return EndToEnd(relayed, rate, posted, messages)
+    note = f"REST to the acknowledgement's receipt; agents took in {posted:.0f}/s"
+    details = {"messages": messages, "posted_per_s": round(posted)}
+    return [Figure("e2e_ratio", "messages/s", rate, relayed, rate / relayed, None, note, others, details)]
 
 
 def _relay_running(place: Place, routes: tuple[Route, ...]) -> float:
@@ -93,87 +84,55 @@ async def _await_empty(place: Place, routes: tuple[Route, ...]) -> None:
     await asyncio.sleep(0.5)
 
 
-async def _empty(place: Place) -> None:
-    for node in place.exchange.nodes:
-        inbox = await Depths.inbox(place.exchange.node_home(node))
-        await inbox.purge()
-        await inbox.close()
-
-
-def _start(place: Place, routes: tuple[Route, ...]) -> tuple[Process, list[Process]]:
-    nodes = [node for route in routes for node in (route.sender, route.recipient)]
-    hub = place.exchange.start_hub()
-    agents = [place.exchange.start_node(node) for node in nodes]
-    place.exchange.await_nodes(nodes)
-    return hub, agents
-
-
-async def _exchange(place: Place, routes: tuple[Route, ...]) -> tuple[float, float, int]:
-    clients = {route: _client(place, route.sender) for route in routes}
-    letters = {
-        route: letters_for(SIZE, sealer(place.exchange.node_home(route.sender), route.recipient)) for route in routes
-    }
-    begin, began = time.monotonic(), time.time()
-    posting = [
-        _post(clients[route], route, letters[route], begin + POST_S) for route in routes for _ in range(IN_FLIGHT)
-    ]
-    counts = await asyncio.gather(*posting)
-    posted = sum(counts)
-    rate_in = posted / (time.monotonic() - begin)
-    say(f"  {posted} posted ({rate_in:.0f}/s); waiting until all are delivered ...")
+def _exchange(place: Place, routes: tuple[Route, ...]) -> tuple[float, float, int]:
+    targets = [f"{place.exchange.node_home(route.sender)}:{route.recipient}" for route in routes]
+    poster = place.start("post", *targets, "--seconds", str(POST_S), name="poster")
+    posted = place.result(poster, POST_LIMIT_S)
+    rate_in = posted["posted"] / posted["seconds"]
+    say(f"  {posted['posted']} posted ({rate_in:.0f}/s); waiting until all are delivered ...")
     until = time.monotonic() + DELIVER_S
-    last = max(await asyncio.gather(*(_await_delivered(client, until) for client in clients.values())))
-    for client in clients.values():
-        await client.aclose()
-    return posted / (last - began), rate_in, posted
+    listed = [message for route in routes for message in _await_delivered(place, route.sender, posted["begun"], until)]
+    if len(listed) != posted["posted"]:
+        raise BenchFailed(f"{len(listed)} messages were delivered, not {posted['posted']}")
+    last = max(map(_delivered_at, listed))
+    return len(listed) / (last - posted["begun"]), rate_in, len(listed)
 
 
-def _client(place: Place, node: str) -> httpx2.AsyncClient:
-    with place.exchange.api(node) as api:
-        return httpx2.AsyncClient(base_url=api.base_url, headers=api.headers, timeout=30)
-
-
-async def _post(client: httpx2.AsyncClient, route: Route, letters: int, until: float) -> int:
-    count = 0
-    while time.monotonic() < until:
-        request = {"kind": "alert", "task_force": "trafficking", "to": [route.recipient], "body": alert(letters)}
-        answer = await client.post("/v1/messages", json=request)
-        if answer.status_code != 202:
-            raise BenchFailed(f"{route.sender} would not take a message: {answer.text[:300]}")
-        count += 1
-    return count
-
-
-async def _await_delivered(client: httpx2.AsyncClient, until: float) -> float:
-    """When the ledger recorded the last delivery of this sender's messages, in seconds since the epoch."""
+def _await_delivered(place: Place, sender: str, since: float, until: float) -> list[dict[str, Any]]:
+    """A sender's messages, once it holds the receipts of all and of their deliveries. Raises BenchFailed."""
     # Counting is cheap for an agent, listing is not: list only once everything has its receipt.
-    while time.monotonic() < until:
-        counts = (await client.get("/v1/status")).json()["counts"]
-        if not counts.get("queued") and not counts.get("sent"):
-            messages = await _listed(client)
-            times = [_delivered(message) for message in messages]
-            if all(times):
-                return max(times, default=0.0)
-        await asyncio.sleep(0.5)
-    raise BenchFailed(f"not everything was delivered {DELIVER_S:.0f} s after the last post")
+    with place.exchange.api(sender) as client:
+        while time.monotonic() < until:
+            counts = client.get("/v1/status").json()["counts"]
+            if not counts.get("queued") and not counts.get("sent"):
+                messages = _listed(client, since)
+                if all(_delivered_at(message) for message in messages):
+                    return messages
+            time.sleep(0.5)
+    raise BenchFailed(f"not everything from {sender} was delivered in time")
 
 
-async def _listed(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+def _listed(client: httpx2.Client, since: float) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     before: int | None = None
     while True:
         parameters = {"limit": PAGE} if before is None else {"limit": PAGE, "before": before}
-        page = (await client.get("/v1/messages", params=parameters)).json()
-        found += page["messages"]
+        page = client.get("/v1/messages", params=parameters).json()
+        new = [message for message in page["messages"] if _seconds(message["times"]["queued"]) >= since]
+        found += new
         before = page["before"]
-        if before is None:
+        if before is None or len(new) < len(page["messages"]):
             return found
 
 
-def _delivered(message: dict[str, Any]) -> float:
-    """When the last recipient's acknowledgement was recorded; 0 if one is missing or the receipt is."""
+def _delivered_at(message: dict[str, Any]) -> float:
+    # In seconds since the epoch; 0 if a delivery is missing, or the receipt.
     deliveries = message["deliveries"]
     settled = message["state"] == "accepted" and message["receipt_verified"]
     if not settled or any(item["state"] != "delivered" for item in deliveries):
         return 0.0
-    return max(datetime.fromisoformat(item["at"]).timestamp() for item in deliveries)
+    return max(_seconds(item["at"]) for item in deliveries)
+
+
+def _seconds(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()

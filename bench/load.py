@@ -1,4 +1,4 @@
-"""Fills an ingress queue: `python -m bench.load NODE_HOME RECIPIENT --messages N --size BYTES [--random]`.
+"""Fills an ingress queue: `python -m bench.load NODE_HOME RECIPIENT... --messages N --size BYTES [--random]`.
 
 Without --random each message is a fresh alert, sealed and signed with the node's own keys as its agent would
 (the hub refuses an id that it has seen). With it, as many random bytes for the relay, which does not look at
@@ -38,10 +38,20 @@ def alert(letters: int) -> dict[str, Any]:
     return {"title": "Border check", "text": secrets.token_hex((letters + 1) // 2)[:letters]}
 
 
-def sealer(home: Path, recipient: str) -> Callable[[int], bytes]:
-    """A function from the length of an alert's text to its sealed envelope."""
+def content_letters(size: int) -> int:
+    """How long an alert's text must be for a content of `size` bytes."""
+    return size - len(_content(TRIAL)) + TRIAL
+
+
+def _content(letters: int) -> bytes:
+    return registry.body_bytes("alert", 1, alert(letters))
+
+
+def sealer(home: Path, recipients: tuple[str, ...]) -> Callable[[int], bytes]:
+    """A function from the length of an alert's text to its sealed envelope, for recipients in sorted order."""
     keys, trust = keys_of(home), trust_of(home)
-    sealing = trust.sealing_key(recipient, time.time_ns() // 1_000_000)
+    begin = time.time_ns() // 1_000_000
+    sealing = {recipient: trust.sealing_key(recipient, begin) for recipient in recipients}
 
     def envelope(letters: int) -> bytes:
         now = time.time_ns() // 1_000_000
@@ -52,7 +62,7 @@ def sealer(home: Path, recipient: str) -> Callable[[int], bytes]:
             sender=home.name,
             agency=Agency.POLICE,
             task_force="trafficking",
-            recipients=(recipient,),
+            recipients=recipients,
             kind="alert",
             kind_version=1,
             priority=Priority.NORMAL,
@@ -60,8 +70,7 @@ def sealer(home: Path, recipient: str) -> Callable[[int], bytes]:
             created=now,
             expires=now + 3_600_000,
         )
-        body = registry.body_bytes("alert", 1, alert(letters))
-        return seal(routing, body, {recipient: sealing}, keys.signing)[1]
+        return seal(routing, _content(letters), sealing, keys.signing)[1]
 
     return envelope
 
@@ -73,11 +82,11 @@ def letters_for(size: int, envelope: Callable[[int], bytes]) -> int:
     return letters + size - len(envelope(letters))
 
 
-def bodies_of(home: Path, recipient: str, size: int, *, random: bool) -> Callable[[], bytes]:
+def bodies_of(home: Path, recipients: tuple[str, ...], size: int, *, random: bool) -> Callable[[], bytes]:
     """A function that makes the next message of `size` bytes."""
     if random:
         return lambda: os.urandom(size)
-    envelope = sealer(home, recipient)
+    envelope = sealer(home, recipients)
     letters = letters_for(size, envelope)
     return lambda: envelope(letters)
 
@@ -110,13 +119,13 @@ def main() -> None:
     """The process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path, help="the sending node's folder")
-    parser.add_argument("recipient", help="node")
+    parser.add_argument("recipient", nargs="+", help="nodes, in sorted order")
     parser.add_argument("--messages", type=int, required=True)
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--random", action="store_true")
     asked = parser.parse_args()
     quiet()
-    body = bodies_of(asked.home, asked.recipient, asked.size, random=asked.random)
+    body = bodies_of(asked.home, tuple(asked.recipient), asked.size, random=asked.random)
     total = uvloop.run(load(asked.home, asked.messages, body))
     done(messages=asked.messages, bytes=total)
 

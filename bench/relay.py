@@ -2,7 +2,8 @@
 
 A process of its own, as the hub is: `python -m bench.relay HUB_HOME SENDER:RECIPIENT...`. Each message is
 published persistent and mandatory, its confirm awaited, then that message acknowledged; as many at once as
-the prefetch allows. It verifies nothing, records nothing and decides nothing.
+the prefetch allows. With several recipients for one sender it publishes a copy to each, all in flight at once.
+It verifies nothing, records nothing and decides nothing.
 
 It is meant to be hard to beat: uvloop, one connection to consume and one to publish (the hub needs two, for
 its users' rights), the hub's own way to connect, no logging, no copy of the body, callbacks that the library
@@ -27,14 +28,19 @@ from hub.topology import DISPATCH, inbox_key, ingress_queue
 PREFETCH = 200
 
 
-def forwarding(exchange: AbstractExchange, key: str) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
-    """What is done with each message: publish, await the confirm, acknowledge."""
+def forwarding(exchange: AbstractExchange, keys: list[str]) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+    """What is done with each message: publish, await the confirms, acknowledge."""
 
     async def forward(message: AbstractIncomingMessage) -> None:
-        await exchange.publish(Message(message.body, delivery_mode=DeliveryMode.PERSISTENT), key, mandatory=True)
+        await exchange.publish(Message(message.body, delivery_mode=DeliveryMode.PERSISTENT), keys[0], mandatory=True)
         await message.ack()
 
-    return forward
+    async def fan_out(message: AbstractIncomingMessage) -> None:
+        copy = Message(message.body, delivery_mode=DeliveryMode.PERSISTENT)
+        await asyncio.gather(*(exchange.publish(copy, key, mandatory=True) for key in keys))
+        await message.ack()
+
+    return forward if len(keys) == 1 else fan_out
 
 
 async def relay(home: Path, routes: list[Route], prefetch: int) -> None:
@@ -47,9 +53,10 @@ async def relay(home: Path, routes: list[Route], prefetch: int) -> None:
         await incoming.set_qos(prefetch_count=prefetch)
         outgoing = await publishing.channel(publisher_confirms=True, on_return_raises=True)
         exchange = await outgoing.get_exchange(DISPATCH, ensure=False)
-        for route in routes:
-            queue = await incoming.get_queue(ingress_queue(route.sender, urgent=False), ensure=False)
-            await queue.consume(forwarding(exchange, inbox_key(route.recipient, urgent=False)))
+        for sender in dict.fromkeys(route.sender for route in routes):
+            keys = [inbox_key(route.recipient, urgent=False) for route in routes if route.sender == sender]
+            queue = await incoming.get_queue(ingress_queue(sender, urgent=False), ensure=False)
+            await queue.consume(forwarding(exchange, keys))
         await stop.wait()
     done()
 

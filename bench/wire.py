@@ -54,11 +54,15 @@ class Depths:
 
     async def read(self) -> int:
         """The messages ready now."""
-        found = 0
-        for name in self._queues:
-            queue = await self._channel.declare_queue(name, passive=True, timeout=DECLARE_S)
-            found += queue.declaration_result.message_count or 0
-        return found
+        return sum([found.message_count or 0 for found in await self._declared()])
+
+    async def consumers(self) -> int:
+        """How many consume the queues now."""
+        return sum([found.consumer_count or 0 for found in await self._declared()])
+
+    async def _declared(self) -> list[Any]:
+        queues = [await self._channel.declare_queue(name, passive=True, timeout=DECLARE_S) for name in self._queues]
+        return [queue.declaration_result for queue in queues]
 
     async def purge(self) -> None:
         """Deletes what is ready; for a node's own inbox only, others are not its to read."""

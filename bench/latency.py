@@ -1,0 +1,50 @@
+"""Latency at a modest rate: from the post at one agent to the message in the other's store, beside the bare hops.
+
+The bare hops are publish, consume, publish, consume over the same quorum queues at the same rate. Ours adds to
+them HTTP, sealing, four transactions synced to disk (outbox, ledger, inbox, and the receipt's), and opening.
+"""
+
+import asyncio
+from typing import Final
+
+from bench import exchange
+from bench.busy import look, others_between
+from bench.figure import Figure, Target, percentile
+from bench.hops import hops
+from bench.place import Place, Route
+from bench.record import check_recorded, recorded
+from bench.steady import steady
+from bench.turn import empty_inboxes
+from deploy.local.instance import say
+
+RATE: Final = 50.0
+SECONDS: Final = 10.0
+TARGET: Final = Target(4, at_most=True)
+
+
+def measure(place: Place, route: Route) -> list[Figure]:
+    """The bare hops, then the exchange. Raises BenchFailed."""
+    asyncio.run(empty_inboxes(place))
+    begin = look(place.exchange.folder)
+    say(f"  bare hops, {RATE:.0f} messages/s for {SECONDS:.0f} s ...")
+    bare = hops(place, route, RATE, SECONDS)
+    running = exchange.start(place, (route,))
+    try:
+        before = recorded(place)
+        say(f"  posting, {RATE:.0f} messages/s for {SECONDS:.0f} s ...")
+        found = steady(place, route, RATE, SECONDS)
+        check_recorded(before, recorded(place), found.messages)
+    finally:
+        place.end(*running)
+    others = others_between(begin, look(place.exchange.folder))
+    ours = {percent: percentile(found.delivered, percent) for percent in (50, 99)}
+    beside = {percent: percentile(bare, percent) for percent in (50, 99)}
+    receipt = {percent: percentile(found.accepted, percent) for percent in (50, 99)}
+    note = f"delivery; the hub's receipt at the sender {receipt[50]:.0f}"
+    details = {"messages": len(found.delivered), "receipt_p50_ms": receipt[50], "receipt_p99_ms": receipt[99]}
+    return [
+        Figure("latency_p50_ratio", "ms", ours[50], beside[50], ours[50] / beside[50], TARGET, note, others, details),
+        Figure(
+            "latency_p99_ratio", "ms", ours[99], beside[99], ours[99] / beside[99], None, f"receipt {receipt[99]:.0f}"
+        ),
+    ]
