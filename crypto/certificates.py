@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -22,6 +22,8 @@ from crypto.errors import CertificateRefused
 TlsKey = ec.EllipticCurvePrivateKey
 COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|broker")
 _SKEW: Final = timedelta(minutes=10)
+# The library reads the parts only when they are asked for: they are, at once, so that nothing is raised later.
+_UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm)
 
 
 class Profile(Enum):
@@ -116,17 +118,21 @@ def to_pem(item: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
 def read_certificate(pem: bytes) -> x509.Certificate:
     """Raises CertificateRefused for what is not a PEM certificate."""
     try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+        certificate = x509.load_pem_x509_certificate(pem)
+        _ = (certificate.subject, certificate.public_key(), certificate.not_valid_after_utc)
+    except _UNREADABLE as error:
         raise CertificateRefused("not a certificate in PEM form") from error
+    return certificate
 
 
 def read_csr(pem: bytes) -> x509.CertificateSigningRequest:
     """Raises CertificateRefused for what is not a PEM certificate request."""
     try:
-        return x509.load_pem_x509_csr(pem)
-    except (ValueError, InvalidSignature) as error:
+        request = x509.load_pem_x509_csr(pem)
+        _ = (request.subject, request.public_key(), request.is_signature_valid)
+    except _UNREADABLE as error:
         raise CertificateRefused("not a certificate request in PEM form") from error
+    return request
 
 
 def _name(common_name: str) -> x509.Name:

@@ -3,6 +3,8 @@
 One exchange and two ingress queues per node, one exchange for dispatch, two inbox queues per
 node, all quorum queues. A node can write only its own exchange and read only its own inbox; the
 certificate's common name is the user, and no user has a password. Only the provisioner declares.
+
+A node's connections and channels are limited; the vhost's limit only keeps the broker's memory.
 """
 
 import json
@@ -23,6 +25,14 @@ LANES: Final = ("normal", "urgent")
 _MIB: Final = 1024 * 1024
 # RabbitMQ 4 drops after 20 deliveries unless told otherwise, and 3.10 knows no word for unlimited.
 _NEVER: Final = 1_000_000_000
+# An agent has 2 connections and `seci-node doctor` opens one. Of a link that went dead the broker keeps the
+# old ones for up to 45 s (three heartbeats): with 4, an agent could not come back before. 8 is two dead
+# links, one alive and the doctor.
+NODE_CONNECTIONS: Final = 8
+NODE_CHANNELS: Final = 16
+# RabbitMQ counts connections a moment late, so that a burst of some hundreds gets past any limit. Were the
+# vhost's just above what all nodes may have, one node could fill it and keep out the others and the hub.
+VHOST_CONNECTIONS: Final = 4096
 
 
 def exchange_of(node: str) -> str:
@@ -64,13 +74,27 @@ def definitions(nodes: Iterable[str], vhost: str) -> dict[str, Any]:
     users = [*HUB_USERS, *(f"node-{node}" for node in known)]
     return {
         "vhosts": [{"name": vhost}],
-        "users": [{"name": name, "password_hash": "", "tags": []} for name in users],
+        "parameters": [_vhost_limit(vhost)],
+        "users": [_user(name) for name in users],
         "permissions": [_permission(vhost, name) for name in users],
         "exchanges": [_exchange(vhost, name, kind) for name, kind in exchanges],
         "queues": [_queue(vhost, name) for name in queues],
         "bindings": bindings,
         "policies": _policies(vhost),
     }
+
+
+def _user(name: str) -> dict[str, Any]:
+    user: dict[str, Any] = {"name": name, "password_hash": "", "tags": []}
+    if name.startswith("node-"):
+        user["limits"] = {"max-connections": NODE_CONNECTIONS, "max-channels": NODE_CHANNELS}
+    return user
+
+
+def _vhost_limit(vhost: str) -> dict[str, Any]:
+    # A runtime parameter is what 3.10 and 4.x both take; `limits` of a vhost only newer ones do.
+    value = {"max-connections": VHOST_CONNECTIONS}
+    return {"vhost": vhost, "component": "vhost-limits", "name": "limits", "value": value}
 
 
 def _permission(vhost: str, user: str) -> dict[str, Any]:

@@ -4,13 +4,14 @@ JSON, with bytes in base64, so that an operator can look into them. Neither hold
 """
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.header import NodeId
 
-Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=100_000)]
+_BASE64: Final = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+Base64 = Annotated[str, Field(pattern=_BASE64, max_length=100_000)]
 
 
 class EnrolmentRequest(BaseModel):
@@ -46,4 +47,4 @@ class Welcome(BaseModel):
     hub_key: Base64
     log_origin: str
     log_vkey: str
-    roster: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=8_000_000)]
+    roster: Annotated[str, Field(pattern=_BASE64, max_length=8_000_000)]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from sqlalchemy import select
 
 from crypto.keyfile import load_node_keys, tls_password
@@ -24,12 +24,17 @@ def context_of(settings: Settings) -> ssl.SSLContext:
     return client_context(settings.home / "ca.pem", settings.home / "tls.pem", key, password)
 
 
-@contextlib.asynccontextmanager
-async def open_channel(home: Path) -> AsyncIterator[AbstractChannel]:
-    """A channel under a node's own certificate, with which it may try what it likes."""
+async def open_connection(home: Path) -> AbstractConnection:
+    """A connection under a node's own certificate, with which it may try what it likes."""
     settings = Settings.load(home)
     url = f"amqps://{settings.broker_host}:{settings.broker_port}/{settings.vhost}?auth=EXTERNAL"
-    async with await aio_pika.connect(url, ssl_context=context_of(settings), timeout=10) as connection:
+    return await aio_pika.connect(url, ssl_context=context_of(settings), timeout=10)
+
+
+@contextlib.asynccontextmanager
+async def open_channel(home: Path) -> AsyncIterator[AbstractChannel]:
+    """A channel under a node's own certificate."""
+    async with await open_connection(home) as connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
 

@@ -1,5 +1,7 @@
 """Certificates: the issuer decides what one says, and other verifiers than ours take them for what they are."""
 
+import base64
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -209,6 +211,29 @@ def test_what_is_no_pem_is_refused(pem: bytes) -> None:
         read_certificate(pem)
     with pytest.raises(CertificateRefused, match="PEM"):
         read_csr(pem)
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b"\x0c\x0dSECI Exchange", b"\x0e\x0dSECI Exchange"),  # a name of a type that is none
+        (b"\x2a\x86\x48\xce\x3d\x02\x01", b"\x2c\x86\x48\xce\x3d\x02\x01"),  # a key of an unknown kind
+        (b"\x03\x42\x00\x04", b"\x03\x42\x00\x05"),  # a point that is none
+    ],
+    ids=["name", "kind of key", "point"],
+)
+@pytest.mark.parametrize("read", [read_certificate, read_csr])
+def test_what_the_library_would_read_later_is_refused_at_once(
+    read: Callable[[bytes], object], part: bytes, other: bytes
+) -> None:
+    item = NODE if read is read_certificate else create_csr("node-ro", KEY)
+    der = item.public_bytes(serialization.Encoding.DER)
+    assert part in der
+    kind = b"CERTIFICATE" if read is read_certificate else b"CERTIFICATE REQUEST"
+    frame = b"-----%s " + kind + b"-----\n"
+    pem = frame % b"BEGIN" + base64.encodebytes(der.replace(part, other)) + frame % b"END"
+    with pytest.raises(CertificateRefused, match="PEM"):
+        read(pem)
 
 
 def test_serial_numbers_differ() -> None:

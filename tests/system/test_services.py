@@ -5,8 +5,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,7 +22,6 @@ from deploy.local import processes
 from deploy.local.broker import Broker
 from deploy.local.errors import AlreadyRunning, CommandFailed, NotRunning, PortTaken
 from deploy.local.instance import REPOSITORY, discard
-from deploy.local.ports import LOOPBACK
 from deploy.local.processes import Process
 from deploy.local.services import Ports, Services, load, start, stop
 from tests.conftest import Authority
@@ -54,7 +51,6 @@ DEFINITIONS = {
         }
     ],
 }
-AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 PATIENCE_SECONDS = 60.0
 # Through a second interpreter, because the launcher starts one too.
 PROBE = """
@@ -115,29 +111,6 @@ async def test_a_certificate_without_a_user_is_refused(broker: Broker, authority
 async def test_there_is_no_default_user(broker: Broker) -> None:
     users = json.loads(broker.run_ctl(["list_users", "--formatter", "json"]))
     assert [user["user"] for user in users] == [USER]
-
-
-def test_plaintext_and_clients_without_certificate_get_no_answer(broker: Broker, authority: Authority) -> None:
-    assert _answer(broker, authority.client(USER)).startswith(b"\x01\x00\x00")
-    assert _answer(broker, authority.client(None)) == b""
-    # A TLS alert at most (0x15), never AMQP.
-    assert _answer(broker, None)[:1] in (b"", b"\x15")
-
-
-def test_older_tls_is_refused(broker: Broker, authority: Authority) -> None:
-    context = authority.client(USER)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    assert _answer(broker, context) == b""
-
-
-def _answer(broker: Broker, context: ssl.SSLContext | None) -> bytes:
-    with socket.create_connection((LOOPBACK, broker.port), timeout=20) as plain:
-        try:
-            stream = context.wrap_socket(plain, server_hostname=broker.host) if context else plain
-            stream.sendall(AMQP_GREETING)
-            return stream.recv(100)
-        except (ssl.SSLError, ConnectionError):
-            return b""
 
 
 async def test_roles_need_their_passwords_and_the_hub_is_no_superuser(services: Services) -> None:

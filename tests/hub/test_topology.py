@@ -1,0 +1,45 @@
+"""The broker's definitions: each user has the rights that its work takes, and no other."""
+
+import re
+from itertools import chain
+
+import pytest
+
+from hub.topology import HUB_USERS, NODE_CHANNELS, NODE_CONNECTIONS, VHOST_CONNECTIONS, definitions
+
+# One node's name begins like another's.
+NODES = ("ro", "rom", "bg")
+FOUND = definitions(NODES, "siex")
+EVERYTHING = (*(item["name"] for item in chain(FOUND["queues"], FOUND["exchanges"])), "amq.default", "amq.gen-x", "")
+RIGHTS = {
+    "node-ro": {"write": {"in.ro"}, "read": {"q.inbox.ro", "q.inbox.ro.urgent"}},
+    "hub-ingest": {
+        "write": set(),
+        "read": {f"q.in.{node}{lane}" for node in NODES for lane in ("", ".urgent")},
+    },
+    "hub-dispatch": {"write": {"dispatch"}, "read": set()},
+    "hub-quarantine": {"write": set(), "read": {"q.quarantine"}},
+}
+
+
+@pytest.mark.parametrize("user", RIGHTS)
+@pytest.mark.parametrize("right", ["configure", "write", "read"])
+def test_a_user_may_do_what_its_work_takes_and_no_more(user: str, right: str) -> None:
+    (rights,) = (item for item in FOUND["permissions"] if item["user"] == user)
+    allowed = {name for name in EVERYTHING if name and re.search(rights[right], name)}
+    assert allowed == RIGHTS[user].get(right, set())
+
+
+def test_everybody_has_rights_of_their_own_and_nobody_a_password() -> None:
+    names = {user["name"] for user in FOUND["users"]}
+    assert names == {*HUB_USERS, *(f"node-{node}" for node in NODES)}
+    assert {item["user"] for item in FOUND["permissions"]} == names
+    assert all(user["password_hash"] == "" and user["tags"] == [] for user in FOUND["users"])
+
+
+def test_nodes_are_limited_and_the_hub_is_not() -> None:
+    limits = {user["name"]: user.get("limits") for user in FOUND["users"]}
+    assert limits["node-ro"] == {"max-connections": NODE_CONNECTIONS, "max-channels": NODE_CHANNELS}
+    assert {limits[user] for user in HUB_USERS} == {None}
+    (parameter,) = FOUND["parameters"]
+    assert parameter["value"] == {"max-connections": VHOST_CONNECTIONS}

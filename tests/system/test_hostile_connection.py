@@ -1,0 +1,295 @@
+"""A hostile node at the broker: each thing that it must not do is refused and logged, and the others' mail goes on."""
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import pytest
+from aio_pika import Message
+from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused
+from pamqp import commands
+
+from deploy.local.attacker import context_of, open_channel, open_connection
+from deploy.local.exchange import Exchange
+from hub.topology import NODE_CHANNELS, NODE_CONNECTIONS
+from nodes.settings import Settings
+from tests.conftest import Authority
+from tests.system.byhand import CHANNELS, GREETING, Wire, connect, opened
+from tests.system.play import await_delivered, post, state, until
+from tests.system.watching import Log, check_neighbours_served, holders
+
+pytestmark = pytest.mark.system
+
+AT_ONCE = 250
+Attempt = Callable[[Any], Awaitable[object]]
+
+
+async def _check_neighbours_served(exchange: Exchange) -> None:
+    await asyncio.to_thread(check_neighbours_served, exchange)
+
+
+async def _await_words(log: Log, *words: str) -> None:
+    await asyncio.to_thread(log.await_words, *words)
+
+
+def _own(exchange: Exchange) -> tuple[Settings, ssl.SSLContext]:
+    settings = Settings.load(exchange.node_home("hr"))
+    return settings, context_of(settings)
+
+
+async def test_who_has_no_certificate_of_ours_is_not_spoken_to(
+    exchange: Exchange, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings, old = _own(exchange)
+    ca = str(exchange.hub_home / "ca.pem")
+    stranger = Authority.create(tmp_path_factory.mktemp("stranger")).client("node-hr")
+    stranger.load_verify_locations(cafile=ca)
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert await _is_spoken_to(settings.broker_port, context_of(settings))
+    for who, context, alert in (
+        ("plain TCP", None, "Unexpected Message"),
+        ("no certificate", ssl.create_default_context(cafile=ca), "Certificate required"),
+        ("another CA's certificate", stranger, "Unknown CA"),
+        ("TLS 1.2", old, "Protocol Version"),
+    ):
+        log = Log.of_broker(exchange)
+        assert not await _is_spoken_to(settings.broker_port, context), who
+        await _await_words(log, "SERVER ALERT: Fatal", alert)
+    await _check_neighbours_served(exchange)
+
+
+async def _is_spoken_to(port: int, context: ssl.SSLContext | None) -> bool:
+    try:
+        wire = await connect(port, context)
+        await wire.send(GREETING)
+        # A method frame on channel 0; a TLS alert begins with 0x15.
+        return (await asyncio.wait_for(wire.reader.read(100), 30)).startswith(b"\x01\x00\x00")
+    except (ConnectionError, ssl.SSLError):
+        return False
+
+
+async def test_no_other_way_to_log_in_and_no_other_vhost(exchange: Exchange) -> None:
+    settings, context = _own(exchange)
+    log = Log.of_broker(exchange)
+    tries = {"PLAIN": "\0guest\0guest", "AMQPLAIN": "", "ANONYMOUS": ""}
+    wires = [await connect(settings.broker_port, context) for _ in tries]
+    answers = [wire.log_in(*words) for wire, words in zip(wires, tries.items(), strict=True)]
+    assert await asyncio.gather(*answers) == [None, None, None]
+    await _await_words(log, *(f"authentication mechanism '{mechanism}'" for mechanism in tries))
+    for vhost in ("/", "siex-test"):
+        wire = await connect(settings.broker_port, context)
+        assert isinstance(await wire.log_in(), commands.Connection.Tune)
+        answer = await wire.open(vhost)
+        wire.close()
+        assert (answer.name, answer.reply_code) == ("Connection.Close", 530)
+        await _await_words(log, f"vhost {vhost} not found")
+    await _check_neighbours_served(exchange)
+
+
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [("in.ro", "normal"), ("dispatch", "bg"), ("dlx", ""), ("amq.direct", "q.inbox.bg"), ("", "q.inbox.bg")],
+)
+async def test_it_publishes_to_its_own_exchange_only(exchange: Exchange, target: str, key: str) -> None:
+    log = Log.of_broker(exchange)
+    async with open_channel(exchange.node_home("hr")) as channel:
+        exchange_ = await channel.get_exchange(target, ensure=False) if target else channel.default_exchange
+        with pytest.raises(AMQPError, match="ACCESS_REFUSED"):
+            await exchange_.publish(Message(b"not for you", delivery_mode=2), key, mandatory=True, timeout=10)
+        await _await_words(log, "'node-hr'", f"access to exchange '{target or 'amq.default'}'")
+        await _check_neighbours_served(exchange)
+
+
+# On a channel of its own each: the broker closes the channel that asks for what it may not.
+_OF_OTHERS = ("q.inbox.ro", "q.inbox.ro.urgent", "q.in.ro", "q.in.hr", "q.quarantine")
+FORBIDDEN: dict[str, Attempt] = {
+    **{f"get from {q}": lambda c, q=q: c.basic_get(q, timeout=10) for q in _OF_OTHERS},
+    **{f"consume {q}": lambda c, q=q: c.basic_consume(q, print, timeout=10) for q in _OF_OTHERS},
+    **{f"purge {q}": lambda c, q=q: c.queue_purge(q, timeout=10) for q in _OF_OTHERS},
+    **{f"delete {q}": lambda c, q=q: c.queue_delete(q, timeout=10) for q in (*_OF_OTHERS, "q.inbox.hr")},
+    "declare a queue": lambda c: c.queue_declare("q.inbox.hr.mine", durable=True, timeout=10),
+    "declare a queue of no name": lambda c: c.queue_declare("", exclusive=True, timeout=10),
+    "declare its own inbox anew": lambda c: c.queue_declare("q.inbox.hr", timeout=10),
+    "declare an exchange": lambda c: c.exchange_declare(exchange="in.hr.mine", timeout=10),
+    "delete its own exchange": lambda c: c.exchange_delete("in.hr", timeout=10),
+    "delete another's exchange": lambda c: c.exchange_delete("in.ro", timeout=10),
+    "bind its inbox to another's exchange": lambda c: c.queue_bind("q.inbox.hr", "in.ro", "normal", timeout=10),
+    "bind its inbox to dispatch": lambda c: c.queue_bind("q.inbox.hr", "dispatch", "ro", timeout=10),
+    "bind another's inbox to its exchange": lambda c: c.queue_bind("q.inbox.ro", "in.hr", "normal", timeout=10),
+    "unbind another's inbox": lambda c: c.queue_unbind("q.inbox.ro", "dispatch", "ro", timeout=10),
+    "bind its exchange to dispatch": lambda c: c.exchange_bind("in.hr", "dispatch", routing_key="ro", timeout=10),
+}
+
+
+async def test_it_reads_no_other_queue_and_changes_nothing(exchange: Exchange) -> None:
+    log = Log.of_broker(exchange)
+    async with await open_connection(exchange.node_home("hr")) as connection:
+        for what, attempt in FORBIDDEN.items():
+            channel = await (await connection.channel()).get_underlay_channel()
+            with pytest.raises(ChannelAccessRefused):
+                await attempt(channel)
+                pytest.fail(f"it could {what}")
+        await _check_neighbours_served(exchange)
+    said = "refused for user 'node-hr'"
+    await asyncio.to_thread(until, "each in the log", lambda: log.text().count(said) == len(FORBIDDEN))
+
+
+async def test_it_cannot_forge_the_user_nor_send_more_than_the_broker_takes(exchange: Exchange) -> None:
+    log = Log.of_broker(exchange)
+    for message in (Message(b"mine", user_id="node-ro"), Message(bytes(2 * 1024 * 1024 + 1))):
+        async with open_channel(exchange.node_home("hr")) as channel:
+            target = await channel.get_exchange("in.hr", ensure=False)
+            with pytest.raises(ChannelPreconditionFailed):
+                await target.publish(message, "normal", mandatory=True, timeout=20)
+            await _check_neighbours_served(exchange)
+    await _await_words(log, "user_id property set to 'node-ro' but authenticated user was 'node-hr'")
+    await _await_words(log, "is larger than configured max size")
+
+
+GARBAGE = {
+    "no frame at all": (b"\xff not a frame \xff" * 100, "frame_error"),
+    "a frame of 4 GiB": (b"\x01\x00\x00\xff\xff\xff\xff" + bytes(100), "frame_error"),
+    "no end of the frame": (b"\x01\x00\x01\x00\x00\x00\x04\x00\x0a\x00\x0a\x00", "frame_error"),
+    "an unknown method": (b"\x01\x00\x01\x00\x00\x00\x04\xff\xff\xff\xff\xce", "unknown_method_id"),
+    "a method on no channel": (commands.Basic.Ack(1), "channel_error"),
+}
+
+
+async def test_garbage_on_its_connection_costs_it_the_connection(exchange: Exchange) -> None:
+    settings, context = _own(exchange)
+    log = Log.of_broker(exchange)
+    wire = await connect(settings.broker_port, context)
+    await wire.send(b"\xff" * 4096)
+    assert await asyncio.wait_for(wire.reader.read(), 30) == GREETING
+    wire.close()
+    await _await_words(log, "bad_header")
+    for what, (garbage, error) in GARBAGE.items():
+        log = Log.of_broker(exchange)
+        async with opened(exchange.node_home("hr")) as wire:
+            await wire.send(garbage)
+            answer = await wire.answer()
+            assert answer is None or answer.name == "Connection.Close", what
+            await _await_words(log, error)
+            await _check_neighbours_served(exchange)
+
+
+async def test_channels_opened_without_end_meet_the_limit(exchange: Exchange) -> None:
+    log = Log.of_broker(exchange)
+    async with opened(exchange.node_home("hr")) as wire:
+        for channel in range(1, CHANNELS + 1):
+            await wire.send(commands.Channel.Open(), channel=channel)
+        answers = [await wire.answer()]
+        while answers[-1] is not None and answers[-1].name == "Channel.OpenOk":
+            answers.append(await wire.answer())
+        assert answers[-1].name == "Connection.Close"
+        assert len(answers) - 1 <= NODE_CHANNELS
+        await _check_neighbours_served(exchange)
+    await _await_words(log, "'node-hr'", f"maximum allowed user limit of ({NODE_CHANNELS})")
+
+
+async def test_channels_opened_and_closed_without_end_hold_nobody_up(exchange: Exchange) -> None:
+    async with opened(exchange.node_home("hr")) as wire:
+        for _ in range(500):
+            await wire.send(commands.Channel.Open(), channel=1)
+            assert (await wire.answer()).name == "Channel.OpenOk"
+            await wire.send(commands.Channel.Close(200, "churn", 0, 0), channel=1)
+            assert (await wire.answer()).name == "Channel.CloseOk"
+        await _check_neighbours_served(exchange)
+
+
+async def test_connections_opened_without_end_meet_the_limit(exchange: Exchange) -> None:
+    await _storm(exchange, 500)
+
+
+@pytest.mark.long
+async def test_ten_thousand_connections_meet_the_limit(exchange: Exchange) -> None:
+    await _storm(exchange, 10_000)
+
+
+async def _storm(exchange: Exchange, attempts: int) -> None:
+    log = Log.of_broker(exchange)
+    inside: list[Wire] = []
+    try:
+        # One after the other they are counted in time; of those that come at once some hundreds may slip in.
+        assert 0 < (await _press_in(exchange, 30, 1, inside))["opened"] <= NODE_CONNECTIONS
+        burst = asyncio.create_task(_press_in(exchange, attempts, AT_ONCE, inside))
+        while not burst.done():
+            await _check_neighbours_served(exchange)
+            # A neighbour that has lost its link can come back meanwhile.
+            async with opened(exchange.node_home("ro")):
+                pass
+        assert set(await burst) <= {"opened", "refused with 530", "closed"}
+        assert (await _press_in(exchange, 30, 1, inside)) == {"refused with 530": 30}
+        await _await_words(log, "'node-hr'", f"user connection limit ({NODE_CONNECTIONS}) is reached")
+    finally:
+        for wire in inside:
+            wire.close()
+
+
+async def _press_in(exchange: Exchange, attempts: int, at_once: int, inside: list[Wire]) -> Counter[str]:
+    """Tries to open so many connections; those that are let in are kept open, in `inside`."""
+    settings, context = _own(exchange)
+    room = asyncio.Semaphore(at_once)
+
+    async def attempt() -> str:
+        async with room:
+            try:
+                wire = await connect(settings.broker_port, context)
+                answer = await wire.open(settings.vhost) if await wire.log_in() else None
+            except OSError:
+                # One that cannot keep up with its own storm is out of time in the handshake.
+                return "closed"
+            if isinstance(answer, commands.Connection.OpenOk):
+                inside.append(wire)
+                return "opened"
+            wire.close()
+            return f"refused with {answer.reply_code}" if answer else "closed"
+
+    return Counter(await asyncio.gather(*(attempt() for _ in range(attempts))))
+
+
+async def test_connections_that_never_say_a_word_hold_nobody_up(exchange: Exchange) -> None:
+    port = Settings.load(exchange.node_home("hr")).broker_port
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(500)]
+    try:
+        await _check_neighbours_served(exchange)
+        # Who does not begin with TLS is not waited for.
+        await asyncio.to_thread(until, "the broker ends them", lambda: _is_ended(silent[0]))
+    finally:
+        for one in silent:
+            one.close()
+
+
+def _is_ended(one: socket.socket) -> bool:
+    try:
+        return one.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_a_reader_that_takes_all_and_reads_nothing_holds_nobody_up(exchange: Exchange) -> None:
+    big = {"title": "large", "text": "x" * 900_000}
+    async with opened(exchange.node_home("hr")) as wire:
+        await wire.send(commands.Channel.Open(), channel=1)
+        assert (await wire.answer()).name == "Channel.OpenOk"
+        for queue in ("q.inbox.hr", "q.inbox.hr.urgent"):
+            await wire.send(commands.Basic.Consume(queue=queue), channel=1)
+            assert (await wire.answer()).name == "Basic.ConsumeOk"
+        # From here on nothing is read: the socket fills up.
+        wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        posted = [("ro", await asyncio.to_thread(post, exchange, "ro", to=["bg", "hr"], body=big)) for _ in range(6)]
+        await asyncio.to_thread(_await_at_bg, exchange, [id for _, id in posted])
+        await _check_neighbours_served(exchange)
+    # What it had in hand comes to its own agent once it is gone.
+    await asyncio.to_thread(await_delivered, exchange, posted)
+    for _, id in posted:
+        assert await asyncio.to_thread(holders, exchange, id) == {"bg": 1, "hr": 1}
+
+
+def _await_at_bg(exchange: Exchange, ids: Iterable[str]) -> None:
+    for id in ids:
+        until(f"{id} delivered to bg", lambda id=id: state(exchange, "ro", id)["deliveries"][0]["state"] == "delivered")
