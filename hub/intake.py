@@ -33,6 +33,7 @@ TYPE_SIZE: Final = 40
 URGENT_IN_A_ROW: Final = 4
 # For how long a lane or node that sent something counts as one that may send again.
 ACTIVE_S: Final = 10.0
+TELL_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Source:
         self.waiting: deque[Arrival] = deque()
         self.allowance = Allowance(pace.rate, pace.burst)
         self.last = 0.0
+        self._told = -TELL_S
 
     async def arrived(self, message: Any) -> None:
         """The consumer callback."""
@@ -79,6 +81,14 @@ class Source:
     def closed(self) -> bool:
         """Whether the channel is gone, or the consumer: the broker cancels that of a queue that is deleted."""
         return bool(self._channel.is_closed) or not self._channel.consumers
+
+    def ready(self, now: float) -> int:
+        """How many messages may be taken now; none while the node has used up its allowance."""
+        granted = self.allowance.grant(len(self.waiting), now)
+        if not granted and now > self._told + TELL_S:
+            self._told = now
+            log.warning("node_throttled", node=self.node, waiting=len(self.waiting))
+        return granted
 
     async def acknowledge(self, tag: int) -> None:
         """Settles everything up to a tag. Raises if the channel has closed."""
@@ -124,11 +134,7 @@ class Lane:
 
     def ready(self, now: float) -> dict[str, int]:
         """How many messages of each node may be taken now, where there are any."""
-        found = {
-            node: source.allowance.grant(len(source.waiting), now)
-            for node, source in self._sources.items()
-            if source.waiting
-        }
+        found = {node: source.ready(now) for node, source in self._sources.items() if source.waiting}
         return {node: count for node, count in found.items() if count}
 
     def take(self, counts: dict[str, int], now: float) -> list[Arrival]:
