@@ -52,8 +52,8 @@ status: ## show what `make up` started
 bench: setup ## measure the hub beside a bare relay; writes build/bench.json
 	$(BIN)/python -m bench.run
 
-faults: setup ## the long fault scenarios (minutes)
-	$(BIN)/pytest tests/faults -v -m long
+faults: setup ## every fault, the long ones too (half an hour); prints a table, writes build/faults.json
+	$(BIN)/pytest tests/faults -v -m "" --verdicts build/faults.json
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -59,6 +59,13 @@ class Load:
         """What was posted and answered, or given up, so far."""
         return tuple(self._posts)
 
+    def go_on(self, count: int) -> None:
+        """Returns when `count` more posts have been answered. Not for the senders' own threads."""
+        end, wanted = time.monotonic() + 2 * GIVE_UP_S, len(self._posts) + count
+        while len(self._posts) < wanted:
+            assert time.monotonic() < end, "the senders do not get on"
+            time.sleep(0.05)
+
     def start(self) -> None:
         """Starts the senders."""
         for thread in self._threads:
@@ -74,37 +81,50 @@ class Load:
     def _send(self, sender: str) -> None:
         chance = random.Random(sender)
         others = [node for node in self._exchange.nodes if node != sender]
-        for _ in range(MOST):
-            due = time.monotonic() + self._pause
-            to = sorted(chance.sample(others, chance.choice((1, 1, 2, len(others)))))
-            priority = "urgent" if chance.random() < URGENT else "normal"
-            id = str(new_id())
-            answers = self._post(sender, ALERT | {"id": id, "to": to, "priority": priority})
-            self._posts.append(Post(sender, id, tuple(to), answers))
-            if self._stop.wait(max(0.0, due - time.monotonic())):
-                return
+        with _Integrator(self._exchange, sender) as integrator:
+            for _ in range(MOST):
+                due = time.monotonic() + self._pause
+                to = sorted(chance.sample(others, chance.choice((1, 1, 2, len(others)))))
+                priority = "urgent" if chance.random() < URGENT else "normal"
+                id = str(new_id())
+                answers = integrator.post(ALERT | {"id": id, "to": to, "priority": priority})
+                self._posts.append(Post(sender, id, tuple(to), answers))
+                if self._stop.wait(max(0.0, due - time.monotonic())):
+                    return
 
-    def _post(self, sender: str, message: dict[str, Any]) -> tuple[int, ...]:
+
+class _Integrator(contextlib.ExitStack):
+    """A national system that posts to its agent, over one connection as long as that lasts."""
+
+    def __init__(self, exchange: Exchange, node: str) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._node = node
+        self._api: httpx2.Client | None = None
+
+    def post(self, message: dict[str, Any]) -> tuple[int, ...]:
+        """Posts until there is an answer that is final; returns all answers."""
         answers: list[int] = []
         end = time.monotonic() + GIVE_UP_S
         while True:
-            answers.append(self._answer(sender, message))
+            answers.append(self._answer(message))
             if _is_final(answers[-1]) or time.monotonic() > end:
                 return tuple(answers)
             time.sleep(RETRY_S)
 
-    def _answer(self, sender: str, message: dict[str, Any]) -> int:
-        # A client for each request: an agent that was started again listens on another port.
+    def _answer(self, message: dict[str, Any]) -> int:
         try:
-            with self._exchange.api(sender) as api:
-                return int(api.post("/v1/messages", json=message, timeout=ANSWER_S).status_code)
+            if self._api is None:
+                self._api = self.enter_context(self._exchange.api(self._node))
+            return int(self._api.post("/v1/messages", json=message, timeout=ANSWER_S).status_code)
         except (httpx2.HTTPError, OSError, ValueError):
+            # An agent that is started again listens on another port.
+            self._api = None
             return NO_ANSWER
 
 
 def _is_final(answer: int) -> bool:
-    # The token is unknown to another agent that has got the port of one that was killed.
-    return answer == ACCEPTED or (400 <= answer < 500 and answer != 401)
+    return answer == ACCEPTED or 400 <= answer < 500
 
 
 @contextlib.contextmanager
