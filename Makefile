@@ -55,8 +55,8 @@ bench: setup ## measure hub and exchange beside a bare relay (6 minutes); writes
 bench-long: setup ## what takes longer: growth, urgent messages, memory (half an hour)
 	$(BIN)/python -m bench.run --long
 
-faults: setup ## the long fault scenarios (minutes)
-	$(BIN)/pytest tests/faults -v -m long
+faults: setup ## every fault, the long ones too (half an hour); prints a table, writes build/faults.json
+	$(BIN)/pytest tests/faults -v -m "" --verdicts build/faults.json
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -1,4 +1,4 @@
-"""What a broker can do to hub and agents, for minutes: run by `make faults`."""
+"""What can befall the broker and its queues, under load: messages wait, say that they do, and then go on."""
 
 import time
 
@@ -6,43 +6,108 @@ import pytest
 
 from deploy.local import processes
 from deploy.local.exchange import Exchange
+from hub.topology import HUB_USERS
+from tests.faults.conftest import SENDERS, Scenario
+from tests.faults.lengths import lengths
+from tests.faults.load import ACCEPTED
+from tests.faults.steps import await_links, is_linked, policy, states
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, check_nothing_lost, post, process, until
+from tests.system.play import process, until
 
-pytestmark = [pytest.mark.system, pytest.mark.long]
-HEARTBEATS_S = 75.0
-
-
-def _link(exchange: Exchange, node: str) -> bool:
-    with exchange.api(node) as api:
-        return bool(api.get("/v1/status").json()["link"]["connected"])
+pytestmark = pytest.mark.system
+HEARTBEATS_S = 75
 
 
-def test_a_broker_frozen_past_its_heartbeats_is_left_and_found_again(exchange: Exchange) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_broker_killed(exchange: Exchange, scenario: Scenario, times: int) -> None:
+    with scenario() as load:
+        for _ in range(times):
+            exchange.services.broker.kill()
+            load.go_on(20)
+            exchange.services.broker.start()
+            await_links(exchange)
+
+
+@lengths(6, HEARTBEATS_S)
+def test_broker_frozen(exchange: Exchange, scenario: Scenario, seconds: float) -> None:
     programs = [process(exchange.folder, name) for name in ("hub", *(f"node-{node}" for node in NODES))]
-    posted = [(sender, post(exchange, sender)) for sender in NODES[:4] for _ in range(25)]
-    exchange.services.broker.pause()
-    try:
-        frozen = time.monotonic()
-        while time.monotonic() < frozen + HEARTBEATS_S:
-            posted += [(sender, post(exchange, sender)) for sender in NODES[:4]]
-            time.sleep(1)
-        until("links given up", lambda: not any(_link(exchange, node) for node in NODES))
-    finally:
-        exchange.services.broker.resume()
-    until("links up again", lambda: all(_link(exchange, node) for node in NODES))
-    posted += [(sender, post(exchange, sender)) for sender in NODES[:4]]
-    await_delivered(exchange, posted)
-    check_nothing_lost(exchange, posted, NODES)
+    with scenario():
+        exchange.services.broker.pause()
+        try:
+            time.sleep(seconds)
+            if seconds >= HEARTBEATS_S:
+                until("links given up", lambda: not any(is_linked(exchange, node) for node in NODES))
+        finally:
+            exchange.services.broker.resume()
+        await_links(exchange)
     assert all(processes.alive(program) for program in programs)
 
 
-def test_a_broker_killed_again_and_again_under_load_loses_nothing(exchange: Exchange) -> None:
-    posted = []
-    for _ in range(3):
-        posted += [(sender, post(exchange, sender)) for sender in NODES[:4] for _ in range(20)]
-        exchange.services.broker.kill()
-        posted += [(sender, post(exchange, sender)) for sender in NODES[:4] for _ in range(5)]
-        exchange.services.broker.start()
-    await_delivered(exchange, posted)
-    check_nothing_lost(exchange, posted, NODES)
+@lengths(6, 120)
+def test_memory_alarm(exchange: Exchange, scenario: Scenario, seconds: float) -> None:
+    with scenario() as load:
+        exchange.services.broker.raise_memory_alarm()
+        try:
+            # What was posted as the alarm went off may still have got through.
+            load.go_on(len(SENDERS))
+            began = len(load.posts)
+            time.sleep(seconds)
+            waiting = load.posts[began:]
+            said = states(exchange, waiting)
+        finally:
+            exchange.services.broker.clear_memory_alarm()
+    # A node goes on taking messages from its officers, and says of none that the hub has it.
+    assert {post.answers for post in waiting} == {(ACCEPTED,)}
+    assert said == {"queued"}
+
+
+def test_connections_closed_by_the_broker(exchange: Exchange, scenario: Scenario) -> None:
+    with scenario() as load:
+        for user in (*HUB_USERS, "node-ro"):
+            exchange.services.broker.close_connections(user)
+            load.go_on(5)
+        await_links(exchange)
+
+
+def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenario) -> None:
+    with scenario(SENDERS[:3]) as load:
+        processes.end(exchange.folder, [process(exchange.folder, "node-hr")])
+        with policy(exchange, r"^q\.inbox\.hr", {"overflow": "reject-publish", "max-length": 3}):
+            until("mail held for hr", lambda: exchange.hub("status")["held"] > 0)
+            began = len(load.posts)
+            load.go_on(20)
+            others = [post for post in load.posts[began:] if "hr" not in post.recipients]
+            until("other mail accepted", lambda: states(exchange, others) == {"accepted"})
+        exchange.start_node("hr")
+        exchange.await_nodes(["hr"])
+
+
+def test_binding_removed_before_the_hub(exchange: Exchange, scenario: Scenario) -> None:
+    with scenario() as load:
+        _unbind(exchange, "in.ro", "normal", "q.in.ro")
+        began = len(load.posts)
+        load.go_on(30)
+        cut_off = [post for post in load.posts[began:] if post.sender == "ro"]
+        said = states(exchange, cut_off)
+        exchange.hub("provision")
+    # Of ro's messages the urgent ones have a queue of their own.
+    assert "sent" not in said
+    assert "queued" in said
+
+
+def test_binding_removed_behind_the_hub(exchange: Exchange, scenario: Scenario) -> None:
+    with scenario():
+        _unbind(exchange, "dispatch", "bg", "q.inbox.bg")
+        until("mail held for bg", lambda: exchange.hub("status")["held"] > 0)
+        exchange.hub("provision")
+
+
+def _unbind(exchange: Exchange, source: str, key: str, queue: str) -> None:
+    # rabbitmqctl has no word for it.
+    binding = f'{{binding, {_name("exchange", source)}, <<"{key}">>, {_name("queue", queue)}, []}}'
+    removed = exchange.services.broker.run_ctl(["eval", f'rabbit_binding:remove({binding}, <<"a test">>).'])
+    assert removed.strip() == "ok", removed
+
+
+def _name(kind: str, name: str) -> str:
+    return f'rabbit_misc:r(<<"siex">>, {kind}, <<"{name}">>)'

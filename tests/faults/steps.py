@@ -1,0 +1,48 @@
+"""What the fault tests do and look at on the way. Every wait is bounded."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deploy.local.exchange import Exchange
+from tests.faults.load import Post
+from tests.system.play import until
+
+
+def is_linked(exchange: Exchange, node: str) -> bool:
+    """Whether a node's agent has its connections."""
+    with exchange.api(node) as api:
+        return bool(api.get("/v1/status").json()["link"]["connected"])
+
+
+def await_links(exchange: Exchange) -> None:
+    """Waits until all agents have their connections."""
+    until("links up again", lambda: all(is_linked(exchange, node) for node in exchange.nodes))
+
+
+def states(exchange: Exchange, posts: Sequence[Post]) -> set[str]:
+    """What the senders' agents say of these messages, of their 500 newest each."""
+    said: dict[str, str] = {}
+    for sender in {post.sender for post in posts}:
+        with exchange.api(sender) as api:
+            found = api.get("/v1/messages", params={"limit": 500}).raise_for_status().json()["messages"]
+            said |= {message["id"]: str(message["state"]) for message in found}
+    return {said[post.id] for post in posts}
+
+
+def quarantined(exchange: Exchange) -> int:
+    """How much the hub has in quarantine."""
+    return int(exchange.services.postgres.run_sql("SELECT count(*) FROM quarantine"))
+
+
+@contextlib.contextmanager
+def policy(exchange: Exchange, pattern: str, definition: dict[str, Any]) -> Iterator[None]:
+    """In place of the provisioner's policy, another one for the queues of this pattern, while the block runs."""
+    ctl = exchange.services.broker.run_ctl
+    options = ["--priority", "9", "--apply-to", "queues"]
+    ctl(["set_policy", "-p", "siex", *options, "fault", pattern, json.dumps(definition)])
+    try:
+        yield
+    finally:
+        ctl(["clear_policy", "-p", "siex", "fault"])

@@ -1,0 +1,62 @@
+"""The checker must see what it is there to see: each fault, made by hand, fails it."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.checker import Record, Stores, judge
+from tests.faults.load import ACCEPTED, NO_ANSWER, Post
+
+POSTS = (
+    Post("ro", "a", ("bg", "tr"), (ACCEPTED,)),
+    Post("bg", "b", ("tr",), (NO_ANSWER, ACCEPTED)),
+    Post("tr", "c", ("ro",), (NO_ANSWER, NO_ANSWER)),
+)
+DELIVERIES = (("ro", "a", "bg"), ("ro", "a", "tr"), ("bg", "b", "tr"))
+SENT = (("ro", "a"), ("bg", "b"))
+STORES = Stores(frozenset(SENT), frozenset(SENT), frozenset(DELIVERIES), Counter(DELIVERIES))
+RECORD = Record(Counter(SENT), Counter(DELIVERIES), chain=True)
+NEVER_KEPT = ("tr", "c", "ro")
+
+
+def test_all_is_well() -> None:
+    verdict = judge(POSTS, STORES, RECORD)
+    assert verdict.passed
+    assert (verdict.attempted, verdict.accepted, verdict.delivered, verdict.recovered) == (3, 2, 2, 1)
+    assert verdict.as_json()["passed"] is True
+
+
+def test_a_message_that_its_sender_took_for_failed_counts_as_recovered() -> None:
+    sent, deliveries = (*SENT, ("tr", "c")), (*DELIVERIES, NEVER_KEPT)
+    stores = Stores(frozenset(sent), frozenset(sent), frozenset(deliveries), Counter(deliveries))
+    verdict = judge(POSTS, stores, Record(Counter(sent), Counter(deliveries), chain=True))
+    assert verdict.passed
+    assert (verdict.accepted, verdict.delivered, verdict.recovered) == (2, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("stores", "record", "field", "found"),
+    [
+        (replace(STORES, held=Counter(DELIVERIES[1:])), RECORD, "lost", ("ro/a at bg",)),
+        (STORES, replace(RECORD, accepted=Counter(SENT[1:])), "lost", ("ro/a at the hub",)),
+        (replace(STORES, kept=frozenset((*SENT, ("tr", "c")))), RECORD, "lost", ("tr/c at the hub", "tr/c at ro")),
+        (replace(STORES, held=Counter((*DELIVERIES, ("ro", "a", "hr")))), RECORD, "unexpected", ("ro/a at hr",)),
+        (replace(STORES, held=Counter((*DELIVERIES, ("hr", "z", "bg")))), RECORD, "unexpected", ("hr/z at bg",)),
+        (replace(STORES, held=Counter(2 * DELIVERIES[:1] + DELIVERIES[1:])), RECORD, "duplicated", ("ro/a at bg",)),
+        (STORES, replace(RECORD, accepted=Counter(2 * SENT[:1] + SENT[1:])), "duplicated", ("ro/a at the hub",)),
+        (STORES, replace(RECORD, delivered=Counter(2 * DELIVERIES[:1])), "duplicated", ("ro/a at bg",)),
+        (replace(STORES, receipts=frozenset(SENT[1:])), RECORD, "unproven", ("ro/a at ro",)),
+        (replace(STORES, acknowledged=frozenset(DELIVERIES[1:])), RECORD, "unproven", ("ro/a at bg",)),
+        (STORES, replace(RECORD, chain=False), "chain", False),
+    ],
+)
+def test_what_is_wrong_is_named(stores: Stores, record: Record, field: str, found: object) -> None:
+    verdict = judge(POSTS, stores, record)
+    assert getattr(verdict, field) == found
+    assert not verdict.passed
+
+
+def test_a_fault_without_load_proves_nothing() -> None:
+    nothing = Stores(frozenset(), frozenset(), frozenset(), Counter())
+    assert not judge((), nothing, Record(Counter(), Counter(), chain=True)).passed

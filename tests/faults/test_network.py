@@ -1,0 +1,68 @@
+"""What a bad line between the programs and the broker does, under load: it costs time, and nothing else."""
+
+import time
+
+import pytest
+
+from deploy.local.chaos import Rule, Side
+from deploy.local.exchange import Exchange
+from tests.faults.conftest import Lines, Scenario
+from tests.faults.lengths import lengths
+from tests.faults.steps import await_links, is_linked
+from tests.system.conftest import NODES
+from tests.system.play import until
+
+pytestmark = pytest.mark.system
+# aiormq gives a connection up after three heartbeats of 15 s and a little more.
+NOTICED_S = 48
+
+
+@lengths(6, 90)
+@pytest.mark.parametrize("who", ["agents", "hub"])
+def test_black_hole(exchange: Exchange, scenario: Scenario, lines: Lines, who: str, seconds: float) -> None:
+    with scenario():
+        getattr(lines, who).set(Rule(passes=False))
+        began = time.monotonic()
+        if seconds > NOTICED_S and who == "agents":
+            until("links given up", lambda: not any(is_linked(exchange, node) for node in NODES))
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        lines.heal()
+        await_links(exchange)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("who", ["agents", "hub"])
+@pytest.mark.parametrize("gone", Side)
+def test_half_open(exchange: Exchange, scenario: Scenario, lines: Lines, who: str, gone: Side) -> None:
+    with scenario():
+        getattr(lines, who).half_open(gone)
+        time.sleep(NOTICED_S)
+        await_links(exchange)
+
+
+def test_reset_between_publish_and_confirm(exchange: Exchange, scenario: Scenario, lines: Lines) -> None:
+    with scenario() as load:
+        for _ in range(3):
+            # What the agents and the hub publish arrives; that it has does not.
+            lines.set(Rule(passes=False), Side.BROKER)
+            load.go_on(8)
+            time.sleep(1)
+            lines.agents.reset()
+            lines.hub.reset()
+            lines.heal()
+            await_links(exchange)
+
+
+def test_slow_line(scenario: Scenario, lines: Lines) -> None:
+    with scenario() as load:
+        lines.set(Rule(delay_s=0.2))
+        load.go_on(40)
+        lines.set(Rule(bytes_per_s=50_000))
+        load.go_on(60)
+
+
+def test_connections_cut_again_and_again(scenario: Scenario, lines: Lines) -> None:
+    with scenario() as load:
+        for source in Side:
+            lines.set(Rule(cut_after=30_000), source)
+            load.go_on(40)
