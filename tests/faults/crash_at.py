@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--call", type=int, default=1, help="the nth call")
     parser.add_argument("--hang", type=float, help="seconds to hang instead of dying")
     parser.add_argument(
-        "--body", default="", help="count only calls with an argument, or one of a list, whose `body` holds this"
+        "--body", default="", help="count only calls with this in the `body` of an argument or its items"
     )
     parser.add_argument("program", nargs="+", help="a module and its arguments")
     asked = parser.parse_args()
