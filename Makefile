@@ -12,7 +12,7 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
-.PHONY: help setup check test demo up down status bench faults lock clean
+.PHONY: help setup check test demo up down status bench faults fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,10 @@ bench: setup ## measure the hub beside a bare relay; writes build/bench.json
 	$(BIN)/python -m bench.run
 
 faults: setup ## the long fault scenarios (minutes)
-	$(BIN)/pytest tests/faults -v -m long
+	$(BIN)/pytest tests/faults tests/system -v -m long
+
+fuzz: setup ## hostile bytes for every parser, ten minutes (SECI_FUZZ_SECONDS); writes build/fuzz.json
+	$(BIN)/python -m tests.fuzz.run
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
