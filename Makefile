@@ -12,7 +12,7 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
-.PHONY: help setup check test demo up down status bench bench-long faults lock clean
+.PHONY: help setup check test demo up down status bench bench-long faults fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ bench-long: setup ## what takes longer: growth, urgent messages, memory (half an
 	$(BIN)/python -m bench.run --long
 
 faults: setup ## every fault, the long ones too (half an hour); prints a table, writes build/faults.json
-	$(BIN)/pytest tests/faults -v -m "" --verdicts build/faults.json
+	$(BIN)/pytest tests/faults tests/system/test_hostile_connection.py -v -m "" --verdicts build/faults.json
+
+fuzz: setup ## hostile bytes for every parser, ten minutes (SECI_FUZZ_SECONDS); writes build/fuzz.json
+	$(BIN)/python -m tests.fuzz.run
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -22,6 +22,8 @@ KID: Final = 4
 IV: Final = 5
 EK: Final = -4
 MAX_PROTECTED: Final = 256
+# Tag, array and its four parts are 6; room for what is refused with a reason of its own.
+_ITEMS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def sign1(payload: bytes, content_type: str, key: SigningKey) -> bytes:
 
 def parse_sign1(data: bytes, content_type: str) -> Signed:
     """The COSE_Sign1 in `data`, of the content type wanted. Raises EnvelopeMalformed, AlgorithmRefused."""
-    fields = strict(data, "COSE_Sign1")
+    fields = strict(data, "COSE_Sign1", _ITEMS)
     if not isinstance(fields, cbor2.CBORTag) or fields.tag != TAG_SIGN1:
         raise EnvelopeMalformed("not a tagged COSE_Sign1 (RFC 9052 section 4.2)")
     match fields.value:
@@ -84,9 +86,9 @@ def _read_protected(protected: bytes) -> tuple[int, str, bytes]:
             raise EnvelopeMalformed("the protected header holds alg, content type and a 16-byte kid, no more")
 
 
-def strict(data: bytes, what: str) -> Any:
+def strict(data: bytes, what: str, most_items: int = cbor.MOST_ITEMS) -> Any:
     """One deterministic CBOR item. Raises EnvelopeMalformed."""
     try:
-        return cbor.decode(data)
+        return cbor.decode(data, most_items)
     except cbor.EncodingRefused as error:
         raise EnvelopeMalformed(f"{what}: {error}") from error

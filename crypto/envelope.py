@@ -48,6 +48,8 @@ CONTENT_KEY_SIZE: Final = 32
 IV_SIZE: Final = 12
 TAG_SIZE: Final = 16
 MAX_ENVELOPE: Final = MAX_BODY + 256 * 1024
+# 64 wrapped keys make 394; room for some too many, which are refused as such.
+_PAYLOAD_ITEMS: Final = 1_000
 _SUITE_OF: Final[dict[SignatureAlgorithm, Suite]] = {
     SignatureAlgorithm.EDDSA: "SECI1-EdDSA",
     SignatureAlgorithm.ES256: "SECI1-ES256",
@@ -219,7 +221,7 @@ def _parse(envelope: bytes) -> tuple[cose.Signed, bytes, Any]:
     if len(envelope) > MAX_ENVELOPE:
         raise TooLarge(f"an envelope has at most {MAX_ENVELOPE} bytes; this one has {len(envelope)}")
     signed = cose.parse_sign1(envelope, CONTENT_TYPE)
-    match cose.strict(signed.payload, "payload"):
+    match cose.strict(signed.payload, "payload", _PAYLOAD_ITEMS):
         case [bytes(header_bytes), cbor2.CBORTag() as encrypt]:
             return signed, header_bytes, encrypt
         case _:

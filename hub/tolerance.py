@@ -5,7 +5,8 @@ First, properties, which any node may fill with any bytes.
 pamqp raises on a property that is no UTF-8 or no possible time; aiormq's reader then closes the
 connection, the broker delivers the message again, and so for ever: a poison pill that also counts
 against the delivery limit of every message beside it. The bytes of a message decide here, not its
-properties; so what does not decode is replaced, and the message goes on to be refused in the ordinary way.
+properties; so what does not decode, or is large, is replaced, and the message goes on to be refused in the
+ordinary way.
 
 Second, aiormq ends a channel that is lost with `CancelledError` or a bare `Exception`, which would look like
 our own cancellation, or like a fault of ours.
@@ -13,12 +14,16 @@ our own cancellation, or like a fault of ours.
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiormq.exceptions
 from pamqp import decode
 
 T = TypeVar("T")
+
+# Headers of ours are those that RabbitMQ adds. pamqp copies the rest of a table for each item in it: 130 KB of
+# small ones, as much as a frame holds, would cost half a second.
+MAX_TABLE: Final = 4 * 1024
 
 
 def decode_tolerantly() -> None:
@@ -34,10 +39,13 @@ def _short_string(value: bytes) -> tuple[int, str]:
 
 
 def _table(value: bytes) -> tuple[int, Any]:
+    length = int.from_bytes(value[:4])
+    if length > MAX_TABLE:
+        return 4 + length, {}
     try:
         return decode.field_table(value)
     except (ValueError, OverflowError, RecursionError, KeyError, IndexError):
-        return 4 + int.from_bytes(value[:4]), {}
+        return 4 + length, {}
 
 
 def _timestamp(value: bytes) -> tuple[int, Any]:

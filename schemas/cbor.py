@@ -10,6 +10,9 @@ from typing import Any, Final
 
 import cbor2
 
+# An acknowledgement of a thousand messages has 9 011, keys of maps included.
+MOST_ITEMS: Final = 12_000
+
 
 class EncodingRefused(ValueError):
     """The bytes are not CBOR, not deterministic, or have trailing bytes. Code `encoding_refused`."""
@@ -34,14 +37,17 @@ _REFUSED_TAGS: Final = dict.fromkeys(
     (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
 )
 
+_STRINGS: Final = (2, 3)
+
 
 def encode(value: object) -> bytes:
     """Deterministic CBOR of maps with text or integer keys, lists, text, bytes, integers, booleans and null."""
     return cbor2.dumps(value, canonical=True)
 
 
-def decode(data: bytes) -> Any:
-    """The value of one deterministic CBOR item. Raises EncodingRefused."""
+def decode(data: bytes, most_items: int = MOST_ITEMS) -> Any:
+    """The value of one deterministic CBOR item of at most `most_items` in all. Raises EncodingRefused."""
+    _check_items(data, most_items)
     try:
         value = cbor2.loads(data, semantic_decoders=_REFUSED_TAGS, object_hook=_check_keys)
         again = cbor2.dumps(value, canonical=True)
@@ -52,8 +58,9 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def decode_item(data: bytes) -> Any:
-    """The value of exactly one CBOR item, in any well-formed encoding. Raises EncodingRefused."""
+def decode_item(data: bytes, most_items: int = MOST_ITEMS) -> Any:
+    """The same, but in any well-formed encoding. Raises EncodingRefused."""
+    _check_items(data, most_items)
     stream = BytesIO(data)
     try:
         value = cbor2.CBORDecoder(stream, semantic_decoders=_REFUSED_TAGS, object_hook=_check_keys).decode()
@@ -62,3 +69,21 @@ def decode_item(data: bytes) -> Any:
     if stream.tell() != len(data):
         raise EncodingRefused("bytes follow the CBOR item")
     return value
+
+
+def _check_items(data: bytes, most: int) -> None:
+    # A megabyte of empty maps takes seconds to build and to encode again. So items are counted first, head after
+    # head in the order of the bytes; what is wrong with them otherwise is for the decoder to say.
+    place, end, items = 0, len(data), 0
+    while place < end:
+        items += 1
+        if items > most:
+            raise EncodingRefused(f"more than {most} CBOR items")
+        major, argument = data[place] >> 5, data[place] & 31
+        place += 1
+        if 24 <= argument <= 27:
+            size = 1 << argument - 24
+            argument = int.from_bytes(data[place : place + size])
+            place += size
+        if major in _STRINGS:
+            place += argument

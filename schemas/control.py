@@ -6,7 +6,7 @@ a signature over all of a batch at once (docs/protocol.md, "Receipts").
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,8 @@ from schemas.header import Digest, Millis, NodeId
 from schemas.refusals import RefusalCode
 
 SALT_SIZE = 32
+# Of a megabyte of receipts, or a roster of a thousand nodes. Both come from the hub alone.
+MANY_ITEMS: Final = 200_000
 
 
 class ControlRefused(ValueError):
@@ -60,6 +62,7 @@ class Wire(BaseModel):
     """What every control message is: a frozen model with one encoding, deterministic CBOR."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    most_items: ClassVar[int] = cbor.MOST_ITEMS
 
     def to_bytes(self) -> bytes:
         """Deterministic CBOR; absent fields are left out, identifiers are 16 bytes."""
@@ -69,7 +72,7 @@ class Wire(BaseModel):
     def from_bytes(cls, data: bytes) -> Self:
         """The message in `data`. Raises ControlRefused, naming the first bad field."""
         try:
-            message = cls.model_validate(cbor.decode(data))
+            message = cls.model_validate(cbor.decode(data, cls.most_items))
         except cbor.EncodingRefused as error:
             raise ControlRefused(f"{cls.__name__}: {error}") from error
         except ValidationError as error:
@@ -162,6 +165,8 @@ class Receipts(Wire):
     `acknowledgements` holds the recipients' signed acknowledgements that the entries of event
     `delivered` and `declined` rest on, so that the sender need not take the hub's word.
     """
+
+    most_items: ClassVar[int] = MANY_ITEMS
 
     v: Literal[1] = 1
     checkpoint: Annotated[str, Field(max_length=20_000)]

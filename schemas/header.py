@@ -20,6 +20,8 @@ MAX_BODY: Final = 1024 * 1024
 NONCE_SIZE: Final = 32
 MAX_RECIPIENTS: Final = 64
 MAX_HEADER: Final = 8 * 1024
+# 64 recipients and 32 attachments make 265.
+_MOST_ITEMS: Final = 300
 
 Suite = Literal["SECI1-EdDSA", "SECI1-ES256"]
 SUITES: Final[dict[int, tuple[Suite, ...]]] = {PROTOCOL_VERSION: ("SECI1-EdDSA", "SECI1-ES256")}
@@ -119,7 +121,7 @@ class Header(Routing):
         if len(data) > MAX_HEADER:
             raise HeaderRefused(f"header: has {len(data)} bytes, and may have {MAX_HEADER}")
         try:
-            fields = cbor.decode_item(data)
+            fields = cbor.decode_item(data, _MOST_ITEMS)
         except cbor.EncodingRefused as error:
             raise HeaderRefused(f"header: {error}") from error
         if not isinstance(fields, dict):

@@ -4,12 +4,12 @@ The signature is checked in `crypto.trust`, which also answers the questions ask
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from schemas.codes import Agency
-from schemas.control import Wire
+from schemas.control import MANY_ITEMS, Wire
 from schemas.header import Code, Millis, NodeId
 from schemas.participants import Category
 
@@ -44,6 +44,8 @@ class RosterNode(Wire):
 
 class Roster(Wire):
     """A snapshot of the membership. A higher `version` replaces a lower one."""
+
+    most_items: ClassVar[int] = MANY_ITEMS
 
     v: Literal[1] = 1
     version: Annotated[int, Field(ge=1)]

@@ -93,3 +93,30 @@ def test_a_single_item_may_be_written_in_another_way_but_nothing_may_follow_it()
 
 def test_maps_are_written_shortest_key_first() -> None:
     assert cbor.encode({"bb": 1, "a": 2, 9: 3}).hex() == "a30903616102626262" + "01"
+
+
+@pytest.mark.parametrize("item", ["a0", "80", "f6", "d280", "4100", "1818", "9fff"])
+def test_more_items_than_any_message_has_are_refused_before_they_are_built(item: str) -> None:
+    many = bytes.fromhex("9a00010000" + 0x10000 * item)
+    for decoder in (cbor.decode, cbor.decode_item):
+        with pytest.raises(cbor.EncodingRefused, match="more than 12000"):
+            decoder(many)
+
+
+@given(cbor_values)
+@settings(max_examples=100, deadline=None)
+def test_a_limit_counts_every_item_and_key(value: object) -> None:
+    data = cbor.encode(value)
+    assert cbor.decode(data, _items(value)) == value
+    with pytest.raises(cbor.EncodingRefused, match="more than"):
+        cbor.decode(data, _items(value) - 1)
+
+
+def _items(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + sum(1 + _items(item) for item in value.values())
+        case list():
+            return 1 + sum(map(_items, value))
+        case _:
+            return 1

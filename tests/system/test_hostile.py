@@ -161,6 +161,17 @@ async def test_properties_that_are_no_text_stop_nobody(exchange: Exchange) -> No
     assert "UnicodeDecodeError" not in log.text()
 
 
+def test_millions_of_small_items_cost_the_others_nothing(exchange: Exchange) -> None:
+    # To build one of these and to encode it again would take the hub 3 s, in which it does nothing else.
+    count = MAX_ENVELOPE - 100
+    bombs = [b"\x9a" + (count - n).to_bytes(4) + b"\xa0" * (count - n) for n in range(30)]
+    log = Log.of_hub(exchange)
+    run_publish(exchange.node_home("hr"), *bombs)
+    check_neighbours_served(exchange)
+    for bomb in bombs:
+        check_refused(exchange, log, "hr", bomb, "envelope_malformed")
+
+
 def test_a_large_wrong_acknowledgement_costs_the_others_nothing(exchange: Exchange) -> None:
     items = cbor2.dumps({"v": 1, "recipient": "hr", "sender": "ro", "at": 1, "items": [0] * 1_000_000})
     forged, log = cbor2.dumps(cbor2.CBORTag(18, [b"", {}, items, bytes(64)])), Log.of_hub(exchange)

@@ -65,11 +65,16 @@ async def test_who_has_no_certificate_of_ours_is_not_spoken_to(
 async def _is_spoken_to(port: int, context: ssl.SSLContext | None) -> bool:
     try:
         wire = await connect(port, context)
+    except (ConnectionError, ssl.SSLError):
+        return False
+    try:
         await wire.send(GREETING)
         # A method frame on channel 0; a TLS alert begins with 0x15.
         return (await asyncio.wait_for(wire.reader.read(100), 30)).startswith(b"\x01\x00\x00")
     except (ConnectionError, ssl.SSLError):
         return False
+    finally:
+        wire.close()
 
 
 async def test_no_other_way_to_log_in_and_no_other_vhost(exchange: Exchange) -> None:

@@ -1,0 +1,86 @@
+"""A node's agent that takes in what the broker hands it, on a real store."""
+
+import asyncio
+import base64
+import contextlib
+import ssl
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from crypto import cose
+from crypto.envelope import CONTENT_TYPE
+from crypto.keyfile import NodeKeys
+from crypto.trust import ROSTER_TYPE
+from nodes import store
+from nodes.agent import Agent
+from nodes.link import Arrival, Link
+from nodes.settings import Settings
+from nodes.store import Store
+from schemas import cbor
+from schemas.control import MessageType
+from tests.crypto.people import BG, HUB, RO, trust
+from tests.fuzz import documents
+from tests.fuzz.target import OF_CBOR, Target
+
+
+class _Enough(Exception):
+    """Rolls back what an input has stored, so that the next one meets the same store."""
+
+
+def agent(folder: Path) -> tuple[Target, ...]:
+    """An agent in `folder`, by the types that it knows. What it puts aside must be for a reason that has a name."""
+    settings = Settings(
+        home=folder,
+        node="bg",
+        hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
+        log_origin=documents.ORIGIN,
+    )
+    box = Store.open(folder / "node.db", bytes(32))
+    keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
+    link = Link(settings, ssl.create_default_context())
+    bulgaria = Agent(settings, keys, box, link, trust(), documents.SIGNER.verifier)
+
+    def take_in(kind: MessageType, data: bytes) -> None:
+        reason = asyncio.run(_taken_in(bulgaria, Arrival(kind, data, 0)))
+        bulgaria.trust = trust()
+        assert not reason.startswith("unexpected_"), reason
+
+    payload = cbor.decode(documents.envelope()).value[2]
+    roster = trust().roster.to_bytes()
+    return (
+        Target(
+            "agent, an envelope signed anew",
+            (payload,),
+            OF_CBOR,
+            lambda data: take_in(MessageType.ENVELOPE, cose.sign1(data, CONTENT_TYPE, RO.signing)),
+            (),
+        ),
+        Target(
+            "agent, receipts", (documents.receipts(),), OF_CBOR, lambda data: take_in(MessageType.RECEIPTS, data), ()
+        ),
+        Target(
+            "agent, a roster signed anew",
+            (roster,),
+            OF_CBOR,
+            lambda data: take_in(MessageType.ROSTER, cose.sign1(data, ROSTER_TYPE, HUB.signing)),
+            (),
+        ),
+    )
+
+
+async def _taken_in(bulgaria: Agent, arrival: Arrival) -> str:
+    """The reason why an arrival was put aside; empty if it was taken in."""
+    reasons = []
+
+    def work(connection: Connection) -> None:
+        bulgaria.take_in(connection, [arrival])
+        table = store.quarantine.c
+        reasons.append(connection.scalar(select(table.reason).where(table.digest == sha256(arrival.body).digest())))
+        raise _Enough
+
+    with contextlib.suppress(_Enough):
+        await bulgaria.box.run(work)
+    return reasons[0] or ""

@@ -1,0 +1,13 @@
+"""Every parser of what comes from outside."""
+
+from pathlib import Path
+
+from tests.fuzz.agent import agent
+from tests.fuzz.joining import joining
+from tests.fuzz.target import Target
+from tests.fuzz.wire import wire
+
+
+def targets(folder: Path) -> tuple[Target, ...]:
+    """All of them; `folder` is an empty one, for nodes' files."""
+    return (*wire(), *joining(folder), *agent(folder))

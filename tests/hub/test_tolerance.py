@@ -1,0 +1,52 @@
+"""Properties that a hostile node fills with what it likes: read or replaced, and never at a great cost."""
+
+import pytest
+from pamqp import header
+
+from hub.tolerance import MAX_TABLE, decode_tolerantly
+
+_HEADERS_ALONE = 1 << 13
+
+
+def headers(table: bytes) -> object:
+    """What is made of a message's headers, of which these are the encoded fields."""
+    decode_tolerantly()
+    found = header.ContentHeader()
+    frame = b"\x00\x3c\x00\x00" + bytes(8) + _HEADERS_ALONE.to_bytes(2) + len(table).to_bytes(4) + table
+    found.unmarshal(frame)
+    assert found.properties is not None
+    return found.properties.headers
+
+
+def nested(depth: int) -> bytes:
+    """An array in an array in an array."""
+    value = b""
+    for _ in range(depth):
+        value = b"A" + len(value).to_bytes(4) + value
+    return b"\x01k" + value
+
+
+def array(nulls: int) -> bytes:
+    """An array of so many nulls."""
+    return b"\x01kA" + nulls.to_bytes(4) + nulls * b"V"
+
+
+def test_an_ordinary_table_is_read() -> None:
+    assert headers(b"\x01aV" + b"\x01bt\x01") == {"a": None, "b": True}
+    assert headers(array(MAX_TABLE - 7)) == {"k": [None] * (MAX_TABLE - 7)}
+
+
+@pytest.mark.parametrize(
+    "table", [array(MAX_TABLE - 6), array(130_000), nested(26_000)], ids=["a byte too many", "wide", "deep"]
+)
+def test_a_large_table_is_not_looked_into(table: bytes) -> None:
+    assert headers(table) == {}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [nested(800), b"\x01kT" + b"\xff" * 8, b"\x01kf", b"\x01kZ", b"\x05k", b"\x01kS\x00\x00\x00\x02\xff\xfe"],
+    ids=["deep", "a time that is none", "half a float", "an unknown type", "half a name", "no UTF-8"],
+)
+def test_whatever_a_table_holds_it_is_read_or_replaced(table: bytes) -> None:
+    assert isinstance(headers(table), dict)
