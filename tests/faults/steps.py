@@ -31,9 +31,10 @@ def states(exchange: Exchange, posts: Sequence[Post]) -> set[str]:
     return {said[post.id] for post in posts}
 
 
-def quarantined(exchange: Exchange) -> int:
-    """How much the hub has in quarantine."""
-    return int(exchange.services.postgres.run_sql("SELECT count(*) FROM quarantine"))
+def quarantined(exchange: Exchange) -> list[str]:
+    """What the hub has in quarantine: SHA-256 of each, in hexadecimal, in the order of the ledger."""
+    query = "SELECT encode(digest, 'hex') FROM quarantine ORDER BY leaf_index"
+    return exchange.services.postgres.run_sql(query).split()
 
 
 @contextlib.contextmanager

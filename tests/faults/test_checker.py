@@ -1,12 +1,15 @@
 """The checker must see what it is there to see: each fault, made by hand, fails it."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Record, Stores, judge
-from tests.faults.load import ACCEPTED, NO_ANSWER, Post
+from deploy.local.exchange import Exchange
+from tests.faults.checker import Record, Stores, check, judge, mark
+from tests.faults.load import ACCEPTED, NO_ANSWER, Post, under_load
 
 POSTS = (
     Post("ro", "a", ("bg", "tr"), (ACCEPTED,)),
@@ -60,3 +63,19 @@ def test_what_is_wrong_is_named(stores: Stores, record: Record, field: str, foun
 def test_a_fault_without_load_proves_nothing() -> None:
     nothing = Stores(frozenset(), frozenset(), frozenset(), Counter())
     assert not judge((), nothing, Record(Counter(), Counter(), chain=True)).passed
+
+
+@pytest.mark.system
+def test_what_a_node_really_loses_is_missed(exchange: Exchange) -> None:
+    since = mark(exchange)
+    with under_load(exchange, ("ro",)) as load:
+        load.go_on(3)
+    assert check(exchange, load.posts, since).passed
+    post = load.posts[0]
+    with closing(sqlite3.connect(exchange.node_home(post.recipients[0]) / "node.db")) as store, store:
+        store.execute("DELETE FROM inbox WHERE id = ?", (post.id,))
+    with closing(sqlite3.connect(exchange.node_home("ro") / "node.db")) as store, store:
+        store.execute("DELETE FROM delivery WHERE id = ? AND recipient = ?", (post.id, post.recipients[0]))
+    verdict = check(exchange, load.posts, since, patience=0)
+    name = f"ro/{post.id} at {post.recipients[0]}"
+    assert (verdict.lost, verdict.unproven, verdict.passed) == ((name,), (name,), False)
