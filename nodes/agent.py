@@ -40,7 +40,7 @@ log = structlog.get_logger()
 BATCH: Final = 100
 DEFER_MS: Final = 5_000
 GRACE_MS: Final = 60_000
-NO_LIMIT: Final = 1_000_000_000
+NO_LIMIT: Final = 2**63 - 1
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 TICK_S: Final = 1.0
 
@@ -69,11 +69,12 @@ class Agent:
                 tasks.create_task(_through_trouble(loop))
 
     async def _send(self) -> None:
+        at_once = BATCH
         while True:
             await self.link.up.wait()
             self.posted.clear()
             now = _now()
-            items = await self.box.run(outbox.ready, BATCH, now)
+            items = await self.box.run(outbox.ready, at_once, now)
             if not items:
                 await _pause(self.posted)
                 continue
@@ -83,10 +84,15 @@ class Agent:
             done = [item.id for item, ok in zip(items, confirmed, strict=True) if ok]
             if done:
                 await self.box.run(outbox.mark_sent, done, now, self.settings.resend_after_ms)
-            if len(done) < len(items):
-                late = [item.id for item, ok in zip(items, confirmed, strict=True) if not ok]
-                await self.box.run(outbox.defer, late, now + DEFER_MS)
-                await asyncio.sleep(TICK_S)
+            if all(confirmed):
+                at_once = min(2 * at_once, BATCH)
+                continue
+            # From here the oldest goes alone, until one is taken: the others do not overtake it, a queue that is full
+            # is not sent a hundred each second, and if that one broke the link, others go first for a while.
+            if confirmed == [None]:
+                await self.box.run(outbox.defer, items[0].id, now + DEFER_MS)
+            at_once = 1
+            await asyncio.sleep(TICK_S)
 
     async def _acknowledge(self) -> None:
         while True:
@@ -114,8 +120,14 @@ class Agent:
                 await asyncio.sleep(TICK_S)
 
     async def _expire(self) -> None:
+        before = NO_LIMIT
         while True:
-            for id in await self.box.run(outbox.expire, _now()):
+            now = _now()
+            if now < before:
+                # At the start, and when the clock has been set back: what it put off would wait for its old time.
+                await self.box.run(store.bring_forward, now, self.settings.resend_after_ms)
+            before = now
+            for id in await self.box.run(outbox.expire, now):
                 log.warning("expired", message=id)
             if await self.box.run(self.decide):
                 self.stored.set()

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
-from nodes import inbox, notices, outbox, store
+from nodes import clock, inbox, notices, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
@@ -138,7 +138,7 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
             "counts": await agent.box.run(store.counts),
             "oldest_waiting": iso(oldest),
-            "warnings": _warnings(link, oldest),
+            "warnings": _warnings(link, oldest, await _ahead(agent)),
             "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
         }
 
@@ -163,7 +163,8 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
 
     @app.get("/readyz", summary="Whether messages can leave and arrive now")
     async def readyz() -> JSONResponse:
-        warnings = _warnings(agent.link.state, await agent.box.run(store.oldest_waiting))
+        oldest = await agent.box.run(store.oldest_waiting)
+        warnings = _warnings(agent.link.state, oldest, await _ahead(agent))
         if warnings:
             return _problem(503, "not_ready", "Not ready", "; ".join(warnings), "run `seci-node doctor`")
         return JSONResponse({"status": "ok"})
@@ -180,7 +181,11 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def _warnings(link: LinkState, oldest_waiting: int | None) -> list[str]:
+async def _ahead(agent: Agent) -> int:
+    return await agent.box.run(clock.milliseconds_ahead, agent.trust.roster.at, time.time_ns() // 1_000_000)
+
+
+def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int) -> list[str]:
     """What a person should know or do something about; empty if all is well."""
     found = []
     if not link.connected:
@@ -188,6 +193,8 @@ def _warnings(link: LinkState, oldest_waiting: int | None) -> list[str]:
     waited = 0 if oldest_waiting is None else time.time() - oldest_waiting / 1000
     if waited > LATE_S:
         found.append(f"a message waits {int(waited)} s for the hub's receipt: the hub may be down")
+    if ahead:
+        found.append(f"{clock.describe(ahead)}: {clock.NEXT_STEP}")
     return found
 
 

@@ -11,16 +11,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy.engine import Connection
 
 from crypto.certificates import check_validity, read_certificate
 from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, tls_password
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster
-from nodes.errors import NodeError, NotSetUp
+from nodes import clock
+from nodes.errors import ClockWrong, NodeError, NotSetUp
 from nodes.link import connect
 from nodes.settings import Settings
 from nodes.store import Store, newest_roster
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ async def examine(home: Path) -> list[Stage]:
         ("enrolment", _enrolment),
         ("certificate", _certificate),
         ("roster", _roster),
+        ("clock", _clock),
         ("dns", _dns),
         ("tcp", _tcp),
         ("tls and amqp", _amqp),
@@ -89,19 +97,39 @@ async def _certificate(settings: Settings) -> str:
 
 
 async def _roster(settings: Settings) -> str:
+    trust = await _ask_store(settings, _newest_trust, settings)
     keys = load_node_keys(settings.home / "node.key", settings.secret())
-    box = Store.open(settings.home / "node.db", keys.storage)
-    try:
-        signed = await box.run(newest_roster)
-    finally:
-        box.close()
-    if signed is None:
-        raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
-    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
     listed = {key.public for key in trust.nodes[settings.node].keys} if settings.node in trust.nodes else set()
     if keys.signing.public.public_bytes() not in listed:
         raise NotSetUp("the roster does not list this node's key", "tell the hub's operators at once")
     return f"version {trust.roster.version}, {len(trust.nodes)} nodes, own keys listed"
+
+
+async def _clock(settings: Settings) -> str:
+    trust = await _ask_store(settings, _newest_trust, settings)
+    now = time.time_ns() // 1_000_000
+    ahead = await _ask_store(settings, clock.milliseconds_ahead, trust.roster.at, now)
+    if ahead:
+        raise ClockWrong(clock.describe(ahead), clock.NEXT_STEP)
+    return "nothing that the hub has signed speaks against it"
+
+
+def _newest_trust(connection: Connection, settings: Settings) -> Trust:
+    signed = newest_roster(connection)
+    if signed is None:
+        raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
+    return Trust.of(open_roster(signed, settings.hub_verify_key()))
+
+
+async def _ask_store(
+    settings: Settings, question: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    keys = load_node_keys(settings.home / "node.key", settings.secret())
+    box = Store.open(settings.home / "node.db", keys.storage)
+    try:
+        return await box.run(question, *args, **kwargs)
+    finally:
+        box.close()
 
 
 async def _dns(settings: Settings) -> str:

@@ -57,6 +57,13 @@ class PortTaken(NodeError):
     exit_code = 4
 
 
+class ClockWrong(NodeError):
+    """This machine's clock and the hub's differ by more than they may."""
+
+    code = "clock_wrong"
+    exit_code = 3
+
+
 class AgentUnreachable(NodeError):
     """No agent answers for this folder."""
 

@@ -119,8 +119,11 @@ class Link:
         finally:
             await self._close()
 
-    async def publish(self, items: Sequence[Publication]) -> list[bool]:
-        """Publishes all; True for each that the broker has confirmed. Never raises on a broken link."""
+    async def publish(self, items: Sequence[Publication]) -> Sequence[bool | None]:
+        """Publishes all; for each, whether the broker has taken it, None if the link broke and nobody knows.
+
+        Never raises on a broken link.
+        """
         channel = self._publishing
         if channel is None or channel.is_closed:
             return [False] * len(items)
@@ -132,7 +135,7 @@ class Link:
             # Unknown what arrived: an id is never published again on this channel.
             log.warning("publish_interrupted", error=type(error).__name__, messages=len(items))
             await self._close()
-            return [False] * len(items)
+            return [None] * len(items)
 
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
         """Tells the broker that a batch is stored. On a broken link it will come again, which does no harm."""

@@ -136,10 +136,9 @@ def mark_sent(connection: Connection, ids: Sequence[str], now: int, first_pause_
     connection.execute(update(table).where(table.c.id.in_(ids), waiting).values(values))
 
 
-def defer(connection: Connection, ids: Sequence[str], until: int) -> None:
-    """The broker would not take them: let others go first until then."""
-    table = store.outbox
-    connection.execute(update(table).where(table.c.id.in_(ids)).values(resend_at=until))
+def defer(connection: Connection, id: str, until: int) -> None:
+    """The link broke at it: let others go first until then."""
+    connection.execute(update(store.outbox).where(store.outbox.c.id == id).values(resend_at=until))
 
 
 def expire(connection: Connection, now: int) -> list[str]:

@@ -230,6 +230,15 @@ def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElemen
     return literal(now) + pause
 
 
+def bring_forward(connection: Connection, now: int, first_ms: int) -> None:
+    """Makes due what is put off for longer than it can have been, except by a clock that was ahead."""
+    waiting = outbox.c.state.in_(("queued", "sent"))
+    late = outbox.c.resend_at > next_attempt(outbox.c.attempts, now, first_ms)
+    connection.execute(update(outbox).where(waiting, late).values(resend_at=now))
+    late = inbox.c.acknowledge_at > next_attempt(inbox.c.attempts, now, first_ms)
+    connection.execute(update(inbox).where(inbox.c.acknowledge_at > now, late).values(acknowledge_at=now))
+
+
 def save_roster(connection: Connection, version: int, signed: bytes) -> None:
     """Adds a roster to the history."""
     connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())

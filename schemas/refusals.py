@@ -50,7 +50,7 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.SENDER_MISMATCH: "a message can only be sent by the node that signed it; tell the hub's operators",
         RefusalCode.SENDER_UNKNOWN: "the node is not in the roster; ask the hub's operators to enrol it",
         RefusalCode.KEY_UNKNOWN: "the signing key is not in the roster; run `seci-node doctor`",
-        RefusalCode.KEY_NOT_VALID: "the signing key was not valid when the message was created; renew it",
+        RefusalCode.KEY_NOT_VALID: "the key was not valid when the message was created; set the clock or renew the key",
         RefusalCode.SIGNATURE_INVALID: "the message was altered or signed with another key; send a new message",
         RefusalCode.RECIPIENTS_MISMATCH: "the wrapped keys are not the recipients' own; refresh the roster, send anew",
         RefusalCode.CREATED_IN_FUTURE: "the node's clock is ahead; set it (NTP) and send a new message",

@@ -47,9 +47,15 @@ disk_free_limit.absolute = 50MB
 vm_memory_high_watermark.absolute = {memory}
 raft.wal_max_size_bytes = 64000000
 """
+_CLUSTER = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_partition_handling = pause_minority
+"""
 # Definitions at first boot, even empty ones, keep RabbitMQ from making its default user `guest`.
 _NO_USERS = '{"users": [], "vhosts": []}\n'
 _ERLANG_ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
+# How soon a node of a cluster that says nothing counts as gone, in seconds.
+_TICKTIME = " -kernel net_ticktime 10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class TlsFiles:
 class Broker:
     """A private broker: where it is and how to command it. It keeps its ports over restarts.
 
-    Clients connect to `host` and `port` with TLS; the certificate must be valid for `host`.
+    Clients connect to `host` and `port` with TLS; the certificate must be valid for `host`. `peers` are the
+    names of all nodes of its cluster, whose port mapper is not its own; a broker that stands alone has none.
     """
 
     folder: Path
@@ -82,6 +89,7 @@ class Broker:
     tls: TlsFiles
     survives: bool = False
     host: str = "localhost"
+    peers: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -110,7 +118,7 @@ class Broker:
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.home / "none.config"),
             "RABBITMQ_CONF_ENV_FILE": str(self.home / "none.sh"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.home / "enabled_plugins"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG_ON_LOOPBACK,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG_ON_LOOPBACK + (_TICKTIME if self.peers else ""),
             "RABBITMQ_CTL_ERL_ARGS": _ERLANG_ON_LOOPBACK,
         }
 
@@ -135,7 +143,8 @@ class Broker:
     def start(self) -> None:
         """Start on the ports and data of before and wait until clients can connect. Raises StartFailed."""
         with _readiness_socket() as (path, ready):
-            self._start_epmd()
+            if not self.peers:
+                self.start_epmd(self.folder)
             process = processes.spawn(
                 self.folder,
                 "broker",
@@ -187,11 +196,12 @@ class Broker:
         found = {process.name: process for process in processes.recorded(self.folder)}
         return [found[name] for name in ("broker", "epmd") if name in found]
 
-    def _start_epmd(self) -> None:
-        if any(process.name == "epmd" for process in processes.recorded(self.folder)):
+    def start_epmd(self, folder: Path) -> None:
+        """Start the port mapper, by which nodes and rabbitmqctl find each other, unless it runs in `folder`."""
+        if any(process.name == "epmd" for process in processes.recorded(folder)):
             return
         processes.spawn(
-            self.folder,
+            folder,
             "epmd",
             [str(self.epmd), "-address", LOOPBACK, "-port", str(self.epmd_port)],
             env=self.env,
@@ -216,16 +226,21 @@ def create(
         tls=tls.resolved(),
         survives=survives,
     )
+    prepare(broker, secrets.token_hex(32))
+    return broker
+
+
+def prepare(broker: Broker, secret: str) -> None:
+    """Make the broker's folder, empty but for its configuration and cookie: nodes with one secret are a cluster."""
     # The data of a former node of another name would be of no use to this one.
     shutil.rmtree(broker.home, ignore_errors=True)
     broker.home.mkdir(mode=0o700)
     (broker.home / "log").mkdir()
     cookie = broker.home / ".erlang.cookie"
     cookie.touch(mode=0o600)
-    cookie.write_text(secrets.token_hex(32))
+    cookie.write_text(secret)
     cookie.chmod(0o400)
     configure(broker)
-    return broker
 
 
 def configure(broker: Broker) -> None:
@@ -233,11 +248,13 @@ def configure(broker: Broker) -> None:
     definitions = broker.home / "definitions.json"
     definitions.write_text(_NO_USERS)
     (broker.home / "enabled_plugins").write_text("[rabbitmq_auth_mechanism_ssl].\n")
-    (broker.home / "rabbitmq.conf").write_text(
-        _CONFIG.format(
-            loopback=LOOPBACK, port=broker.port, tls=broker.tls, definitions=definitions, memory=MEMORY_LIMIT
-        )
+    text = _CONFIG.format(
+        loopback=LOOPBACK, port=broker.port, tls=broker.tls, definitions=definitions, memory=MEMORY_LIMIT
     )
+    if broker.peers:
+        nodes = enumerate(broker.peers, start=1)
+        text += _CLUSTER + "".join(f"cluster_formation.classic_config.nodes.{n} = {name}\n" for n, name in nodes)
+    (broker.home / "rabbitmq.conf").write_text(text)
 
 
 @contextlib.contextmanager

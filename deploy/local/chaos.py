@@ -10,10 +10,11 @@ It runs in a thread of its own, so that callers without an event loop can drive 
 
 import asyncio
 import contextlib
+import random
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -62,9 +63,9 @@ class _Connection:
 class Line:
     """The running proxy. Its methods may be called from any thread but its own."""
 
-    def __init__(self, port: int, target: int) -> None:
+    def __init__(self, port: int, targets: Sequence[int]) -> None:
         self.port = port
-        self._target = target
+        self._targets = targets
         self._rules = dict.fromkeys(Side, FREE)
         self._passes = {side: asyncio.Event() for side in Side}
         self._connections: set[_Connection] = set()
@@ -125,11 +126,11 @@ class Line:
         handler.add_done_callback(self._handlers.discard)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            from_broker, to_broker = await asyncio.open_connection(LOOPBACK, self._target, limit=CHUNK)
-        except OSError:
+        found = await _connect(self._targets)
+        if found is None:
             writer.close()
             return
+        from_broker, to_broker = found
         connection = _Connection({Side.CLIENT: writer, Side.BROKER: to_broker})
         connection.pumps = [
             asyncio.create_task(self._carry(Side.CLIENT, reader, to_broker)),
@@ -167,6 +168,14 @@ class Line:
                 pump.cancel()
 
 
+async def _connect(ports: Sequence[int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """A connection to any of the ports that listens, in no order; None if none does."""
+    for port in random.sample(ports, len(ports)):
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(LOOPBACK, port, limit=CHUNK)
+    return None
+
+
 def _end(connection: _Connection) -> None:
     for pump in connection.pumps:
         pump.cancel()
@@ -181,9 +190,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextlib.contextmanager
-def bad_line(target: int) -> Iterator[Line]:
-    """A proxy on a free loopback port to the port `target`, until the block ends."""
-    line, ready = Line(free_ports(1)[0], target), threading.Event()
+def bad_line(*targets: int) -> Iterator[Line]:
+    """A proxy on a free loopback port, until the block ends; it leads to any of the ports that listens."""
+    line, ready = Line(free_ports(1)[0], targets), threading.Event()
     thread = threading.Thread(target=line.run, args=(ready,), name="bad-line")
     thread.start()
     try:

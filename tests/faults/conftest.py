@@ -11,7 +11,7 @@ When the block ends, the lines are healed, the load goes on for a moment and sto
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import is_service
 from deploy.local.services import running
 from tests.faults.checker import Verdict, check, mark
-from tests.faults.load import Load, under_load
+from tests.faults.load import Load, Post, under_load
 from tests.system.conftest import NODES
 
 SENDERS = NODES[:4]
@@ -63,6 +63,7 @@ class Row:
 
 Recorder = Callable[[float, Verdict | None], None]
 Scenario = Callable[..., AbstractContextManager[Load]]
+Decision = Callable[[Sequence[Post]], None]
 ROWS = pytest.StashKey[list[Row]]()
 
 
@@ -132,6 +133,20 @@ def scenario(exchange: Exchange, lines: Lines, record_verdict: Recorder) -> Iter
     _mend(exchange)
 
 
+@pytest.fixture
+def nothing_lost(exchange: Exchange, record_verdict: Recorder) -> Iterator[Decision]:
+    """For a test that posts by itself: fails unless the checker is content with all that it posted."""
+    begin, since = time.monotonic(), mark(exchange)
+
+    def decide(posts: Sequence[Post]) -> None:
+        verdict = check(exchange, posts, since)
+        record_verdict(time.monotonic() - begin, verdict)
+        assert verdict.passed, json.dumps(verdict.as_json(), indent=2)
+
+    yield decide
+    _mend(exchange)
+
+
 def _mend(exchange: Exchange) -> None:
     # Else one test that fails in the middle of its fault would take all those after it along.
     broker, postgres = exchange.services.broker, exchange.services.postgres
@@ -142,10 +157,10 @@ def _mend(exchange: Exchange) -> None:
     names = {process.name for process in processes.recorded(exchange.folder)}
     if "hub" not in names:
         exchange.start_hub()
-    for node in NODES:
+    for node in exchange.nodes:
         if f"node-{node}" not in names:
             exchange.start_node(node)
-    exchange.await_nodes(NODES)
+    exchange.await_nodes(exchange.nodes)
 
 
 def change_settings(file: Path, **changes: Any) -> None:

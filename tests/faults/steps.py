@@ -5,9 +5,34 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from deploy.local import processes
 from deploy.local.exchange import Exchange
 from tests.faults.load import Post
 from tests.system.play import until
+
+
+def end(exchange: Exchange, *names: str) -> None:
+    """Ends processes of the exchange in order; those that have ended already are no error."""
+    processes.end(exchange.folder, [found for found in processes.recorded(exchange.folder) if found.name in names])
+
+
+def start_node(exchange: Exchange, node: str) -> None:
+    """Starts a node's agent and waits for its connections."""
+    exchange.start_node(node)
+    exchange.await_nodes([node])
+
+
+def status(exchange: Exchange, node: str) -> dict[str, Any]:
+    """A node's state as its API shows it."""
+    with exchange.api(node) as api:
+        found: dict[str, Any] = api.get("/v1/status").raise_for_status().json()
+        return found
+
+
+def waiting_at(exchange: Exchange, queue: str) -> int:
+    """How many messages are in a queue at the broker, given to a consumer or not."""
+    found = next(item for item in exchange.hub("queues")["queues"] if item["name"] == queue)
+    return int(found["ready"] + found["unacked"])
 
 
 def is_linked(exchange: Exchange, node: str) -> bool:

@@ -1,0 +1,85 @@
+"""Clocks that are wrong: who is wrong is told, and once they are right nothing is missing."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.exchange import Exchange
+from tests.faults.clock import READ_EVERY_S, Clock
+from tests.faults.conftest import Decision
+from tests.faults.load import ACCEPTED, Post
+from tests.faults.steps import end, quarantined, start_node, status
+from tests.system.play import ALERT, post, state, until
+
+pytestmark = pytest.mark.system
+HOUR_S = 3600
+
+
+@pytest.fixture
+def clock(exchange: Exchange) -> Iterator[Clock]:
+    """The clock of node hr, right at first; afterwards its agent goes by the machine's again."""
+    clock = Clock(exchange.folder / "hr.clock")
+    clock.set_ahead(0)
+    end(exchange, "node-hr")
+    clock.start_node(exchange, "hr")
+    exchange.await_nodes(["hr"])
+    yield clock
+    end(exchange, "node-hr")
+    start_node(exchange, "hr")
+
+
+def _set(clock: Clock, seconds: int) -> None:
+    clock.set_ahead(seconds)
+    time.sleep(2 * READ_EVERY_S)
+
+
+def _posted(exchange: Exchange, sender: str, recipient: str) -> Post:
+    return Post(sender, post(exchange, sender, to=[recipient]), (recipient,), (ACCEPTED,))
+
+
+def test_clock_an_hour_ahead(exchange: Exchange, clock: Clock, nothing_lost: Decision) -> None:
+    _set(clock, HOUR_S)
+    id = post(exchange, "hr", to=["ro"])
+    until("refused", lambda: state(exchange, "hr", id)["state"] == "refused")
+    refusal = state(exchange, "hr", id)["refusal"]
+    assert refusal["code"] == "created_in_future"
+    assert "ahead of the hub's clock" in refusal["detail"]
+    assert "set it" in refusal["next"]
+    assert "ahead of the hub's" in status(exchange, "hr")["warnings"][0]
+    stage = clock.doctor(exchange, "hr")[-1]
+    assert (stage["name"], stage["ok"], "NTP" in stage["next"]) == ("clock", False, True)
+    # Its acknowledgements are of an hour to come, too: the hub puts them aside.
+    before = quarantined(exchange)
+    to_hr = _posted(exchange, "ro", "hr")
+    until("acknowledgement put aside", lambda: quarantined(exchange) > before)
+    _set(clock, 0)
+    nothing_lost([to_hr, _posted(exchange, "hr", "ro")])
+    assert status(exchange, "hr")["warnings"] == []
+    assert all(stage["ok"] for stage in clock.doctor(exchange, "hr"))
+
+
+def test_clock_an_hour_behind(exchange: Exchange, clock: Clock, nothing_lost: Decision) -> None:
+    # The hub is ahead of hr, and with it of everybody: a node that is behind, whose keys are older than that.
+    hub = Clock(exchange.folder / "hub.clock")
+    hub.set_ahead(HOUR_S)
+    end(exchange, "hub")
+    hub.start_hub(exchange)
+    try:
+        posts = [_posted(exchange, "hr", "ro"), _posted(exchange, "ro", "hr")]
+        nothing_lost(posts)
+        assert "behind the hub's" in status(exchange, "hr")["warnings"][0]
+    finally:
+        end(exchange, "hub")
+        exchange.start_hub()
+
+
+def test_clock_before_the_own_keys(exchange: Exchange, clock: Clock, nothing_lost: Decision) -> None:
+    _set(clock, -HOUR_S)
+    with exchange.api("hr") as api:
+        answer = api.post("/v1/messages", json=ALERT | {"to": ["ro"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "key_unknown")
+    assert "behind the hub's" in status(exchange, "hr")["warnings"][0]
+    to_hr = _posted(exchange, "ro", "hr")
+    _set(clock, 0)
+    nothing_lost([to_hr, _posted(exchange, "hr", "ro")])
