@@ -4,12 +4,9 @@ Tables are here; what is done with them stands in `outbox` and `inbox`. Times ar
 since the epoch, UTC. Ids are UUIDs in text.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -38,6 +35,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
+from nodes.commits import Commits
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables below; another needs a migration.
@@ -131,15 +129,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Store:
-    """The open database and the key that closes bodies at rest.
-
-    SQLite has one writer, so one thread of its own does all the work, a transaction at a time; a
-    transaction costs the event loop one hand-over, however many statements it has.
-    """
+    """The open database and the key that closes bodies at rest."""
 
     _engine: Engine
     _key: AESGCM = field(repr=False)
-    _thread: ThreadPoolExecutor = field(repr=False)
+    _commits: Commits = field(repr=False)
 
     @classmethod
     def open(cls, file: Path, storage_key: bytes) -> Self:
@@ -151,20 +145,15 @@ class Store:
         with engine.begin() as connection:
             _check_version(connection, file)
             _metadata.create_all(connection)
-        return cls(engine, AESGCM(storage_key), ThreadPoolExecutor(1, "store"))
+        return cls(engine, AESGCM(storage_key), Commits(engine))
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Does `work` in one transaction, durable when this returns. What `work` raises rolls back."""
-        task = partial(self._transact, work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, task)
-
-    def _transact(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._engine.begin() as connection:
-            return work(connection, *args, **kwargs)
+        """Does `work` wholly or not at all, durable when this returns. What `work` raises rolls it back."""
+        return await self._commits.do(lambda connection: work(connection, *args, **kwargs))
 
     def close(self) -> None:
         """Finishes what is under way and closes the database."""
-        self._thread.shutdown()
+        self._commits.close()
         self._engine.dispose()
 
     def close_body(self, id: str, body: bytes) -> bytes:
