@@ -29,7 +29,8 @@ from crypto.tls import client_context
 from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement
 from nodes import inbox, outbox, store
 from nodes.errors import NotSetUp
-from nodes.link import Arrival, Link, Publication
+from nodes.link import Arrival, Link
+from nodes.publishing import Publication
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import Acknowledgement, ControlRefused, Event, MessageType, Receipts
