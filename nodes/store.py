@@ -22,12 +22,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     create_engine,
     delete,
     event,
     func,
     inspect,
     literal,
+    or_,
     select,
     update,
 )
@@ -198,10 +200,19 @@ def _check_version(connection: Connection, file: Path) -> None:
         )
 
 
-def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElement[int]:
-    """When to try again, ms: after `first_ms`, then each time twice as late, at last every 6 hours."""
-    pause = func.min(literal(first_ms) * literal(1).op("<<")(func.min(attempts, 16)), LONGEST_PAUSE_MS)
-    return literal(now) + pause
+def next_attempt(attempts: Column[int]) -> ColumnElement[int]:
+    """When to try again, ms: `first_ms` after `now`, then each time twice as late, at last every 6 hours.
+
+    Both are parameters of the statement.
+    """
+    first = bindparam("first_ms", type_=BigInteger)
+    pause = func.min(first * literal(1).op("<<")(func.min(attempts, 16)), LONGEST_PAUSE_MS)
+    return bindparam("now", type_=BigInteger) + pause
+
+
+def one_of(column: Column[str], *values: str) -> ColumnElement[bool]:
+    """That a column has one of these values. SQLAlchemy writes a statement with IN anew each time it is executed."""
+    return or_(*(column == value for value in values))
 
 
 def save_roster(connection: Connection, version: int, signed: bytes) -> None:
