@@ -204,7 +204,7 @@ class Agent:
         words = self._words(bundle.acknowledgements)
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
-            if not self._settle(connection, found, words, single.to_bytes()):
+            if not self._settle(connection, found, words, single):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
         self._keep_checkpoint(connection, proven[0].checkpoint)
 
@@ -233,11 +233,11 @@ class Agent:
         connection: Connection,
         proven: Proven,
         words: dict[bytes, Acknowledgement],
-        receipt: bytes,
+        receipt: Receipts,
     ) -> bool:
         entry = proven.entry
         if entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED):
-            return outbox.settle(connection, proven, receipt)
+            return outbox.settle(connection, proven, receipt.to_bytes())
         if entry.event in (Event.DELIVERED, Event.DECLINED):
             if entry.node == self.settings.node:
                 if entry.sender is not None and entry.envelope is not None:
