@@ -20,12 +20,14 @@ import httpx2
 
 from bench.load import SIZE, alert, letters_for, sealer
 from bench.place import BenchFailed, Place, Route
+from bench.poster import Poster
 from bench.wire import Depths
 from deploy.local.instance import say
 from deploy.local.processes import Process
 
 IN_FLIGHT: Final = 16
 POST_S: Final = 10.0
+ANSWER_S: Final = 30
 DELIVER_S: Final = 60.0
 PAGE: Final = 500
 RELAY_S: Final = 8.0
@@ -135,12 +137,14 @@ def _client(place: Place, node: str) -> httpx2.AsyncClient:
 
 async def _post(client: httpx2.AsyncClient, route: Route, letters: int, until: float) -> int:
     count = 0
+    poster = await Poster.connect(client)
     while time.monotonic() < until:
-        request = {"kind": "alert", "task_force": "trafficking", "to": [route.recipient], "body": alert(letters)}
-        answer = await client.post("/v1/messages", json=request)
-        if answer.status_code != 202:
-            raise BenchFailed(f"{route.sender} would not take a message: {answer.text[:300]}")
+        async with asyncio.timeout(ANSWER_S):
+            await poster.post(
+                {"kind": "alert", "task_force": "trafficking", "to": [route.recipient], "body": alert(letters)}
+            )
         count += 1
+    poster.close()
     return count
 
 
