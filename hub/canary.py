@@ -20,7 +20,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
 from hub.metrics import CANARY_SECONDS
-from hub.topology import CANARY_KEY, CANARY_QUEUE, DISPATCH
+from hub.topology import CANARY_KEY, CANARY_QUEUE, CANARY_TYPE, DISPATCH
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class Canary:
             while True:
                 now = time.time()
                 try:
-                    message = aio_pika.Message(repr(now).encode(), type="canary", user_id="hub-dispatch")
+                    message = aio_pika.Message(repr(now).encode(), type=CANARY_TYPE, user_id="hub-dispatch")
                     await exchange.publish(message, CANARY_KEY, mandatory=True, timeout=CONFIRM_S)
                 except aiormq.exceptions.PublishError:
                     self._missing()

@@ -14,8 +14,9 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from hub.broker import BrokerAddress
+from hub.errors import BrokerUnreachable
 from hub.publication import Publication
-from hub.topology import DISPATCH, inbox_key
+from hub.topology import CANARY_KEY, CANARY_TYPE, DISPATCH, inbox_key
 
 log = structlog.get_logger()
 
@@ -61,7 +62,7 @@ class Dispatcher:
                 answers = list(zip(window, reasons, strict=True))
                 untaken += [Untaken(item, reason) for item, reason in answers if reason]
                 if UNCONFIRMED in reasons:
-                    await self._pass_over({_key(item) for item, reason in answers if reason == UNCONFIRMED})
+                    await self._pass_over({_key(item) for item, reason in answers if reason == UNCONFIRMED}, reasons)
         except BaseException:
             # What was sent on this channel is unknown: never publish an id again on it.
             await self.close()
@@ -71,10 +72,15 @@ class Dispatcher:
     def _is_silent(self, item: Publication) -> bool:
         return time.monotonic() < self._silent.get(_key(item), 0.0)
 
-    async def _pass_over(self, keys: set[str]) -> None:
+    async def _pass_over(self, keys: set[str], reasons: Sequence[str]) -> None:
+        await self.close()
+        if set(reasons) == {UNCONFIRMED}:
+            # Is it these inboxes, or does the broker (a memory alarm, say) or the line to it answer nobody?
+            canary = Publication(CANARY_KEY, CANARY_TYPE, False, CANARY_KEY, repr(time.time()).encode())
+            if await _publish(await self._open(), [canary], CONFIRM_S) == [UNCONFIRMED]:
+                raise BrokerUnreachable("RabbitMQ confirms nothing", "nothing to do: it is tried again")
         log.error("inbox_silent", inboxes=sorted(keys), seconds=SILENT_S)
         self._silent |= dict.fromkeys(keys, time.monotonic() + SILENT_S)
-        await self.close()
 
     async def _open(self) -> Any:
         if self._connection is None or self._connection.is_closed or self._channel.is_closed:
@@ -140,6 +146,7 @@ async def _publish(channel: Any, items: Sequence[Publication], patience: float) 
         if frames:
             await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
     everything, closing = asyncio.gather(*confirmations, return_exceptions=True), channel.closing
+    everything.add_done_callback(_look_at)
     try:
         await asyncio.wait((everything, closing), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if closing.done():
@@ -151,6 +158,12 @@ async def _publish(channel: Any, items: Sequence[Publication], patience: float) 
         closing.cancel()
         for item in items:
             channel.message_id_delivery_tag.pop(item.message_id, None)
+
+
+def _look_at(done: asyncio.Future[Any]) -> None:
+    # Else the loop complains of an error that nobody has looked at, which is only our own cancelling.
+    if not done.cancelled():
+        done.exception()
 
 
 def _frames(channel: Any, item: Publication) -> list[Any]:

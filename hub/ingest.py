@@ -28,7 +28,7 @@ from hub.deadlines import is_due, see_to
 from hub.dispatch import Dispatcher
 from hub.errors import BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
-from hub.intake import Intake, Lane, Pace
+from hub.intake import SUSPECT, Intake, Lane, Pace
 from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict
 from hub.ledger import Ledger
 from hub.metrics import BATCH_MESSAGES, Stopwatch
@@ -175,9 +175,12 @@ class Ingest:
                     tick = time.monotonic() + TICK_S
                 while line and (line[0].done() or len(line) == len(_Stages.__slots__)):
                     await line.popleft()
-                lane, batch = await intake.batch(TICK_S)
+                lane, batch = await intake.batch(TICK_S, lambda: all(task.done() for task in line))
                 if batch:
                     line.append(asyncio.create_task(self._carry(lane, batch, roster, stop, intake)))
+                if batch and batch[0].returns >= SUSPECT:
+                    # Should it be what workers die of, nothing else is under way when it happens.
+                    await line.pop()
             while line:
                 await line.popleft()
         finally:

@@ -8,7 +8,7 @@ ever requeued by us.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,6 +31,8 @@ GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
 TYPE_SIZE: Final = 40
 URGENT_IN_A_ROW: Final = 4
+# What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
+SUSPECT: Final = 2
 # For how long a lane or node that sent something counts as one that may send again.
 ACTIVE_S: Final = 10.0
 TELL_S: Final = 60.0
@@ -56,11 +58,26 @@ def printable(message_type: str | None) -> str:
     return ascii(message_type or "")[1:-1][:TYPE_SIZE]
 
 
-class Source:
-    """One ingress queue: its channel, and what has arrived and is not taken yet."""
+def _returns(message: Any) -> int:
+    count = (message.header.properties.headers or {}).get("x-delivery-count")
+    if isinstance(count, int):
+        return count
+    return SUSPECT if message.delivery.redelivered else 0
 
-    def __init__(self, node: str, channel: Any, pace: Pace, something: asyncio.Event) -> None:
+
+class Source:
+    """One ingress queue: its channel, and what has arrived and is not taken yet.
+
+    It begins carefully, with one message at a time: were the first one poison, each death of a worker would
+    count against all that the broker had delivered with it, until they are given up together.
+    """
+
+    def __init__(self, node: str, queue: str, channel: Any, pace: Pace, something: asyncio.Event) -> None:
         self._channel = channel
+        self._queue = queue
+        self._prefetch = pace.prefetch
+        self._careful = True
+        self._suspects = 0
         self._something = something
         self.node = node
         self.waiting: deque[Arrival] = deque()
@@ -68,14 +85,33 @@ class Source:
         self.last = 0.0
         self._told = -TELL_S
 
-    async def arrived(self, message: Any) -> None:
-        """The consumer callback."""
+    async def consume(self) -> None:
+        """Begins. Raises ChannelNotFoundEntity if the queue is missing."""
+        await self._channel.basic_qos(prefetch_count=1)
+        await self._channel.basic_consume(self._queue, self._arrived, consumer_tag=self._queue)
+
+    async def trust(self) -> None:
+        """From one message at a time to as many as the pace allows, once one has come that is above suspicion."""
+        if self._careful and self.waiting and not self.suspect:
+            self._careful = False
+            await self._channel.basic_qos(prefetch_count=self._prefetch)
+            await self._channel.basic_consume(self._queue, self._arrived, consumer_tag=f"{self._queue} in full")
+            await self._channel.basic_cancel(self._queue)
+
+    async def _arrived(self, message: Any) -> None:
         if message.delivery.redelivered:
             REDELIVERED.inc()
-        kind = printable(message.header.properties.message_type)
-        self.waiting.append(Arrival(self.node, kind, bytes(message.body), message.delivery.delivery_tag))
+        kind, tag = printable(message.header.properties.message_type), message.delivery.delivery_tag
+        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message))
+        self.waiting.append(arrival)
+        self._suspects += arrival.returns >= SUSPECT
         self.last = time.monotonic()
         self._something.set()
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the next message may be what workers die of."""
+        return bool(self.waiting) and self.waiting[0].returns >= SUSPECT
 
     @property
     def closed(self) -> bool:
@@ -83,12 +119,24 @@ class Source:
         return bool(self._channel.is_closed) or not self._channel.consumers
 
     def ready(self, now: float) -> int:
-        """How many messages may be taken now; none while the node has used up its allowance."""
-        granted = self.allowance.grant(len(self.waiting), now)
-        if not granted and now > self._told + TELL_S:
+        """How many messages may be taken together now; none while the node has used up its allowance."""
+        together = self._above_suspicion()
+        granted = self.allowance.grant(together, now)
+        if together and not granted and now > self._told + TELL_S:
             self._told = now
             log.warning("node_throttled", node=self.node, waiting=len(self.waiting))
         return granted
+
+    def _above_suspicion(self) -> int:
+        if not self._suspects:
+            return len(self.waiting)
+        return next(place for place, arrival in enumerate(self.waiting) if arrival.returns >= SUSPECT)
+
+    def take(self, count: int) -> list[Arrival]:
+        """The next messages."""
+        taken = [self.waiting.popleft() for _ in range(count)]
+        self._suspects -= sum(arrival.returns >= SUSPECT for arrival in taken)
+        return taken
 
     async def acknowledge(self, tag: int) -> None:
         """Settles everything up to a tag. Raises if the channel has closed."""
@@ -113,10 +161,9 @@ class Lane:
             underlay: Any = await channel.get_underlay_channel()
             # The connection holds channels weakly; the source keeps this one alive.
             underlay.owner = channel
-            await underlay.basic_qos(prefetch_count=self._pace.prefetch)
-            source = Source(node, underlay, self._pace, self._something)
+            source = Source(node, queue, underlay, self._pace, self._something)
             try:
-                await underlay.basic_consume(queue, source.arrived)
+                await source.consume()
             except aiormq.exceptions.ChannelNotFoundEntity:
                 # Which closes this channel, and no other.
                 log.error("queue_missing", node=node, next="seci-hub provision")
@@ -137,13 +184,23 @@ class Lane:
         found = {node: source.ready(now) for node, source in self._sources.items() if source.waiting}
         return {node: count for node, count in found.items() if count}
 
+    def suspects(self) -> dict[str, int]:
+        """A node whose next message is to be taken alone, if there is one: the one that came back least often."""
+        found = [source for source in self._sources.values() if source.suspect]
+        return {min(found, key=lambda source: source.waiting[0].returns).node: 1} if found else {}
+
+    async def trust(self) -> None:
+        """Opens up the queues that were begun carefully and have shown something above suspicion."""
+        for source in self._sources.values():
+            await source.trust()
+
     def take(self, counts: dict[str, int], now: float) -> list[Arrival]:
         """So many messages of each node, those of one node in the order in which they came."""
         batch = []
         for node, count in counts.items():
             source = self._sources[node]
             source.allowance.spend(count, now)
-            batch += [source.waiting.popleft() for _ in range(count)]
+            batch += source.take(count)
         return batch
 
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
@@ -184,8 +241,12 @@ class Intake:
         """Whether the connection, a channel or a consumer is gone."""
         return self.connection.is_closed or self.urgent.closed or self.normal.closed
 
-    async def batch(self, patience: float) -> tuple[Lane, list[Arrival]]:
-        """The next batch, urgent ones first; empty when nothing came within `patience` seconds."""
+    async def batch(self, patience: float, idle: Callable[[], bool]) -> tuple[Lane, list[Arrival]]:
+        """The next batch, urgent ones first; empty when nothing came within `patience` seconds.
+
+        A message that has come back too often is a batch of its own, and only when there is nothing else and the
+        worker is `idle`.
+        """
         deadline = time.monotonic() + patience
         while (now := time.monotonic()) < deadline and not self.closed:
             self._something.clear()
@@ -194,8 +255,12 @@ class Intake:
             lanes = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
             for lane in lanes:
                 if ready := lane.ready(now):
+                    await lane.trust()
                     self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
                     return lane, lane.take(self._shares(lane, ready, now), now)
+            for lane in lanes:
+                if idle() and (alone := lane.suspects()):
+                    return lane, lane.take(alone, now)
             await self._gather()
         return self.normal, []
 

@@ -27,12 +27,16 @@ DETAIL_SIZE: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One message as it came off an ingress queue: whose queue, the AMQP type, the bytes, the tag."""
+    """One message as it came off an ingress queue: whose queue, the AMQP type, the bytes, the tag.
+
+    `returns` is how often it was delivered before to a worker that did not settle it.
+    """
 
     node: str
     type: str
     body: bytes
     tag: int
+    returns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ BUNDLE_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One message for one node's inbox. `message_id` is unique per node and content.
+    """One message for one node's inbox. `type` is the AMQP type; `message_id` is unique per node and content.
 
     `after` is the id of the message that comes before it in its thread, if this node is sent one.
     """
 
     node: str
-    type: MessageType
+    type: str
     urgent: bool
     message_id: str
     body: bytes

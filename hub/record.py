@@ -22,6 +22,7 @@ from schemas.control import AcknowledgedMessage, Entry, Event, Outcome
 from schemas.header import Header
 from schemas.refusals import RefusalCode
 
+RECENT_MS: Final = 60_000
 # Once the quarantine holds so much, more content is not kept: nobody may fill the disk with what cannot be read.
 QUARANTINE_BYTES: Final = 2 * 1024**3
 _QUARANTINE_SIZE: Final = text("SELECT pg_total_relation_size('quarantine_content')")
@@ -36,11 +37,12 @@ _REUSED = "another message with this id was accepted before; this one is not del
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A message on record: who sent it, the digest of its envelope, its entry's index and place, whom it goes to."""
+    """A message on record: who sent it, the digest of its envelope, its entry's index and time, whom it goes to."""
 
     sender: str
     envelope: bytes
     index: int
+    at: int
     thread: UUID
     recipients: tuple[str, ...]
     urgent: bool
@@ -124,7 +126,10 @@ async def _take_envelopes(
         if seen is not None and id is not None and (seen.sender, seen.envelope) == (node, digest):
             # What was accepted stays so, whatever the roster or the clock says by now.
             draft.repeat(seen.index, Owed((node,)))
-            if seen.index < draft.base:
+            # A copy that was sent again while the first one waited brings nothing; what comes back from a worker that
+            # was killed does: it may have died before it published.
+            lately = draft.now - seen.at < RECENT_MS and not verdict.arrival.returns
+            if seen.index < draft.base and not lately:
                 duplicates[node, id] = (seen, verdict.arrival.body)
         elif (node, digest) in refused:
             draft.repeat(refused[node, digest], Owed((node,)))
@@ -142,7 +147,7 @@ def _accept(draft: _Draft, verdict: Acceptable) -> _Message:
     index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
     draft.rows["message"].append(_message_row(header, digest, index, draft))
     urgent = header.priority is Priority.URGENT
-    message = _Message(header.sender, digest, index, header.thread, header.recipients, urgent)
+    message = _Message(header.sender, digest, index, draft.now, header.thread, header.recipients, urgent)
     draft.going.append(_Going(header.id, message, header.recipients, verdict.arrival.body))
     return message
 
@@ -281,7 +286,14 @@ async def _known_messages(
     table = tables.message.c
     ids = [verdict.message for verdict in verdicts if verdict.message is not None]
     query = select(
-        table.sender, table.id, table.envelope, table.leaf_index, table.thread, table.recipients, table.priority
+        table.sender,
+        table.id,
+        table.envelope,
+        table.leaf_index,
+        table.at,
+        table.thread,
+        table.recipients,
+        table.priority,
     )
     # One array, not a parameter for each: SQLAlchemy would write the statement anew for every batch.
     rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
@@ -290,6 +302,7 @@ async def _known_messages(
             row.sender,
             row.envelope,
             row.leaf_index,
+            row.at,
             row.thread,
             tuple(row.recipients),
             row.priority == Priority.URGENT,

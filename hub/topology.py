@@ -19,6 +19,7 @@ DISPATCH: Final = "dispatch"
 QUARANTINE_QUEUE: Final = "q.quarantine"
 # The dot keeps it apart from the nodes' queues: an id has none.
 CANARY_KEY: Final = "hub.canary"
+CANARY_TYPE: Final = "canary"
 CANARY_QUEUE: Final = "q.in.hub.canary"
 HUB_USERS: Final = ("hub-ingest", "hub-dispatch", "hub-quarantine")
 LANES: Final = ("normal", "urgent")

@@ -28,9 +28,11 @@ from crypto.receipt import Proven, verify_receipts
 from crypto.tls import client_context
 from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement
 from nodes import inbox, notices, outbox, store
+from nodes.commits import alone
 from nodes.errors import NotSetUp
-from nodes.link import Arrival, Link, Publication
+from nodes.link import Arrival, Link
 from nodes.metrics import RESENDS
+from nodes.publishing import Publication
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import Acknowledgement, ControlRefused, Event, MessageType, Receipts
@@ -43,6 +45,10 @@ GRACE_MS: Final = 60_000
 NO_LIMIT: Final = 2**63 - 1
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 TICK_S: Final = 1.0
+# When so many came at once there is load: what comes meanwhile is done together, which costs everyone less.
+MANY: Final = 4
+GATHER_S: Final = 0.04
+_INSERT_CHECKPOINT: Final = insert(store.checkpoint).on_conflict_do_nothing()
 
 
 @dataclass
@@ -86,6 +92,7 @@ class Agent:
                 await self.box.run(outbox.mark_sent, done, now, self.settings.resend_after_ms)
             if all(confirmed):
                 at_once = min(2 * at_once, BATCH)
+                await _gather(len(items))
                 continue
             # From here the oldest goes alone, until one is taken: the others do not overtake it, a queue that is full
             # is not sent a hundred each second, and if that one broke the link, others go first for a while.
@@ -116,7 +123,9 @@ class Agent:
             done = [seq for duty, ok in zip(due, confirmed, strict=True) if ok for seq in duty.seqs]
             if done:
                 await self.box.run(inbox.mark_acknowledged, done, now, self.settings.resend_after_ms)
-            if not all(confirmed):
+            if all(confirmed):
+                await _gather(len(done))
+            else:
                 await asyncio.sleep(TICK_S)
 
     async def _expire(self) -> None:
@@ -150,6 +159,7 @@ class Agent:
                 else:
                     self.stored.set()
                     await self.link.acknowledge(batch)
+                    await _gather(len(batch))
                     break
 
     async def _batch(self) -> list[Arrival]:
@@ -177,7 +187,7 @@ class Agent:
     def _try(self, connection: Connection, arrival: Arrival, now: int, *, final: bool = False) -> str | None:
         before = self.trust
         try:
-            with connection.begin_nested():
+            with alone(connection):
                 self._take_in_one(connection, arrival, now, final)
         except (CryptoError, ControlRefused, inbox.Undecided) as error:
             self.trust = before
@@ -215,13 +225,12 @@ class Agent:
         words = self._words(bundle.acknowledgements)
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
-            if not self._settle(connection, found, words, single.to_bytes()):
+            if not self._settle(connection, found, words, single):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
         self._keep_checkpoint(connection, proven[0].checkpoint)
 
     def _keep_checkpoint(self, connection: Connection, seen: Checkpoint) -> None:
-        values = {"size": seen.size, "root": seen.root}
-        if connection.execute(insert(store.checkpoint).values(values).on_conflict_do_nothing()).rowcount == 0:
+        if connection.execute(_INSERT_CHECKPOINT, {"size": seen.size, "root": seen.root}).rowcount == 0:
             known = connection.scalar(select(store.checkpoint.c.root).where(store.checkpoint.c.size == seen.size))
             if known != seen.root:
                 log.critical("two_histories", size=seen.size, known=bytes(known or b"").hex(), shown=seen.root.hex())
@@ -245,11 +254,11 @@ class Agent:
         connection: Connection,
         proven: Proven,
         words: dict[bytes, Acknowledgement],
-        receipt: bytes,
+        receipt: Receipts,
     ) -> bool:
         entry = proven.entry
         if entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED):
-            return outbox.settle(connection, proven, receipt)
+            return outbox.settle(connection, proven, receipt.to_bytes())
         if entry.event in (Event.DELIVERED, Event.DECLINED):
             if entry.node == self.settings.node:
                 if entry.sender is not None and entry.envelope is not None:
@@ -307,6 +316,12 @@ class Agent:
 async def _pause(event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), TICK_S)
+
+
+async def _gather(done: int) -> None:
+    # A full batch has more behind it.
+    if MANY < done < BATCH:
+        await asyncio.sleep(GATHER_S)
 
 
 async def _through_trouble(loop: Callable[[], Awaitable[None]]) -> None:

@@ -29,6 +29,7 @@ from nodes.errors import NodeError
 from nodes.link import LinkState
 from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
+from nodes.quick import quick_route
 from nodes.times import iso
 from schemas import registry
 from schemas.codes import TASK_FORCES
@@ -75,21 +76,34 @@ def make_app(agent: Agent, token: str) -> FastAPI:
 
     _add_errors(app)
     _add_refusals(app)
+    _add_post(app, agent, Depends(authorised), token)
     _add_messages(app, agent, Depends(authorised))
     _add_state(app, agent, Depends(authorised))
     _add_health(app, agent)
     return app
 
 
-def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
-    @app.post("/v1/messages", status_code=202, dependencies=[authorised], summary="Send a message")
-    async def post(message: Outgoing, response: Response) -> dict[str, Any]:
+def _add_post(app: FastAPI, agent: Agent, authorised: Any, token: str) -> None:
+    async def post(message: Outgoing) -> JSONResponse:
         """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
         accepted = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
         agent.posted.set()
-        response.headers["Location"] = f"/v1/messages/{accepted['id']}"
-        return accepted
+        return JSONResponse(accepted, 202, {"Location": f"/v1/messages/{accepted['id']}"})
 
+    wanted = f"Bearer {token}".encode()
+    app.router.add_api_route(
+        "/v1/messages",
+        post,
+        methods=["POST"],
+        status_code=202,
+        dependencies=[authorised],
+        summary="Send a message",
+        response_model=dict[str, Any],
+        route_class_override=quick_route(lambda given: secrets.compare_digest(given.encode(), wanted), post),
+    )
+
+
+def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/messages", dependencies=[authorised], summary="Sent messages, newest first")
     async def messages(
         limit: Annotated[int, Query(ge=1, le=500)] = 50,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
@@ -95,12 +95,17 @@ def _check_members(header: Header, node: str, trust: Trust) -> None:
             raise _Declined(code)
 
 
+_OTHER: Final = select(store.inbox.c.seq).where(
+    store.inbox.c.id == bindparam("id"), store.inbox.c.sender != bindparam("sender")
+)
+_INSERT: Final = insert(store.inbox).on_conflict_do_nothing()
+
+
 def keep(connection: Connection, box: Store, received: Received, now: int) -> bool:
     """Stores a message with the duty to acknowledge it. False if it was known: it is acknowledged again."""
     header = received.header
     id = str(header.id)
-    other = select(store.inbox.c.seq).where(store.inbox.c.id == id, store.inbox.c.sender != header.sender)
-    if received.code is None and connection.scalar(other) is not None:
+    if received.code is None and connection.scalar(_OTHER, {"id": id, "sender": header.sender}) is not None:
         # The hub lets no id through twice. An answer by this id must not go to who came second.
         received = replace(received, content=None, code=RefusalCode.ID_REUSED)
     row = {
@@ -116,8 +121,7 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
         "code": None if received.code is None else str(received.code),
         "acknowledge_at": now,
     }
-    done = connection.execute(insert(store.inbox).values(row).on_conflict_do_nothing())
-    if done.rowcount:
+    if connection.execute(_INSERT, row).rowcount:
         return True
     table = store.inbox
     known = (table.c.sender == header.sender) & (table.c.id == id) & (table.c.digest == received.digest)
@@ -138,17 +142,18 @@ class Duty:
     seqs: tuple[int, ...]
 
 
+_DUE: Final = (
+    select(*(store.inbox.c[name] for name in ("seq", "sender", "id", "digest", "outcome", "code")))
+    .where(store.inbox.c.acknowledge_at <= bindparam("now"))
+    .order_by(store.inbox.c.acknowledge_at)
+    .limit(bindparam("most"))
+)
+
+
 def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty]:
     """Acknowledgements that are due, one for each sender."""
-    table = store.inbox.c
-    query = (
-        select(table.seq, table.sender, table.id, table.digest, table.outcome, table.code)
-        .where(table.acknowledge_at <= now)
-        .order_by(table.acknowledge_at)
-        .limit(limit)
-    )
     by_sender: dict[str, list[tuple[int, AcknowledgedMessage]]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_DUE, {"now": now, "most": limit}):
         code = None if row.code is None else RefusalCode(row.code)
         item = AcknowledgedMessage(id=UUID(row.id), envelope=row.digest, outcome=Outcome(row.outcome), code=code)
         by_sender.setdefault(row.sender, []).append((row.seq, item))
@@ -161,21 +166,36 @@ def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty
     ]
 
 
+# A receipt that was quicker has ended the duty: it does not begin again.
+_MARK_ACKNOWLEDGED: Final = (
+    update(store.inbox)
+    .where(store.inbox.c.seq == bindparam("this"), store.inbox.c.acknowledge_at.is_not(None))
+    .values(
+        acknowledge_at=store.next_attempt(store.inbox.c.attempts),
+        attempts=store.inbox.c.attempts + 1,
+    )
+)
+
+
 def mark_acknowledged(connection: Connection, seqs: Sequence[int], now: int, first_pause_ms: int) -> None:
     """The broker has the acknowledgements; they are sent again, later and later, unless a receipt comes."""
-    table = store.inbox
-    again = store.next_attempt(table.c.attempts, now, first_pause_ms)
-    values = {"acknowledge_at": again, "attempts": table.c.attempts + 1}
-    # A receipt that was quicker has ended the duty: it does not begin again.
-    due = table.c.seq.in_(seqs) & table.c.acknowledge_at.is_not(None)
-    connection.execute(update(table).where(due).values(values))
+    connection.execute(_MARK_ACKNOWLEDGED, [{"this": seq, "now": now, "first_ms": first_pause_ms} for seq in seqs])
+
+
+_ACKNOWLEDGED: Final = (
+    update(store.inbox)
+    .where(
+        store.inbox.c.sender == bindparam("by"),
+        store.inbox.c.id == bindparam("this"),
+        store.inbox.c.digest == bindparam("of"),
+    )
+    .values(acknowledge_at=None)
+)
 
 
 def acknowledged(connection: Connection, sender: str, id: str, digest: bytes) -> None:
     """The hub has our acknowledgement on record: the duty is done."""
-    table = store.inbox
-    this = (table.c.sender == sender) & (table.c.id == id) & (table.c.digest == digest)
-    connection.execute(update(table).where(this).values(acknowledge_at=None))
+    connection.execute(_ACKNOWLEDGED, {"by": sender, "this": id, "of": digest})
 
 
 def listing(

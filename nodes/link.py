@@ -15,12 +15,11 @@ import aio_pika
 import aiormq.exceptions
 import structlog
 from aio_pika.abc import AbstractConnection
-from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from nodes.errors import BrokerUnreachable
+from nodes.publishing import Publication, publish
 from nodes.settings import Settings
-from schemas.control import MessageType
 
 log = structlog.get_logger()
 
@@ -36,16 +35,6 @@ TROUBLE: Final = (
     aiormq.exceptions.AMQPError,
     RuntimeError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """Something for the hub. `message_id` must not be in flight twice."""
-
-    message_id: str
-    type: MessageType
-    urgent: bool
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +118,7 @@ class Link:
             return [False] * len(items)
         try:
             async with asyncio.timeout(CONFIRM_S):
-                return await asyncio.gather(*(self._publish(channel, item) for item in items))
+                return await publish(channel, self._settings.node, items)
         except (Exception, asyncio.CancelledError) as error:
             _raise_if_ours(error)
             # Unknown what arrived: an id is never published again on this channel.
@@ -150,29 +139,6 @@ class Link:
         except (Exception, asyncio.CancelledError) as error:
             _raise_if_ours(error)
             log.info("acknowledge_failed", error=type(error).__name__)
-
-    async def _publish(self, channel: Any, item: Publication) -> bool:
-        properties = Basic.Properties(
-            content_type="application/cbor",
-            delivery_mode=2,
-            message_id=item.message_id,
-            message_type=str(item.type),
-            user_id=f"node-{self._settings.node}",
-            app_id="seci-node",
-        )
-        try:
-            confirmation = await channel.basic_publish(
-                item.body,
-                exchange=f"in.{self._settings.node}",
-                routing_key="urgent" if item.urgent else "normal",
-                properties=properties,
-                mandatory=True,
-                wait=False,
-            )
-        except (aiormq.exceptions.DeliveryError, aiormq.exceptions.PublishError) as error:
-            log.warning("publish_rejected", message=item.message_id, error=type(error).__name__)
-            return False
-        return isinstance(confirmation, Basic.Ack)
 
     async def _open(self) -> None:
         sending = await connect(self._settings, self._context, "publish")

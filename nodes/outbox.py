@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
@@ -70,8 +70,12 @@ async def accept(box: Store, message: Outgoing, node: str, keys: NodeKeys, trust
     return {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
 
 
+# The statements of a message's way are made once: SQLAlchemy takes longer to build them than SQLite to execute them.
+_INSERT: Final = insert(store.outbox).on_conflict_do_nothing()
+
+
 def _insert(connection: Connection, row: dict[str, Any]) -> bool:
-    return connection.execute(insert(store.outbox).values(row).on_conflict_do_nothing()).rowcount > 0
+    return connection.execute(_INSERT, row).rowcount > 0
 
 
 def _repeated(connection: Connection, message: Outgoing) -> dict[str, Any] | None:
@@ -110,30 +114,36 @@ class Ready:
     again: bool
 
 
+_WAITING: Final = store.one_of(store.outbox.c.state, "queued", "sent")
+_READY: Final = (
+    select(store.outbox.c.id, store.outbox.c.urgent, store.outbox.c.envelope, store.outbox.c.state)
+    .where(_WAITING, store.outbox.c.resend_at <= bindparam("now"), store.outbox.c.expires > bindparam("now"))
+    .order_by(store.outbox.c.urgent.desc(), store.outbox.c.seq)
+    .limit(bindparam("most"))
+)
+
+
 def ready(connection: Connection, limit: int, now: int) -> list[Ready]:
     """Messages to send: new ones and those whose receipt is overdue, urgent ones first, oldest first."""
-    table = store.outbox.c
-    query = (
-        select(table.id, table.urgent, table.envelope, table.state)
-        .where(table.state.in_(("queued", "sent")), table.resend_at <= now, table.expires > now)
-        .order_by(table.urgent.desc(), table.seq)
-        .limit(limit)
-    )
-    rows = connection.execute(query)
+    rows = connection.execute(_READY, {"now": now, "most": limit})
     return [Ready(row.id, bool(row.urgent), row.envelope, row.state == "sent") for row in rows]
+
+
+_MARK_SENT: Final = (
+    update(store.outbox)
+    .where(store.outbox.c.id == bindparam("this"), _WAITING)
+    .values(
+        state="sent",
+        sent_at=func.coalesce(store.outbox.c.sent_at, bindparam("now")),
+        attempts=store.outbox.c.attempts + 1,
+        resend_at=store.next_attempt(store.outbox.c.attempts),
+    )
+)
 
 
 def mark_sent(connection: Connection, ids: Sequence[str], now: int, first_pause_ms: int) -> None:
     """The broker has them. They are sent again, later and later, unless a receipt comes before."""
-    table = store.outbox
-    values = {
-        "state": "sent",
-        "sent_at": func.coalesce(table.c.sent_at, now),
-        "attempts": table.c.attempts + 1,
-        "resend_at": store.next_attempt(table.c.attempts, now, first_pause_ms),
-    }
-    waiting = table.c.state.in_(("queued", "sent"))
-    connection.execute(update(table).where(table.c.id.in_(ids), waiting).values(values))
+    connection.execute(_MARK_SENT, [{"this": id, "now": now, "first_ms": first_pause_ms} for id in ids])
 
 
 def defer(connection: Connection, id: str, until: int) -> None:
@@ -150,16 +160,25 @@ def expire(connection: Connection, now: int) -> list[str]:
     return [row.id for row in done]
 
 
+# What else is set is named by the parameters.
+_UNSETTLED: Final = store.one_of(store.outbox.c.state, "queued", "sent", "expired")
+_REFUSE: Final = update(store.outbox).where(store.outbox.c.digest == bindparam("this"), _UNSETTLED)
+# What an operator released from the quarantine was refused before.
+_RELEASED: Final = (store.outbox.c.state == "refused") & (store.outbox.c.ledger_index < bindparam("index"))
+_ACCEPT: Final = update(store.outbox).where(store.outbox.c.digest == bindparam("this"), or_(_UNSETTLED, _RELEASED))
+
+
 def settle(connection: Connection, proven: Proven, receipt: bytes) -> bool:
     """Takes in a proven entry that a message of ours was accepted or refused. False if it fits none.
 
     A message that the hub could not even read is in its quarantine: refused, to its sender.
     """
-    entry, table = proven.entry, store.outbox
+    entry, table = proven.entry, store.outbox.c
     unreadable = entry.event is Event.QUARANTINED
     refused = unreadable or entry.event is Event.REFUSED
     digest = entry.evidence if unreadable else entry.envelope
     values: dict[str, Any] = {
+        "this": digest,
         "state": "refused" if refused else "accepted",
         "settled_at": entry.at,
         "ledger_index": proven.index,
@@ -168,22 +187,23 @@ def settle(connection: Connection, proven: Proven, receipt: bytes) -> bool:
     if refused:
         code = RefusalCode.ENVELOPE_MALFORMED if unreadable else entry.code
         values |= {"code": str(code), "detail": entry.detail}
-    waiting: ColumnElement[bool] = table.c.state.in_(("queued", "sent", "expired"))
-    if not refused:
-        # What an operator released from the quarantine was refused before.
-        waiting |= (table.c.state == "refused") & (table.c.ledger_index < proven.index)
-        values |= {"code": None, "detail": None}
-    done = connection.execute(update(table).where(table.c.digest == digest, waiting).values(values))
-    if done.rowcount:
+    else:
+        values |= {"code": None, "detail": None, "index": proven.index}
+    if connection.execute(_REFUSE if refused else _ACCEPT, values).rowcount:
         return True
-    known = connection.scalar(select(table.c.seq).where(table.c.digest == digest))
-    return known is not None
+    return connection.scalar(select(table.seq).where(table.digest == digest)) is not None
+
+
+_HEADER: Final = select(store.outbox.c.header).where(
+    store.outbox.c.id == bindparam("id"), store.outbox.c.digest == bindparam("digest")
+)
+_INSERT_DELIVERY: Final = insert(store.delivery).on_conflict_do_nothing()
 
 
 def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMessage) -> bool:
     """Takes in a proven entry that a recipient stored or declined a message of ours. False if it fits none."""
-    entry, table = proven.entry, store.outbox
-    known = connection.scalar(select(table.c.header).where(table.c.id == str(item.id), table.c.digest == item.envelope))
+    entry = proven.entry
+    known = connection.scalar(_HEADER, {"id": str(item.id), "digest": item.envelope})
     if known is None or str(item.outcome) != str(entry.event) or entry.node not in Header.from_bytes(known).recipients:
         return False
     row = {
@@ -194,7 +214,7 @@ def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMe
         "code": None if item.code is None else str(item.code),
         "ledger_index": proven.index,
     }
-    connection.execute(insert(store.delivery).values(row).on_conflict_do_nothing())
+    connection.execute(_INSERT_DELIVERY, row)
     return True
 
 

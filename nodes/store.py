@@ -4,12 +4,9 @@ Tables are here; what is done with them stands in `outbox` and `inbox`. Times ar
 since the epoch, UTC. Ids are UUIDs in text.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -25,12 +22,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     create_engine,
     delete,
     event,
     func,
     inspect,
     literal,
+    or_,
     select,
     update,
 )
@@ -38,6 +37,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
+from nodes.commits import Commits
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables below; another needs a migration.
@@ -146,15 +146,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Store:
-    """The open database and the key that closes bodies at rest.
-
-    SQLite has one writer, so one thread of its own does all the work, a transaction at a time; a
-    transaction costs the event loop one hand-over, however many statements it has.
-    """
+    """The open database and the key that closes bodies at rest."""
 
     _engine: Engine
     _key: AESGCM = field(repr=False)
-    _thread: ThreadPoolExecutor = field(repr=False)
+    _commits: Commits = field(repr=False)
 
     @classmethod
     def open(cls, file: Path, storage_key: bytes) -> Self:
@@ -166,20 +162,15 @@ class Store:
         with engine.begin() as connection:
             _check_version(connection, file)
             _metadata.create_all(connection)
-        return cls(engine, AESGCM(storage_key), ThreadPoolExecutor(1, "store"))
+        return cls(engine, AESGCM(storage_key), Commits(engine))
 
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Does `work` in one transaction, durable when this returns. What `work` raises rolls back."""
-        task = partial(self._transact, work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, task)
-
-    def _transact(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._engine.begin() as connection:
-            return work(connection, *args, **kwargs)
+        """Does `work` wholly or not at all, durable when this returns. What `work` raises rolls it back."""
+        return await self._commits.do(lambda connection: work(connection, *args, **kwargs))
 
     def close(self) -> None:
         """Finishes what is under way and closes the database."""
-        self._thread.shutdown()
+        self._commits.close()
         self._engine.dispose()
 
     def close_body(self, id: str, body: bytes) -> bytes:
@@ -224,19 +215,29 @@ def _check_version(connection: Connection, file: Path) -> None:
         )
 
 
-def next_attempt(attempts: Column[int], now: int, first_ms: int) -> ColumnElement[int]:
-    """When to try again, ms: after `first_ms`, then each time twice as late, at last every 6 hours."""
-    pause = func.min(literal(first_ms) * literal(1).op("<<")(func.min(attempts, 16)), LONGEST_PAUSE_MS)
-    return literal(now) + pause
+def next_attempt(attempts: Column[int]) -> ColumnElement[int]:
+    """When to try again, ms: `first_ms` after `now`, then each time twice as late, at last every 6 hours.
+
+    Both are parameters of the statement.
+    """
+    first = bindparam("first_ms", type_=BigInteger)
+    pause = func.min(first * literal(1).op("<<")(func.min(attempts, 16)), LONGEST_PAUSE_MS)
+    return bindparam("now", type_=BigInteger) + pause
+
+
+def one_of(column: Column[str], *values: str) -> ColumnElement[bool]:
+    """That a column has one of these values. SQLAlchemy writes a statement with IN anew each time it is executed."""
+    return or_(*(column == value for value in values))
 
 
 def bring_forward(connection: Connection, now: int, first_ms: int) -> None:
     """Makes due what is put off for longer than it can have been, except by a clock that was ahead."""
-    waiting = outbox.c.state.in_(("queued", "sent"))
-    late = outbox.c.resend_at > next_attempt(outbox.c.attempts, now, first_ms)
-    connection.execute(update(outbox).where(waiting, late).values(resend_at=now))
-    late = inbox.c.acknowledge_at > next_attempt(inbox.c.attempts, now, first_ms)
-    connection.execute(update(inbox).where(inbox.c.acknowledge_at > now, late).values(acknowledge_at=now))
+    times = {"now": now, "first_ms": first_ms}
+    late = outbox.c.resend_at > next_attempt(outbox.c.attempts)
+    waiting = one_of(outbox.c.state, "queued", "sent")
+    connection.execute(update(outbox).where(waiting, late).values(resend_at=bindparam("now")), times)
+    late = inbox.c.acknowledge_at > next_attempt(inbox.c.attempts)
+    connection.execute(update(inbox).where(late).values(acknowledge_at=bindparam("now")), times)
 
 
 def save_roster(connection: Connection, version: int, signed: bytes) -> None:

@@ -85,7 +85,7 @@ def _envelopes() -> tuple[Target, ...]:
         return judge(Arrival("ro", MessageType.ENVELOPE, data, 1), trust(), NOW)
 
     def taken(data: bytes) -> object:
-        return receive(data, "bg", BG_KEYS, trust(), final=False)
+        return receive(data, "bg", BG_KEYS, trust(), NOW, final=False)
 
     def body(data: bytes) -> object:
         return registry.read_body("alert", 1, data)

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from hub.topology import HUB_USERS, NODE_CHANNELS, NODE_CONNECTIONS, VHOST_CONNECTIONS, definitions
+from hub.topology import CANARY_QUEUE, HUB_USERS, NODE_CHANNELS, NODE_CONNECTIONS, VHOST_CONNECTIONS, definitions
 
 # One node's name begins like another's.
 NODES = ("ro", "rom", "bg")
@@ -15,7 +15,7 @@ RIGHTS = {
     "node-ro": {"write": {"in.ro"}, "read": {"q.inbox.ro", "q.inbox.ro.urgent"}},
     "hub-ingest": {
         "write": set(),
-        "read": {f"q.in.{node}{lane}" for node in NODES for lane in ("", ".urgent")},
+        "read": {CANARY_QUEUE, *(f"q.in.{node}{lane}" for node in NODES for lane in ("", ".urgent"))},
     },
     "hub-dispatch": {"write": {"dispatch"}, "read": set()},
     "hub-quarantine": {"write": set(), "read": {"q.quarantine"}},

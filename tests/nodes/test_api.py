@@ -6,11 +6,13 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 
 from crypto.trust import Trust
 from nodes.agent import Agent
 from nodes.api import PROBLEM, make_app
 from nodes.link import LinkState
+from nodes.outgoing import Outgoing
 from schemas.header import MAX_BODY
 from tests.crypto.people import BG, NOW, RO, TR
 from tests.nodes.conftest import roster
@@ -89,6 +91,37 @@ async def test_the_same_id_is_one_message_and_cannot_be_another(api: httpx2.Asyn
     other = await api.post("/v1/messages", json=own | {"body": {"title": "a", "text": "c"}})
     assert (other.status_code, other.json()["code"]) == (409, "id_reused")
     assert len((await api.get("/v1/messages")).json()["messages"]) == 1
+
+
+OWN_ID = '"id": "01a20f97-e270-71d7-88d6-b834d3465199"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "alert", "kind": "alert", "task_force": "salw", "task_force": "drugs", %s, "body": %s}',
+        '{"kind": "alert", "kind_version": "1", "task_force": "drugs", %s, "body": %s}',
+        '{"kind": "alert", "kind_version": 1.0, "task_force": "drugs", "to": ["tr", "ro", "ro"], %s, "body": %s}',
+        '{"kind": "alert", "task_force": "dr\\u0075gs", "expires": "2104-11-15T01:00:00.5+01:00", %s, "body": %s}',
+        '{"kind": "alert", "task_force": "drugs", "expires": 4260384000, "reply_by": null, %s, "body": %s}',
+    ],
+)
+@pytest.mark.parametrize(
+    "body", ['{"title": "\\ud83d\\ude94", "text": "š\\n\\/"}', '{"title": "a", "title": "b", "text": "c"}']
+)
+async def test_a_request_in_order_is_read_as_fastapi_reads_it(api: httpx2.AsyncClient, text: str, body: str) -> None:
+    written = text % (OWN_ID, body)
+    # In UTF-16 a request is not in order for the short way, and FastAPI reads it all the same.
+    answers = [
+        await api.post("/v1/messages", content=content, headers={"Content-Type": "application/json"})
+        for content in (written.encode(), written.encode("utf-16"))
+    ]
+    assert Outgoing.model_validate_json(written.encode())
+    with pytest.raises(ValidationError):
+        Outgoing.model_validate_json(written.encode("utf-16"))
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].content == answers[1].content
+    assert dict(answers[0].headers) == dict(answers[1].headers)
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/inbox", "/v1/status", "/v1/task-forces"])
