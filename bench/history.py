@@ -66,10 +66,12 @@ async def _append(connection: AsyncConnection, log: ledger.Ledger, route: Route,
     rows = list(_message_rows(accepted, indices))
     await ledger.copy(connection, "message", [column.name for column in tables.message.columns], rows)
     rows = [
-        (route.sender, id, route.recipient, str(Outcome.DELIVERED), index, at, word)
+        (route.sender, id, route.recipient, str(Outcome.DELIVERED), index, at, ledger.evidence(word))
         for id, index, at, word in zip(ids, indices, past, signed, strict=True)
     ]
     await ledger.copy(connection, "acknowledgement", [column.name for column in tables.acknowledgement.columns], rows)
+    documents = [(ledger.evidence(word), word) for word in signed]
+    await ledger.copy(connection, "acknowledgement_document", ("evidence", "signed"), documents)
 
 
 def _message_rows(entries: list[Entry], indices: Iterator[int]) -> Iterator[tuple[object, ...]]:
@@ -78,6 +80,7 @@ def _message_rows(entries: list[Entry], indices: Iterator[int]) -> Iterator[tupl
         yield (
             *(entry.sender, entry.message, entry.envelope, next(indices), entry.at, entry.thread),
             *(entry.task_force, entry.kind, entry.priority, list(entry.recipients or ()), expires),
+            *(None, None, None),  # answers nothing, and asks for no answer
         )
 
 

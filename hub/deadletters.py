@@ -71,8 +71,8 @@ async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher:
         kind = printable(message.header.properties.message_type)
         arrival = Arrival(node if known else CENTRE, kind, body, 0)
         await lock(connection)
-        publications = await record(connection, ledger, [await _verdict(connection, arrival)], now)
-    untaken = await dispatcher.publish(publications if known else ())
+        recorded = await record(connection, ledger, [await _verdict(connection, arrival)], now)
+    untaken = await dispatcher.publish(recorded.publications if known else ())
     if untaken:
         async with engine.begin() as connection:
             await hold(connection, untaken, now)

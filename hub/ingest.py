@@ -29,15 +29,15 @@ from hub.dispatch import Dispatcher
 from hub.errors import BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
-from hub.judge import Acceptable, Acknowledged, Arrival, Refusable, Unreadable, Verdict
+from hub.judge import Arrival, Verdict
 from hub.ledger import Ledger
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.publication import Publication
-from hub.record import record
+from hub.record import Recorded, record
 from hub.settings import Settings
 from hub.tolerance import through_cancelled_channels
 from hub.verifiers import Verifiers
-from schemas.control import MessageType
+from schemas.control import Entry, Event, MessageType
 
 log = structlog.get_logger()
 
@@ -203,19 +203,19 @@ class Ingest:
             clock.lap("judge")
         async with self._stages.recording:
             clock = Stopwatch()
-            publications = await self._patiently(verdicts, stop, intake)
+            recorded = await self._patiently(verdicts, stop, intake)
             clock.lap("record")
         async with self._stages.sending:
             clock = Stopwatch()
-            await self._send(publications)
+            await self._send(recorded.publications)
             clock.lap("publish")
             await lane.acknowledge(batch)
         BATCH_MESSAGES.observe(len(batch))
         self._failures = 0
-        for verdict in verdicts:
-            _log(verdict)
+        for entry in recorded.entries:
+            _log(entry)
 
-    async def _patiently(self, verdicts: list[Verdict], stop: asyncio.Event, intake: Intake) -> tuple[Publication, ...]:
+    async def _patiently(self, verdicts: list[Verdict], stop: asyncio.Event, intake: Intake) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
         end, pause = time.monotonic() + RECORD_S, 0.2
@@ -275,26 +275,12 @@ async def _quietly_close(intake: Intake) -> None:
         log.info("intake_close_failed")
 
 
-def _log(verdict: Verdict) -> None:
-    # One line per message; ids and digests only.
-    arrival = verdict.arrival
-    match verdict:
-        case Acceptable(header=header):
-            log.info(
-                "accepted",
-                message=str(header.id),
-                node=arrival.node,
-                kind=header.kind,
-                to=len(header.recipients),
-            )
-        case Refusable(code=code, message=message):
-            log.warning("refused", message=str(message), node=arrival.node, code=str(code))
-        case Acknowledged(acknowledgement=acknowledgement):
-            log.info(
-                "acknowledged",
-                node=arrival.node,
-                sender=acknowledgement.sender,
-                items=len(acknowledgement.items),
-            )
-        case Unreadable(reason=reason):
-            log.warning("quarantined", node=arrival.node, reason=reason)
+def _log(entry: Entry) -> None:
+    # One line for each entry; ids and digests only.
+    line = {"node": entry.node, "message": None if entry.message is None else str(entry.message)}
+    if entry.event is Event.ACCEPTED:
+        log.info(str(entry.event), **line, kind=entry.kind, to=len(entry.recipients or ()))
+    elif entry.event in (Event.DELIVERED, Event.DECLINED):
+        log.info(str(entry.event), **line, sender=entry.sender, code=entry.code and str(entry.code))
+    else:
+        log.warning(str(entry.event), **line, code=str(entry.code or entry.detail))

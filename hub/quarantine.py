@@ -83,8 +83,8 @@ async def release(connection: AsyncConnection, log: Ledger, trust: Trust, index:
     if isinstance(verdict, Unreadable):
         raise StillUnreadable(f"{index} cannot be read today either: {verdict.reason}", "discard it, or keep it")
     await _decide(connection, log, kept, Event.RELEASED, decision, now)
-    publications = await record(connection, log, [verdict], now)
-    await hold(connection, [Untaken(item, OWED) for item in publications], now, pause=0)
+    recorded = await record(connection, log, [verdict], now)
+    await hold(connection, [Untaken(item, OWED) for item in recorded.publications], now, pause=0)
     return verdict
 
 

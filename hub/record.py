@@ -5,20 +5,21 @@ not an error: its receipt is repeated, and it is published again to the recipien
 acknowledged it (they recognise it too). The same id with another digest is refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Table, Text, Uuid, any_, exists, literal, select, text
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import deadlines, ledger, tables, threads
+from hub import archive, deadlines, ledger, tables, threads
 from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
 from hub.metrics import recorded
 from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
-from schemas.control import AcknowledgedMessage, Entry, Event, Outcome
+from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, Outcome
 from schemas.header import Header
 from schemas.refusals import RefusalCode
 
@@ -26,26 +27,7 @@ RECENT_MS: Final = 60_000
 # Once the quarantine holds so much, more content is not kept: nobody may fill the disk with what cannot be read.
 QUARANTINE_BYTES: Final = 2 * 1024**3
 _QUARANTINE_SIZE: Final = text("SELECT pg_total_relation_size('quarantine_content')")
-_decided: Final = tables.quarantine_decision.c
-_released: Final = exists().where(
-    _decided.node == tables.quarantine.c.node,
-    _decided.digest == tables.quarantine.c.digest,
-    _decided.decision == str(Event.RELEASED),
-)
 _REUSED = "another message with this id was accepted before; this one is not delivered"
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A message on record: who sent it, the digest of its envelope, its entry's index and time, whom it goes to."""
-
-    sender: str
-    envelope: bytes
-    index: int
-    at: int
-    thread: UUID
-    recipients: tuple[str, ...]
-    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +35,7 @@ class _Going:
     """A message on its way to recipients, all of its own or those that have not acknowledged it."""
 
     id: UUID
-    message: _Message
+    message: archive.Message
     recipients: tuple[str, ...]
     envelope: bytes
 
@@ -87,10 +69,16 @@ class _Draft:
             self.again[index] = owed
 
 
-async def record(
-    connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int
-) -> tuple[Publication, ...]:
-    """Records the batch and returns what is to be published once the caller has committed."""
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is to be published for a batch, and the entries that it made."""
+
+    publications: tuple[Publication, ...]
+    entries: tuple[Entry, ...]
+
+
+async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
+    """Records the batch; what is to be published is published once the caller has committed."""
     locked = await ledger.lock(connection)
     base = (await ledger.head(connection)).range.size
     draft = _Draft(base, now, locked, [], [], {name: [] for name in _COLUMNS}, [], {})
@@ -108,7 +96,7 @@ async def record(
         proven = await ledger.prove(connection, list(draft.again))
         publications += bundles(proven, draft.again.values())
     recorded(draft.entries, len(draft.again))
-    return tuple(publications)
+    return Recorded(tuple(publications), tuple(draft.entries))
 
 
 async def _take_envelopes(
@@ -116,10 +104,10 @@ async def _take_envelopes(
 ) -> None:
     if not verdicts:
         return
-    known = await _known_messages(connection, verdicts)
-    refused = await _known_by_digest(connection, tables.refusal, "envelope", verdicts)
-    refused |= await _known_by_digest(connection, tables.quarantine, "digest", verdicts)
-    duplicates: dict[tuple[str, UUID], tuple[_Message, bytes]] = {}
+    known = await archive.messages(connection, verdicts)
+    refused = await archive.by_digest(connection, tables.refusal, "envelope", verdicts)
+    refused |= await archive.by_digest(connection, tables.quarantine, "digest", verdicts)
+    duplicates: dict[tuple[str, UUID], tuple[archive.Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message
         seen = known.get(id) if id is not None else None
@@ -142,12 +130,12 @@ async def _take_envelopes(
     await _deliver_again(connection, draft, duplicates)
 
 
-def _accept(draft: _Draft, verdict: Acceptable) -> _Message:
+def _accept(draft: _Draft, verdict: Acceptable) -> archive.Message:
     header, digest = verdict.header, verdict.digest
     index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
     draft.rows["message"].append(_message_row(header, digest, index, draft))
     urgent = header.priority is Priority.URGENT
-    message = _Message(header.sender, digest, index, draft.now, header.thread, header.recipients, urgent)
+    message = archive.Message(header.sender, digest, index, draft.now, header.thread, header.recipients, urgent)
     draft.going.append(_Going(header.id, message, header.recipients, verdict.arrival.body))
     return message
 
@@ -169,12 +157,12 @@ def _refuse(draft: _Draft, verdict: Acceptable | Refusable, code: RefusalCode, d
 
 
 async def _deliver_again(
-    connection: AsyncConnection, draft: _Draft, duplicates: dict[tuple[str, UUID], tuple[_Message, bytes]]
+    connection: AsyncConnection, draft: _Draft, duplicates: dict[tuple[str, UUID], tuple[archive.Message, bytes]]
 ) -> None:
     # A kill may have come between commit and publishing: whoever has not acknowledged gets it again.
     if not duplicates:
         return
-    done = await _known_acknowledgements(connection, [id for _, id in duplicates])
+    done = await archive.acknowledgements(connection, [id for _, id in duplicates])
     for (sender, id), (message, envelope) in duplicates.items():
         waiting = tuple(node for node in message.recipients if (sender, id, node) not in done)
         draft.going.append(_Going(id, message, waiting, envelope))
@@ -205,23 +193,29 @@ async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdict
     if not items:
         return
     ids = {item.id for _, item in items}
-    messages = await _addressed(connection, ids)
-    known = await _known_acknowledgements(connection, ids)
+    messages = await archive.addressed(connection, ids)
+    known = await archive.acknowledgements(connection, ids)
+    evidence = {id(verdict): ledger.evidence(verdict.arrival.body) for verdict in verdicts}
+    documents: dict[bytes, bytes] = {}
     strange: dict[bytes, Acknowledged] = {}
     for verdict, item in items:
-        ack = verdict.acknowledgement
+        ack, digest, signed = verdict.acknowledgement, evidence[id(verdict)], verdict.arrival.body
         key = (ack.sender, item.id, ack.recipient)
         message = messages.get((ack.sender, item.id))
         if message is None or message[0] != item.envelope or ack.recipient not in message[1]:
-            strange[ledger.evidence(verdict.arrival.body)] = verdict
+            strange[digest] = verdict
         elif key in known:
-            index, signed = known[key]
-            draft.repeat(index, Owed((ack.sender, ack.recipient), signed))
+            index, first = known[key]
+            draft.repeat(index, Owed((ack.sender, ack.recipient), first))
         else:
-            signed = verdict.arrival.body
-            index = draft.add(_acknowledged(verdict, item, draft.now), Owed((ack.sender, ack.recipient), signed))
+            entry = _acknowledged(ack, item, digest, draft.now)
+            index = draft.add(entry, Owed((ack.sender, ack.recipient), signed))
             known[key] = (index, signed)
-            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, draft.now, signed))
+            documents[digest] = signed
+            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, draft.now, digest))
+    if documents:
+        rows = [{"evidence": digest, "signed": signed} for digest, signed in documents.items()]
+        await connection.execute(insert(tables.acknowledgement_document).on_conflict_do_nothing(), rows)
     for verdict in strange.values():
         await _quarantine(connection, draft, Unreadable(verdict.arrival, "not_addressed"))
 
@@ -266,83 +260,18 @@ def _accepted(header: Header, digest: bytes, now: int) -> Entry:
     )
 
 
-def _acknowledged(verdict: Acknowledged, item: AcknowledgedMessage, now: int) -> Entry:
-    ack = verdict.acknowledgement
-    return Entry(
+def _acknowledged(ack: Acknowledgement, item: AcknowledgedMessage, evidence: bytes, now: int) -> Entry:
+    # Without validation, as above: the acknowledgement is valid.
+    return Entry.model_construct(
         event=Event.DELIVERED if item.outcome is Outcome.DELIVERED else Event.DECLINED,
         at=now,
         node=ack.recipient,
         message=item.id,
         sender=ack.sender,
         envelope=item.envelope,
-        evidence=ledger.evidence(verdict.arrival.body),
+        evidence=evidence,
         code=item.code,
     )
-
-
-async def _known_messages(
-    connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
-) -> dict[UUID, _Message]:
-    table = tables.message.c
-    ids = [verdict.message for verdict in verdicts if verdict.message is not None]
-    query = select(
-        table.sender,
-        table.id,
-        table.envelope,
-        table.leaf_index,
-        table.at,
-        table.thread,
-        table.recipients,
-        table.priority,
-    )
-    # One array, not a parameter for each: SQLAlchemy would write the statement anew for every batch.
-    rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
-    return {
-        row.id: _Message(
-            row.sender,
-            row.envelope,
-            row.leaf_index,
-            row.at,
-            row.thread,
-            tuple(row.recipients),
-            row.priority == Priority.URGENT,
-        )
-        for row in rows
-    }
-
-
-async def _known_by_digest(
-    connection: AsyncConnection, table: Table, digest: str, verdicts: Iterable[Acceptable | Refusable]
-) -> dict[tuple[str, bytes], int]:
-    nodes = sorted({verdict.arrival.node for verdict in verdicts})
-    digests = [verdict.digest for verdict in verdicts]
-    query = select(table.c.node, table.c[digest].label("digest"), table.c.leaf_index).where(
-        table.c.node == any_(literal(nodes, ARRAY(Text))),
-        table.c[digest] == any_(literal(digests, ARRAY(LargeBinary))),
-    )
-    if table is tables.quarantine:
-        query = query.where(~_released)
-    return {(row.node, row.digest): row.leaf_index for row in await connection.execute(query)}
-
-
-async def _addressed(
-    connection: AsyncConnection, ids: Iterable[UUID]
-) -> dict[tuple[str, UUID], tuple[bytes, list[str]]]:
-    table = tables.message.c
-    rows = await connection.execute(
-        select(table.sender, table.id, table.envelope, table.recipients).where(table.id.in_(ids))
-    )
-    return {(row.sender, row.id): (row.envelope, row.recipients) for row in rows}
-
-
-async def _known_acknowledgements(
-    connection: AsyncConnection, ids: Iterable[UUID]
-) -> dict[tuple[str, UUID, str], tuple[int, bytes]]:
-    table = tables.acknowledgement.c
-    rows = await connection.execute(
-        select(table.sender, table.id, table.recipient, table.leaf_index, table.signed).where(table.id.in_(ids))
-    )
-    return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
 
 
 def _message_row(header: Header, digest: bytes, index: int, draft: _Draft) -> tuple[object, ...]:

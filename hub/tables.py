@@ -97,6 +97,13 @@ acknowledgement: Final = Table(
     Column("outcome", Text, nullable=False),
     Column("leaf_index", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+)
+# The signed acknowledgements, by SHA-256: one stands for many messages.
+acknowledgement_document: Final = Table(
+    "acknowledgement_document",
+    metadata,
+    Column("evidence", LargeBinary, primary_key=True),
     Column("signed", LargeBinary, nullable=False),
 )
 quarantine: Final = Table(

@@ -145,7 +145,7 @@ class Agent:
     async def _receive(self) -> None:
         while True:
             await self.link.up.wait()
-            batch = await self._batch()
+            batch = await self.link.batch(BATCH, TICK_S)
             while batch:
                 before = self.trust
                 try:
@@ -161,15 +161,6 @@ class Agent:
                     await self.link.acknowledge(batch)
                     await _gather(len(batch))
                     break
-
-    async def _batch(self) -> list[Arrival]:
-        arrivals = self.link.arrivals
-        try:
-            first = await asyncio.wait_for(arrivals.get(), TICK_S)
-        except TimeoutError:
-            return []
-        rest = [arrivals.get_nowait() for _ in range(min(BATCH - 1, arrivals.qsize()))]
-        return [first, *rest]
 
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
         """Stores what a batch says. What cannot be understood is put aside and holds up nothing behind it."""

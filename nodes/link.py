@@ -4,6 +4,7 @@ Nothing is declared here; the provisioner did. A publish counts only when the br
 """
 
 import asyncio
+import itertools
 import random
 import ssl
 import time
@@ -28,6 +29,7 @@ CONNECT_S: Final = 10
 CONFIRM_S: Final = 10
 PREFETCH: Final = 100
 LONGEST_PAUSE_S: Final = 30.0
+URGENT: Final = ".urgent"
 TROUBLE: Final = (
     OSError,
     TimeoutError,
@@ -49,6 +51,10 @@ class Arrival:
     tag: int
     channel: Any = None
     after: str = ""
+
+
+# By lane (0 is the urgent one), then in the order of arrival.
+_Arrivals = asyncio.PriorityQueue[tuple[int, int, Arrival]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ async def connect(settings: Settings, context: ssl.SSLContext, purpose: str) -> 
 
 
 class Link:
-    """The two connections, as long as they last. `arrivals` holds what came and is not acknowledged yet."""
+    """The two connections, as long as they last, and what came and has not been taken yet."""
 
     def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
         self._settings = settings
@@ -84,7 +90,7 @@ class Link:
         self._publishing: Any = None
         self._lanes: list[Any] = []
         self._connections: list[AbstractConnection] = []
-        self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._arrivals = _Arrivals()
         self.up = asyncio.Event()
         self.state = LinkState(False, _now(), "not connected yet")
 
@@ -126,6 +132,16 @@ class Link:
             await self._close()
             return [None] * len(items)
 
+    async def batch(self, limit: int, patience: float) -> list[Arrival]:
+        """What has come, urgent messages first, each lane in its order; empty if nothing does in `patience` seconds."""
+        arrivals = self._arrivals
+        try:
+            first = await asyncio.wait_for(arrivals.get(), patience)
+        except TimeoutError:
+            return []
+        rest = [arrivals.get_nowait() for _ in range(min(limit - 1, arrivals.qsize()))]
+        return [arrival for _, _, arrival in (first, *rest)]
+
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
         """Tells the broker that a batch is stored. On a broken link it will come again, which does no harm."""
         newest: dict[int, Arrival] = {}
@@ -149,8 +165,8 @@ class Link:
         publishing: Any = await channel.get_underlay_channel()
         publishing.owner = channel
         # What came over the old connection can no longer be acknowledged; it comes again.
-        self.arrivals = asyncio.Queue()
-        for suffix in (".urgent", ""):
+        self._arrivals = _Arrivals()
+        for suffix in (URGENT, ""):
             self._lanes.append(await self._consume(receiving, f"q.inbox.{self._settings.node}{suffix}"))
         self._publishing = publishing
         self.state = LinkState(True, _now(), "")
@@ -162,12 +178,13 @@ class Link:
         underlay: Any = await channel.get_underlay_channel()
         underlay.owner = channel
         await underlay.basic_qos(prefetch_count=PREFETCH)
-        arrivals = self.arrivals
+        arrivals, lane, order = self._arrivals, int(not queue.endswith(URGENT)), itertools.count()
 
         async def arrived(message: Any) -> None:
             properties = message.header.properties
             kind, after = properties.message_type or "", properties.correlation_id or ""
-            arrivals.put_nowait(Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay, after))
+            arrival = Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay, after)
+            arrivals.put_nowait((lane, next(order), arrival))
 
         await underlay.basic_consume(queue, arrived)
         return underlay

@@ -1,4 +1,4 @@
-"""Deadlines, the order of threads, and what operators decide on the quarantine.
+"""Deadlines, the order of threads, what operators decide on the quarantine; each acknowledgement is kept once.
 
 Messages on record before have no deadline for a reply; what has expired before is not made an event now.
 """
@@ -16,12 +16,13 @@ _EVENTS = ("reminded", "escalated", "expired")
 
 
 def upgrade() -> None:
-    """Adds columns and tables; moves the quarantine's content into a table of its own."""
+    """Adds columns and tables; moves signed acknowledgements and the quarantine's content into tables of their own."""
     _alter_messages()
     _alter_held()
+    _split_acknowledgements()
     _split_quarantine()
     _create_deadlines()
-    for table in ("quarantine_decision", "deadline"):
+    for table in ("quarantine_decision", "deadline", "acknowledgement_document"):
         op.execute(f"GRANT SELECT, INSERT ON {table} TO {_HUB_ROLE}")
     op.execute(f"GRANT SELECT, INSERT, DELETE ON quarantine_content TO {_HUB_ROLE}")
     op.execute(f"GRANT SELECT, UPDATE ON deadline_progress TO {_HUB_ROLE}")
@@ -42,6 +43,19 @@ def _alter_held() -> None:
     op.add_column("held", sa.Column("after", sa.Text))
     op.drop_index("held_due")
     op.create_index("held_place", "held", ["node", "urgent", "place"])
+
+
+def _split_acknowledgements() -> None:
+    op.create_table(
+        "acknowledgement_document",
+        sa.Column("evidence", sa.LargeBinary, primary_key=True),
+        sa.Column("signed", sa.LargeBinary, nullable=False),
+    )
+    op.execute("INSERT INTO acknowledgement_document SELECT DISTINCT sha256(signed), signed FROM acknowledgement")
+    op.add_column("acknowledgement", sa.Column("evidence", sa.LargeBinary))
+    op.execute("UPDATE acknowledgement SET evidence = sha256(signed)")
+    op.alter_column("acknowledgement", "evidence", nullable=False)
+    op.drop_column("acknowledgement", "signed")
 
 
 def _split_quarantine() -> None:

@@ -1,0 +1,98 @@
+"""What is on record already of what arrives: messages, refusals, acknowledgements, things in quarantine.
+
+One array for each question, not a parameter for each id: SQLAlchemy would write the statement anew for every batch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, LargeBinary, Table, Text, Uuid, any_, exists, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub import tables
+from hub.judge import Acceptable, Refusable
+from schemas.codes import Priority
+from schemas.control import Event
+
+_decided: Final = tables.quarantine_decision.c
+_released: Final = exists().where(
+    _decided.node == tables.quarantine.c.node,
+    _decided.digest == tables.quarantine.c.digest,
+    _decided.decision == str(Event.RELEASED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message on record: who sent it, the digest of its envelope, its entry's index and time, whom it goes to."""
+
+    sender: str
+    envelope: bytes
+    index: int
+    at: int
+    thread: UUID
+    recipients: tuple[str, ...]
+    urgent: bool
+
+
+async def messages(connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]) -> dict[UUID, Message]:
+    """Messages with these ids, whoever sent them."""
+    table = tables.message.c
+    ids = [verdict.message for verdict in verdicts if verdict.message is not None]
+    names = ("sender", "id", "envelope", "leaf_index", "at", "thread", "recipients", "priority")
+    query = select(*(table[name] for name in names))
+    rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
+    return {
+        row.id: Message(
+            row.sender,
+            row.envelope,
+            row.leaf_index,
+            row.at,
+            row.thread,
+            tuple(row.recipients),
+            row.priority == Priority.URGENT,
+        )
+        for row in rows
+    }
+
+
+async def by_digest(
+    connection: AsyncConnection, table: Table, digest: str, verdicts: Iterable[Acceptable | Refusable]
+) -> dict[tuple[str, bytes], int]:
+    """The entries that a table has for these arrivals, by node and digest; none for what was released."""
+    nodes = sorted({verdict.arrival.node for verdict in verdicts})
+    digests = [verdict.digest for verdict in verdicts]
+    query = select(table.c.node, table.c[digest].label("digest"), table.c.leaf_index).where(
+        table.c.node == any_(literal(nodes, ARRAY(Text))),
+        table.c[digest] == any_(literal(digests, ARRAY(LargeBinary))),
+    )
+    if table is tables.quarantine:
+        query = query.where(~_released)
+    return {(row.node, row.digest): row.leaf_index for row in await connection.execute(query)}
+
+
+async def addressed(
+    connection: AsyncConnection, ids: Iterable[UUID]
+) -> dict[tuple[str, UUID], tuple[bytes, list[str]]]:
+    """The envelope and recipients of messages, by sender and id."""
+    table = tables.message.c
+    query = select(table.sender, table.id, table.envelope, table.recipients)
+    rows = await connection.execute(query.where(table.id == any_(literal(list(ids), ARRAY(Uuid)))))
+    return {(row.sender, row.id): (row.envelope, row.recipients) for row in rows}
+
+
+async def acknowledgements(
+    connection: AsyncConnection, ids: Iterable[UUID]
+) -> dict[tuple[str, UUID, str], tuple[int, bytes]]:
+    """Entry and signed acknowledgement, by sender, id and recipient."""
+    table = tables.acknowledgement.c
+    document = tables.acknowledgement_document.c
+    query = (
+        select(table.sender, table.id, table.recipient, table.leaf_index, document.signed)
+        .join_from(tables.acknowledgement, tables.acknowledgement_document, table.evidence == document.evidence)
+        .where(table.id == any_(literal(list(ids), ARRAY(Uuid))))
+    )
+    rows = await connection.execute(query)
+    return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
