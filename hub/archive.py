@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Table, Text, Uuid, any_, exists, literal, select
+from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, bindparam, exists, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import tables
@@ -16,11 +16,22 @@ from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
 from schemas.control import Event
 
-_decided: Final = tables.quarantine_decision.c
-_released: Final = exists().where(
-    _decided.node == tables.quarantine.c.node,
-    _decided.digest == tables.quarantine.c.digest,
-    _decided.decision == str(Event.RELEASED),
+_QUARANTINED: Final = tables.quarantine.c
+_DECIDED: Final = tables.quarantine_decision.c
+_RELEASED: Final = exists().where(
+    _DECIDED.node == _QUARANTINED.node,
+    _DECIDED.digest == _QUARANTINED.digest,
+    _DECIDED.decision == str(Event.RELEASED),
+)
+_NODES: Final = bindparam("nodes", type_=ARRAY(Text))
+_DIGESTS: Final = bindparam("digests", type_=ARRAY(LargeBinary))
+_REFUSED: Final = union_all(
+    select(tables.refusal.c.node, tables.refusal.c.envelope.label("digest"), tables.refusal.c.leaf_index).where(
+        tables.refusal.c.node == any_(_NODES), tables.refusal.c.envelope == any_(_DIGESTS)
+    ),
+    select(_QUARANTINED.node, _QUARANTINED.digest, _QUARANTINED.leaf_index).where(
+        _QUARANTINED.node == any_(_NODES), _QUARANTINED.digest == any_(_DIGESTS), ~_RELEASED
+    ),
 )
 
 
@@ -58,19 +69,13 @@ async def messages(connection: AsyncConnection, verdicts: Iterable[Acceptable | 
     }
 
 
-async def by_digest(
-    connection: AsyncConnection, table: Table, digest: str, verdicts: Iterable[Acceptable | Refusable]
+async def refused(
+    connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
 ) -> dict[tuple[str, bytes], int]:
-    """The entries that a table has for these arrivals, by node and digest; none for what was released."""
+    """The entries of what was refused or quarantined before, and not released, by node and digest."""
     nodes = sorted({verdict.arrival.node for verdict in verdicts})
-    digests = [verdict.digest for verdict in verdicts]
-    query = select(table.c.node, table.c[digest].label("digest"), table.c.leaf_index).where(
-        table.c.node == any_(literal(nodes, ARRAY(Text))),
-        table.c[digest] == any_(literal(digests, ARRAY(LargeBinary))),
-    )
-    if table is tables.quarantine:
-        query = query.where(~_released)
-    return {(row.node, row.digest): row.leaf_index for row in await connection.execute(query)}
+    found = await connection.execute(_REFUSED, {"nodes": nodes, "digests": [verdict.digest for verdict in verdicts]})
+    return {(row.node, row.digest): row.leaf_index for row in found}
 
 
 async def addressed(

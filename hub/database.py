@@ -15,13 +15,16 @@ PATIENCE_MS = "30000"
 
 
 def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
-    """An engine for `url` (postgresql://...), with connections checked before use."""
+    """An engine for `url` (postgresql://...). A worker's connections are not checked before use: it tries again."""
     server = {"application_name": application}
-    if application.startswith(WORKER):
+    worker = application.startswith(WORKER)
+    if worker:
         # A worker that is frozen in its transaction gives the ledger back; one that waits for it gives up.
         server |= {"idle_in_transaction_session_timeout": PATIENCE_MS, "lock_timeout": PATIENCE_MS}
     arguments = {"server_settings": server}
-    return create_async_engine(_asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=True, connect_args=arguments)
+    return create_async_engine(
+        _asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=not worker, connect_args=arguments
+    )
 
 
 def explained(error: Exception) -> DatabaseOutdated | DatabaseUnreachable:

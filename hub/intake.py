@@ -26,7 +26,7 @@ from hub.topology import ingress_queue
 
 log = structlog.get_logger()
 
-# What arrives within this time goes together; longer, and a single message would be slow.
+# What arrives within this time goes together, while there is something under way anyway.
 GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
 TYPE_SIZE: Final = 40
@@ -261,14 +261,14 @@ class Intake:
             for lane in lanes:
                 if idle() and (alone := lane.suspects()):
                     return lane, lane.take(alone, now)
-            await self._gather()
+            await self._gather(0.0 if idle() else GATHER_S)
         return self.normal, []
 
-    async def _gather(self) -> None:
+    async def _gather(self, patience: float) -> None:
         # Woken by what arrives; looking now and then for a node whose allowance has grown, or a lost channel.
         with suppress(TimeoutError):
             await asyncio.wait_for(self._something.wait(), LOOK_S)
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(patience)
 
     def _shares(self, lane: Lane, ready: dict[str, int], now: float) -> dict[str, int]:
         self._turn += 1

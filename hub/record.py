@@ -80,8 +80,8 @@ class Recorded:
 async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
     """Records the batch; what is to be published is published once the caller has committed."""
     locked = await ledger.lock(connection)
-    base = (await ledger.head(connection)).range.size
-    draft = _Draft(base, now, locked, [], [], {name: [] for name in _COLUMNS}, [], {})
+    newest = (await ledger.head(connection)).range
+    draft = _Draft(newest.size, now, locked, [], [], {name: [] for name in _COLUMNS}, [], {})
     await _take_envelopes(connection, draft, [v for v in verdicts if isinstance(v, Acceptable | Refusable)])
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
     for verdict in verdicts:
@@ -89,7 +89,7 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
             await _quarantine(connection, draft, verdict)
     publications = await _deliveries(connection, draft.going)
     if draft.entries:
-        appended = await ledger.append(connection, log, draft.entries)
+        appended = await ledger.append(connection, log, draft.entries, newest)
         await _insert(connection, draft)
         publications += bundles(appended, draft.owed)
     if draft.again:
@@ -105,8 +105,7 @@ async def _take_envelopes(
     if not verdicts:
         return
     known = await archive.messages(connection, verdicts)
-    refused = await archive.by_digest(connection, tables.refusal, "envelope", verdicts)
-    refused |= await archive.by_digest(connection, tables.quarantine, "digest", verdicts)
+    refused = await archive.refused(connection, verdicts)
     duplicates: dict[tuple[str, UUID], tuple[archive.Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message

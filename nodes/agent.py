@@ -48,6 +48,7 @@ TICK_S: Final = 1.0
 # When so many came at once there is load: what comes meanwhile is done together, which costs everyone less.
 MANY: Final = 4
 GATHER_S: Final = 0.04
+ACKNOWLEDGE_S: Final = 0.1
 _INSERT_CHECKPOINT: Final = insert(store.checkpoint).on_conflict_do_nothing()
 
 
@@ -123,10 +124,11 @@ class Agent:
             done = [seq for duty, ok in zip(due, confirmed, strict=True) if ok for seq in duty.seqs]
             if done:
                 await self.box.run(inbox.mark_acknowledged, done, now, self.settings.resend_after_ms)
-            if all(confirmed):
-                await _gather(len(done))
-            else:
+            if not all(confirmed):
                 await asyncio.sleep(TICK_S)
+            elif len(done) < BATCH:
+                # The next word goes for all that comes meanwhile: each costs the hub a signature and an entry.
+                await asyncio.sleep(ACKNOWLEDGE_S)
 
     async def _expire(self) -> None:
         before = NO_LIMIT
