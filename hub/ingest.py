@@ -44,6 +44,8 @@ log = structlog.get_logger()
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0
 RECORD_S: Final = 300.0
+# One batch published, one recorded, two being judged: so no stage waits for another.
+AT_ONCE: Final = 4
 # COPY goes past SQLAlchemy to asyncpg, whose errors come as they are.
 DATABASE_TROUBLE: Final = (
     SQLAlchemyError,
@@ -72,12 +74,10 @@ class InForce:
 
 
 class _Stages:
-    """The stages of a batch's way, each of which takes one batch at a time."""
-
-    __slots__ = ("judging", "recording", "sending")
+    """The stages of a batch's way that take one batch at a time."""
 
     def __init__(self) -> None:
-        self.judging, self.recording, self.sending = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self.recording, self.sending = asyncio.Lock(), asyncio.Lock()
 
 
 class Ingest:
@@ -173,11 +173,12 @@ class Ingest:
                     await intake.add(roster.trust.nodes)
                     await self.canary.attend(intake.connection)
                     tick = time.monotonic() + TICK_S
-                while line and (line[0].done() or len(line) == len(_Stages.__slots__)):
+                while line and (line[0].done() or len(line) == AT_ONCE):
                     await line.popleft()
-                lane, batch = await intake.batch(TICK_S, lambda: all(task.done() for task in line))
+                lane, batch = await intake.batch(TICK_S, lambda: sum(not task.done() for task in line))
                 if batch:
                     line.append(asyncio.create_task(self._carry(lane, batch, roster, stop, intake)))
+                    line[-1].add_done_callback(lambda _: intake.wake())
                 if batch and batch[0].returns >= SUSPECT:
                     # Should it be what workers die of, nothing else is under way when it happens.
                     await line.pop()
@@ -194,17 +195,20 @@ class Ingest:
     async def _carry(
         self, lane: Lane, batch: list[Arrival], roster: InForce, stop: asyncio.Event, intake: Intake
     ) -> None:
-        # One batch is judged while the one before is recorded and the one before that is published: each stage
-        # has room for one, and who waits for a stage gets it in turn, so batches never overtake each other.
-        async with self._stages.judging:
-            now = time.time_ns() // 1_000_000
-            clock = Stopwatch()
-            verdicts = await self._verifiers.judge(batch, roster.trust, roster.signed, now)
-            clock.lap("judge")
-        async with self._stages.recording:
-            clock = Stopwatch()
-            recorded = await self._patiently(verdicts, stop, intake)
-            clock.lap("record")
+        # Batches are judged while others are recorded and published. Of these two stages each has room for one,
+        # and who waits for a stage gets it in turn, so batches never overtake each other.
+        clock = Stopwatch()
+        judging = asyncio.create_task(
+            self._verifiers.judge(batch, roster.trust, roster.signed, time.time_ns() // 1_000_000)
+        )
+        try:
+            async with self._stages.recording:
+                verdicts = await judging
+                clock.lap("judge")
+                recorded = await self._patiently(verdicts, stop, intake)
+                clock.lap("record")
+        finally:
+            judging.cancel()
         async with self._stages.sending:
             clock = Stopwatch()
             await self._send(recorded.publications)

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 # What arrives within this time goes together, while there is something under way anyway.
 GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
+FEW: Final = 2
 TYPE_SIZE: Final = 40
 URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
@@ -241,11 +242,15 @@ class Intake:
         """Whether the connection, a channel or a consumer is gone."""
         return self.connection.is_closed or self.urgent.closed or self.normal.closed
 
-    async def batch(self, patience: float, idle: Callable[[], bool]) -> tuple[Lane, list[Arrival]]:
+    def wake(self) -> None:
+        """A batch is done: who waits for the next one looks again."""
+        self._something.set()
+
+    async def batch(self, patience: float, under_way: Callable[[], int]) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds.
 
-        A message that has come back too often is a batch of its own, and only when there is nothing else and the
-        worker is `idle`.
+        `under_way` says how many batches are. While there are some, a small one waits for more to come with it. A
+        message that has come back too often is a batch of its own, when there is nothing else and none under way.
         """
         deadline = time.monotonic() + patience
         while (now := time.monotonic()) < deadline and not self.closed:
@@ -254,14 +259,15 @@ class Intake:
             tired = self._in_a_row >= URGENT_IN_A_ROW
             lanes = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
             for lane in lanes:
-                if ready := lane.ready(now):
+                ready = lane.ready(now)
+                if ready and (lane is self.urgent or under_way() < FEW or sum(ready.values()) >= self._pace.batch // 2):
                     await lane.trust()
                     self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
                     return lane, lane.take(self._shares(lane, ready, now), now)
             for lane in lanes:
-                if idle() and (alone := lane.suspects()):
+                if not under_way() and (alone := lane.suspects()):
                     return lane, lane.take(alone, now)
-            await self._gather(0.0 if idle() else GATHER_S)
+            await self._gather(GATHER_S if under_way() else 0.0)
         return self.normal, []
 
     async def _gather(self, patience: float) -> None:

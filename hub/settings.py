@@ -39,10 +39,10 @@ class Settings(BaseModel):
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
-    shared_batch: int = Field(50, ge=1, le=1000)
+    shared_batch: int = Field(16, ge=1, le=1000)
     node_rate: float = Field(500.0, gt=0)
     node_burst: int = Field(20_000, ge=1)
-    prefetch: int = Field(600, ge=1, le=5000)
+    prefetch: int = Field(1000, ge=1, le=5000)
     verifiers: int = Field(min(3, max(1, (os.cpu_count() or 1) - 1)), ge=0, le=32)
     monitor_port: int = Field(0, ge=0, le=65535)
     canary_s: float = Field(30.0, gt=0, le=600)

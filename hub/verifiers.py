@@ -23,7 +23,7 @@ from hub.errors import VerifierDied
 from hub.judge import Arrival, Verdict, judge
 
 # Below this a batch is judged sooner than it is sent away.
-WORTHWHILE: Final = 16
+WORTHWHILE: Final = 32
 
 
 class Verifiers:
