@@ -43,8 +43,8 @@ class Allowance:
         return min(wanted, int(self.burst - self._owed(now)))
 
     def spend(self, count: int, now: float) -> None:
-        """Takes what was granted."""
-        self._spent, self._at = self._owed(now) + count, now
+        """Takes so many, granted or not; what is more than `burst` is forgiven."""
+        self._spent, self._at = min(self._owed(now) + count, self.burst), now
 
     def _owed(self, now: float) -> float:
         return max(0.0, self._spent - (now - self._at) * self.rate)

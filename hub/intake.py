@@ -23,6 +23,7 @@ from hub.judge import Arrival
 from hub.metrics import REDELIVERED
 from hub.tolerance import decode_tolerantly
 from hub.topology import ingress_queue
+from schemas.control import MessageType
 
 log = structlog.get_logger()
 
@@ -44,7 +45,8 @@ class Pace:
     """How much is taken at once: per queue from the broker, in a batch, and in a batch while others are about.
 
     A batch is what a newcomer has to wait for, so it is a small one when there is anybody who may come.
-    `rate` is how many messages per second a node may send in the long run, `burst` how many at once.
+    `rate` is how many messages per second a node may send in the long run, and at all times while others send
+    too; `burst` is how many at once while it is alone.
     """
 
     prefetch: int
@@ -82,7 +84,8 @@ class Source:
         self._something = something
         self.node = node
         self.waiting: deque[Arrival] = deque()
-        self.allowance = Allowance(pace.rate, pace.burst)
+        self._alone = Allowance(pace.rate, pace.burst)
+        self._crowded = Allowance(pace.rate, pace.shared_batch)
         self.last = 0.0
         self._told = -TELL_S
 
@@ -106,7 +109,8 @@ class Source:
         arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message))
         self.waiting.append(arrival)
         self._suspects += arrival.returns >= SUSPECT
-        self.last = time.monotonic()
+        if kind == MessageType.ENVELOPE:
+            self.last = time.monotonic()
         self._something.set()
 
     @property
@@ -119,10 +123,12 @@ class Source:
         """Whether the channel is gone, or the consumer: the broker cancels that of a queue that is deleted."""
         return bool(self._channel.is_closed) or not self._channel.consumers
 
-    def ready(self, now: float) -> int:
+    def ready(self, now: float, *, crowded: bool) -> int:
         """How many messages may be taken together now; none while the node has used up its allowance."""
         together = self._above_suspicion()
-        granted = self.allowance.grant(together, now)
+        granted = self._alone.grant(together, now)
+        if crowded:
+            granted = self._crowded.grant(granted, now)
         if together and not granted and now > self._told + TELL_S:
             self._told = now
             log.warning("node_throttled", node=self.node, waiting=len(self.waiting))
@@ -133,8 +139,10 @@ class Source:
             return len(self.waiting)
         return next(place for place, arrival in enumerate(self.waiting) if arrival.returns >= SUSPECT)
 
-    def take(self, count: int) -> list[Arrival]:
+    def take(self, count: int, now: float) -> list[Arrival]:
         """The next messages."""
+        self._alone.spend(count, now)
+        self._crowded.spend(count, now)
         taken = [self.waiting.popleft() for _ in range(count)]
         self._suspects -= sum(arrival.returns >= SUSPECT for arrival in taken)
         return taken
@@ -177,12 +185,12 @@ class Lane:
         return any(source.closed for source in self._sources.values())
 
     def active(self, now: float) -> set[str]:
-        """The nodes that sent something lately; `now` in seconds of the monotonic clock."""
+        """The nodes that sent a message lately; `now` in seconds of the monotonic clock."""
         return {node for node, source in self._sources.items() if now - source.last < ACTIVE_S}
 
-    def ready(self, now: float) -> dict[str, int]:
+    def ready(self, now: float, *, crowded: bool) -> dict[str, int]:
         """How many messages of each node may be taken now, where there are any."""
-        found = {node: source.ready(now) for node, source in self._sources.items() if source.waiting}
+        found = {node: source.ready(now, crowded=crowded) for node, source in self._sources.items() if source.waiting}
         return {node: count for node, count in found.items() if count}
 
     def suspects(self) -> dict[str, int]:
@@ -200,8 +208,7 @@ class Lane:
         batch = []
         for node, count in counts.items():
             source = self._sources[node]
-            source.allowance.spend(count, now)
-            batch += source.take(count)
+            batch += source.take(count, now)
         return batch
 
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
@@ -249,7 +256,8 @@ class Intake:
     async def batch(self, patience: float, under_way: Callable[[], int]) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds.
 
-        `under_way` says how many batches are. While there are some, a small one waits for more to come with it. A
+        `under_way` says how many batches are. While there are some, a small one waits for more to come with it, and
+        where nodes share the hub few are under way, for these are what a newcomer has to wait for. A
         message that has come back too often is a batch of its own, when there is nothing else and none under way.
         """
         deadline = time.monotonic() + patience
@@ -258,12 +266,14 @@ class Intake:
             # Urgent first, but never so long that nothing else is taken: acknowledgements are among the rest.
             tired = self._in_a_row >= URGENT_IN_A_ROW
             lanes = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
+            crowded = self._crowded(now)
             for lane in lanes:
-                ready = lane.ready(now)
-                if ready and (lane is self.urgent or under_way() < FEW or sum(ready.values()) >= self._pace.batch // 2):
+                ready = lane.ready(now, crowded=crowded)
+                enough = sum(ready.values()) >= self._pace.batch // 2 and not crowded
+                if ready and (lane is self.urgent or under_way() < FEW or enough):
                     await lane.trust()
                     self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
-                    return lane, lane.take(self._shares(lane, ready, now), now)
+                    return lane, lane.take(self._shares(lane, ready, crowded=crowded), now)
             for lane in lanes:
                 if not under_way() and (alone := lane.suspects()):
                     return lane, lane.take(alone, now)
@@ -276,13 +286,15 @@ class Intake:
             await asyncio.wait_for(self._something.wait(), LOOK_S)
             await asyncio.sleep(patience)
 
-    def _shares(self, lane: Lane, ready: dict[str, int], now: float) -> dict[str, int]:
+    def _crowded(self, now: float) -> bool:
+        urgent, normal = self.urgent.active(now), self.normal.active(now)
+        return len(urgent | normal) > 1 or bool(urgent)
+
+    def _shares(self, lane: Lane, ready: dict[str, int], *, crowded: bool) -> dict[str, int]:
         self._turn += 1
-        pace, urgent, normal = self._pace, self.urgent.active(now), self.normal.active(now)
-        if lane is self.normal and urgent:
-            return share(ready, pace.shared_batch, pace.shared_batch, self._turn)
-        alone = len(urgent | normal) <= 1
-        return share(ready, pace.batch, pace.batch if alone else pace.shared_batch, self._turn)
+        pace = self._pace
+        total = pace.shared_batch if lane is self.normal and self.urgent.active(time.monotonic()) else pace.batch
+        return share(ready, total, pace.shared_batch if crowded else pace.batch, self._turn)
 
     async def close(self) -> None:
         """Closes the connection."""

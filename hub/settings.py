@@ -25,7 +25,8 @@ class Settings(BaseModel):
 
     `batch_size` is taken at once when one node sends alone, `shared_batch` of each when several do.
     `verifiers` is how many processes judge beside the worker.
-    `node_rate` is how many messages per second a node may send in the long run, `node_burst` how many at once.
+    `node_rate` is how many messages per second a node may send in the long run, and at all times while others
+    send too; `node_burst` how many at once while it is alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -39,8 +40,8 @@ class Settings(BaseModel):
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
-    shared_batch: int = Field(16, ge=1, le=1000)
-    node_rate: float = Field(500.0, gt=0)
+    shared_batch: int = Field(32, ge=1, le=1000)
+    node_rate: float = Field(200.0, gt=0)
     node_burst: int = Field(20_000, ge=1)
     prefetch: int = Field(1000, ge=1, le=5000)
     verifiers: int = Field(min(3, max(1, (os.cpu_count() or 1) - 1)), ge=0, le=32)
