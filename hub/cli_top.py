@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -43,10 +44,9 @@ def top(
     Ends with 0 at Ctrl-C, and with 5 if the database did not answer at the last of --count looks.
     """
     settings = Settings.load(home)
-    with suppress(KeyboardInterrupt):
-        trouble = asyncio.run(_watch(settings, interval, count, _print_json if as_json else _print_screen))
-        if trouble is not None:
-            raise trouble
+    trouble = asyncio.run(_watch(settings, interval, count, _print_json if as_json else _print_screen))
+    if trouble is not None:
+        raise trouble
 
 
 def _print_json(glance: Glance) -> None:
@@ -98,6 +98,9 @@ async def _watch(
         async with engine.connect() as connection:
             return await reading.undelivered(connection)
 
+    # Not by cancelling: in the middle of a question, the database's driver may make another error of it.
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     engine = database.engine_of(settings.database_url)
     queues, undelivered = _Slowly(list_queues, QUEUES_SHARE), _Slowly(list_undelivered, UNDELIVERED_SHARE)
     asides = [asyncio.create_task(slow.keep_asking()) for slow in (queues, undelivered)]
@@ -105,7 +108,10 @@ async def _watch(
     trouble: HubError | None = None
     try:
         for number in itertools.count() if count is None else range(count):
-            await asyncio.sleep(interval if number else 0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), interval if number else 0)
+            if stop.is_set():
+                return None
             try:
                 look, trouble = await _look(engine, look), None
             except DATABASE_TROUBLE as error:

@@ -25,6 +25,17 @@ from schemas.control import SALT_SIZE, Entry, Receipt
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
 MANY: Final = 20
+# One round trip for three tables.
+_APPEND_FEW: Final = """
+    WITH leaf AS (
+        INSERT INTO ledger_leaf (leaf_index, hash) SELECT * FROM unnest($1::bigint[], $2::bytea[])
+    ), content AS (
+        INSERT INTO ledger_content (leaf_index, event, at, salt, entry)
+        SELECT * FROM unnest($1::bigint[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[])
+    )
+    INSERT INTO ledger_checkpoint (size, root, frontier, note, at)
+    VALUES ($7::bigint, $8::bytea, $9::bytea, $10::text, $11::bigint)
+"""
 _LOCK: Final = "SELECT pg_advisory_xact_lock(:key), (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
 
 
@@ -88,17 +99,13 @@ async def append(
     checkpoint = Checkpoint(ledger.origin, new.size, new.root())
     note = sign_note(checkpoint.text(), ledger.signer)
     indices = range(old.size, new.size)
-    await copy(connection, "ledger_leaf", ("leaf_index", "hash"), list(zip(indices, leaves, strict=True)))
-    contents = [
-        (index, str(entry.event), entry.at, salt, data)
-        for index, entry, salt, data in zip(indices, entries, salts, encoded, strict=True)
-    ]
-    await copy(connection, "ledger_content", ("leaf_index", "event", "at", "salt", "entry"), contents)
+    events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
+    contents = list(zip(indices, leaves, events, times, salts, encoded, strict=True))
+    head_row = (new.size, checkpoint.root, b"".join(new.hashes), note, time.time_ns() // 1_000_000)
+    await _insert(connection, contents, head_row)
     strides = [(level, index, value) for (level, index), value in completed.items() if level and level % STRIDE == 0]
     if strides:
         await copy(connection, "ledger_subtree", ("level", "place", "hash"), strides)
-    row = (new.size, checkpoint.root, b"".join(new.hashes), note, time.time_ns() // 1_000_000)
-    await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [row])
     nodes = {**old.nodes(), **completed}
 
     def proof_of(index: int) -> tuple[bytes, ...]:
@@ -109,6 +116,21 @@ async def append(
         for index, salt, data in zip(indices, salts, encoded, strict=True)
     )
     return Appended(note, receipts)
+
+
+async def _insert(
+    connection: AsyncConnection,
+    contents: Sequence[tuple[int, bytes, str, int, bytes, bytes]],
+    head_row: tuple[int, bytes, bytes, str, int],
+) -> None:
+    if len(contents) < MANY:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute(_APPEND_FEW, *map(list, zip(*contents, strict=True)), *head_row)
+        return
+    await copy(connection, "ledger_leaf", ("leaf_index", "hash"), [row[:2] for row in contents])
+    rest = [(row[0], *row[2:]) for row in contents]
+    await copy(connection, "ledger_content", ("leaf_index", "event", "at", "salt", "entry"), rest)
+    await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [head_row])
 
 
 async def prove(connection: AsyncConnection, indices: Sequence[int]) -> Appended:
