@@ -37,12 +37,11 @@ _REFUSED: Final = union_all(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message on record: who sent it, the digest of its envelope, its entry's index and time, whom it goes to."""
+    """A message on record: who sent it, the digest of its envelope, its entry's index, whom it goes to."""
 
     sender: str
     envelope: bytes
     index: int
-    at: int
     thread: UUID
     recipients: tuple[str, ...]
     urgent: bool
@@ -52,7 +51,7 @@ async def messages(connection: AsyncConnection, verdicts: Iterable[Acceptable | 
     """Messages with these ids, whoever sent them."""
     table = tables.message.c
     ids = [verdict.message for verdict in verdicts if verdict.message is not None]
-    names = ("sender", "id", "envelope", "leaf_index", "at", "thread", "recipients", "priority")
+    names = ("sender", "id", "envelope", "leaf_index", "thread", "recipients", "priority")
     query = select(*(table[name] for name in names))
     rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
     return {
@@ -60,7 +59,6 @@ async def messages(connection: AsyncConnection, verdicts: Iterable[Acceptable | 
             row.sender,
             row.envelope,
             row.leaf_index,
-            row.at,
             row.thread,
             tuple(row.recipients),
             row.priority == Priority.URGENT,

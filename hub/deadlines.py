@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, text, tuple_, update
+from sqlalchemy import ARRAY, Uuid, bindparam, delete, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
@@ -29,7 +29,8 @@ from schemas.header import Header
 
 log = structlog.get_logger()
 
-PASS: Final = 500
+# Messages of a pass, each with 64 recipients at most: the ledger is locked meanwhile.
+PASS: Final = 32
 _COLUMN: Final = {Event.REMINDED: "remind_at", Event.ESCALATED: "reply_by", Event.EXPIRED: "expires"}
 _NO_REPLY: Final = """
     NOT EXISTS (SELECT FROM message reply WHERE reply.in_reply_to = message.id AND reply.sender = recipient.node)
@@ -77,55 +78,48 @@ def due_times(header: Header, recorded: int) -> DueTimes:
 async def is_due(connection: AsyncConnection) -> bool:
     """Whether `see_to` has anything to do; needs no lock."""
     now = time.time_ns() // 1_000_000
-    return any([await _first_due(connection, event, now) for event in _COLUMN])
+    return any([await _due(connection, event, now, limit=1) for event in _COLUMN])
 
 
 async def see_to(connection: AsyncConnection, log_: Ledger) -> int:
-    """Records what is due by now and keeps what is to be told about it; how many entries that makes."""
+    """Records some of what is due by now and keeps what is to be told about it; how many messages it looked at."""
     now = await ledger.lock(connection)
     count = 0
     for event in _COLUMN:
-        upto = await _window(connection, event, now)
-        missed = await _missed(connection, event, upto)
+        due = await _due(connection, event, now, limit=PASS)
+        if not due:
+            continue
+        missed = await _missed(connection, event, [row.id for row in due])
         if missed:
             await _record(connection, log_, event, missed, now)
         progress = tables.deadline_progress
-        await connection.execute(update(progress).where(progress.c.event == str(event)).values(upto=upto))
-        count += len(missed)
+        values = {"upto": due[-1].due, "leaf_index": due[-1].leaf_index}
+        await connection.execute(update(progress).where(progress.c.event == str(event)).values(values))
+        count += len(due)
     return count
 
 
-async def _first_due(connection: AsyncConnection, event: Event, now: int) -> int | None:
+async def _due(connection: AsyncConnection, event: Event, now: int, *, limit: int) -> Sequence[Any]:
+    column = _COLUMN[event]
     query = f"""
-        SELECT min({_COLUMN[event]}) FROM message
-        WHERE {_COLUMN[event]} > (SELECT upto FROM deadline_progress WHERE event = :event) AND {_COLUMN[event]} <= :now
+        SELECT message.id, message.leaf_index, message.{column} AS due FROM message
+        WHERE (message.{column}, message.leaf_index) > (
+            (SELECT upto FROM deadline_progress WHERE event = :event),
+            (SELECT leaf_index FROM deadline_progress WHERE event = :event)
+        ) AND message.{column} <= :now
+        ORDER BY message.{column}, message.leaf_index LIMIT :limit
     """  # noqa: S608 ours
-    first: int | None = await connection.scalar(text(query), {"event": str(event), "now": now})
-    return first
+    return (await connection.execute(text(query), {"event": str(event), "now": now, "limit": limit})).all()
 
 
-async def _window(connection: AsyncConnection, event: Event, now: int) -> int:
-    # So far that about `PASS` messages are looked at: after a long stop, many are due at once.
-    query = f"""
-        SELECT max(due) FROM (
-            SELECT {_COLUMN[event]} AS due FROM message
-            WHERE {_COLUMN[event]} > (SELECT upto FROM deadline_progress WHERE event = :event)
-            ORDER BY {_COLUMN[event]} LIMIT {PASS}
-        ) next
-    """  # noqa: S608 ours
-    last = await connection.scalar(text(query), {"event": str(event)})
-    return now if last is None else min(now, int(last))
-
-
-async def _missed(connection: AsyncConnection, event: Event, upto: int) -> list[Missed]:
+async def _missed(connection: AsyncConnection, event: Event, ids: list[UUID]) -> list[Missed]:
     query = f"""
         SELECT message.sender, message.id, message.thread, message.envelope, recipient.node
         FROM message CROSS JOIN LATERAL unnest(message.recipients) AS recipient (node)
-        WHERE message.{_COLUMN[event]} > (SELECT upto FROM deadline_progress WHERE event = :event)
-            AND message.{_COLUMN[event]} <= :upto AND {_LACKING[event]}
+        WHERE message.id = ANY (:ids) AND {_LACKING[event]}
         ORDER BY message.leaf_index, recipient.node
     """  # noqa: S608 ours
-    rows = await connection.execute(text(query), {"event": str(event), "upto": upto})
+    rows = await connection.execute(text(query).bindparams(bindparam("ids", type_=ARRAY(Uuid))), {"ids": ids})
     return [Missed(row.sender, row.id, row.thread, row.envelope, row.node) for row in rows]
 
 

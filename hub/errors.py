@@ -28,6 +28,12 @@ class BrokerUnreachable(HubError):
     exit_code = 5
 
 
+class BrokenOff(HubError):
+    """A batch is not carried on, because an earlier one was not carried to its end."""
+
+    code = "broken_off"
+
+
 class VerifierDied(HubError):
     """A process that judges messages ended in the middle of a batch."""
 

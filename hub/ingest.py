@@ -26,7 +26,7 @@ from hub.canary import Canary
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
 from hub.dispatch import Dispatcher
-from hub.errors import BrokerUnreachable, VerifierDied
+from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
 from hub.judge import Arrival, Verdict
@@ -78,6 +78,12 @@ class _Stages:
 
     def __init__(self) -> None:
         self.recording, self.sending = asyncio.Lock(), asyncio.Lock()
+        self.failed = False
+
+    def check(self) -> None:
+        """Raises BrokenOff once a batch has failed: acknowledging a later one would settle that one too."""
+        if self.failed:
+            raise BrokenOff("an earlier batch has failed", "nothing to do: all of them come again")
 
 
 class Ingest:
@@ -119,7 +125,7 @@ class Ingest:
         while not stop.is_set():
             try:
                 await through_cancelled_channels(self._work(stop))
-            except (*BROKER_TROUBLE, *DATABASE_TROUBLE, VerifierDied) as error:
+            except (*BROKER_TROUBLE, *DATABASE_TROUBLE, VerifierDied, BrokenOff) as error:
                 self._failures = min(self._failures + 1, 10)
                 pause = min(0.2 * 2**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter
                 log.warning("hub_interrupted", error=type(error).__name__, pause_s=round(pause, 1))
@@ -152,9 +158,9 @@ class Ingest:
         while True:
             async with self._engine.connect() as connection:
                 due = await is_due(connection)
-            if due:
+            while due:
                 async with self._engine.begin() as connection:
-                    await see_to(connection, self._ledger)
+                    due = await see_to(connection, self._ledger) > 0
             await asyncio.sleep(TICK_S)
 
     async def _drain(self) -> None:
@@ -165,11 +171,12 @@ class Ingest:
         self.intake = intake = await Intake.open(self._broker, _pace(self._settings), roster.trust.nodes)
         log.info("hub_ready", nodes=len(roster.trust.nodes), roster=roster.trust.roster.version)
         line: deque[asyncio.Task[None]] = deque()
+        self._stages = _Stages()
         tick = 0.0
         try:
             while not stop.is_set() and not intake.closed:
                 if time.monotonic() > tick:
-                    roster = await self._refresh()
+                    roster = await self._refreshed(roster)
                     await intake.add(roster.trust.nodes)
                     await self.canary.attend(intake.connection)
                     tick = time.monotonic() + TICK_S
@@ -197,23 +204,28 @@ class Ingest:
     ) -> None:
         # Batches are judged while others are recorded and published. Of these two stages each has room for one,
         # and who waits for a stage gets it in turn, so batches never overtake each other.
-        clock = Stopwatch()
+        stages, clock = self._stages, Stopwatch()
         judging = asyncio.create_task(
             self._verifiers.judge(batch, roster.trust, roster.signed, time.time_ns() // 1_000_000)
         )
         try:
-            async with self._stages.recording:
+            async with stages.recording:
+                stages.check()
                 verdicts = await judging
                 clock.lap("judge")
                 recorded = await self._patiently(verdicts, stop, intake)
                 clock.lap("record")
+            async with stages.sending:
+                stages.check()
+                clock = Stopwatch()
+                await self._send(recorded.publications)
+                clock.lap("publish")
+                await lane.acknowledge(batch)
+        except BaseException:
+            stages.failed = True
+            raise
         finally:
             judging.cancel()
-        async with self._stages.sending:
-            clock = Stopwatch()
-            await self._send(recorded.publications)
-            clock.lap("publish")
-            await lane.acknowledge(batch)
         BATCH_MESSAGES.observe(len(batch))
         self._failures = 0
         for entry in recorded.entries:
@@ -239,6 +251,14 @@ class Ingest:
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, time.time_ns() // 1_000_000)
+
+    async def _refreshed(self, known: InForce) -> InForce:
+        try:
+            return await self._refresh()
+        except DATABASE_TROUBLE as error:
+            # The batches in hand wait for the database; what is in force stays so until it answers.
+            log.warning("refresh_failed", error=type(error).__name__)
+            return known
 
     async def _refresh(self) -> InForce:
         known = self._in_force

@@ -35,6 +35,7 @@ TYPE_SIZE: Final = 40
 URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
 SUSPECT: Final = 2
+SUSPECT_S: Final = 0.1
 # For how long a lane or node that sent something counts as one that may send again.
 ACTIVE_S: Final = 10.0
 TELL_S: Final = 60.0
@@ -64,7 +65,7 @@ def printable(message_type: str | None) -> str:
 def _returns(message: Any) -> int:
     count = (message.header.properties.headers or {}).get("x-delivery-count")
     if isinstance(count, int):
-        return count
+        return max(count, int(bool(message.delivery.redelivered)))
     return SUSPECT if message.delivery.redelivered else 0
 
 
@@ -229,6 +230,7 @@ class Intake:
         self.normal = Lane(connection, pace, self._something, urgent=False)
         self._in_a_row = 0
         self._turn = 0
+        self._suspects_since: float | None = None
 
     @classmethod
     async def open(cls, broker: BrokerAddress, pace: Pace, nodes: Iterable[str]) -> "Intake":
@@ -265,17 +267,18 @@ class Intake:
             self._something.clear()
             # Urgent first, but never so long that nothing else is taken: acknowledgements are among the rest.
             tired = self._in_a_row >= URGENT_IN_A_ROW
-            lanes = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
+            order = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
             crowded = self._crowded(now)
-            for lane in lanes:
+            for lane in () if self._suspects_wait(now) else order:
                 ready = lane.ready(now, crowded=crowded)
                 enough = sum(ready.values()) >= self._pace.batch // 2 and not crowded
-                if ready and (lane is self.urgent or under_way() < FEW or enough):
+                if ready and (lane is self.urgent or tired or under_way() < FEW or enough):
                     await lane.trust()
                     self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
                     return lane, lane.take(self._shares(lane, ready, crowded=crowded), now)
-            for lane in lanes:
+            for lane in (self.urgent, self.normal):
                 if not under_way() and (alone := lane.suspects()):
+                    self._suspects_since = None
                     return lane, lane.take(alone, now)
             await self._gather(GATHER_S if under_way() else 0.0)
         return self.normal, []
@@ -285,6 +288,14 @@ class Intake:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._something.wait(), LOOK_S)
             await asyncio.sleep(patience)
+
+    def _suspects_wait(self, now: float) -> bool:
+        # They stand at the head of their queues: with others always there, their nodes would never have a turn.
+        if not (self.urgent.suspects() or self.normal.suspects()):
+            self._suspects_since = None
+        elif self._suspects_since is None:
+            self._suspects_since = now
+        return self._suspects_since is not None and now - self._suspects_since > SUSPECT_S
 
     def _crowded(self, now: float) -> bool:
         urgent, normal = self.urgent.active(now), self.normal.active(now)

@@ -23,7 +23,6 @@ from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, 
 from schemas.header import Header
 from schemas.refusals import RefusalCode
 
-RECENT_MS: Final = 60_000
 # Once the quarantine holds so much, more content is not kept: nobody may fill the disk with what cannot be read.
 QUARANTINE_BYTES: Final = 2 * 1024**3
 _QUARANTINE_SIZE: Final = text("SELECT pg_total_relation_size('quarantine_content')")
@@ -113,10 +112,7 @@ async def _take_envelopes(
         if seen is not None and id is not None and (seen.sender, seen.envelope) == (node, digest):
             # What was accepted stays so, whatever the roster or the clock says by now.
             draft.repeat(seen.index, Owed((node,)))
-            # A copy that was sent again while the first one waited brings nothing; what comes back from a worker that
-            # was killed does: it may have died before it published.
-            lately = draft.now - seen.at < RECENT_MS and not verdict.arrival.returns
-            if seen.index < draft.base and not lately:
+            if seen.index < draft.base:
                 duplicates[node, id] = (seen, verdict.arrival.body)
         elif (node, digest) in refused:
             draft.repeat(refused[node, digest], Owed((node,)))
@@ -134,7 +130,7 @@ def _accept(draft: _Draft, verdict: Acceptable) -> archive.Message:
     index = draft.add(_accepted(header, digest, draft.now), Owed((header.sender,)))
     draft.rows["message"].append(_message_row(header, digest, index, draft))
     urgent = header.priority is Priority.URGENT
-    message = archive.Message(header.sender, digest, index, draft.now, header.thread, header.recipients, urgent)
+    message = archive.Message(header.sender, digest, index, header.thread, header.recipients, urgent)
     draft.going.append(_Going(header.id, message, header.recipients, verdict.arrival.body))
     return message
 

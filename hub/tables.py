@@ -173,20 +173,21 @@ deadline: Final = Table(
     Column("leaf_index", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
-# Up to which moment deadlines have been seen to, for each event.
+# Up to which moment, and which message of that moment, deadlines have been seen to, for each event.
 deadline_progress: Final = Table(
     "deadline_progress",
     metadata,
     Column("event", Text, primary_key=True),
     Column("upto", BigInteger, nullable=False),
+    Column("leaf_index", BigInteger, nullable=False),
 )
 # An id is one message, whoever sends it: an answer by id alone must not go astray.
 Index("message_id", message.c.id, unique=True)
 Index("refusal_message", refusal.c.message)
 Index("message_envelope", message.c.envelope)
 Index("message_thread", message.c.thread, message.c.leaf_index)
-Index("message_expires", message.c.expires)
+Index("message_expires", message.c.expires, message.c.leaf_index)
 Index("message_in_reply_to", message.c.in_reply_to, postgresql_where=message.c.in_reply_to.is_not(None))
-Index("message_remind_at", message.c.remind_at, postgresql_where=message.c.remind_at.is_not(None))
-Index("message_reply_by", message.c.reply_by, postgresql_where=message.c.reply_by.is_not(None))
+Index("message_remind_at", message.c.remind_at, message.c.leaf_index, postgresql_where=message.c.remind_at.is_not(None))
+Index("message_reply_by", message.c.reply_by, message.c.leaf_index, postgresql_where=message.c.reply_by.is_not(None))
 Index("acknowledgement_id", acknowledgement.c.id)

@@ -45,7 +45,8 @@ class Verifiers:
         try:
             found = await asyncio.gather(*(loop.run_in_executor(pool, _judge, part, now) for part in parts))
         except BrokenProcessPool as error:
-            self.close()
+            if self._pool is pool:
+                self.close()
             raise VerifierDied("a process that judges messages has died", "nothing to do: it is begun anew") from error
         verdicts = [verdict for part in found for verdict in part]
         return [replace(verdict, arrival=arrival) for verdict, arrival in zip(verdicts, batch, strict=True)]
@@ -60,9 +61,10 @@ class Verifiers:
         return self._pool
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes when they have done what they were given."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            # What is being judged is judged to its end.
+            self._pool.shutdown(wait=False)
             self._pool = None
 
 

@@ -206,7 +206,7 @@ class Agent:
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
-        if arrival.after and not inbox.knows(connection, arrival.after):
+        if arrival.after not in ("", str(received.header.id)) and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(store.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
         code = None if received.code is None else str(received.code)

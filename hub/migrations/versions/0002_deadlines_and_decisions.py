@@ -33,9 +33,10 @@ def _alter_messages() -> None:
     op.add_column("message", sa.Column("remind_at", sa.BigInteger))
     op.add_column("message", sa.Column("reply_by", sa.BigInteger))
     op.create_index("message_thread", "message", ["thread", "leaf_index"])
-    op.create_index("message_expires", "message", ["expires"])
-    for column in ("in_reply_to", "remind_at", "reply_by"):
-        op.create_index(f"message_{column}", "message", [column], postgresql_where=sa.text(f"{column} IS NOT NULL"))
+    op.create_index("message_expires", "message", ["expires", "leaf_index"])
+    for columns in (["in_reply_to"], ["remind_at", "leaf_index"], ["reply_by", "leaf_index"]):
+        present = sa.text(f"{columns[0]} IS NOT NULL")
+        op.create_index(f"message_{columns[0]}", "message", columns, postgresql_where=present)
 
 
 def _alter_held() -> None:
@@ -92,8 +93,9 @@ def _create_deadlines() -> None:
         "deadline_progress",
         sa.Column("event", sa.Text, primary_key=True),
         sa.Column("upto", sa.BigInteger, nullable=False),
+        sa.Column("leaf_index", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(progress, [{"event": event, "upto": 0} for event in _EVENTS])
+    op.bulk_insert(progress, [{"event": event, "upto": 0, "leaf_index": 0} for event in _EVENTS])
     op.execute("UPDATE deadline_progress SET upto = (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 
 
