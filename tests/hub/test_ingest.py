@@ -1,0 +1,56 @@
+"""The line of batches in a worker, without a broker or a database: what fails is never settled by what comes after."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from hub.errors import BrokenOff
+from hub.ingest import Ingest
+from hub.judge import Arrival
+from hub.publication import Publication
+from hub.record import Recorded
+from tests.crypto.people import HUB
+
+BATCHES = [[Arrival("ro", "poem", b"", tag)] for tag in (1, 2, 3)]
+
+
+class Lane:
+    """Remembers what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[int] = []
+
+    async def acknowledge(self, batch: Sequence[Arrival]) -> None:
+        self.acknowledged += [arrival.tag for arrival in batch]
+
+
+@pytest.mark.parametrize("stage", ["_patiently", "_send"])
+async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
+    worker = Ingest(cast(Any, SimpleNamespace(verifiers=0, canary_s=30.0)), *cast(Any, (None, None, ledger)))
+    lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=None, signed=b"")), 0
+
+    async def stand_in(*_: Any) -> Recorded:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.01)
+        if calls == 2:
+            raise ConnectionError
+        return Recorded((), ())
+
+    async def nothing(*_: Sequence[Publication]) -> Recorded:
+        return Recorded((), ())
+
+    monkeypatch.setattr(worker, "_patiently", nothing)
+    monkeypatch.setattr(worker, "_send", nothing)
+    monkeypatch.setattr(worker, stage, stand_in)
+    stop, intake = asyncio.Event(), cast(Any, None)
+    line = [asyncio.create_task(worker._carry(cast(Any, lane), batch, roster, stop, intake)) for batch in BATCHES]
+    first, second, third = await asyncio.gather(*line, return_exceptions=True)
+    assert first is None
+    assert isinstance(second, ConnectionError)
+    assert isinstance(third, BrokenOff)
+    assert lane.acknowledged == [1]
