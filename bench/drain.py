@@ -8,7 +8,7 @@ from bench.place import Place, Route
 from bench.turn import HUB, RELAY, Round, Work, rounds
 
 NAME: Final = "hub_drain_ratio"
-FLOOR: Final = 0.6
+FLOOR: Final = 0.8
 
 
 def measure(place: Place, route: Route, messages: int, count: int) -> list[Figure]:

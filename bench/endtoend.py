@@ -19,13 +19,14 @@ import httpx2
 
 from bench import exchange
 from bench.busy import look, others_between
-from bench.figure import Figure
+from bench.figure import Figure, Target
 from bench.place import BenchFailed, Place, Route
 from bench.post import IN_FLIGHT
 from bench.turn import empty_inboxes
 from bench.wire import Depths
 from deploy.local.instance import say
 
+TARGET: Final = Target(0.3)
 POST_S: Final = 10.0
 # With the poster's own start.
 POST_LIMIT_S: Final = 40.0
@@ -53,7 +54,7 @@ def measure(place: Place, routes: tuple[Route, ...]) -> list[Figure]:
     say(f"  end to end: {rate:.0f} messages/s")
     note = f"REST to the acknowledgement's receipt; agents took in {posted:.0f}/s"
     details = {"messages": messages, "posted_per_s": round(posted)}
-    return [Figure("e2e_ratio", "messages/s", rate, relayed, rate / relayed, None, note, others, details)]
+    return [Figure("e2e_ratio", "messages/s", rate, relayed, rate / relayed, TARGET, note, others, details)]
 
 
 def _relay_running(place: Place, routes: tuple[Route, ...]) -> float:

@@ -91,7 +91,8 @@ def _publication(message: Any, queue: str, body: bytes) -> Publication:
     node = queue.removeprefix(_INBOX).removesuffix(".urgent")
     properties = message.header.properties
     kind = MessageType(properties.message_type)
-    return Publication(node, kind, queue.endswith(".urgent"), str(properties.message_id), body)
+    urgent, id = queue.endswith(".urgent"), str(properties.message_id)
+    return Publication(node, kind, urgent, id, body, properties.correlation_id)
 
 
 def _origin(message: Any) -> str:

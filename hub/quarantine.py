@@ -40,7 +40,6 @@ class _Kept:
     digest: bytes
     type: str
     content: bytes | None
-    decision: str | None
 
 
 async def listing(
@@ -124,7 +123,7 @@ async def _undecided(connection: AsyncConnection, index: int) -> _Kept:
         raise MessageUnknown(f"nothing in quarantine has index {index}", "list it with `seci-hub quarantine list`")
     if row.decision is not None:
         raise QuarantineDecided(f"{index} was {row.decision} by {row.operator}", "nothing to do")
-    return _Kept(row.node, row.digest, row.type, row.content, row.decision)
+    return _Kept(row.node, row.digest, row.type, row.content)
 
 
 async def _decide(
