@@ -48,20 +48,22 @@ async def _write(settings: Settings, route: Route, messages: int) -> None:
         for start in range(0, messages, BATCH):
             past = [first + number * APART_MS for number in range(start, min(start + BATCH, messages))]
             async with engine.begin() as connection:
-                await ledger.lock(connection)
-                await _append(connection, log, route, past)
+                turn = await ledger.take_turn(connection)
+                await _append(connection, log, turn, route, past)
             if start % (BATCH * 250) == 0:
                 say(f"    {2 * start}")
     finally:
         await engine.dispose()
 
 
-async def _append(connection: AsyncConnection, log: ledger.Ledger, route: Route, past: list[int]) -> None:
+async def _append(
+    connection: AsyncConnection, log: ledger.Ledger, turn: ledger.Turn, route: Route, past: list[int]
+) -> None:
     ids, digests = [new_id(at) for at in past], [secrets.token_bytes(32) for _ in past]
     signed = [secrets.token_bytes(ACKNOWLEDGEMENT_SIZE) for _ in past]
     accepted = [_accepted(route, *item) for item in zip(ids, digests, past, strict=True)]
     delivered = [_delivered(route, *item) for item in zip(ids, digests, signed, past, strict=True)]
-    appended = await ledger.append(connection, log, [*accepted, *delivered])
+    appended = await ledger.append(connection, log, turn, [*accepted, *delivered])
     indices = iter(receipt.index for receipt in appended.receipts)
     rows = list(_message_rows(accepted, indices))
     await ledger.copy(connection, "message", [column.name for column in tables.message.columns], rows)

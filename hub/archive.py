@@ -3,36 +3,32 @@
 One array for each question, not a parameter for each id: SQLAlchemy would write the statement anew for every batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, bindparam, exists, literal, select, union_all
+from sqlalchemy import ARRAY, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import tables
 from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
-from schemas.control import Event
 
-_QUARANTINED: Final = tables.quarantine.c
-_DECIDED: Final = tables.quarantine_decision.c
-_RELEASED: Final = exists().where(
-    _DECIDED.node == _QUARANTINED.node,
-    _DECIDED.digest == _QUARANTINED.digest,
-    _DECIDED.decision == str(Event.RELEASED),
-)
-_NODES: Final = bindparam("nodes", type_=ARRAY(Text))
-_DIGESTS: Final = bindparam("digests", type_=ARRAY(LargeBinary))
-_REFUSED: Final = union_all(
-    select(tables.refusal.c.node, tables.refusal.c.envelope.label("digest"), tables.refusal.c.leaf_index).where(
-        tables.refusal.c.node == any_(_NODES), tables.refusal.c.envelope == any_(_DIGESTS)
-    ),
-    select(_QUARANTINED.node, _QUARANTINED.digest, _QUARANTINED.leaf_index).where(
-        _QUARANTINED.node == any_(_NODES), _QUARANTINED.digest == any_(_DIGESTS), ~_RELEASED
-    ),
-)
+# One question for both, since each takes the way to the database and back. What was refused has no id here.
+_SEEN: Final = """
+    SELECT sender AS node, id, envelope, leaf_index, thread, recipients, priority
+    FROM message WHERE id = ANY ($1::uuid[])
+    UNION ALL
+    SELECT node, NULL, envelope, leaf_index, NULL, NULL, NULL
+    FROM refusal WHERE node = ANY ($2::text[]) AND envelope = ANY ($3::bytea[])
+    UNION ALL
+    SELECT node, NULL, digest, leaf_index, NULL, NULL, NULL
+    FROM quarantine WHERE node = ANY ($2::text[]) AND digest = ANY ($3::bytea[]) AND NOT EXISTS (
+        SELECT FROM quarantine_decision decided
+        WHERE (decided.node, decided.digest) = (quarantine.node, quarantine.digest) AND decision = 'released'
+    )
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +43,25 @@ class Message:
     urgent: bool
 
 
-async def messages(connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]) -> dict[UUID, Message]:
-    """Messages with these ids, whoever sent them."""
-    table = tables.message.c
+async def seen_before(
+    connection: AsyncConnection, verdicts: Sequence[Acceptable | Refusable]
+) -> tuple[dict[UUID, Message], dict[tuple[str, bytes], int]]:
+    """Messages with these ids, whoever sent them; and the entries of what was refused or quarantined before, and
+    not released, by node and digest."""
     ids = [verdict.message for verdict in verdicts if verdict.message is not None]
-    names = ("sender", "id", "envelope", "leaf_index", "thread", "recipients", "priority")
-    query = select(*(table[name] for name in names))
-    rows = await connection.execute(query.where(table.id == any_(literal(ids, ARRAY(Uuid)))))
-    return {
-        row.id: Message(
-            row.sender,
-            row.envelope,
-            row.leaf_index,
-            row.thread,
-            tuple(row.recipients),
-            row.priority == Priority.URGENT,
-        )
-        for row in rows
-    }
-
-
-async def refused(
-    connection: AsyncConnection, verdicts: Iterable[Acceptable | Refusable]
-) -> dict[tuple[str, bytes], int]:
-    """The entries of what was refused or quarantined before, and not released, by node and digest."""
     nodes = sorted({verdict.arrival.node for verdict in verdicts})
-    found = await connection.execute(_REFUSED, {"nodes": nodes, "digests": [verdict.digest for verdict in verdicts]})
-    return {(row.node, row.digest): row.leaf_index for row in found}
+    digests = [verdict.digest for verdict in verdicts]
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    messages: dict[UUID, Message] = {}
+    refused: dict[tuple[str, bytes], int] = {}
+    for row in await driver.fetch(_SEEN, ids, nodes, digests):
+        node, id, envelope, index, thread, recipients, priority = row
+        if id is None:
+            refused[node, envelope] = index
+        else:
+            urgent = priority == Priority.URGENT
+            messages[id] = Message(node, envelope, index, thread, tuple(recipients), urgent)
+    return messages, refused
 
 
 async def addressed(

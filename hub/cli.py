@@ -27,7 +27,7 @@ from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
-from hub.ledger import lock
+from hub.ledger import take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.overview import overview
@@ -92,7 +92,7 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
 
     async def work(connection: AsyncConnection) -> list[str]:
-        await lock(connection)
+        await take_turn(connection)
         roster = await registrar.current(connection, hub_key(settings).public)
         if not roster.version:
             await registrar.publish_roster(connection, ledger_of(settings), (), hub_key(settings))
@@ -132,7 +132,7 @@ def enrol(
         return [*(node.node for node in roster.nodes), *(item.node for item in requests)]
 
     async def admit(connection: AsyncConnection) -> tuple[int, bytes]:
-        await lock(connection)
+        await take_turn(connection)
         before = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, before)

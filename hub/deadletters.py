@@ -20,7 +20,7 @@ from hub.dispatch import Dispatcher, Untaken
 from hub.held import hold
 from hub.intake import printable
 from hub.judge import Arrival, Refusable, Unreadable
-from hub.ledger import Ledger, evidence, lock
+from hub.ledger import Ledger, evidence, take_turn
 from hub.publication import Publication
 from hub.record import record
 from hub.tolerance import decode_tolerantly
@@ -70,7 +70,7 @@ async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher:
         # Whose it was may not be readable: then nobody is told, and the Centre's name stands for it.
         kind = printable(message.header.properties.message_type)
         arrival = Arrival(node if known else CENTRE, kind, body, 0)
-        await lock(connection)
+        await take_turn(connection)
         recorded = await record(connection, ledger, [await _verdict(connection, arrival)], now)
     untaken = await dispatcher.publish(recorded.publications if known else ())
     if untaken:

@@ -83,15 +83,15 @@ async def is_due(connection: AsyncConnection) -> bool:
 
 async def see_to(connection: AsyncConnection, log_: Ledger) -> int:
     """Records some of what is due by now and keeps what is to be told about it; how many messages it looked at."""
-    now = await ledger.lock(connection)
     count = 0
     for event in _COLUMN:
-        due = await _due(connection, event, now, limit=PASS)
+        turn = await ledger.take_turn(connection)
+        due = await _due(connection, event, turn.at, limit=PASS)
         if not due:
             continue
         missed = await _missed(connection, event, [row.id for row in due])
         if missed:
-            await _record(connection, log_, event, missed, now)
+            await _record(connection, log_, turn, event, missed)
         progress = tables.deadline_progress
         values = {"upto": due[-1].due, "leaf_index": due[-1].leaf_index}
         await connection.execute(update(progress).where(progress.c.event == str(event)).values(values))
@@ -123,7 +123,10 @@ async def _missed(connection: AsyncConnection, event: Event, ids: list[UUID]) ->
     return [Missed(row.sender, row.id, row.thread, row.envelope, row.node) for row in rows]
 
 
-async def _record(connection: AsyncConnection, log_: Ledger, event: Event, missed: Sequence[Missed], now: int) -> None:
+async def _record(
+    connection: AsyncConnection, log_: Ledger, turn: ledger.Turn, event: Event, missed: Sequence[Missed]
+) -> None:
+    now = turn.at
     entries = [
         Entry(
             event=event,
@@ -136,7 +139,7 @@ async def _record(connection: AsyncConnection, log_: Ledger, event: Event, misse
         )
         for item in missed
     ]
-    appended = await ledger.append(connection, log_, entries)
+    appended = await ledger.append(connection, log_, turn, entries)
     rows = [
         (item.id, item.recipient, str(event), receipt.index, now)
         for item, receipt in zip(missed, appended.receipts, strict=True)

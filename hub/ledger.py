@@ -36,7 +36,7 @@ _APPEND_FEW: Final = """
     INSERT INTO ledger_checkpoint (size, root, frontier, note, at)
     VALUES ($7::bigint, $8::bytea, $9::bytea, $10::text, $11::bigint)
 """
-_LOCK: Final = "SELECT pg_advisory_xact_lock(:key), (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
+_LOCK: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,18 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """This transaction's turn to write: since when, by the database's clock (ms UTC), and the tree as it was then.
+
+    Good for one `append`; who appends again takes another turn first. Of two writers, on whatever machines, the
+    later one has the later time.
+    """
+
+    at: int
+    range: merkle.CompactRange
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The newest checkpoint: the compact range of the tree and the signed note."""
 
@@ -63,13 +75,10 @@ class Head:
     note: str
 
 
-async def lock(connection: AsyncConnection) -> int:
-    """Waits to be the only writer until the transaction ends; the database's clock from then, ms UTC.
-
-    Of two writers, on whatever machines, the later one gets the later time.
-    """
-    row = (await connection.execute(text(_LOCK), {"key": LOCK})).one()
-    return int(row.now)
+async def take_turn(connection: AsyncConnection) -> Turn:
+    """Waits to be the only writer until the transaction ends."""
+    row = (await connection.execute(_LOCK, {"key": LOCK})).one()
+    return Turn(row.at, _range(row.size, row.frontier))
 
 
 async def head(connection: AsyncConnection) -> Head:
@@ -79,19 +88,16 @@ async def head(connection: AsyncConnection) -> Head:
     row = (await connection.execute(query)).first()
     if row is None:
         return Head(merkle.CompactRange(0, ()), "")
-    hashes = tuple(row.frontier[start : start + 32] for start in range(0, len(row.frontier), 32))
-    return Head(merkle.CompactRange(row.size, hashes), row.note)
+    return Head(_range(row.size, row.frontier), row.note)
 
 
-async def append(
-    connection: AsyncConnection, ledger: Ledger, entries: Sequence[Entry], old: merkle.CompactRange | None = None
-) -> Appended:
-    """Adds entries (at least one) and signs a checkpoint over them.
+def _range(size: int, frontier: bytes) -> merkle.CompactRange:
+    return merkle.CompactRange(size, tuple(frontier[start : start + 32] for start in range(0, len(frontier), 32)))
 
-    The caller holds `lock`, and may give the newest checkpoint's range, `old`, if it has read it since.
-    """
-    if old is None:
-        old = (await head(connection)).range
+
+async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entries: Sequence[Entry]) -> Appended:
+    """Adds entries (at least one) and signs a checkpoint over them."""
+    old = turn.range
     salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
     encoded = [entry.to_bytes() for entry in entries]
     leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
@@ -192,7 +198,7 @@ def _complete(nodes: dict[tuple[int, int], bytes], level: int, index: int, value
 async def copy(
     connection: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Inserts rows, in the connection's transaction (which has begun when `lock` ran): by COPY if there are many."""
+    """Inserts rows, in the connection's transaction (which has begun with `take_turn`): by COPY if there are many."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     if len(rows) >= MANY:
         await driver.copy_records_to_table(table, columns=columns, records=rows)

@@ -73,7 +73,7 @@ async def release(connection: AsyncConnection, log: Ledger, trust: Trust, index:
 
     Raises MessageUnknown, QuarantineDecided, and StillUnreadable, with which nothing is changed.
     """
-    await ledger.lock(connection)
+    turn = await ledger.take_turn(connection)
     kept = await _undecided(connection, index)
     if kept.content is None:
         raise QuarantineDecided(f"of {index} only the digest was kept", "ask its sender to send it again")
@@ -81,7 +81,7 @@ async def release(connection: AsyncConnection, log: Ledger, trust: Trust, index:
     verdict = judge(Arrival(kept.node, kept.type, kept.content, 0), trust, now)
     if isinstance(verdict, Unreadable):
         raise StillUnreadable(f"{index} cannot be read today either: {verdict.reason}", "discard it, or keep it")
-    await _decide(connection, log, kept, Event.RELEASED, decision, now)
+    await _decide(connection, log, turn, kept, Event.RELEASED, decision, now)
     recorded = await record(connection, log, [verdict], now)
     await hold(connection, [Untaken(item, OWED) for item in recorded.publications], now, pause=0)
     return verdict
@@ -89,9 +89,9 @@ async def release(connection: AsyncConnection, log: Ledger, trust: Trust, index:
 
 async def discard(connection: AsyncConnection, log: Ledger, index: int, decision: Decision) -> None:
     """Deletes the content, in the caller's transaction; the record stays. Raises MessageUnknown, QuarantineDecided."""
-    await ledger.lock(connection)
+    turn = await ledger.take_turn(connection)
     kept = await _undecided(connection, index)
-    await _decide(connection, log, kept, Event.DISCARDED, decision, time.time_ns() // 1_000_000)
+    await _decide(connection, log, turn, kept, Event.DISCARDED, decision, time.time_ns() // 1_000_000)
 
 
 def outcome(verdict: Verdict) -> str:
@@ -127,11 +127,17 @@ async def _undecided(connection: AsyncConnection, index: int) -> _Kept:
 
 
 async def _decide(
-    connection: AsyncConnection, log: Ledger, kept: _Kept, event: Event, decision: Decision, now: int
+    connection: AsyncConnection,
+    log: Ledger,
+    turn: ledger.Turn,
+    kept: _Kept,
+    event: Event,
+    decision: Decision,
+    now: int,
 ) -> None:
     detail = f"{decision.operator}: {decision.reason}"[:DETAIL_SIZE]
     entry = Entry(event=event, at=now, node=CENTRE, evidence=kept.digest, detail=detail)
-    appended = await ledger.append(connection, log, [entry])
+    appended = await ledger.append(connection, log, turn, [entry])
     index = appended.receipts[0].index
     row = (kept.node, kept.digest, str(event), index, now, decision.operator, decision.reason)
     columns = tuple(column.name for column in tables.quarantine_decision.columns)

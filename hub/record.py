@@ -78,9 +78,8 @@ class Recorded:
 
 async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
     """Records the batch; what is to be published is published once the caller has committed."""
-    locked = await ledger.lock(connection)
-    newest = (await ledger.head(connection)).range
-    draft = _Draft(newest.size, now, locked, [], [], {name: [] for name in _COLUMNS}, [], {})
+    turn = await ledger.take_turn(connection)
+    draft = _Draft(turn.range.size, now, turn.at, [], [], {name: [] for name in _COLUMNS}, [], {})
     await _take_envelopes(connection, draft, [v for v in verdicts if isinstance(v, Acceptable | Refusable)])
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
     for verdict in verdicts:
@@ -88,7 +87,7 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
             await _quarantine(connection, draft, verdict)
     publications = await _deliveries(connection, draft.going)
     if draft.entries:
-        appended = await ledger.append(connection, log, draft.entries, newest)
+        appended = await ledger.append(connection, log, turn, draft.entries)
         await _insert(connection, draft)
         publications += bundles(appended, draft.owed)
     if draft.again:
@@ -103,8 +102,7 @@ async def _take_envelopes(
 ) -> None:
     if not verdicts:
         return
-    known = await archive.messages(connection, verdicts)
-    refused = await archive.refused(connection, verdicts)
+    known, refused = await archive.seen_before(connection, verdicts)
     duplicates: dict[tuple[str, UUID], tuple[archive.Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message

@@ -67,7 +67,7 @@ async def publish_roster(
     connection: AsyncConnection, log: Ledger, nodes: Sequence[RosterNode], signer: SigningKey
 ) -> Roster:
     """A new version of the roster with its ledger entry, in the caller's transaction."""
-    await ledger.lock(connection)
+    turn = await ledger.take_turn(connection)
     now = time.time_ns() // 1_000_000
     signed_before = await newest(connection, 0)
     version = 1 if signed_before is None else open_roster(signed_before, signer.public).version + 1
@@ -76,7 +76,7 @@ async def publish_roster(
     entry = Entry(
         event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=f"version {version}"
     )
-    appended = await ledger.append(connection, log, [entry])
+    appended = await ledger.append(connection, log, turn, [entry])
     row = (version, appended.receipts[0].index, now, signed)
     await ledger.copy(connection, "roster", ("version", "leaf_index", "at", "signed"), [row])
     return roster

@@ -45,6 +45,8 @@ GRACE_MS: Final = 60_000
 NO_LIMIT: Final = 2**63 - 1
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 TICK_S: Final = 1.0
+# Between two looks into the store for what is to be sent again.
+LOOK_S: Final = 1.0
 # When so many came at once there is load: what comes meanwhile is done together, which costs everyone less.
 MANY: Final = 4
 GATHER_S: Final = 0.04
@@ -56,7 +58,8 @@ _INSERT_CHECKPOINT: Final = insert(store.checkpoint).on_conflict_do_nothing()
 class Agent:
     """One node at work. `trust` is replaced whenever a newer roster comes.
 
-    `posted` and `stored` wake the loops that send and acknowledge; they look by themselves each second too.
+    `posted` and `stored` wake the loops that send and acknowledge; they look by themselves each second too. `fresh`
+    has what was stored a moment ago, which need not be read again to be sent.
     """
 
     settings: Settings
@@ -65,6 +68,7 @@ class Agent:
     link: Link
     trust: Trust
     log_verifier: NoteVerifier
+    fresh: list[outbox.Ready] = field(default_factory=list)
     posted: asyncio.Event = field(default_factory=asyncio.Event)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -75,13 +79,28 @@ class Agent:
             for loop in (self._send, self._receive, self._acknowledge, self._expire):
                 tasks.create_task(_through_trouble(loop))
 
+    def post(self, message: outbox.Ready) -> None:
+        """Tells that a message is in the outbox."""
+        # One too many says that there are more in the store.
+        if len(self.fresh) <= BATCH:
+            self.fresh.append(message)
+        self.posted.set()
+
     async def _send(self) -> None:
-        at_once = BATCH
+        at_once, look_at = BATCH, 0.0
         while True:
             await self.link.up.wait()
             self.posted.clear()
             now = _now()
-            items = await self.box.run(outbox.ready, at_once, now)
+            fresh, self.fresh = self.fresh, []
+            if time.monotonic() < look_at and len(fresh) <= at_once:
+                items = sorted(fresh, key=lambda item: not item.urgent)
+            else:
+                items = await self.box.run(outbox.ready, at_once, now)
+                read = {item.id for item in items}
+                self.fresh = [item for item in self.fresh if item.id not in read]
+                # While nothing in the store stands before it, what comes is sent from memory.
+                look_at = time.monotonic() + LOOK_S if len(items) < at_once else 0.0
             if not items:
                 await _pause(self.posted)
                 continue
@@ -99,7 +118,7 @@ class Agent:
             # is not sent a hundred each second, and if that one broke the link, others go first for a while.
             if confirmed == [None]:
                 await self.box.run(outbox.defer, items[0].id, now + DEFER_MS)
-            at_once = 1
+            at_once, look_at = 1, 0.0
             await asyncio.sleep(TICK_S)
 
     async def _acknowledge(self) -> None:

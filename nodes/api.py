@@ -86,8 +86,9 @@ def make_app(agent: Agent, token: str) -> FastAPI:
 def _add_post(app: FastAPI, agent: Agent, authorised: Any, token: str) -> None:
     async def post(message: Outgoing) -> JSONResponse:
         """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
-        accepted = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
-        agent.posted.set()
+        accepted, ready = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
+        if ready is not None:
+            agent.post(ready)
         return JSONResponse(accepted, 202, {"Location": f"/v1/messages/{accepted['id']}"})
 
     wanted = f"Bearer {token}".encode()

@@ -34,17 +34,30 @@ from schemas.header import Header
 from schemas.refusals import NEXT_STEP, RefusalCode
 
 
-async def accept(box: Store, message: Outgoing, node: str, keys: NodeKeys, trust: Trust) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A message to be published now; `again` if the broker had it before and no receipt came."""
+
+    id: str
+    urgent: bool
+    envelope: bytes
+    again: bool = False
+
+
+async def accept(
+    box: Store, message: Outgoing, node: str, keys: NodeKeys, trust: Trust
+) -> tuple[dict[str, Any], Ready | None]:
     """Validates, seals and stores a message; when this returns it will not be lost.
 
-    The same request under the same id gives the same answer. Raises KindUnknown, BodyInvalid,
-    RoutingRefused, IdReused, MessageUnknown.
+    Returns what to answer, and the message as it is to be published unless it was here before: the same request
+    under the same id gives the same answer. Raises KindUnknown, BodyInvalid, RoutingRefused, IdReused,
+    MessageUnknown.
     """
     now = time.time_ns() // 1_000_000
     if message.id is not None:
         known = await box.run(_repeated, message)
         if known is not None:
-            return known
+            return known, None
     body = registry.body_bytes(message.kind, message.kind_version, message.body)
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     routing = route(message, node, trust, answered, now)
@@ -66,8 +79,9 @@ async def accept(box: Store, message: Outgoing, node: str, keys: NodeKeys, trust
     }
     if not await box.run(_insert, row):
         # Two requests with one id at the same moment: the other one was first.
-        return await box.run(_repeated, message) or {}
-    return {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
+        return await box.run(_repeated, message) or {}, None
+    answer = {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
+    return answer, Ready(id, bool(row["urgent"]), envelope)
 
 
 # The statements of a message's way are made once: SQLAlchemy takes longer to build them than SQLite to execute them.
@@ -102,16 +116,6 @@ def _answered(connection: Connection, id: UUID) -> Answered:
         raise MessageUnknown(f"in_reply_to: no message {id} in the inbox", "check the id with `seci-node inbox`")
     header = Header.from_bytes(found)
     return Answered(header.sender, header.thread, header.task_force, header.expires)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A message to be published now; `again` if the broker had it before and no receipt came."""
-
-    id: str
-    urgent: bool
-    envelope: bytes
-    again: bool
 
 
 _WAITING: Final = store.one_of(store.outbox.c.state, "queued", "sent")

@@ -270,21 +270,22 @@ def put_aside_for(connection: Connection, reasons: Sequence[str], before: int, l
 def put_aside_after(connection: Connection, before: int, limit: int) -> list[bytes]:
     """Digests of what has waited since before a time (ms) for a message that comes earlier in its thread."""
     table = quarantine.c
-    query = select(table.digest).where(_waits(), table.at <= before).order_by(table.seq).limit(limit)
+    query = select(table.digest).where(_WAITS, table.at <= before).order_by(table.seq).limit(limit)
     return list(connection.execute(query).scalars())
+
+
+# A range and not LIKE, for the index's sake.
+_WAITS: Final = (quarantine.c.reason > AFTER) & (quarantine.c.reason < AFTER.rstrip() + "!")
+_NEXT_IN_THREAD: Final = (
+    select(quarantine.c.digest)
+    .where(_WAITS, func.substr(quarantine.c.reason, len(AFTER) + 1).in_(select(inbox.c.id)))
+    .order_by(quarantine.c.seq)
+)
 
 
 def next_in_thread(connection: Connection) -> list[bytes]:
     """Digests of what was put aside for want of a message that has come since, oldest first."""
-    table = quarantine.c
-    come = func.substr(table.reason, len(AFTER) + 1).in_(select(inbox.c.id))
-    return list(connection.execute(select(table.digest).where(_waits(), come).order_by(table.seq)).scalars())
-
-
-def _waits() -> ColumnElement[bool]:
-    # A range and not LIKE, for the index's sake.
-    reason = quarantine.c.reason
-    return (reason > AFTER) & (reason < AFTER.rstrip() + "!")
+    return list(connection.execute(_NEXT_IN_THREAD).scalars())
 
 
 def aside(connection: Connection, digest: bytes) -> Aside:
