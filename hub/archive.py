@@ -5,30 +5,22 @@ One array for each question, not a parameter for each id: SQLAlchemy would write
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, literal, select
+from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, bindparam, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import tables
+from hub import ledger, tables
 from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
 
-# One question for both, since each takes the way to the database and back. What was refused has no id here.
-_SEEN: Final = """
-    SELECT sender AS node, id, envelope, leaf_index, thread, recipients, priority
-    FROM message WHERE id = ANY ($1::uuid[])
-    UNION ALL
-    SELECT node, NULL, envelope, leaf_index, NULL, NULL, NULL
-    FROM refusal WHERE node = ANY ($2::text[]) AND envelope = ANY ($3::bytea[])
-    UNION ALL
-    SELECT node, NULL, digest, leaf_index, NULL, NULL, NULL
-    FROM quarantine WHERE node = ANY ($2::text[]) AND digest = ANY ($3::bytea[]) AND NOT EXISTS (
-        SELECT FROM quarantine_decision decided
-        WHERE (decided.node, decided.digest) = (quarantine.node, quarantine.digest) AND decision = 'released'
-    )
-"""
+_TAKE_TURN: Final = text("SELECT * FROM take_turn_seeing(:key, :ids, :nodes, :digests)").bindparams(
+    bindparam("key", ledger.LOCK),
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("nodes", type_=ARRAY(Text)),
+    bindparam("digests", type_=ARRAY(LargeBinary)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +35,35 @@ class Message:
     urgent: bool
 
 
-async def seen_before(
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is on record of a batch: messages with its ids, whoever sent them; and the entries of what was refused or
+    quarantined before, and not released, by node and digest."""
+
+    messages: dict[UUID, Message]
+    refused: dict[tuple[str, bytes], int]
+
+
+async def take_turn_seeing(
     connection: AsyncConnection, verdicts: Sequence[Acceptable | Refusable]
-) -> tuple[dict[UUID, Message], dict[tuple[str, bytes], int]]:
-    """Messages with these ids, whoever sent them; and the entries of what was refused or quarantined before, and
-    not released, by node and digest."""
-    ids = [verdict.message for verdict in verdicts if verdict.message is not None]
-    nodes = sorted({verdict.arrival.node for verdict in verdicts})
-    digests = [verdict.digest for verdict in verdicts]
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    messages: dict[UUID, Message] = {}
-    refused: dict[tuple[str, bytes], int] = {}
-    for row in await driver.fetch(_SEEN, ids, nodes, digests):
-        node, id, envelope, index, thread, recipients, priority = row
-        if id is None:
-            refused[node, envelope] = index
-        else:
-            urgent = priority == Priority.URGENT
-            messages[id] = Message(node, envelope, index, thread, tuple(recipients), urgent)
-    return messages, refused
+) -> tuple[ledger.Turn, Seen]:
+    """As `ledger.take_turn`, and what is on record of these in the same way to the database and back."""
+    parameters = {
+        "ids": [verdict.message for verdict in verdicts if verdict.message is not None],
+        "nodes": sorted({verdict.arrival.node for verdict in verdicts}),
+        "digests": [verdict.digest for verdict in verdicts],
+    }
+    rows = (await connection.execute(_TAKE_TURN, parameters)).all()
+    seen = Seen({}, {})
+    for row in rows:
+        if row.id is not None:
+            urgent = row.priority == Priority.URGENT
+            seen.messages[row.id] = Message(
+                row.node, row.envelope, row.leaf_index, row.thread, tuple(row.recipients), urgent
+            )
+        elif row.node is not None:
+            seen.refused[row.node, row.envelope] = row.leaf_index
+    return ledger.turn_of(rows[0]), seen
 
 
 async def addressed(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import os
 import shlex
 import signal
@@ -187,6 +188,8 @@ def run(
             await _until_stopped(asyncio.create_task(ingest.run(stop)), stop)
         await engine.dispose()
 
+    # What is there by now stays: the collector of garbage need not look at it again and again.
+    gc.freeze()
     uvloop.run(main())
 
 

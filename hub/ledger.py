@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import merkle
@@ -36,7 +36,7 @@ _APPEND_FEW: Final = """
     INSERT INTO ledger_checkpoint (size, root, frontier, note, at)
     VALUES ($7::bigint, $8::bytea, $9::bytea, $10::text, $11::bigint)
 """
-_LOCK: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
+_TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,11 @@ class Head:
 
 async def take_turn(connection: AsyncConnection) -> Turn:
     """Waits to be the only writer until the transaction ends."""
-    row = (await connection.execute(_LOCK, {"key": LOCK})).one()
+    return turn_of((await connection.execute(_TAKE_TURN, {"key": LOCK})).one())
+
+
+def turn_of(row: Row[Any]) -> Turn:
+    """What the database's function of the name `take_turn` said."""
     return Turn(row.at, _range(row.size, row.frontier))
 
 

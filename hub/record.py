@@ -78,9 +78,10 @@ class Recorded:
 
 async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
     """Records the batch; what is to be published is published once the caller has committed."""
-    turn = await ledger.take_turn(connection)
+    envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
+    turn, seen = await archive.take_turn_seeing(connection, envelopes)
     draft = _Draft(turn.range.size, now, turn.at, [], [], {name: [] for name in _COLUMNS}, [], {})
-    await _take_envelopes(connection, draft, [v for v in verdicts if isinstance(v, Acceptable | Refusable)])
+    await _take_envelopes(connection, draft, envelopes, seen)
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
     for verdict in verdicts:
         if isinstance(verdict, Unreadable):
@@ -98,25 +99,23 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
 
 
 async def _take_envelopes(
-    connection: AsyncConnection, draft: _Draft, verdicts: Sequence[Acceptable | Refusable]
+    connection: AsyncConnection, draft: _Draft, verdicts: Sequence[Acceptable | Refusable], seen: archive.Seen
 ) -> None:
-    if not verdicts:
-        return
-    known, refused = await archive.seen_before(connection, verdicts)
+    known, refused = seen.messages, seen.refused
     duplicates: dict[tuple[str, UUID], tuple[archive.Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message
-        seen = known.get(id) if id is not None else None
-        if seen is not None and id is not None and (seen.sender, seen.envelope) == (node, digest):
+        before = known.get(id) if id is not None else None
+        if before is not None and id is not None and (before.sender, before.envelope) == (node, digest):
             # What was accepted stays so, whatever the roster or the clock says by now.
-            draft.repeat(seen.index, Owed((node,)))
-            if seen.index < draft.base:
-                duplicates[node, id] = (seen, verdict.arrival.body)
+            draft.repeat(before.index, Owed((node,)))
+            if before.index < draft.base:
+                duplicates[node, id] = (before, verdict.arrival.body)
         elif (node, digest) in refused:
             draft.repeat(refused[node, digest], Owed((node,)))
         elif isinstance(verdict, Refusable):
             refused[node, digest] = _refuse(draft, verdict, verdict.code, verdict.detail)
-        elif seen is not None:
+        elif before is not None:
             refused[node, digest] = _refuse(draft, verdict, RefusalCode.ID_REUSED, _REUSED)
         else:
             known[verdict.message] = _accept(draft, verdict)

@@ -59,7 +59,8 @@ class Agent:
     """One node at work. `trust` is replaced whenever a newer roster comes.
 
     `posted` and `stored` wake the loops that send and acknowledge; they look by themselves each second too. `fresh`
-    has what was stored a moment ago, which need not be read again to be sent.
+    has what was stored a moment ago, which need not be read again to be sent. `sent` has what the broker took and
+    when (ms): it is written with the next transaction, for should it be lost, the message only goes out again.
     """
 
     settings: Settings
@@ -69,6 +70,7 @@ class Agent:
     trust: Trust
     log_verifier: NoteVerifier
     fresh: list[outbox.Ready] = field(default_factory=list)
+    sent: list[tuple[str, int]] = field(default_factory=list)
     posted: asyncio.Event = field(default_factory=asyncio.Event)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -96,7 +98,7 @@ class Agent:
             if time.monotonic() < look_at and len(fresh) <= at_once:
                 items = sorted(fresh, key=lambda item: not item.urgent)
             else:
-                items = await self.box.run(outbox.ready, at_once, now)
+                items = await self.box.run(self._ready, at_once, now)
                 read = {item.id for item in items}
                 self.fresh = [item for item in self.fresh if item.id not in read]
                 # While nothing in the store stands before it, what comes is sent from memory.
@@ -107,9 +109,7 @@ class Agent:
             publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
             confirmed = await self.link.publish(publications)
             RESENDS.inc(sum(item.again for item in items))
-            done = [item.id for item, ok in zip(items, confirmed, strict=True) if ok]
-            if done:
-                await self.box.run(outbox.mark_sent, done, now, self.settings.resend_after_ms)
+            self.sent += [(item.id, now) for item, ok in zip(items, confirmed, strict=True) if ok]
             if all(confirmed):
                 at_once = min(2 * at_once, BATCH)
                 await _gather(len(items))
@@ -120,6 +120,15 @@ class Agent:
                 await self.box.run(outbox.defer, items[0].id, now + DEFER_MS)
             at_once, look_at = 1, 0.0
             await asyncio.sleep(TICK_S)
+
+    def _ready(self, connection: Connection, limit: int, now: int) -> list[outbox.Ready]:
+        self._mark_sent(connection)
+        return outbox.ready(connection, limit, now)
+
+    def _mark_sent(self, connection: Connection) -> None:
+        sent, self.sent = self.sent, []
+        if sent:
+            outbox.mark_sent(connection, sent, self.settings.resend_after_ms)
 
     async def _acknowledge(self) -> None:
         while True:
@@ -186,6 +195,7 @@ class Agent:
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
         """Stores what a batch says. What cannot be understood is put aside and holds up nothing behind it."""
         now = _now()
+        self._mark_sent(connection)
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -87,6 +88,8 @@ def run(
     configure_logging(count_event)
     settings = Settings.load(home)
     with _alone(home), _listening(port) as listener:
+        # What is there by now stays: the collector of garbage need not look at it again and again.
+        gc.freeze()
         try:
             uvloop.run(_serve(settings, listener, as_json))
         finally:

@@ -5,6 +5,7 @@ wait, and the next transaction has them all; each stands in a savepoint of its o
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 # So that the first of a transaction does not wait too long for the last.
 MOST: Final = 64
@@ -22,18 +24,27 @@ T = TypeVar("T")
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """What the block does is undone if it raises, and nothing else is. A third of the cost of SQLAlchemy's own way.
+    """What the block does is undone if it raises, and nothing else is.
 
     Raises SQLAlchemyError if SQLite has given up the whole transaction, as it does when the disk is full.
     """
-    connection.exec_driver_sql("SAVEPOINT alone")
+    _tell(connection, "SAVEPOINT alone")
     try:
         yield
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK TO alone")
-        connection.exec_driver_sql("RELEASE alone")
+        _tell(connection, "ROLLBACK TO alone")
+        _tell(connection, "RELEASE alone")
         raise
-    connection.exec_driver_sql("RELEASE alone")
+    _tell(connection, "RELEASE alone")
+
+
+def _tell(connection: Connection, savepoint: str) -> None:
+    # Four of these stand around each message, and SQLAlchemy's ways take ten times as long as SQLite.
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(savepoint)
+    except sqlite3.Error as error:
+        raise OperationalError(savepoint, None, error) from error
 
 
 @dataclass(slots=True)
@@ -107,12 +118,12 @@ def _answer(pieces: list[_Piece]) -> None:
 
 
 def _do_alone(connection: Connection, piece: _Piece) -> None:
-    connection.exec_driver_sql("SAVEPOINT piece")
+    _tell(connection, "SAVEPOINT piece")
     try:
         piece.result = piece.work(connection)
     except Exception as error:
         piece.error = error
-        connection.exec_driver_sql("ROLLBACK TO piece")
+        _tell(connection, "ROLLBACK TO piece")
     # On a full disk SQLite gives up the whole transaction, savepoints and all. Then this or the line above raises,
     # and everybody in it is told so.
-    connection.exec_driver_sql("RELEASE piece")
+    _tell(connection, "RELEASE piece")

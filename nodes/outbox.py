@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
@@ -133,11 +133,12 @@ def ready(connection: Connection, limit: int, now: int) -> list[Ready]:
     return [Ready(row.id, bool(row.urgent), row.envelope, row.state == "sent") for row in rows]
 
 
+# A receipt may have been quicker; when it was sent is noted all the same.
 _MARK_SENT: Final = (
     update(store.outbox)
-    .where(store.outbox.c.id == bindparam("this"), _WAITING)
+    .where(store.outbox.c.id == bindparam("this"))
     .values(
-        state="sent",
+        state=case((_WAITING, "sent"), else_=store.outbox.c.state),
         sent_at=func.coalesce(store.outbox.c.sent_at, bindparam("now")),
         attempts=store.outbox.c.attempts + 1,
         resend_at=store.next_attempt(store.outbox.c.attempts),
@@ -145,9 +146,9 @@ _MARK_SENT: Final = (
 )
 
 
-def mark_sent(connection: Connection, ids: Sequence[str], now: int, first_pause_ms: int) -> None:
-    """The broker has them. They are sent again, later and later, unless a receipt comes before."""
-    connection.execute(_MARK_SENT, [{"this": id, "now": now, "first_ms": first_pause_ms} for id in ids])
+def mark_sent(connection: Connection, sent: Sequence[tuple[str, int]], first_pause_ms: int) -> None:
+    """The broker has these ids, since when (ms). They are sent again, later and later, unless a receipt comes."""
+    connection.execute(_MARK_SENT, [{"this": id, "now": at, "first_ms": first_pause_ms} for id, at in sent])
 
 
 def defer(connection: Connection, id: str, until: int) -> None:

@@ -1,4 +1,4 @@
-"""One round trip to take one's turn at the ledger: the lock, the clock and the newest checkpoint's tree."""
+"""One round trip to take one's turn at the ledger, and to see what is on record already of what arrives."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the function; each of its statements sees what was committed until then, for it is volatile."""
+    """Adds the functions; each of their statements sees what was committed until then, for they are volatile."""
     op.execute(
         """
         CREATE FUNCTION take_turn(key bigint) RETURNS TABLE (at bigint, size bigint, frontier bytea)
@@ -26,8 +26,41 @@ def upgrade() -> None:
         END $$
         """
     )
+    # What was refused, or is in quarantine, has no id in the answer.
+    op.execute(
+        """
+        CREATE FUNCTION take_turn_seeing(key bigint, ids uuid[], nodes text[], digests bytea[])
+        RETURNS TABLE (
+            at bigint, size bigint, frontier bytea, node text, id uuid, envelope bytea, leaf_index bigint,
+            thread uuid, recipients text[], priority text
+        )
+        LANGUAGE plpgsql VOLATILE AS $$
+        #variable_conflict use_column
+        BEGIN
+            PERFORM pg_advisory_xact_lock(key);
+            RETURN QUERY
+                SELECT turn.*, seen.* FROM take_turn(key) AS turn LEFT JOIN (
+                    SELECT message.sender AS node, message.id, message.envelope, message.leaf_index,
+                        message.thread, message.recipients, message.priority
+                    FROM message WHERE message.id = ANY (ids)
+                    UNION ALL
+                    SELECT refusal.node, NULL, refusal.envelope, refusal.leaf_index, NULL, NULL, NULL
+                    FROM refusal WHERE refusal.node = ANY (nodes) AND refusal.envelope = ANY (digests)
+                    UNION ALL
+                    SELECT aside.node, NULL, aside.digest, aside.leaf_index, NULL, NULL, NULL
+                    FROM quarantine AS aside
+                    WHERE aside.node = ANY (nodes) AND aside.digest = ANY (digests) AND NOT EXISTS (
+                        SELECT FROM quarantine_decision AS decided
+                        WHERE (decided.node, decided.digest) = (aside.node, aside.digest)
+                            AND decided.decision = 'released'
+                    )
+                ) AS seen ON true;
+        END $$
+        """
+    )
 
 
 def downgrade() -> None:
-    """Takes the function away."""
+    """Takes the functions away."""
+    op.execute("DROP FUNCTION take_turn_seeing")
     op.execute("DROP FUNCTION take_turn")
