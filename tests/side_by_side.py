@@ -1,0 +1,59 @@
+"""`python -m tests.side_by_side`: all tests but the long ones, the faults beside the rest.
+
+Most of them wait most of the time, for a broker that starts or a fault that passes. What the rest say is shown as
+they say it, and what the faults said after that. Exit code 0 only if both passed.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TextIO
+
+FAULTS: Final = Path("build/faults.txt")
+LOOK_S: Final = 0.5
+
+
+def main() -> int:
+    """Runs both and says how they ended."""
+    FAULTS.parent.mkdir(exist_ok=True)
+    with FAULTS.open("w") as said:
+        faults = _pytest(["tests/faults"], said)
+    rest = _pytest(["--durations=10", "--ignore=tests/faults"], None)
+    try:
+        rest.wait()
+        _say(f"tests: the rest ended with {rest.returncode}; what follows was said by tests/faults meanwhile")
+        _follow(FAULTS, faults)
+    except KeyboardInterrupt:
+        # Both were told as we were; they end what they have started.
+        rest.wait()
+        faults.wait()
+        return 130
+    if rest.returncode or faults.returncode:
+        _say(f"tests FAILED: exit code {rest.returncode} of the rest, {faults.returncode} of tests/faults")
+    return int(rest.returncode or faults.returncode)
+
+
+def _pytest(arguments: Sequence[str], output: TextIO | None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest", "-v", *arguments]
+    return subprocess.Popen(command, stdout=output, stderr=None if output is None else subprocess.STDOUT)
+
+
+def _follow(file: Path, writer: subprocess.Popen[bytes]) -> None:
+    with file.open() as said:
+        while True:
+            ended = writer.poll() is not None
+            sys.stdout.write(said.read())
+            sys.stdout.flush()
+            if ended:
+                return
+            time.sleep(LOOK_S)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
