@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,7 @@ from hub.broker import BrokerAddress
 from hub.canary import Canary
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
-from hub.dispatch import Dispatcher
+from hub.dispatch import Dispatcher, Untaken
 from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
@@ -44,6 +44,8 @@ log = structlog.get_logger()
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0
 RECORD_S: Final = 300.0
+# Publications of a batch, up to which it is small.
+FEW: Final = 8
 # One batch published, one recorded, two being judged: so no stage waits for another.
 AT_ONCE: Final = 4
 # COPY goes past SQLAlchemy to asyncpg, whose errors come as they are.
@@ -247,7 +249,9 @@ class Ingest:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _send(self, publications: Sequence[Publication]) -> None:
-        untaken = await self._dispatcher.publish(publications)
+        untaken: list[Untaken] = []
+        for part in _in_turn(publications):
+            untaken += await self._dispatcher.publish(part)
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, time.time_ns() // 1_000_000)
@@ -285,6 +289,18 @@ class Ingest:
             )
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(nodes))
+
+
+def _in_turn(publications: Sequence[Publication]) -> Iterator[list[Publication]]:
+    # When there is little to do, the broker gets the messages first and their receipts once it has them: nobody's
+    # message waits while receipts are routed. Of many, each wait would be paid by all that come behind.
+    if len(publications) > FEW:
+        yield list(publications)
+        return
+    for messages in (True, False):
+        part = [item for item in publications if (item.type == MessageType.ENVELOPE) is messages]
+        if part:
+            yield part
 
 
 def _pace(settings: Settings) -> Pace:
