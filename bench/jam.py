@@ -16,7 +16,7 @@ from bench import exchange
 from bench.busy import look, others_between
 from bench.figure import Figure, Target, percentile
 from bench.place import BenchFailed, Place, Route
-from bench.record import check_recorded, recorded
+from bench.record import await_recorded, check_recorded, recorded
 from bench.steady import Steady, steady
 from bench.turn import SETTLE_S, Work, empty_inboxes, fill
 from bench.wire import Depths
@@ -81,6 +81,7 @@ def jam(place: Place, single: Single, backlog: Sequence[Work]) -> Jam:
         hub = place.exchange.start_hub()
         jammed, left = _jammed(place, single, backlog, total)
         others = others_between(begin, look(place.exchange.folder))
+        await_recorded(place, before, total + idle.messages + jammed.messages, EMPTY_S)
         time.sleep(QUIET_S)
         check_recorded(before, recorded(place), total + idle.messages + jammed.messages)
     finally:

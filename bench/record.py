@@ -1,8 +1,12 @@
 """What the hub has on record: whether what was measured is the work that it should have been."""
 
+import time
 from dataclasses import dataclass
+from typing import Final
 
 from bench.place import BenchFailed, Place
+
+LOOK_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,13 @@ def recorded(place: Place) -> Recorded:
     )
     accepted, amiss = place.exchange.services.postgres.run_sql(counts).split("|")
     return Recorded(int(accepted), int(amiss))
+
+
+def await_recorded(place: Place, before: Recorded, messages: int, seconds: float) -> None:
+    """Until so many more are on record, or so long: a queue is empty before what the hub took from it is recorded."""
+    until = time.monotonic() + seconds
+    while recorded(place).accepted < before.accepted + messages and time.monotonic() < until:
+        time.sleep(LOOK_S)
 
 
 def check_recorded(before: Recorded, after: Recorded, messages: int) -> None:
