@@ -129,6 +129,30 @@ class NoteInvalid(CryptoError):
     code = "note_invalid"
 
 
+class NotWitnessed(CryptoError):
+    """Fewer witnesses than the policy asks for have cosigned a checkpoint."""
+
+    code = "not_witnessed"
+
+
+class PolicyInvalid(CryptoError):
+    """A policy file is not of the C2SP tlog-policy format; the text names the line."""
+
+    code = "policy_invalid"
+
+
+class ProofMalformed(CryptoError):
+    """The text is not of the C2SP tlog-proof format."""
+
+    code = "proof_malformed"
+
+
+class TileInvalid(CryptoError):
+    """A tile's path is none, or its bytes are not those of its width."""
+
+    code = "tile_invalid"
+
+
 class ReceiptInvalid(CryptoError):
     """A receipt does not prove what it should."""
 

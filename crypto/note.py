@@ -2,14 +2,15 @@
 
 A note is text, an empty line, and a line for each signature. A checkpoint is a note whose text
 says how large a log is and what its root is. Any tool that reads these formats can check ours.
+The signatures here are plain Ed25519 (type 0x01); those with a time are in `crypto.cosignature`.
 """
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
+from crypto.canonical import decimal, exact_base64
 from crypto.errors import KeyUnusable, NoteInvalid, SignatureInvalid
 from crypto.keys import SignatureAlgorithm, SigningKey, VerifyKey
 
@@ -17,16 +18,48 @@ MAX_SIGNATURES: Final = 100
 _DASH: Final = "\N{EM DASH} "
 
 
-def _key_hash(name: str, key: VerifyKey) -> bytes:
-    # A VerifyKey's encoding of an Ed25519 key is what the format hashes: type 0x01, then 32 bytes.
-    return hashlib.sha256(name.encode() + b"\n" + key.public_bytes()).digest()[:4]
+class Verifier(Protocol):
+    """Any kind of public key that a note can be opened with."""
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+
+    @property
+    def key_hash(self) -> bytes:
+        """4 bytes that tell a name's keys apart."""
+
+    def verify(self, text: str, signature: bytes) -> None:
+        """Raises SignatureInvalid unless `signature` is this key's over a note's text."""
 
 
-def _check_key(name: str, key: VerifyKey) -> None:
-    if not name or "+" in name or any(letter.isspace() for letter in name):
+def key_hash(name: str, encoded: bytes) -> bytes:
+    """4 bytes of a key: `encoded` is the signature type's byte, then the public key."""
+    return hashlib.sha256(name.encode() + b"\n" + encoded).digest()[:4]
+
+
+def vkey(name: str, encoded: bytes) -> str:
+    """`name+hash+base64`, as a key is handed to verifiers. `encoded` as in `key_hash`."""
+    return f"{name}+{key_hash(name, encoded).hex()}+{base64.b64encode(encoded).decode()}"
+
+
+def parse_vkey(text: str) -> tuple[str, bytes]:
+    """Name and encoding of what `vkey` wrote, whatever its type. Raises NoteInvalid."""
+    try:
+        name, hashed, encoded = text.split("+", 2)
+        check_name(name)
+        key = base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise NoteInvalid("not a verifier key of the form name+hash+base64") from error
+    if key_hash(name, key).hex() != hashed:
+        raise NoteInvalid(f"the hash in the verifier key of {name!r} is not that of its key")
+    return name, key
+
+
+def check_name(name: str) -> None:
+    """Raises NoteInvalid for a name that no key may have."""
+    if not name or "+" in name or any(letter.isspace() for letter in name) or not _is_plain(name):
         raise NoteInvalid("a key's name is not empty and has no plus sign or space")
-    if key.algorithm is not SignatureAlgorithm.EDDSA:
-        raise NoteInvalid("notes are signed with Ed25519")
 
 
 @dataclass(frozen=True)
@@ -37,28 +70,62 @@ class NoteVerifier:
     key: VerifyKey
 
     def __post_init__(self) -> None:
-        _check_key(self.name, self.key)
+        check_name(self.name)
+        if self.key.algorithm is not SignatureAlgorithm.EDDSA:
+            raise NoteInvalid("notes are signed with Ed25519")
 
     @property
     def key_hash(self) -> bytes:
         """4 bytes that tell a name's keys apart."""
-        return _key_hash(self.name, self.key)
+        # A VerifyKey's encoding of an Ed25519 key is what the format hashes: type 0x01, then 32 bytes.
+        return key_hash(self.name, self.key.public_bytes())
 
     def vkey(self) -> str:
         """`name+hash+base64`, as it is handed to verifiers."""
-        return f"{self.name}+{self.key_hash.hex()}+{base64.b64encode(self.key.public_bytes()).decode()}"
+        return vkey(self.name, self.key.public_bytes())
 
     @classmethod
-    def parse(cls, vkey: str) -> Self:
+    def parse(cls, text: str) -> Self:
         """What `vkey` wrote. Raises NoteInvalid."""
+        name, encoded = parse_vkey(text)
         try:
-            name, key_hash, encoded = vkey.split("+", 2)
-            verifier = cls(name, VerifyKey.from_public_bytes(base64.b64decode(encoded, validate=True)))
-        except (ValueError, KeyUnusable) as error:
-            raise NoteInvalid("not a verifier key of the form name+hash+base64") from error
-        if verifier.key_hash.hex() != key_hash:
-            raise NoteInvalid(f"the hash in the verifier key of {name!r} is not that of its key")
-        return verifier
+            return cls(name, VerifyKey.from_public_bytes(encoded))
+        except KeyUnusable as error:
+            raise NoteInvalid(f"the verifier key of {name!r} is not an Ed25519 key (type 1)") from error
+
+    def verify(self, text: str, signature: bytes) -> None:
+        """Raises SignatureInvalid unless `signature` is this key's over `text`."""
+        self.key.verify(signature, text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One line under a note: who says to have signed, the hash of the key (4 bytes), the signature."""
+
+    name: str
+    key_hash: bytes
+    value: bytes
+
+    def line(self) -> str:
+        """The line, newline included."""
+        return f"{_DASH}{self.name} {base64.b64encode(self.key_hash + self.value).decode()}\n"
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """What `line` wrote, without the newline. Raises NoteInvalid."""
+        name, _, encoded = line.removeprefix(_DASH).partition(" ")
+        try:
+            blob = base64.b64decode(encoded, validate=True)
+        except ValueError as error:
+            raise NoteInvalid("a signature line's base64 does not read") from error
+        if not line.startswith(_DASH) or len(blob) < 5:
+            raise NoteInvalid("a signature line is a dash, a name and base64 of key hash and signature")
+        check_name(name)
+        return cls(name, blob[:4], blob[4:])
+
+    def is_by(self, verifier: Verifier) -> bool:
+        """Whether this claims to be of that key."""
+        return (self.name, self.key_hash) == (verifier.name, verifier.key_hash)
 
 
 @dataclass(frozen=True)
@@ -73,54 +140,72 @@ class NoteSigner:
         """The public half."""
         return NoteVerifier(self.name, self.key.public)
 
+    def sign(self, text: str) -> Signature:
+        """The signature over a note's text."""
+        return Signature(self.name, self.verifier.key_hash, self.key.sign(text.encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note taken apart; nothing in it is verified."""
+
+    text: str
+    signatures: tuple[Signature, ...]
+
+    def __str__(self) -> str:
+        return f"{self.text}\n{''.join(signature.line() for signature in self.signatures)}"
+
+    @classmethod
+    def parse(cls, note: str) -> Self:
+        """Text and signatures. Raises NoteInvalid."""
+        head, separator, tail = note.rpartition("\n\n")
+        lines = tail.split("\n")
+        if not separator or lines.pop() or not 0 < len(lines) <= MAX_SIGNATURES:
+            raise NoteInvalid("a note is text, an empty line and signature lines, each ended by a newline")
+        if not _is_plain(note):
+            raise NoteInvalid("a note is valid Unicode and has no control characters")
+        return cls(head + "\n", tuple(Signature.parse(line) for line in lines))
+
+    def is_signed_by(self, verifier: Verifier) -> bool:
+        """Whether a signature claims to be of that key."""
+        return any(signature.is_by(verifier) for signature in self.signatures)
+
+    def check(self, verifier: Verifier) -> Signature:
+        """The verified signature of that key, the first if there are more.
+
+        Raises NoteInvalid if there is none or it is wrong.
+        """
+        found = next((signature for signature in self.signatures if signature.is_by(verifier)), None)
+        if found is None:
+            raise NoteInvalid(f"the note is not signed by {verifier.name}")
+        try:
+            verifier.verify(self.text, found.value)
+        except SignatureInvalid as error:
+            raise NoteInvalid(f"the note's signature by {verifier.name} does not match") from error
+        return found
+
 
 def sign_note(text: str, *signers: NoteSigner) -> str:
-    """The note of `text`, which ends with a newline and has no empty last line. Raises NoteInvalid."""
-    if not text.endswith("\n") or any(ord(letter) < 0x20 and letter != "\n" for letter in text):
+    """The note of `text`, which ends with a newline and has no control characters. Raises NoteInvalid."""
+    if not text.endswith("\n") or not _is_plain(text):
         raise NoteInvalid("a note's text ends with a newline and has no control characters")
-    lines = [
-        f"{_DASH}{signer.name} {base64.b64encode(signer.verifier.key_hash + signer.key.sign(text.encode())).decode()}\n"
-        for signer in signers
-    ]
-    return f"{text}\n{''.join(lines)}"
+    return str(Note(text, tuple(signer.sign(text) for signer in signers)))
 
 
-def open_note(note: str, *verifiers: NoteVerifier) -> str:
+def open_note(note: str, *verifiers: Verifier) -> str:
     """The text of a note that every one of `verifiers` has signed. Signatures of others are ignored.
 
     Raises NoteInvalid if the note is malformed, or a signature is missing or wrong.
     """
-    text, signatures = _split(note)
+    parsed = Note.parse(note)
     for verifier in verifiers:
-        mine = [s for name, key_hash, s in signatures if (name, key_hash) == (verifier.name, verifier.key_hash)]
-        if not mine:
-            raise NoteInvalid(f"the note is not signed by {verifier.name}")
-        try:
-            verifier.key.verify(mine[0], text.encode())
-        except SignatureInvalid as error:
-            raise NoteInvalid(f"the note's signature by {verifier.name} does not match") from error
-    return text
+        parsed.check(verifier)
+    return parsed.text
 
 
-def _split(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    head, separator, tail = note.rpartition("\n\n")
-    lines = tail.split("\n")
-    if not separator or lines.pop() or not 0 < len(lines) <= MAX_SIGNATURES:
-        raise NoteInvalid("a note is text, an empty line and signature lines, each ended by a newline")
-    if any(ord(letter) < 0x20 and letter != "\n" for letter in note):
-        raise NoteInvalid("a note has no control characters")
-    return head + "\n", [_signature(line) for line in lines]
-
-
-def _signature(line: str) -> tuple[str, bytes, bytes]:
-    name, _, encoded = line.removeprefix(_DASH).partition(" ")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise NoteInvalid("a signature line's base64 does not read") from error
-    if not line.startswith(_DASH) or not name or len(blob) < 5:
-        raise NoteInvalid("a signature line is a dash, a name and base64 of key hash and signature")
-    return name, blob[:4], blob[4:]
+def _is_plain(text: str) -> bool:
+    # Valid UTF-8 (no lone surrogate) without control characters other than newline.
+    return not any((letter < " " and letter != "\n") or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +224,10 @@ class Checkpoint:
     def parse(cls, text: str) -> Self:
         """What `text` wrote; further lines are extensions and ignored. Raises NoteInvalid."""
         lines = text.split("\n")
-        try:
-            origin, size, root = lines[0], lines[1], base64.b64decode(lines[2], validate=True)
-        except (IndexError, ValueError) as error:
-            raise NoteInvalid("a checkpoint has an origin, a size and a root, a line each") from error
-        decimal = size.isascii() and size.isdigit() and len(size) < 20 and (size == "0" or not size.startswith("0"))
-        if not origin or not decimal or len(root) != 32:
+        if lines.pop() or len(lines) < 3 or not all(lines):
+            raise NoteInvalid("a checkpoint has an origin, a size and a root, a line each, and no empty line")
+        size = decimal(lines[1])
+        root = exact_base64(lines[2])
+        if size is None or root is None or len(root) != 32:
             raise NoteInvalid("a checkpoint has an origin, a decimal size and a root of 32 bytes")
-        return cls(origin, int(size), root)
+        return cls(lines[0], size, root)

@@ -22,9 +22,14 @@ class Proven:
     checkpoint: Checkpoint
 
 
+def commitment_of(salt: bytes, entry: bytes) -> bytes:
+    """What the log holds of an entry, and keeps when the entry is erased: SHA-256(salt || entry). 32 bytes."""
+    return hashlib.sha256(salt + entry).digest()
+
+
 def leaf_of(salt: bytes, entry: bytes) -> bytes:
     """The leaf hash of an entry under its salt. 32 bytes."""
-    return merkle.leaf_hash(hashlib.sha256(salt + entry).digest())
+    return merkle.leaf_hash(commitment_of(salt, entry))
 
 
 def verify_receipts(bundle: Receipts, origin: str, hub: NoteVerifier) -> tuple[Proven, ...]:
