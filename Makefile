@@ -35,6 +35,7 @@ check: setup ## lint, formatting, types, import layers
 	$(BIN)/lint-imports
 
 test: check ## everything that CI runs: check, then all tests but the long ones
+	@$(BIN)/python -m deploy.local.programs --tests
 	$(BIN)/python -m tests.side_by_side
 
 demo: setup ## the main job, end to end, on real services

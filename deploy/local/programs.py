@@ -1,5 +1,6 @@
 """Finds RabbitMQ and PostgreSQL on this machine, or installs them: `python -m deploy.local.programs`.
 
+With `--tests` also Go, in which programs that are not ours verify the ledger (tests/crypto/thirdparty).
 Installing (root on Debian or Ubuntu only) starts no service, makes no database cluster and enables nothing
 at boot: what is run is private and comes from `deploy.local.services`.
 """
@@ -30,6 +31,8 @@ _POSTGRES = (
     "/opt/homebrew/opt/postgresql*/bin",
     "/usr/local/opt/postgresql*/bin",
 )
+_GO_LIBRARIES = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb")
+_GO_PACKAGES = ("golang-go", "golang-golang-x-mod-dev")
 _ERLANG = ("/usr/bin", "/usr/lib/erlang/bin", "/opt/homebrew/bin", "/usr/local/bin")
 
 # Read by Debian's maintainer scripts while a package is being installed.
@@ -67,13 +70,34 @@ def find_or_install() -> Programs:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise
     _install("rabbitmq-server", "postgresql")
+    if Path("/run/systemd/system").exists():
+        subprocess.run(["systemctl", "disable", "--quiet", "rabbitmq-server", "postgresql"], check=False)
     return find()
+
+
+def find_or_install_go() -> bool:
+    """Whether Go and its checksum database's packages are here, after installing them if that can be done.
+
+    Without them a test is skipped, so their absence is said and is no error.
+    """
+    if not _has_go() and os.geteuid() == 0 and shutil.which("apt-get"):
+        with contextlib.suppress(ProgramsMissing):
+            _install(*_GO_PACKAGES)
+    if not _has_go():
+        say(f"Go not found: no other program will verify the ledger; install {' and '.join(_GO_PACKAGES)}")
+    return _has_go()
+
+
+def _has_go() -> bool:
+    return shutil.which("go") is not None and _GO_LIBRARIES.is_dir()
 
 
 def main() -> None:
     """See that the programs are there; exit 1 with the command to run if they cannot be had."""
     try:
         find_or_install()
+        if "--tests" in sys.argv[1:]:
+            find_or_install_go()
     except LocalError as error:
         say(f"error ({error.code}): {error}")
         sys.exit(1)
@@ -107,8 +131,6 @@ def _install(*packages: str) -> None:
     with _starting_nothing():
         _apt_get("update")
         _apt_get("install", "--yes", "--no-install-recommends", *packages)
-    if Path("/run/systemd/system").exists():
-        subprocess.run(["systemctl", "disable", "--quiet", "rabbitmq-server", "postgresql"], check=False)
 
 
 def _apt_get(*arguments: str) -> None:
