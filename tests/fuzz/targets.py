@@ -4,10 +4,11 @@ from pathlib import Path
 
 from tests.fuzz.agent import agent
 from tests.fuzz.joining import joining
+from tests.fuzz.proofs import proofs
 from tests.fuzz.target import Target
 from tests.fuzz.wire import wire
 
 
 def targets(folder: Path) -> tuple[Target, ...]:
     """All of them; `folder` is an empty one, for nodes' files."""
-    return (*wire(), *joining(folder), *agent(folder))
+    return (*wire(), *proofs(), *joining(folder), *agent(folder))
