@@ -1,7 +1,12 @@
-"""Cosignatures: what they sign, byte for byte, that nothing else verifies, and how they get under a checkpoint."""
+"""Cosignatures: what they sign, byte for byte, that nothing else verifies, and how they get under a checkpoint.
+
+Not written here: the example of the C2SP tlog-cosignature specification; thirdparty/litewitness.txt, the key and the
+checkpoint of the ML-DSA-44 log in the tests of filippo.io/torchwood (cmd/litewitness/testdata/mldsa.txt).
+"""
 
 import base64
 import hashlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -164,3 +169,14 @@ def test_keys_of_other_types_are_not_cosigners_keys() -> None:
         NoteVerifier.parse(RO.verifier.vkey())
     with pytest.raises(NoteInvalid, match="255"):
         CosignerKey("x" * 256, MlDsaKey.generate().public)
+
+
+def test_an_ml_dsa_44_checkpoint_of_another_implementation_opens() -> None:
+    vkey, note = (Path(__file__).parent / "thirdparty" / "litewitness.txt").read_text().split("\n", 1)
+    key = CosignerKey.parse(vkey)
+    checkpoint = Checkpoint.parse(open_note(note, key))
+    assert (checkpoint.origin, checkpoint.size) == ("example.com/mldsa-log", 1)
+    # The log made no statement on the time.
+    assert time_of(Note.parse(note).check(key).value) == 0
+    with pytest.raises(NoteInvalid, match="does not match"):
+        open_note(note.replace("\n1\n", "\n2\n"), key)
