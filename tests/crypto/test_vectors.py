@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 
 from crypto import cose, merkle
+from crypto.cosignature import Cosigner, CosignerKey, time_of
 from crypto.envelope import CONTENT_TYPE, assemble, digest_of, open_envelope, verify, wrap_info
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionKey, SignatureAlgorithm, SigningKey
-from crypto.note import Checkpoint, NoteSigner, NoteVerifier, sign_note
+from crypto.mldsa import MlDsaKey
+from crypto.note import Checkpoint, Note, NoteSigner, NoteVerifier, sign_note
+from crypto.policy import Policy, witnessed
+from crypto.proof import LogProof, verify_entry
 from crypto.receipt import leaf_of, verify_receipts
+from crypto.tiles import Tile, read_bundle, read_tile
 from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement, sign_roster
 from schemas.control import Acknowledgement, Entry, Receipts
 from schemas.header import Header
@@ -151,3 +156,31 @@ def test_the_merkle_trees() -> None:
         path = [unhex(item) for item in proof["proof"]]
         one, two = proof["size1"], proof["size2"]
         merkle.verify_consistency(one, two, path, roots[one], roots[two])
+
+
+def test_the_ledger_s_proofs() -> None:
+    vector, ledger = read("proofs.json"), read("receipts.json")
+    note = Note.parse(vector["checkpoint"])
+    keys = [CosignerKey.parse(cosigner["vkey"]) for cosigner in vector["cosigners"]]
+    assert [signature.is_by(key) for signature, key in zip(note.signatures[1:], keys, strict=True)] == [True] * 3
+    for key, cosigner in zip(keys, vector["cosigners"], strict=True):
+        assert time_of(note.check(key).value) == cosigner["at"]
+        assert key.message(note.text, cosigner["at"]).hex() == cosigner["message"]
+        seed = unhex(cosigner["seed"])
+        made = SigningKey.from_seed(seed) if len(key.encoded) == 33 else MlDsaKey.from_seed(seed)
+        assert Cosigner(key.name, made).verifier == key
+    policy = Policy.from_bytes(vector["policy"].encode())
+    assert witnessed(vector["checkpoint"], policy).checkpoint == Checkpoint.parse(note.text)
+    for text, receipt in zip(vector["proofs"], ledger["receipts"], strict=True):
+        proven, _ = verify_entry(LogProof.parse(text), policy)
+        assert proven.entry.to_bytes().hex() == ledger["leaves"][receipt["index"]]["entry_bytes"]
+    index = ledger["receipts"][0]["index"]
+    bare = LogProof.parse(vector["proof_without_content"])
+    assert bare.verify(merkle.leaf_hash(unhex(vector["commitments"][index])), policy).quorum
+    hashes, entries = vector["tiles"]
+    tile, _ = Tile.parse(hashes["path"])
+    assert Tile.parse(entries["path"]) == (tile, True)
+    commitments = read_bundle(unhex(entries["data"]), tile)
+    assert [item.hex() for item in commitments] == vector["commitments"]
+    assert read_tile(unhex(hashes["data"]), tile) == [merkle.leaf_hash(item) for item in commitments]
+    assert merkle.root(read_tile(unhex(hashes["data"]), tile)).hex() == ledger["root"]

@@ -1,7 +1,7 @@
 """Writes the test vectors of this folder: `python -m tests.vectors.generate` at the root of the repository.
 
-Everything follows from the seeds of `fixed.py`, except what is random by its nature: HPKE wraps and ECDSA
-signatures. Those are kept from the files that exist as long as they still fit, so that writing the
+Everything follows from the seeds of `fixed.py`, except what is random by its nature: HPKE wraps, ECDSA and
+ML-DSA signatures. Those are kept from the files that exist as long as they still fit, so that writing the
 vectors again changes nothing. README.md says what each field is.
 """
 
@@ -22,6 +22,7 @@ from schemas.codes import Agency, Handling, Priority
 from schemas.header import Attachment, Header, Suite
 from tests.vectors.fixed import CREATED, ENCRYPTION, HOUR, SIGNERS, Document, identifier, material, readable
 from tests.vectors.ledger import acknowledgements, merkle_trees, receipts, rosters
+from tests.vectors.proofs import proofs
 
 FOLDER: Final = Path(__file__).parent
 
@@ -211,6 +212,7 @@ FILES: Final[dict[str, Callable[[Document], Document]]] = {
     "acknowledgement.json": acknowledgements,
     "receipts.json": receipts,
     "merkle/trees.json": merkle_trees,
+    "proofs.json": proofs,
 }
 
 
