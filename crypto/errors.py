@@ -135,6 +135,22 @@ class NotWitnessed(CryptoError):
     code = "not_witnessed"
 
 
+class OldSizeWrong(CryptoError):
+    """A witness was asked to go on from another checkpoint than the one it cosigned last."""
+
+    code = "old_size_wrong"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"this witness cosigned size {size} last; prove consistency from there")
+        self.size = size
+
+
+class LogForked(CryptoError):
+    """A log has signed two histories: another root for a size that was cosigned."""
+
+    code = "log_forked"
+
+
 class PolicyInvalid(CryptoError):
     """A policy file is not of the C2SP tlog-policy format; the text names the line."""
 

@@ -22,7 +22,7 @@ SIZE = 3 * 256 + 77
 OLDER = (1, 2, 255, 256, 257, 512, 700, SIZE - 1)
 PROVEN = (0, 1, 255, 256, 511, 768, SIZE - 1)
 
-pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed; `make setup` says how to")
+pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed; `make test` says how to")
 Verify = Callable[[Path], "subprocess.CompletedProcess[str]"]
 
 

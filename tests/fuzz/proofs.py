@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+from crypto import merkle
 from crypto.cosignature import CosignerKey, add_cosignatures, cosign
 from crypto.errors import CryptoError, NoteInvalid, PolicyInvalid, ProofMalformed, TileInvalid
 from crypto.note import Note, sign_note
 from crypto.policy import Policy, read_checkpoint
 from crypto.proof import LogProof, proof_of, verify_entry
 from crypto.tiles import Tile, bundle, read_bundle, read_tile
+from crypto.witness import AddCheckpoint, follow
 from schemas.control import ControlRefused
 from tests.crypto.cosigners import AT, BG, LOG, LOG_PQ, RO, RO_PQ, Ledger
 from tests.fuzz.target import OF_TEXT, Target
@@ -76,10 +78,15 @@ def _files() -> tuple[Target, ...]:
     def proven(text: str) -> object:
         return verify_entry(LogProof.parse(text), _POLICY)
 
+    def followed(text: str) -> object:
+        return follow(AddCheckpoint.parse(text), Ledger(3).text(), _POLICY)
+
+    asked = AddCheckpoint(3, tuple(merkle.consistency_proof(3, 5, _LEDGER.nodes())), _NOTE)
     file = str(proof_of(_LEDGER.receipt(3), _COSIGNED)).encode()
     return (
         Target("policy", (_POLICY.to_bytes(),), OF_TEXT, policy, (PolicyInvalid,)),
         Target("proof", (file,), OF_TEXT, _of_text(proof), (ProofMalformed,)),
+        Target("add-checkpoint", (str(asked).encode(),), OF_TEXT, _of_text(followed), (CryptoError,)),
         Target("proof, verified", (file,), OF_TEXT, _of_text(proven), (CryptoError, ControlRefused)),
     )
 
