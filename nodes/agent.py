@@ -199,9 +199,9 @@ class Agent:
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:
-                digest = digest_of(arrival.body)
-                store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
-                log.warning("put_aside", type=arrival.type[:40], digest=digest.hex(), code=reason)
+                thing = store.Aside(digest_of(arrival.body), arrival.type, arrival.body, arrival.after)
+                store.put_aside(connection, thing, reason, now)
+                log.warning("put_aside", type=arrival.type[:40], digest=thing.digest.hex(), code=reason)
         while due := store.next_in_thread(connection):
             for digest in due:
                 self._reconsider(connection, digest, now, final=False)
@@ -235,7 +235,8 @@ class Agent:
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
-        if arrival.after not in ("", str(received.header.id)) and not inbox.knows(connection, arrival.after):
+        alone = final or arrival.after in ("", str(received.header.id))
+        if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(store.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
         code = None if received.code is None else str(received.code)
@@ -327,7 +328,7 @@ class Agent:
 
     def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
         aside = store.aside(connection, digest)
-        reason = self._try(connection, Arrival(aside.type, aside.content, 0), now, final=final)
+        reason = self._try(connection, Arrival(aside.type, aside.content, 0, None, aside.after), now, final=final)
         if reason is None:
             store.take_back(connection, digest)
         else:
