@@ -22,7 +22,7 @@ from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.metrics import REDELIVERED
-from hub.tolerance import decode_tolerantly
+from hub.tolerance import UNREAD, decode_tolerantly
 from hub.topology import ingress_queue
 from schemas.control import MessageType
 
@@ -33,6 +33,7 @@ GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
 FEW: Final = 2
 TYPE_SIZE: Final = 40
+FURTHER: Final = frozenset({"CC", "BCC"})
 URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
 SUSPECT: Final = 2
@@ -67,6 +68,15 @@ class Pace:
 def printable(message_type: str | None) -> str:
     """An AMQP type as it may go into tables and logs, whatever its sender put there."""
     return ascii(message_type or "")[1:-1][:TYPE_SIZE]
+
+
+def _fault(message: Any) -> str:
+    # By CC and BCC the broker takes further routing keys. A node's exchange leads to its own two queues only, but
+    # whoever sets them tries to go past the recipients that are signed. BCC is seen where a broker leaves it in.
+    headers = message.header.properties.headers
+    if headers is UNREAD:
+        return "headers_unreadable"
+    return "further_addresses" if headers and not FURTHER.isdisjoint(headers) else ""
 
 
 def _returns(message: Any) -> int:
@@ -153,7 +163,7 @@ class Source:
         self._bytes += size
         if message.delivery.redelivered:
             REDELIVERED.inc()
-        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message))
+        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message), _fault(message))
         self.waiting.append(arrival)
         self._suspects += arrival.returns >= SUSPECT
         if kind == MessageType.ENVELOPE:

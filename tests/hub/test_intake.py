@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from aio_pika.abc import AbstractConnection
 
 from hub import intake
 from hub.intake import Intake, Pace
-from hub.judge import Arrival
+from hub.judge import Arrival, Unreadable, judge
+from schemas.control import MessageType
+from tests.crypto.people import NOW, sealed, trust
 from tests.hub.conftest import Send
 
 pytestmark = pytest.mark.system
@@ -92,3 +95,27 @@ async def test_a_queue_whose_messages_are_small_again_is_given_its_prefetch_back
     assert [arrival.body for arrival in taken] == [*small, *small]
     # Before, two at a time at most; now all at once.
     assert max(most) == sum(map(len, small))
+
+
+@pytest.mark.parametrize(
+    ("headers", "fault"),
+    [
+        ({"CC": ["nowhere"]}, "further_addresses"),
+        ({"CC": []}, "further_addresses"),
+        ({"padding": "x" * 5000}, "headers_unreadable"),
+        ({"cc": "copy"}, ""),
+        (None, ""),
+    ],
+)
+async def test_further_addresses_are_seen(
+    connection: AbstractConnection, send: Send, headers: dict[str, object] | None, fault: str
+) -> None:
+    taking = Intake(connection, PACE)
+    await send("q.in.ro", sealed(), headers=headers)
+    await taking.normal.add(["ro"])
+    [arrival] = await _take(taking, 1, [])
+    assert arrival.fault == fault
+    if fault:
+        verdict = judge(replace(arrival, type=MessageType.ENVELOPE), trust(), NOW)
+        assert isinstance(verdict, Unreadable)
+        assert verdict.reason == fault
