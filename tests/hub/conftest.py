@@ -1,4 +1,4 @@
-"""Ingress queues on a real broker, in a vhost of their own, and a connection that may do anything there."""
+"""A real broker and database: ingress queues in a vhost of their own, and the hub's tables."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.services import Services
+from hub import database
 from hub.tolerance import decode_tolerantly
 from tests.conftest import Authority
 
@@ -35,6 +37,7 @@ def vhost(services: Services) -> Iterator[str]:
     services.broker.run_ctl(["import_definitions"], stdin=json.dumps(definitions))
     yield VHOST
     services.broker.run_ctl(["delete_vhost", VHOST])
+    services.broker.run_ctl(["delete_user", USER])
 
 
 @pytest.fixture
@@ -57,3 +60,18 @@ async def send(connection: AbstractConnection) -> Send:
             await channel.default_exchange.publish(message, queue, timeout=20)
 
     return send
+
+
+@pytest.fixture(scope="module")
+def tables(services: Services) -> str:
+    """The URL of a database with the hub's tables, for the hub's own role."""
+    database.migrate(services.postgres.owner_url)
+    return services.postgres.application_url
+
+
+@pytest.fixture
+async def engine(tables: str) -> AsyncIterator[AsyncEngine]:
+    """An engine for the hub's own role."""
+    engine = database.engine_of(tables)
+    yield engine
+    await engine.dispose()
