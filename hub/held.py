@@ -25,10 +25,17 @@ LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
 _LOCK: Final = 0x48454C44
 _OF_A_QUEUE: Final = 20
 _AT_ONCE: Final = 100
+# From the first of one queue to the first of the next, by the index: DISTINCT ON would read all that is held.
 _DUE: Final = f"""
-    SELECT waiting.* FROM (
-        SELECT DISTINCT ON (node, urgent) node, urgent, due FROM held ORDER BY node, urgent, place
-    ) first CROSS JOIN LATERAL (
+    WITH RECURSIVE first AS (
+        (SELECT node, urgent, due FROM held ORDER BY node, urgent, place LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM first CROSS JOIN LATERAL (
+            SELECT node, urgent, due FROM held WHERE (held.node, held.urgent) > (first.node, first.urgent)
+            ORDER BY held.node, held.urgent, held.place LIMIT 1
+        ) following
+    )
+    SELECT waiting.* FROM first CROSS JOIN LATERAL (
         SELECT * FROM held WHERE held.node = first.node AND held.urgent = first.urgent
         ORDER BY place LIMIT {_OF_A_QUEUE}
     ) waiting

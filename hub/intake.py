@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import aiormq.exceptions
@@ -21,7 +22,7 @@ from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.metrics import REDELIVERED
-from hub.tolerance import decode_tolerantly
+from hub.tolerance import UNREAD, decode_tolerantly
 from hub.topology import ingress_queue
 from schemas.control import MessageType
 
@@ -32,6 +33,7 @@ GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
 FEW: Final = 2
 TYPE_SIZE: Final = 40
+FURTHER: Final = frozenset({"CC", "BCC"})
 URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
 SUSPECT: Final = 2
@@ -39,6 +41,12 @@ SUSPECT_S: Final = 0.1
 # For how long a lane or node that sent something counts as one that may send again.
 ACTIVE_S: Final = 10.0
 TELL_S: Final = 60.0
+# Of one queue so many bytes are in hand, settled ones not counted: a full prefetch of ordinary messages, or a few of
+# the largest. AMQP knows no such limit, so what is beyond it is left with the broker.
+ROOM_BYTES: Final = 16 * 1024 * 1024
+BATCH_BYTES: Final = 4 * 1024 * 1024
+# For how long a queue that brought more than there was room for is given a smaller prefetch.
+NARROW_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,15 @@ def printable(message_type: str | None) -> str:
     return ascii(message_type or "")[1:-1][:TYPE_SIZE]
 
 
+def _fault(message: Any) -> str:
+    # By CC and BCC the broker takes further routing keys. A node's exchange leads to its own two queues only, but
+    # whoever sets them tries to go past the recipients that are signed. BCC is seen where a broker leaves it in.
+    headers = message.header.properties.headers
+    if headers is UNREAD:
+        return "headers_unreadable"
+    return "further_addresses" if headers and not FURTHER.isdisjoint(headers) else ""
+
+
 def _returns(message: Any) -> int:
     count = (message.header.properties.headers or {}).get("x-delivery-count")
     if isinstance(count, int):
@@ -74,13 +91,23 @@ class Source:
 
     It begins carefully, with one message at a time: were the first one poison, each death of a worker would
     count against all that the broker had delivered with it, until they are given up together.
+
+    What there is no room for is not kept, nor is anything behind it. Once all that was kept is settled the broker is
+    asked for the rest, in the same order and as few at a time as there is room for.
     """
 
     def __init__(self, node: str, queue: str, channel: Any, pace: Pace, something: asyncio.Event) -> None:
         self._channel = channel
         self._queue = queue
+        self._tag = queue
         self._prefetch = pace.prefetch
         self._careful = True
+        # The tag and size of what is not settled yet, oldest first, and how many bytes that is.
+        self._unsettled: deque[tuple[int, int]] = deque()
+        self._bytes = 0
+        self._overrun = False
+        self._largest = 0
+        self._narrow_until = 0.0
         self._suspects = 0
         self._something = something
         self.node = node
@@ -92,26 +119,55 @@ class Source:
 
     async def consume(self) -> None:
         """Begins. Raises ChannelNotFoundEntity if the queue is missing."""
-        await self._channel.basic_qos(prefetch_count=1)
-        await self._channel.basic_consume(self._queue, self._arrived, consumer_tag=self._queue)
+        await self._begin(1)
+
+    async def _begin(self, prefetch: int) -> None:
+        await self._channel.basic_qos(prefetch_count=prefetch)
+        await self._channel.basic_consume(self._queue, self._arrived, consumer_tag=self._tag)
 
     async def trust(self) -> None:
         """From one message at a time to as many as the pace allows, once one has come that is above suspicion."""
         if self._careful and self.waiting and not self.suspect:
             self._careful = False
-            await self._channel.basic_qos(prefetch_count=self._prefetch)
-            await self._channel.basic_consume(self._queue, self._arrived, consumer_tag=f"{self._queue} in full")
-            await self._channel.basic_cancel(self._queue)
+            careful, self._tag = self._tag, f"{self._queue} in full"
+            await self._begin(self._fitting())
+            await self._channel.basic_cancel(careful)
+
+    def _fitting(self) -> int:
+        # As many as there is room for, should all be as large as the largest so far.
+        fitting = max(1, min(self._prefetch, ROOM_BYTES // max(1, self._largest)))
+        self._narrow_until = time.monotonic() + NARROW_S if fitting < self._prefetch else 0.0
+        return fitting
+
+    async def renew(self, now: float) -> None:
+        """Asks the broker again for what there was no room for, once all else is settled; later for more at a time."""
+        if self._narrow_until and now > self._narrow_until:
+            self._overrun, self._largest, self._narrow_until = True, 0, 0.0
+        if self._overrun and not self._unsettled:
+            # Until it is cancelled, what comes is not kept; then the broker takes back all that is not settled.
+            await self._channel.basic_cancel(self._tag)
+            await self._channel.basic_recover(requeue=True)
+            self._overrun = False
+            await self._begin(self._fitting())
 
     async def _arrived(self, message: Any) -> None:
+        kind, tag = printable(message.header.properties.message_type), message.delivery.delivery_tag
+        size, now = len(message.body), time.monotonic()
+        self._largest = max(self._largest, size)
+        if self._narrow_until and size * self._prefetch > ROOM_BYTES:
+            self._narrow_until = now + NARROW_S
+        if self._overrun or (self._unsettled and self._bytes + size > ROOM_BYTES):
+            self._overrun = True
+            return
+        self._unsettled.append((tag, size))
+        self._bytes += size
         if message.delivery.redelivered:
             REDELIVERED.inc()
-        kind, tag = printable(message.header.properties.message_type), message.delivery.delivery_tag
-        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message))
+        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message), _fault(message))
         self.waiting.append(arrival)
         self._suspects += arrival.returns >= SUSPECT
         if kind == MessageType.ENVELOPE:
-            self.last = time.monotonic()
+            self.last = now
         self._something.set()
 
     @property
@@ -122,7 +178,8 @@ class Source:
     @property
     def closed(self) -> bool:
         """Whether the channel is gone, or the consumer: the broker cancels that of a queue that is deleted."""
-        return bool(self._channel.is_closed) or not self._channel.consumers
+        # While it is asked for again what there was no room for, there is none for a moment.
+        return bool(self._channel.is_closed) or not (self._channel.consumers or self._overrun)
 
     def ready(self, now: float, *, crowded: bool) -> int:
         """How many messages may be taken together now; none while the node has used up its allowance."""
@@ -140,6 +197,14 @@ class Source:
             return len(self.waiting)
         return next(place for place, arrival in enumerate(self.waiting) if arrival.returns >= SUSPECT)
 
+    def within(self, count: int, size: int) -> int:
+        """How many of the next `count` messages have at most `size` bytes together; one, however large."""
+        for place, arrival in enumerate(islice(self.waiting, count)):
+            size -= len(arrival.body)
+            if size < 0:
+                return max(1, place)
+        return count
+
     def take(self, count: int, now: float) -> list[Arrival]:
         """The next messages."""
         self._alone.spend(count, now)
@@ -151,6 +216,8 @@ class Source:
     async def acknowledge(self, tag: int) -> None:
         """Settles everything up to a tag. Raises if the channel has closed."""
         await self._channel.basic_ack(tag, multiple=True)
+        while self._unsettled and self._unsettled[0][0] <= tag:
+            self._bytes -= self._unsettled.popleft()[1]
 
 
 class Lane:
@@ -204,12 +271,20 @@ class Lane:
         for source in self._sources.values():
             await source.trust()
 
+    async def renew(self, now: float) -> None:
+        """Asks again for what there was no room for."""
+        for source in self._sources.values():
+            await source.renew(now)
+
     def take(self, counts: dict[str, int], now: float) -> list[Arrival]:
-        """So many messages of each node, those of one node in the order in which they came."""
+        """At most so many messages of each node, those of one node in the order in which they came.
+
+        Each has the same part of a batch's bytes, and one message however large it is.
+        """
         batch = []
         for node, count in counts.items():
             source = self._sources[node]
-            batch += source.take(count, now)
+            batch += source.take(source.within(count, BATCH_BYTES // len(counts)), now)
         return batch
 
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
@@ -265,6 +340,8 @@ class Intake:
         deadline = time.monotonic() + patience
         while (now := time.monotonic()) < deadline and not self.closed:
             self._something.clear()
+            for lane in (self.urgent, self.normal):
+                await lane.renew(now)
             # Urgent first, but never so long that nothing else is taken: acknowledgements are among the rest.
             tired = self._in_a_row >= URGENT_IN_A_ROW
             order = (self.normal, self.urgent) if tired else (self.urgent, self.normal)

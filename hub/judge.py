@@ -29,7 +29,8 @@ DETAIL_SIZE: Final = 300
 class Arrival:
     """One message as it came off an ingress queue: whose queue, the AMQP type, the bytes, the tag.
 
-    `returns` is how often it was delivered before to a worker that did not settle it.
+    `returns` is how often it was delivered before to a worker that did not settle it. `fault` is what is wrong with
+    how it was published, if anything: then it is put into quarantine, whatever it says.
     """
 
     node: str
@@ -37,6 +38,7 @@ class Arrival:
     body: bytes
     tag: int
     returns: int = 0
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Refused(Exception):
 
 def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     """The verdict on an arrival at `now` (ms UTC). Never raises on what a node sends."""
+    if arrival.fault:
+        return Unreadable(arrival, arrival.fault)
     if arrival.type == MessageType.ENVELOPE:
         return _judge_envelope(arrival, trust, now)
     if arrival.type == MessageType.ACKNOWLEDGEMENT:

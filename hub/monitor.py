@@ -10,16 +10,16 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,6 +33,7 @@ from hub.reading import Reading
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 DATABASE_S: Final = 2.0
 CLOSE_S: Final = 3
 PROBLEM: Final = "application/problem+json"
@@ -45,14 +46,15 @@ def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        found = await _read(engine)
+        # Whoever asks each second must not cost the hub a count of all that it holds.
+        found = await _ask(engine, reading.probe)
         trouble = found if isinstance(found, HubError) else None
         vitals = Vitals(trouble, ingest.consuming, ingest.canary.state, ingest.canary.period_s, time.time())
         lacking = shortcomings(vitals)
         return _problem(lacking) if lacking else JSONResponse({"status": "ok"})
 
     async def exposition(_: Request) -> Response:
-        found = await _read(engine)
+        found = await _ask(engine, reading.read)
         now = found if isinstance(found, Reading) else None
         age = time.time() - (ingest.canary.state.received or metrics.STARTED)
         text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age)
@@ -63,11 +65,11 @@ def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
     )
 
 
-async def _read(engine: AsyncEngine) -> Reading | HubError:
+async def _ask(engine: AsyncEngine, question: Callable[[AsyncConnection], Awaitable[T]]) -> T | HubError:
     """What the database says, or why it says nothing."""
     try:
         async with asyncio.timeout(DATABASE_S), engine.connect() as connection:
-            return await reading.read(connection)
+            return await question(connection)
     except DATABASE_TROUBLE as error:
         return database.explained(error)
 

@@ -1,6 +1,7 @@
 """What the database says at this moment, for monitors and for `seci-hub top`. Reads only.
 
-`read` and `events_between` look at little, however large the ledger is; `undelivered` looks at every message.
+`probe` reads no row of a table; `read` and `events_between` look at little, however large the ledger is;
+`undelivered` looks at every message.
 """
 
 import time
@@ -34,6 +35,12 @@ _UNDELIVERED: Final = """
 """
 
 
+# Names what the newest migrations added, and reads none of it.
+_PROBE: Final = """
+    SELECT CAST('take_turn_seeing(bigint, uuid[], text[], bytea[])' AS regprocedure), (SELECT since FROM held LIMIT 0)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Entries in the ledger, the roster's version, what is held and for how long at most (s), and so on."""
@@ -54,6 +61,11 @@ class Waiting:
     node: str
     number: int
     oldest_s: float
+
+
+async def probe(connection: AsyncConnection) -> None:
+    """Whether the database answers and is this program's. Raises what SQLAlchemy raises if not."""
+    await connection.execute(text(_PROBE))
 
 
 async def read(connection: AsyncConnection) -> Reading:

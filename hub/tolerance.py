@@ -24,6 +24,8 @@ T = TypeVar("T")
 # Headers of ours are those that RabbitMQ adds. pamqp copies the rest of a table for each item in it: 130 KB of
 # small ones, as much as a frame holds, would cost half a second.
 MAX_TABLE: Final = 4 * 1024
+# What stands for a table that was not read; it is known by identity.
+UNREAD: Final[dict[str, Any]] = {}
 
 
 def decode_tolerantly() -> None:
@@ -41,11 +43,11 @@ def _short_string(value: bytes) -> tuple[int, str]:
 def _table(value: bytes) -> tuple[int, Any]:
     length = int.from_bytes(value[:4])
     if length > MAX_TABLE:
-        return 4 + length, {}
+        return 4 + length, UNREAD
     try:
         return decode.field_table(value)
     except (ValueError, OverflowError, RecursionError, KeyError, IndexError):
-        return 4 + length, {}
+        return 4 + length, UNREAD
 
 
 def _timestamp(value: bytes) -> tuple[int, Any]:

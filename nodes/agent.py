@@ -1,6 +1,6 @@
 """The agent: wires store, link and API together, and keeps four loops going.
 
-send         outbox -> broker, until a receipt comes
+send         outbox -> broker, until a receipt comes; one loop for each lane
 receive      broker -> inbox, receipts, roster
 acknowledge  inbox -> hub, until a receipt comes
 expire       what nobody took in time
@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -55,12 +56,24 @@ _INSERT_CHECKPOINT: Final = insert(store.checkpoint).on_conflict_do_nothing()
 
 
 @dataclass
+class Lane:
+    """What goes to one of the two ingress queues: when one is full, the other goes on.
+
+    `posted` wakes the loop that sends, which looks by itself each second too. `fresh` has what was stored a
+    moment ago, which need not be read again to be sent.
+    """
+
+    urgent: bool
+    fresh: list[outbox.Ready] = field(default_factory=list)
+    posted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
 class Agent:
     """One node at work. `trust` is replaced whenever a newer roster comes.
 
-    `posted` and `stored` wake the loops that send and acknowledge; they look by themselves each second too. `fresh`
-    has what was stored a moment ago, which need not be read again to be sent. `sent` has what the broker took and
-    when (ms): it is written with the next transaction, for should it be lost, the message only goes out again.
+    `stored` wakes the loop that acknowledges, which looks by itself each second too. `sent` has what the broker took
+    and when (ms): it is written with the next transaction, for should it be lost, the message only goes out again.
     """
 
     settings: Settings
@@ -69,42 +82,43 @@ class Agent:
     link: Link
     trust: Trust
     log_verifier: NoteVerifier
-    fresh: list[outbox.Ready] = field(default_factory=list)
+    urgent: Lane = field(default_factory=lambda: Lane(urgent=True))
+    normal: Lane = field(default_factory=lambda: Lane(urgent=False))
     sent: list[tuple[str, int]] = field(default_factory=list)
-    posted: asyncio.Event = field(default_factory=asyncio.Event)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.link.run())
-            for loop in (self._send, self._receive, self._acknowledge, self._expire):
-                tasks.create_task(_through_trouble(loop))
+            for lane in (self.urgent, self.normal):
+                tasks.create_task(_through_trouble(partial(self._send, lane), "_send"))
+            for loop in (self._receive, self._acknowledge, self._expire):
+                tasks.create_task(_through_trouble(loop, loop.__name__))
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
+        lane = self.urgent if message.urgent else self.normal
         # One too many says that there are more in the store.
-        if len(self.fresh) <= BATCH:
-            self.fresh.append(message)
-        self.posted.set()
+        if len(lane.fresh) <= BATCH:
+            lane.fresh.append(message)
+        lane.posted.set()
 
-    async def _send(self) -> None:
+    async def _send(self, lane: Lane) -> None:
         at_once, look_at = BATCH, 0.0
         while True:
             await self.link.up.wait()
-            self.posted.clear()
+            lane.posted.clear()
             now = _now()
-            fresh, self.fresh = self.fresh, []
-            if time.monotonic() < look_at and len(fresh) <= at_once:
-                items = sorted(fresh, key=lambda item: not item.urgent)
-            else:
-                items = await self.box.run(self._ready, at_once, now)
+            items, lane.fresh = lane.fresh, []
+            if time.monotonic() >= look_at or len(items) > at_once:
+                items = await self.box.run(self._ready, at_once, now, urgent=lane.urgent)
                 read = {item.id for item in items}
-                self.fresh = [item for item in self.fresh if item.id not in read]
+                lane.fresh = [item for item in lane.fresh if item.id not in read]
                 # While nothing in the store stands before it, what comes is sent from memory.
                 look_at = time.monotonic() + LOOK_S if len(items) < at_once else 0.0
             if not items:
-                await _pause(self.posted)
+                await _pause(lane.posted)
                 continue
             publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
             confirmed = await self.link.publish(publications)
@@ -121,9 +135,9 @@ class Agent:
             at_once, look_at = 1, 0.0
             await asyncio.sleep(TICK_S)
 
-    def _ready(self, connection: Connection, limit: int, now: int) -> list[outbox.Ready]:
+    def _ready(self, connection: Connection, limit: int, now: int, *, urgent: bool) -> list[outbox.Ready]:
         self._mark_sent(connection)
-        return outbox.ready(connection, limit, now)
+        return outbox.ready(connection, limit, now, urgent=urgent)
 
     def _mark_sent(self, connection: Connection) -> None:
         sent, self.sent = self.sent, []
@@ -199,9 +213,9 @@ class Agent:
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:
-                digest = digest_of(arrival.body)
-                store.put_aside(connection, arrival.type, digest, reason, arrival.body, now)
-                log.warning("put_aside", type=arrival.type[:40], digest=digest.hex(), code=reason)
+                thing = store.Aside(digest_of(arrival.body), arrival.type, arrival.body, arrival.after)
+                store.put_aside(connection, thing, reason, now)
+                log.warning("put_aside", type=arrival.type[:40], digest=thing.digest.hex(), code=reason)
         while due := store.next_in_thread(connection):
             for digest in due:
                 self._reconsider(connection, digest, now, final=False)
@@ -235,7 +249,8 @@ class Agent:
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
-        if arrival.after not in ("", str(received.header.id)) and not inbox.knows(connection, arrival.after):
+        alone = final or arrival.after in ("", str(received.header.id))
+        if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(store.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
         code = None if received.code is None else str(received.code)
@@ -327,7 +342,7 @@ class Agent:
 
     def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
         aside = store.aside(connection, digest)
-        reason = self._try(connection, Arrival(aside.type, aside.content, 0), now, final=final)
+        reason = self._try(connection, Arrival(aside.type, aside.content, 0, None, aside.after), now, final=final)
         if reason is None:
             store.take_back(connection, digest)
         else:
@@ -346,12 +361,12 @@ async def _gather(done: int) -> None:
         await asyncio.sleep(GATHER_S)
 
 
-async def _through_trouble(loop: Callable[[], Awaitable[None]]) -> None:
+async def _through_trouble(loop: Callable[[], Awaitable[None]], name: str) -> None:
     while True:
         try:
             await loop()
         except (SQLAlchemyError, OSError) as error:
-            log.error("store_failed", error=type(error).__name__, loop=loop.__name__)
+            log.error("store_failed", error=type(error).__name__, loop=name)
             await asyncio.sleep(TICK_S)
 
 

@@ -122,14 +122,15 @@ _WAITING: Final = store.one_of(store.outbox.c.state, "queued", "sent")
 _READY: Final = (
     select(store.outbox.c.id, store.outbox.c.urgent, store.outbox.c.envelope, store.outbox.c.state)
     .where(_WAITING, store.outbox.c.resend_at <= bindparam("now"), store.outbox.c.expires > bindparam("now"))
-    .order_by(store.outbox.c.urgent.desc(), store.outbox.c.seq)
+    .where(store.outbox.c.urgent == bindparam("lane"))
+    .order_by(store.outbox.c.seq)
     .limit(bindparam("most"))
 )
 
 
-def ready(connection: Connection, limit: int, now: int) -> list[Ready]:
-    """Messages to send: new ones and those whose receipt is overdue, urgent ones first, oldest first."""
-    rows = connection.execute(_READY, {"now": now, "most": limit})
+def ready(connection: Connection, limit: int, now: int, *, urgent: bool) -> list[Ready]:
+    """Messages of a lane to send: new ones and those whose receipt is overdue, oldest first."""
+    rows = connection.execute(_READY, {"now": now, "most": limit, "lane": int(urgent)})
     return [Ready(row.id, bool(row.urgent), row.envelope, row.state == "sent") for row in rows]
 
 

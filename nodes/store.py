@@ -40,8 +40,15 @@ from sqlalchemy.pool import StaticPool
 from nodes.commits import Commits
 from nodes.errors import StoreVersionUnknown
 
-# Of the tables below; another needs a migration.
-VERSION: Final = 1
+# Of the tables below.
+VERSION: Final = 2
+# What makes each older version the next one; there is no way back.
+_MIGRATIONS: Final = {
+    1: (
+        """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
+        """UPDATE quarantine SET "after" = substr(reason, 7) WHERE reason > 'after ' AND reason < 'after!'""",
+    ),
+}
 # Put aside until the message named behind it is here.
 AFTER: Final = "after "
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
@@ -124,6 +131,8 @@ quarantine: Final = Table(
     Column("reason", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
+    # The message before it in its thread, whatever it is put aside for; empty if the hub named none.
+    Column("after", Text, nullable=False, server_default=""),
 )
 Index("quarantine_reason", quarantine.c.reason, quarantine.c.at)
 roster: Final = Table(
@@ -208,6 +217,10 @@ def _check_version(connection: Connection, file: Path) -> None:
     version = connection.exec_driver_sql("PRAGMA user_version").scalar()
     if version == 0 and not inspect(connection).get_table_names():
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    elif version in _MIGRATIONS:
+        for statement in (line for older in range(version, VERSION) for line in _MIGRATIONS[older]):
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
         raise StoreVersionUnknown(
             f"{file} is of version {version}, this program writes version {VERSION}",
@@ -245,19 +258,20 @@ def save_roster(connection: Connection, version: int, signed: bytes) -> None:
     connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
 
 
-def put_aside(connection: Connection, type: str, digest: bytes, reason: str, content: bytes, at: int) -> None:
-    """Keeps what could not be understood, once."""
-    row = {"type": type, "digest": digest, "reason": reason, "content": content, "at": at}
-    connection.execute(insert(quarantine).values(row).on_conflict_do_nothing())
-
-
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """Something put aside: its digest, AMQP type and bytes."""
+    """Something put aside: its digest, AMQP type and bytes, and the id of what comes before it in its thread."""
 
     digest: bytes
     type: str
     content: bytes
+    after: str
+
+
+def put_aside(connection: Connection, thing: Aside, reason: str, at: int) -> None:
+    """Keeps what could not be understood, once."""
+    row = {"type": thing.type, "digest": thing.digest, "content": thing.content, "after": thing.after}
+    connection.execute(insert(quarantine).values({**row, "reason": reason, "at": at}).on_conflict_do_nothing())
 
 
 def put_aside_for(connection: Connection, reasons: Sequence[str], before: int, limit: int) -> list[bytes]:
@@ -291,8 +305,8 @@ def next_in_thread(connection: Connection) -> list[bytes]:
 def aside(connection: Connection, digest: bytes) -> Aside:
     """One thing put aside."""
     table = quarantine.c
-    row = connection.execute(select(table.type, table.content).where(table.digest == digest)).one()
-    return Aside(digest, row.type, row.content)
+    row = connection.execute(select(table.type, table.content, table.after).where(table.digest == digest)).one()
+    return Aside(digest, row.type, row.content, row.after)
 
 
 def set_reason(connection: Connection, digest: bytes, reason: str) -> None:

@@ -21,7 +21,7 @@ from schemas.control import Entry, Event, MessageType, Receipt, Receipts
 from schemas.header import Routing, new_id
 from schemas.refusals import RefusalCode
 from schemas.roster import Roster
-from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key, roster_node, routing
+from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, person, roster_key, roster_node, routing
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 
 
@@ -106,13 +106,36 @@ async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(ag
     assert pauses == [30_000, 60_000, 120_000, 240_000]
 
 
-def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, store.VERSION + 1])
+def test_a_store_of_an_unknown_version_is_left_alone(tmp_path: Path, version: int) -> None:
     with closing(sqlite3.connect(tmp_path / "node.db")) as database:
-        database.execute("CREATE TABLE outbox (id TEXT)")
-    with pytest.raises(StoreVersionUnknown, match="version 0"):
+        database.executescript(f"CREATE TABLE outbox (id TEXT); PRAGMA user_version = {version};")
+    with pytest.raises(StoreVersionUnknown, match=f"version {version},"):
         Store.open(tmp_path / "node.db", bytes(32))
     Store.open(tmp_path / "other.db", bytes(32)).close()
     Store.open(tmp_path / "other.db", bytes(32)).close()
+
+
+def _schema(file: Path) -> dict[str, set[tuple[object, ...]]]:
+    """The columns of each table: name, type, not null, place in the primary key."""
+    with closing(sqlite3.connect(file)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {table: database.execute(f"PRAGMA table_info({table})").fetchall() for table in tables}
+    return {table: {(*row[1:4], row[5]) for row in rows} for table, rows in columns.items()}
+
+
+async def test_a_store_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    file, script = tmp_path / "node.db", Path(__file__).parent / "store_1.sql"
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript(script.read_text())
+    for _ in range(2):
+        box = Store.open(file, bytes(32))
+        waits, other = await box.run(store.aside, b"1"), await box.run(store.aside, b"2")
+        box.close()
+        assert waits == store.Aside(b"1", "envelope", b"one", "01a20f97-e270-71d7-88d6-b834d3465199")
+        assert other == store.Aside(b"2", "envelope", b"two", "")
+    Store.open(tmp_path / "new.db", bytes(32)).close()
+    assert _schema(file) == _schema(tmp_path / "new.db")
 
 
 async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -> None:
@@ -156,12 +179,12 @@ async def test_two_histories_of_one_size_are_an_alarm(agent: Agent) -> None:
     assert await _aside(agent.box) == ["receipt_invalid"]
 
 
-def _in_thread(count: int) -> tuple[list[str], list[bytes]]:
-    """Ids and envelopes of a thread from Romania to Bulgaria."""
+def _in_thread(count: int, sender: Person = RO) -> tuple[list[str], list[bytes]]:
+    """Ids and envelopes of a thread to Bulgaria."""
     ids = [new_id(NOW + number) for number in range(count)]
     body = b'{"title": "a", "text": "b"}'
-    routings = [_routing("ro", ("bg",), id=id, thread=ids[0]) for id in ids]
-    envelopes = [seal(one, body, {"bg": BG.encryption.public}, RO.signing)[1] for one in routings]
+    routings = [_routing(sender.node, ("bg",), id=id, thread=ids[0]) for id in ids]
+    envelopes = [seal(one, body, {"bg": BG.encryption.public}, sender.signing)[1] for one in routings]
     return [str(id) for id in ids], envelopes
 
 
@@ -179,6 +202,18 @@ async def test_a_thread_is_put_in_order_whatever_the_order_of_arrival(agent: Age
         await agent.box.run(agent.take_in, [arrival])
     assert await _received(agent) == []
     await agent.box.run(agent.take_in, [arrivals[0], arrivals[-1]])
+    assert await _received(agent) == ids
+    assert await _aside(agent.box) == []
+
+
+async def test_what_waited_for_a_roster_still_has_its_place_in_its_thread(agent: Agent) -> None:
+    ids, envelopes = _in_thread(3, TR)
+    arrivals = [Arrival(MessageType.ENVELOPE, envelopes[n], 1, None, ids[n - 1]) for n in (1, 2)]
+    await agent.box.run(agent.take_in, arrivals)
+    assert await _aside(agent.box) == ["sender_unknown"] * 2
+    await agent.box.run(agent.take_in, [_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
+    assert await _received(agent) == []
+    await agent.box.run(agent.take_in, [_arrival(envelopes[0])])
     assert await _received(agent) == ids
     assert await _aside(agent.box) == []
 

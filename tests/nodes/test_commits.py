@@ -31,7 +31,7 @@ def box(tmp_path: Path) -> Iterator[Store]:
 
 
 def _keep(connection: Connection, digest: bytes, fault: Callable[[Connection], None] | None = None) -> bytes:
-    store.put_aside(connection, "poem", digest, "reason", b"", 1)
+    store.put_aside(connection, store.Aside(digest, "poem", b"", ""), "reason", 1)
     if fault is not None:
         fault(connection)
     return digest

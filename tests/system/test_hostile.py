@@ -93,9 +93,33 @@ def test_an_id_cannot_be_used_again(exchange: Exchange, whose: str) -> None:
     assert holders(exchange, id) == {"bg": 1}
 
 
-def test_further_addresses_on_a_message_reach_nobody(exchange: Exchange) -> None:
+_EVERYWHERE = ["urgent", "ro", "tr", "tr.urgent", "q.inbox.tr", "q.inbox.ro", "#"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"CC": _EVERYWHERE}, "further_addresses"),
+        ({"CC": _EVERYWHERE, "BCC": _EVERYWHERE}, "further_addresses"),
+        ({"CC": ["nowhere"]}, "further_addresses"),
+        ({"CC": ["nowhere"], "padding": "x" * 5000}, "headers_unreadable"),
+    ],
+)
+def test_a_message_with_further_addresses_is_quarantined(
+    exchange: Exchange, headers: dict[str, Any], reason: str
+) -> None:
     id, log = str(new_id()), Log.of_hub(exchange)
-    asyncio.run(_publish_with_addresses(exchange, seal_as(exchange.node_home("hr"), "hr", id)))
+    envelope = seal_as(exchange.node_home("hr"), "hr", id)
+    asyncio.run(_publish_with_headers(exchange, envelope, headers))
+    check_refused(exchange, log, "hr", envelope, reason)
+    check_neighbours_served(exchange)
+    assert holders(exchange, id) == {}
+
+
+def test_further_addresses_that_the_broker_hides_reach_nobody(exchange: Exchange) -> None:
+    id, log = str(new_id()), Log.of_hub(exchange)
+    envelope = seal_as(exchange.node_home("hr"), "hr", id)
+    asyncio.run(_publish_with_headers(exchange, envelope, {"BCC": _EVERYWHERE}))
     until("delivered", lambda: holders(exchange, id)["bg"] == 1)
     check_neighbours_served(exchange)
     # By its own urgent lane it came twice: one entry in the ledger, one delivery, to whom the header says.
@@ -104,11 +128,10 @@ def test_further_addresses_on_a_message_reach_nobody(exchange: Exchange) -> None
     assert exchange.services.postgres.run_sql(f"SELECT count(*) FROM message WHERE id = '{id}'") == "1"  # noqa: S608
 
 
-async def _publish_with_addresses(exchange: Exchange, envelope: bytes) -> None:
-    everywhere = ["urgent", "ro", "tr", "tr.urgent", "q.inbox.tr", "q.inbox.ro", "#"]
+async def _publish_with_headers(exchange: Exchange, envelope: bytes, headers: dict[str, Any]) -> None:
     async with open_channel(exchange.node_home("hr")) as channel:
         target = await channel.get_exchange("in.hr", ensure=False)
-        message = Message(envelope, type="envelope", delivery_mode=2, headers={"CC": everywhere, "BCC": everywhere})
+        message = Message(envelope, type="envelope", delivery_mode=2, headers=headers)
         await target.publish(message, "normal", mandatory=True, timeout=10)
 
 
@@ -150,13 +173,14 @@ class _Raw(str):
 
 async def test_properties_that_are_no_text_stop_nobody(exchange: Exchange) -> None:
     log = Log.of_hub(exchange)
-    for number, raw in enumerate((b"\xff\xfe", b"a\x00b", b"\xc3")):
+    reasons = {b"\xff\xfe": "headers_unreadable", b"a\x00b": "unknown_type", b"\xc3": "headers_unreadable"}
+    for number, (raw, reason) in enumerate(reasons.items()):
         async with open_channel(exchange.node_home("hr")) as channel:
             target = await channel.get_exchange("in.hr", ensure=False)
             body = b"hostile properties %d" % number
             message = Message(body, delivery_mode=2, type=_Raw.of(raw), headers={_Raw.of(raw): "x"})
             await target.publish(message, "normal", mandatory=True, timeout=10)
-        await asyncio.to_thread(check_refused, exchange, log, "hr", body, "unknown_type")
+        await asyncio.to_thread(check_refused, exchange, log, "hr", body, reason)
     await asyncio.to_thread(check_neighbours_served, exchange)
     assert "UnicodeDecodeError" not in log.text()
 
