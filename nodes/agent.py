@@ -41,6 +41,7 @@ from schemas.control import Acknowledgement, ControlRefused, Event, MessageType,
 log = structlog.get_logger()
 
 BATCH: Final = 100
+SMALL_BATCH: Final = 10
 DEFER_MS: Final = 5_000
 GRACE_MS: Final = 60_000
 NO_LIMIT: Final = 2**63 - 1
@@ -189,7 +190,9 @@ class Agent:
     async def _receive(self) -> None:
         while True:
             await self.link.up.wait()
-            batch = await self.link.batch(BATCH, TICK_S)
+            # A batch under way is what an urgent message has to wait for.
+            hurry = self.link.expects_urgent
+            batch = await self.link.batch(SMALL_BATCH if hurry else BATCH, TICK_S)
             while batch:
                 before = self.trust
                 try:
@@ -203,7 +206,8 @@ class Agent:
                 else:
                     self.stored.set()
                     await self.link.acknowledge(batch)
-                    await _gather(len(batch))
+                    if not hurry:
+                        await _gather(len(batch))
                     break
 
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:

@@ -5,6 +5,7 @@ Nothing is declared here; the provisioner did. A publish counts only when the br
 
 import asyncio
 import itertools
+import math
 import random
 import ssl
 import time
@@ -29,6 +30,8 @@ CONNECT_S: Final = 10
 CONFIRM_S: Final = 10
 PREFETCH: Final = 100
 LONGEST_PAUSE_S: Final = 30.0
+# For how long an urgent message makes another one likely.
+ACTIVE_S: Final = 10.0
 URGENT: Final = ".urgent"
 TROUBLE: Final = (
     OSError,
@@ -91,6 +94,7 @@ class Link:
         self._lanes: list[Any] = []
         self._connections: list[AbstractConnection] = []
         self._arrivals = _Arrivals()
+        self._urgent_at = -math.inf
         self.up = asyncio.Event()
         self.state = LinkState(False, _now(), "not connected yet")
 
@@ -131,6 +135,11 @@ class Link:
             log.warning("publish_interrupted", error=type(error).__name__, messages=len(items))
             await self._close()
             return [None] * len(items)
+
+    @property
+    def expects_urgent(self) -> bool:
+        """Whether an urgent message came lately, so that another may have to get past what is under way."""
+        return time.monotonic() - self._urgent_at < ACTIVE_S
 
     async def batch(self, limit: int, patience: float) -> list[Arrival]:
         """What has come, urgent messages first, each lane in its order; empty if nothing does in `patience` seconds."""
@@ -184,6 +193,8 @@ class Link:
             properties = message.header.properties
             kind, after = properties.message_type or "", properties.correlation_id or ""
             arrival = Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay, after)
+            if lane == 0:
+                self._urgent_at = time.monotonic()
             arrivals.put_nowait((lane, next(order), arrival))
 
         await underlay.basic_consume(queue, arrived)
