@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from crypto import merkle
 from crypto.canonical import decimal, exact_base64
-from crypto.errors import LogForked, OldSizeWrong, ProofInvalid, ProofMalformed
+from crypto.errors import LogForked, NoteInvalid, OldSizeWrong, ProofInvalid, ProofMalformed
 from crypto.merkle import EMPTY_ROOT, HASH_SIZE
 from crypto.note import Checkpoint
 from crypto.policy import Policy, read_checkpoint
@@ -48,10 +48,14 @@ class AddCheckpoint:
 def follow(request: AddCheckpoint, seen: Checkpoint | None, policy: Policy) -> Checkpoint:
     """The request's checkpoint, to be stored and cosigned: it continues `seen`, the last one of this log (None: none).
 
-    Raises NoteInvalid for a checkpoint that its log has not signed as the policy asks, OldSizeWrong if the proof is
-    from another size, LogForked for another root of a size that was cosigned, ProofInvalid.
+    Raises NoteInvalid for a checkpoint of another log than `seen`, or that its log has not signed as the policy asks,
+    OldSizeWrong if the proof is from another size, LogForked for another root of a size that was cosigned, and
+    ProofInvalid.
     """
     new = read_checkpoint(request.checkpoint, policy.unwitnessed()).checkpoint
+    # With several logs in a policy, one must not be accused of a fork by what another has signed.
+    if seen and seen.origin != new.origin:
+        raise NoteInvalid(f"the checkpoint is of log {new.origin!r}, and the one seen last of {seen.origin!r}")
     size = seen.size if seen else 0
     if request.old != size:
         raise OldSizeWrong(size)

@@ -51,6 +51,16 @@ def test_another_root_of_a_size_that_was_cosigned_is_a_fork() -> None:
         follow(AddCheckpoint(5, (), forked(5)), seen(5), POLICY)
 
 
+def test_what_another_log_has_signed_is_neither_followed_nor_a_fork() -> None:
+    other = Checkpoint("other.example.org", 5, b"\1" * 32)
+    for asked in (request(5, 5), request(5, 9)):
+        with pytest.raises(NoteInvalid, match=r"other\.example\.org"):
+            follow(asked, other, POLICY)
+    # Only the name tells them apart here: the tree seen is the one that this goes on from.
+    with pytest.raises(NoteInvalid, match=r"other\.example\.org"):
+        follow(request(5, 9), replace(Ledger(5).text(), origin=other.origin), POLICY)
+
+
 def test_a_tree_that_does_not_begin_with_the_one_seen_is_refused() -> None:
     for wrong in (
         replace(request(5, 9), checkpoint=forked(9)),
