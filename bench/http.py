@@ -5,6 +5,7 @@ A request with a JSON body or none, an answer with a Content-Length; anything el
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -31,36 +32,44 @@ class Connection:
 
     @classmethod
     async def open(cls, home: Path) -> Self:
-        """Connects to the agent of the node in `home`."""
-        address = urlsplit(json.loads((home / "api.json").read_text())["url"])
-        token = (home / "api.token").read_text().strip()
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        """Connects to the agent of the node in `home`. Raises BenchFailed."""
+        try:
+            address = urlsplit(json.loads((home / "api.json").read_text())["url"])
+            token = (home / "api.token").read_text().strip()
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BenchFailed(f"no agent answers for {home}: {type(error).__name__}: {error}") from error
         return cls(reader, writer, f"Host: {address.netloc}\r\nAuthorization: Bearer {token}\r\n")
 
     async def post(self, path: str, content: dict[str, Any]) -> Answer:
-        """Posts `content` as JSON. Raises BenchFailed for an answer that is not understood, OSError."""
+        """Posts `content` as JSON. Raises BenchFailed for an answer that is not understood or does not come."""
         body = json.dumps(content).encode()
         head = f"POST {path} HTTP/1.1\r\n{self._headers}"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
         try:
             return await self._answer()
-        except asyncio.IncompleteReadError:
-            raise BenchFailed("the agent closed a connection without an answer") from None
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise BenchFailed(f"the agent closed a connection without an answer: {type(error).__name__}") from None
+        except asyncio.LimitOverrunError:
+            raise BenchFailed("the agent's answer has no end of its head") from None
 
     async def _answer(self) -> Answer:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip().split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = headers.get("content-length", "")
-        if not first.startswith("HTTP/1.1 ") or not length.isdigit():
-            raise BenchFailed(f"the agent's answer has no length: {first}")
-        return Answer(int(first.split(" ", 2)[1]), await self._reader.readexactly(int(length)))
+        status = first.removeprefix("HTTP/1.1 ").partition(" ")[0]
+        if not (status.isdecimal() and length.isdecimal()):
+            raise BenchFailed(f"the agent's answer has no status or no length: {first[:80]}")
+        return Answer(int(status), await self._reader.readexactly(int(length)))
 
     async def close(self) -> None:
         """Closes the connection."""
         self._writer.close()
-        await self._writer.wait_closed()
+        # One that the agent has broken is closed too.
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 async def post_alert(connection: Connection, recipient: str, body: dict[str, Any], **fields: Any) -> str:
@@ -69,4 +78,7 @@ async def post_alert(connection: Connection, recipient: str, body: dict[str, Any
     answer = await connection.post("/v1/messages", request)
     if answer.status != 202:
         raise BenchFailed(f"an agent answered {answer.status}: {answer.body[:300]!r}")
-    return str(json.loads(answer.body)["id"])
+    try:
+        return str(json.loads(answer.body)["id"])
+    except (ValueError, KeyError, TypeError):
+        raise BenchFailed(f"an agent's answer names no id: {answer.body[:300]!r}") from None

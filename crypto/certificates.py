@@ -125,6 +125,19 @@ def read_certificate(pem: bytes) -> x509.Certificate:
     return certificate
 
 
+def read_authorities(pem: bytes) -> list[x509.Certificate]:
+    """One or more certificates of authorities. Raises CertificateRefused for anything else in PEM."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+        uses = [certificate.extensions.get_extension_for_class(x509.BasicConstraints).value for certificate in found]
+        _ = [(certificate.subject, certificate.public_key()) for certificate in found]
+    except (*_UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+        raise CertificateRefused("not the certificate of an authority in PEM form") from error
+    if not all(use.ca for use in uses):
+        raise CertificateRefused("a certificate that may not issue others stands where an authority's should")
+    return found
+
+
 def read_csr(pem: bytes) -> x509.CertificateSigningRequest:
     """Raises CertificateRefused for what is not a PEM certificate request."""
     try:

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 REASON: Final = "delivered_too_often"
 _INGRESS: Final = "q.in."
 _INBOX: Final = "q.inbox."
+_TYPES: Final = frozenset(MessageType)
 
 
 async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
@@ -61,9 +62,10 @@ async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> N
 async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher: Dispatcher) -> None:
     queue, body, now = _origin(message), bytes(message.body), time.time_ns() // 1_000_000
     log.error("dead_letter", queue=queue, digest=evidence(body).hex())
+    undelivered = _undelivered(message, queue, body)
     async with engine.begin() as connection:
-        if queue.startswith(_INBOX):
-            await hold(connection, [Untaken(_publication(message, queue, body), REASON)], now)
+        if undelivered is not None:
+            await hold(connection, [Untaken(undelivered, REASON)], now)
             return
         node = queue.removeprefix(_INGRESS).removesuffix(".urgent")
         known = NODE_ID.fullmatch(node) is not None
@@ -87,15 +89,20 @@ async def _verdict(connection: AsyncConnection, arrival: Arrival) -> Refusable |
     return Refusable(arrival, digest, known, RefusalCode.ENVELOPE_MALFORMED, REASON)
 
 
-def _publication(message: Any, queue: str, body: bytes) -> Publication:
-    node = queue.removeprefix(_INBOX).removesuffix(".urgent")
-    properties = message.header.properties
-    kind = MessageType(properties.message_type)
-    urgent, id = queue.endswith(".urgent"), str(properties.message_id)
-    return Publication(node, kind, urgent, id, body, properties.correlation_id)
+def _undelivered(message: Any, queue: str, body: bytes) -> Publication | None:
+    """What an inbox could not keep; None if it is from no inbox, or not as the hub publishes."""
+    node, properties = queue.removeprefix(_INBOX).removesuffix(".urgent"), message.header.properties
+    kind, id, after = properties.message_type, properties.message_id, properties.correlation_id
+    ours = kind in _TYPES and id and id.isprintable() and (after or "").isprintable()
+    if not (ours and queue.startswith(_INBOX) and NODE_ID.fullmatch(node)):
+        return None
+    return Publication(node, MessageType(kind), queue.endswith(".urgent"), id, body, after)
 
 
 def _origin(message: Any) -> str:
-    deaths = (message.header.properties.headers or {}).get("x-death")
+    """The queue it died in as the broker says, fit for tables and logs; empty if that does not read."""
+    headers = message.header.properties.headers
+    deaths = headers.get("x-death") if isinstance(headers, dict) else None
     first = deaths[0] if isinstance(deaths, list) and deaths else None
-    return str(first.get("queue", "")) if isinstance(first, dict) else ""
+    queue = first.get("queue") if isinstance(first, dict) else None
+    return printable(queue) if isinstance(queue, str) else ""

@@ -229,6 +229,7 @@ class Lane:
         self._something = something
         self._urgent = urgent
         self._sources: dict[str, Source] = {}
+        self._missing: set[str] = set()
 
     async def add(self, nodes: Iterable[str]) -> None:
         """Begins to consume the queues of nodes not consumed yet. A queue that is missing is left for later."""
@@ -242,9 +243,14 @@ class Lane:
             try:
                 await source.consume()
             except aiormq.exceptions.ChannelNotFoundEntity:
-                # Which closes this channel, and no other.
-                log.error("queue_missing", node=node, next="seci-hub provision")
+                # Which closes this channel, and no other. It is looked for each second, and told once.
+                if queue not in self._missing:
+                    log.error("queue_missing", node=node, queue=queue, next="seci-hub provision")
+                self._missing.add(queue)
                 continue
+            if queue in self._missing:
+                self._missing.remove(queue)
+                log.info("queue_found", node=node, queue=queue)
             self._sources[node] = source
 
     @property

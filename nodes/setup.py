@@ -11,6 +11,7 @@ from crypto.enrolment import sign_request
 from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, load_tls_key, write_private
 from crypto.keys import VerifyKey
+from crypto.note import NoteVerifier
 from crypto.trust import Trust, open_roster
 from nodes.errors import NotSetUp, WelcomeRefused
 from nodes.settings import TOKEN_SIZE, Settings
@@ -99,6 +100,9 @@ def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:
     tls_key = load_tls_key(settings.home / "tls.key", settings.secret())
     try:
         certificate = certificates.read_certificate(given.certificate_pem.encode())
+        # Neither is used before the agent runs, which would then end with what is told here.
+        certificates.read_authorities(given.ca_pem.encode())
+        NoteVerifier.parse(given.log_vkey)
         hub = VerifyKey.from_public_bytes(base64.b64decode(given.hub_key))
         trust = Trust.of(open_roster(signed, hub))
     except (CryptoError, ControlRefused) as error:

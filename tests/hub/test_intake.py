@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from aio_pika.abc import AbstractConnection
+from structlog.testing import capture_logs
 
 from hub import intake
 from hub.intake import Intake, Pace
@@ -119,3 +120,22 @@ async def test_further_addresses_are_seen(
         verdict = judge(replace(arrival, type=MessageType.ENVELOPE), trust(), NOW)
         assert isinstance(verdict, Unreadable)
         assert verdict.reason == fault
+
+
+async def test_a_queue_that_is_missing_is_told_once_and_taken_up_when_it_is_there(
+    connection: AbstractConnection, send: Send
+) -> None:
+    taking = Intake(connection, PACE)
+    with capture_logs() as told:
+        for _ in range(3):
+            await taking.normal.add(["bg", "tr"])
+    assert [(line["event"], line["node"]) for line in told] == [("queue_missing", "tr")]
+    channel = await connection.channel()
+    await channel.declare_queue("q.in.tr", durable=True, arguments={"x-queue-type": "quorum"})
+    await send("q.in.tr", b"here")
+    with capture_logs() as told:
+        for _ in range(3):
+            await taking.normal.add(["bg", "tr"])
+    assert [line["event"] for line in told] == ["queue_found"]
+    [arrival] = await _take(taking, 1, [])
+    assert (arrival.node, arrival.body) == ("tr", b"here")
