@@ -24,7 +24,11 @@ TOKEN_SIZE = 32
 
 
 class Settings(BaseModel):
-    """What stands in node.json. Times in seconds."""
+    """What stands in node.json. Times in seconds.
+
+    `resend_after` is longer than a full ingress queue takes at the pace that the hub grants each node: what only
+    waits for its turn there is not sent again.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +41,7 @@ class Settings(BaseModel):
     hub_key: str = ""
     log_origin: str = ""
     log_vkey: str = ""
-    resend_after: float = Field(30.0, gt=0)
+    resend_after: float = Field(120.0, gt=0)
 
     @classmethod
     def load(cls, home: Path) -> Self:

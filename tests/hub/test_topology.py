@@ -5,7 +5,9 @@ from itertools import chain
 
 import pytest
 
+from hub.settings import Settings as HubSettings
 from hub.topology import CANARY_QUEUE, HUB_USERS, NODE_CHANNELS, NODE_CONNECTIONS, VHOST_CONNECTIONS, definitions
+from nodes.settings import Settings as NodeSettings
 
 # One node's name begins like another's.
 NODES = ("ro", "rom", "bg")
@@ -43,3 +45,10 @@ def test_nodes_are_limited_and_the_hub_is_not() -> None:
     assert {limits[user] for user in HUB_USERS} == {None}
     (parameter,) = FOUND["parameters"]
     assert parameter["value"] == {"max-connections": VHOST_CONNECTIONS}
+
+
+def test_a_full_ingress_queue_is_worked_off_before_anything_in_it_is_sent_again() -> None:
+    # Else a node that has sent much spends what it is granted on sending it again.
+    (policy,) = (item for item in FOUND["policies"] if re.search(item["pattern"], "q.in.ro"))
+    seconds = policy["definition"]["max-length"] / HubSettings.model_fields["node_rate"].default
+    assert seconds < NodeSettings.model_fields["resend_after"].default
