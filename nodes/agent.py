@@ -106,7 +106,7 @@ class Agent:
         lane.posted.set()
 
     async def _send(self, lane: Lane) -> None:
-        at_once, look_at = BATCH, 0.0
+        at_once, look_at, suspect = BATCH, 0.0, ""
         while True:
             await self.link.up.wait()
             lane.posted.clear()
@@ -130,9 +130,12 @@ class Agent:
                 await _gather(len(items))
                 continue
             # From here the oldest goes alone, until one is taken: the others do not overtake it, a queue that is full
-            # is not sent a hundred each second, and if that one broke the link, others go first for a while.
+            # is not sent a hundred each second, and if the link broke at it twice (once may have been the other lane's
+            # doing), others go first for a while.
             if confirmed == [None]:
-                await self.box.run(outbox.defer, items[0].id, now + DEFER_MS)
+                if items[0].id == suspect:
+                    await self.box.run(outbox.defer, suspect, now + DEFER_MS)
+                suspect = items[0].id
             at_once, look_at = 1, 0.0
             await asyncio.sleep(TICK_S)
 
