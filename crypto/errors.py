@@ -179,3 +179,81 @@ class TlsUnsafe(CryptoError):
     """A TLS context would not verify its peer."""
 
     code = "tls_unsafe"
+
+
+class EvidenceMalformed(CryptoError):
+    """The bytes are not an evidence bundle of this protocol; the text names the field."""
+
+    code = "evidence_malformed"
+
+
+class DecisionMissing(CryptoError):
+    """The bundle proves no entry that the message was accepted or refused."""
+
+    code = "decision_missing"
+
+
+class EntryForeign(CryptoError):
+    """A proven entry is about another message, or is none that says anything of one."""
+
+    code = "entry_foreign"
+
+
+class EntryRepeated(CryptoError):
+    """Two entries say the same thing: the decision, or the same recipient's answer."""
+
+    code = "entry_repeated"
+
+
+class EntryContradicts(CryptoError):
+    """A proven entry says other things of the message than its signed header."""
+
+    code = "entry_contradicts"
+
+
+class RosterKeyMissing(CryptoError):
+    """The policy lists no Ed25519 key of the log, with which the hub signs rosters too."""
+
+    code = "roster_key_missing"
+
+
+class RosterMissing(CryptoError):
+    """The bundle has signatures of members, and no roster that says whose they are."""
+
+    code = "roster_missing"
+
+
+class RosterUnproven(CryptoError):
+    """A roster in the bundle is altered, or not signed with the log's key."""
+
+    code = "roster_unproven"
+
+
+class AcknowledgementMissing(CryptoError):
+    """An entry says that a message was delivered or declined, and the recipient's own word is not there."""
+
+    code = "acknowledgement_missing"
+
+
+class AcknowledgementUnproven(CryptoError):
+    """An acknowledgement in the bundle is damaged, or does not have its recipient's signature."""
+
+    code = "acknowledgement_unproven"
+
+
+class AcknowledgementContradicts(CryptoError):
+    """The recipient signed something else than the entry says."""
+
+    code = "acknowledgement_contradicts"
+
+
+class AcknowledgementForeign(CryptoError):
+    """An acknowledgement in the bundle is one that no proven entry rests on."""
+
+    code = "acknowledgement_foreign"
+
+
+class ContentUnbound(CryptoError):
+    """The bundle has the content without the envelope, whose header alone says what the content must be."""
+
+    code = "content_unbound"
