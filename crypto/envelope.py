@@ -100,18 +100,27 @@ def digest_of(envelope: bytes) -> bytes:
 
 
 def seal(
-    routing: Routing, body: bytes, recipients: Mapping[str, EncryptionPublicKey], signer: SigningKey
+    routing: Routing,
+    body: bytes,
+    recipients: Mapping[str, EncryptionPublicKey],
+    signer: SigningKey,
+    nonce: bytes | None = None,
 ) -> tuple[Header, bytes]:
     """The header and envelope of `body` (at most 1 MiB), signed, closed to the routing's recipients.
 
+    A sender who wants to prove later what it said gives the `nonce`: 32 random bytes, drawn anew for each message.
+
     Raises RecipientsMismatch unless `recipients` holds the keys of exactly the routing's
-    recipients, SizeMismatch for a body that is too large.
+    recipients, SizeMismatch for a body that is too large or a nonce of another size.
     """
     if set(recipients) != set(routing.recipients):
         raise RecipientsMismatch("keys must be given for exactly the header's recipients")
     if len(body) > MAX_BODY:
         raise SizeMismatch(f"the body has {len(body)} bytes; the limit inline is {MAX_BODY} (1 MiB)")
-    plaintext = secrets.token_bytes(NONCE_SIZE) + body
+    nonce = secrets.token_bytes(NONCE_SIZE) if nonce is None else nonce
+    if len(nonce) != NONCE_SIZE:
+        raise SizeMismatch(f"a nonce has {NONCE_SIZE} bytes")
+    plaintext = nonce + body
     header = _header_of(routing, plaintext, signer.public.algorithm)
     header_bytes = header.to_bytes()
     content_key = secrets.token_bytes(CONTENT_KEY_SIZE)

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from typing import Final
 
 import structlog
@@ -27,8 +26,8 @@ from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import Checkpoint, NoteVerifier
 from crypto.receipt import Proven, verify_receipts
 from crypto.tls import client_context
-from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement
-from nodes import inbox, notices, outbox, store
+from crypto.trust import Trust, open_roster, sign_acknowledgement
+from nodes import evidence, inbox, notices, outbox, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.link import Arrival, Link
@@ -36,7 +35,7 @@ from nodes.metrics import RESENDS
 from nodes.publishing import Publication
 from nodes.settings import Settings
 from nodes.store import Store
-from schemas.control import Acknowledgement, ControlRefused, Event, MessageType, Receipts
+from schemas.control import ControlRefused, Event, MessageType, Receipts
 
 log = structlog.get_logger()
 
@@ -266,7 +265,8 @@ class Agent:
     def _take_in_receipts(self, connection: Connection, body: bytes) -> None:
         bundle = Receipts.from_bytes(body)
         proven = verify_receipts(bundle, self.settings.log_origin, self.log_verifier)
-        words = self._words(bundle.acknowledgements)
+        words = evidence.words(bundle.acknowledgements, self.trust)
+        evidence.keep_words(connection, words, self.settings.node)
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
             if not self._settle(connection, found, words, single):
@@ -280,24 +280,11 @@ class Agent:
                 log.critical("two_histories", size=seen.size, known=bytes(known or b"").hex(), shown=seen.root.hex())
                 raise ReceiptInvalid(f"the hub showed two different histories of size {seen.size}")
 
-    def _words(self, signed: Sequence[bytes]) -> dict[bytes, Acknowledgement]:
-        words = {}
-        for item in signed:
-            try:
-                words[sha256(item).digest()] = open_acknowledgement(item, self.trust)
-            except (SenderUnknown, KeyUnknown, KeyNotValid):
-                # A newer roster may know the key: the bundle is put aside until it comes.
-                raise
-            except (CryptoError, ControlRefused) as error:
-                # One that does not hold makes its own receipts fit nothing, and no others.
-                log.warning("acknowledgement_invalid", code=error.code)
-        return words
-
     def _settle(
         self,
         connection: Connection,
         proven: Proven,
-        words: dict[bytes, Acknowledgement],
+        words: dict[bytes, evidence.Word],
         receipt: Receipts,
     ) -> bool:
         entry = proven.entry
@@ -310,10 +297,10 @@ class Agent:
                 return True
             # Without the recipient's own signed word, the one that the entry names, the hub's is not taken.
             word = words.get(entry.evidence or b"")
-            if word is None or word.recipient != entry.node:
+            if word is None or word.said.recipient != entry.node:
                 return False
-            item = next((item for item in word.items if item.id == entry.message), None)
-            return item is not None and outbox.settle_delivery(connection, proven, item)
+            item = next((item for item in word.said.items if item.id == entry.message), None)
+            return item is not None and outbox.settle_delivery(connection, proven, item, receipt.to_bytes())
         if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
             return notices.keep(connection, proven, self.settings.node)
         # That something was released or discarded; what follows from a release has an entry of its own.

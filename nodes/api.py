@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
-from nodes import clock, inbox, notices, outbox, store
+from nodes import clock, evidence, inbox, notices, outbox, store
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
@@ -116,6 +116,12 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/messages/{id}", dependencies=[authorised], summary="A sent message and its state")
     async def message(id: UUID) -> dict[str, Any]:
         return await agent.box.run(outbox.describe, agent.box, str(id))
+
+    @app.get("/v1/messages/{id}/evidence", dependencies=[authorised], summary="What proves a sent message to others")
+    async def proof(id: UUID, content: bool = False) -> Response:
+        """A bundle for `seci-verify`. With `content=true` whoever gets it can read the message too."""
+        found = await evidence.evidence_of(agent.box, str(id), agent.log_verifier, with_content=content)
+        return Response(found.to_bytes(), media_type="application/json")
 
     @app.get("/v1/inbox", dependencies=[authorised], summary="Received messages, oldest first")
     async def received(

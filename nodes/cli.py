@@ -21,12 +21,13 @@ import uvloop
 
 from crypto.errors import CryptoError
 from crypto.journal import configure_logging
+from crypto.keyfile import write_private
 from nodes import setup
 from nodes.agent import open_agent
 from nodes.api import make_app
 from nodes.client import ApiRefused, call
 from nodes.doctor import examine
-from nodes.errors import AlreadyRunning, BodyNotJson, MessageUnknown, NodeError, NotSetUp, PortTaken
+from nodes.errors import AlreadyRunning, BodyNotJson, FileUnwritable, MessageUnknown, NodeError, NotSetUp, PortTaken
 from nodes.metrics import count_event
 from nodes.settings import HOME_VARIABLE, Settings
 from schemas.codes import Agency, Handling, Priority
@@ -252,6 +253,29 @@ def show(home: Home, id: str, as_json: AsJson = False) -> None:
         except ApiRefused:
             raise MessageUnknown(f"no message {id} in inbox or outbox", "list them: seci-node inbox, status") from None
     _print(found, as_json, _message_lines(found))
+
+
+@app.command()
+def receipt(
+    home: Home,
+    id: str,
+    with_content: Annotated[bool, typer.Option("--with-content", help="Who gets it can read the message.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what proves a sent message to others: they verify it with seci-verify, offline."""
+    bundle = call(home, "GET", f"/v1/messages/{id}/evidence", params={"content": with_content})
+    answers = len(bundle["proofs"]) - 1
+    if out is None:
+        typer.echo(json.dumps(bundle, indent=1))
+        return
+    try:
+        write_private(out, (json.dumps(bundle, indent=1) + "\n").encode())
+    except OSError as error:
+        raise FileUnwritable(f"{out} cannot be written: {error.strerror}", "name another with --out") from error
+    result = {"id": id, "file": str(out), "answers": answers, "content": with_content}
+    _print(result, as_json, f"{out}: the hub's decision on {id} and the answers of {answers} recipients")
+    _say(f"next: seci-verify {out} --policy POLICY")
 
 
 @app.command()

@@ -85,6 +85,35 @@ class MessageUnknown(NodeError):
     status = 404
 
 
+class ReceiptMissing(NodeError):
+    """No verified receipt of the message has come yet, so there is nothing to show."""
+
+    code = "receipt_missing"
+    status = 409
+    exit_code = 3
+
+
+class ContentNotKept(NodeError):
+    """What proves the content of a message was not kept when it was sent."""
+
+    code = "content_not_kept"
+    status = 409
+
+
+class EvidenceIncomplete(NodeError):
+    """What is kept of a message would not convince its reader."""
+
+    code = "evidence_incomplete"
+    status = 409
+
+
+class FileUnwritable(NodeError):
+    """A file that was asked for cannot be written."""
+
+    code = "file_unwritable"
+    exit_code = 2
+
+
 class IdReused(NodeError):
     """The id was used before, for another message."""
 

@@ -8,6 +8,7 @@ again and again under the same id, which the hub recognises.
 """
 
 import json
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from nodes.times import iso
 from schemas import registry
 from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Event
-from schemas.header import Header
+from schemas.header import NONCE_SIZE, Header
 from schemas.refusals import NEXT_STEP, RefusalCode
 
 
@@ -62,7 +63,8 @@ async def accept(
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     routing = route(message, node, trust, answered, now)
     recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
-    header, envelope = seal(routing, body, recipients, keys.signing)
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    header, envelope = seal(routing, body, recipients, keys.signing, nonce)
     id = str(header.id)
     row = {
         "id": id,
@@ -73,6 +75,7 @@ async def accept(
         "envelope": envelope,
         "digest": digest_of(envelope),
         "body": box.close_body(id, body),
+        "nonce": box.close_body(id, nonce),
         "queued_at": now,
         "resend_at": 0,
         "expires": header.expires,
@@ -206,7 +209,7 @@ _HEADER: Final = select(store.outbox.c.header).where(
 _INSERT_DELIVERY: Final = insert(store.delivery).on_conflict_do_nothing()
 
 
-def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMessage) -> bool:
+def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMessage, receipt: bytes) -> bool:
     """Takes in a proven entry that a recipient stored or declined a message of ours. False if it fits none."""
     entry = proven.entry
     known = connection.scalar(_HEADER, {"id": str(item.id), "digest": item.envelope})
@@ -219,6 +222,8 @@ def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMe
         "at": entry.at,
         "code": None if item.code is None else str(item.code),
         "ledger_index": proven.index,
+        "receipt": receipt,
+        "evidence": entry.evidence,
     }
     connection.execute(_INSERT_DELIVERY, row)
     return True

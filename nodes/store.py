@@ -41,12 +41,17 @@ from nodes.commits import Commits
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables below.
-VERSION: Final = 2
+VERSION: Final = 3
 # What makes each older version the next one; there is no way back.
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
         """UPDATE quarantine SET "after" = substr(reason, 7) WHERE reason > 'after ' AND reason < 'after!'""",
+    ),
+    2: (
+        "ALTER TABLE outbox ADD COLUMN nonce BLOB",
+        "ALTER TABLE delivery ADD COLUMN receipt BLOB",
+        "ALTER TABLE delivery ADD COLUMN evidence BLOB",
     ),
 }
 # Put aside until the message named behind it is here.
@@ -76,6 +81,8 @@ outbox: Final = Table(
     Column("detail", Text),
     Column("ledger_index", BigInteger),
     Column("receipt", LargeBinary),
+    # Closed as the body is. With it, the body is what the header's digest says; versions before 3 kept none.
+    Column("nonce", LargeBinary),
 )
 Index("outbox_digest", outbox.c.digest)
 Index("outbox_waiting", outbox.c.state, outbox.c.urgent, outbox.c.seq)
@@ -88,6 +95,16 @@ delivery: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("code", Text),
     Column("ledger_index", BigInteger, nullable=False),
+    # The receipt, and the digest of the acknowledgement that its entry rests on; versions before 3 kept neither.
+    Column("receipt", LargeBinary),
+    Column("evidence", LargeBinary),
+)
+# What recipients signed: one is for up to a thousand messages.
+acknowledgement: Final = Table(
+    "acknowledgement",
+    _metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("signed", LargeBinary, nullable=False),
 )
 inbox: Final = Table(
     "inbox",

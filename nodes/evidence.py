@@ -1,0 +1,138 @@
+"""Receipts as evidence: what this node has to show of a message it sent, to who trusts neither it nor the hub.
+
+Receipts are kept as they come, each with its checkpoint; recipients' acknowledgements once, by their digest.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
+
+from crypto.bundle import Evidence
+from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
+from crypto.evidence import Established, verify_evidence
+from crypto.note import NoteVerifier
+from crypto.policy import Policy
+from crypto.proof import LogProof, proof_of
+from crypto.trust import Trust, open_acknowledgement
+from nodes import store
+from nodes.errors import ContentNotKept, EvidenceIncomplete, MessageUnknown, ReceiptMissing
+from nodes.store import Store
+from schemas.control import Acknowledgement, ControlRefused, Receipts
+
+log = structlog.get_logger()
+
+_INSERT_WORD: Final = insert(store.acknowledgement).on_conflict_do_nothing()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A recipient's acknowledgement: what it says, and the signed bytes."""
+
+    said: Acknowledgement
+    signed: bytes
+
+
+def words(signed: Sequence[bytes], trust: Trust) -> dict[bytes, Word]:
+    """The acknowledgements that hold, by their digests. Raises SenderUnknown, KeyUnknown, KeyNotValid."""
+    found = {}
+    for item in signed:
+        try:
+            found[sha256(item).digest()] = Word(open_acknowledgement(item, trust), item)
+        except (SenderUnknown, KeyUnknown, KeyNotValid):
+            # A newer roster may know the key: the bundle is put aside until it comes.
+            raise
+        except (CryptoError, ControlRefused) as error:
+            # One that does not hold makes its own receipts fit nothing, and no others.
+            log.warning("acknowledgement_invalid", code=error.code)
+    return found
+
+
+def keep_words(connection: Connection, found: Mapping[bytes, Word], sender: str) -> None:
+    """Stores what was said to this node: one acknowledgement may be for a thousand messages."""
+    rows = [{"digest": digest, "signed": word.signed} for digest, word in found.items() if word.said.sender == sender]
+    if rows:
+        connection.execute(_INSERT_WORD, rows)
+
+
+async def evidence_of(box: Store, id: str, ledger: NoteVerifier, *, with_content: bool) -> Evidence:
+    """The bundle about one sent message; it has been verified as its reader will.
+
+    Raises MessageUnknown, ReceiptMissing, ContentNotKept, EvidenceIncomplete.
+    """
+    kept = await box.run(_kept, box, id, with_content)
+    signed = await box.run(_rosters)
+    try:
+        return await asyncio.to_thread(_with_rosters, kept, signed, Policy.of([ledger], [], 0))
+    except (CryptoError, ControlRefused) as error:
+        raise EvidenceIncomplete(
+            f"what is kept of {id} would not be believed: {error} [{error.code}]",
+            f"see what became of it: seci-node status {id}",
+        ) from error
+
+
+def _kept(connection: Connection, box: Store, id: str, with_content: bool) -> Evidence:
+    table = store.outbox.c
+    row = connection.execute(
+        select(table.envelope, table.receipt, table.nonce, table.body).where(table.id == id)
+    ).first()
+    if row is None:
+        raise MessageUnknown(f"no message {id} in the outbox", "list them with `seci-node status`")
+    if row.receipt is None:
+        raise ReceiptMissing(f"there is no receipt of {id} yet", f"wait for it: seci-node status {id}")
+    if with_content and row.nonce is None:
+        raise ContentNotKept(
+            f"{id} was sent by an older program, which did not keep what proves the content",
+            "leave the content out; each recipient has what proves it",
+        )
+    answers = _answers(connection, id)
+    content = box.open_body(id, row.nonce) + box.open_body(id, row.body) if with_content else None
+    return Evidence(
+        proofs=(_proof(row.receipt), *(proof for proof, _ in answers)),
+        envelope=row.envelope,
+        acknowledgements=tuple(dict.fromkeys(signed for _, signed in answers)),
+        content=content,
+    )
+
+
+def _answers(connection: Connection, id: str) -> list[tuple[LogProof, bytes]]:
+    table, word = store.delivery.c, store.acknowledgement.c
+    query = select(table.receipt, word.signed).join_from(
+        store.delivery, store.acknowledgement, table.evidence == word.digest
+    )
+    rows = connection.execute(query.where(table.id == id, table.receipt.is_not(None)).order_by(table.recipient))
+    return [(_proof(row.receipt), row.signed) for row in rows]
+
+
+def _proof(receipt: bytes) -> LogProof:
+    bundle = Receipts.from_bytes(receipt)
+    return proof_of(bundle.receipts[0], bundle.checkpoint)
+
+
+def _rosters(connection: Connection) -> dict[int, bytes]:
+    query = select(store.roster.c.version, store.roster.c.signed).order_by(store.roster.c.version.desc())
+    return {row.version: row.signed for row in connection.execute(query)}
+
+
+def _with_rosters(kept: Evidence, signed: dict[int, bytes], policy: Policy) -> Evidence:
+    # The newest one will do, unless somebody's key has been renewed since.
+    try:
+        newest = replace(kept, rosters=tuple(signed.values())[:1])
+        verify_evidence(newest, policy)
+    except (SenderUnknown, KeyUnknown, KeyNotValid):
+        every = replace(kept, rosters=tuple(signed.values()))
+        used = _versions(verify_evidence(every, policy))
+        return replace(kept, rosters=tuple(item for version, item in signed.items() if version in used))
+    return newest
+
+
+def _versions(found: Established) -> set[int]:
+    """Of the rosters that say whose the signatures are."""
+    sender = set() if found.signed is None else {found.signed.roster.version}
+    return sender | {answer.roster.version for answer in found.answers}

@@ -1,0 +1,187 @@
+"""`seci-verify`: what an evidence bundle proves, in plain words. Offline; a policy file is all that it asks for.
+
+It imports nothing of the agent, so that an auditor need not set one up.
+"""
+
+import json
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from crypto.bundle import MAX_EVIDENCE, Evidence
+from crypto.errors import CryptoError, PolicyInvalid
+from crypto.evidence import Answer, Established, Logged, verify_evidence
+from crypto.policy import MAX_POLICY_SIZE, Policy
+from schemas.control import ControlRefused, Event
+
+UNPROVEN: Final = 1
+USAGE: Final = 2
+
+app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="What `seci-node receipt` wrote.")],
+    policy: Annotated[Path, typer.Option(help="Keys to trust, of the log and its witnesses (C2SP tlog-policy).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Verify what proves a message: who sent it, when, to whom, what became of it. Exit code 1 if it proves nothing."""
+    try:
+        trusted = Policy.from_bytes(_read(policy, MAX_POLICY_SIZE))
+        data = _read(bundle, MAX_EVIDENCE)
+    except (OSError, PolicyInvalid) as error:
+        code = error.code if isinstance(error, PolicyInvalid) else "file_unreadable"
+        _fail(code, str(error), as_json)
+        raise typer.Exit(USAGE) from error
+    try:
+        found = verify_evidence(Evidence.from_bytes(data), trusted)
+    except (CryptoError, ControlRefused) as error:
+        _fail(error.code, str(error), as_json)
+        raise typer.Exit(UNPROVEN) from error
+    typer.echo(json.dumps(_described(found)) if as_json else "\n".join(map(_printable, _lines(found))))
+
+
+def _read(file: Path, most: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
+
+
+def _fail(code: str, detail: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail}))
+    else:
+        typer.echo(_printable(f"NOT PROVEN: {detail} [{code}]"), err=True)
+
+
+def _printable(text: str) -> str:
+    # What strangers wrote must not steer the terminal, turn the order of what is read, or pass for a line of ours.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _lines(found: Established) -> Iterator[str]:
+    entry, header = found.decision.entry, found.header
+    yield f"PROVEN under the policy, by the log {found.decision.proven.checkpoint.origin}:"
+    yield _line("message", str(header.id if header is not None else entry.message))
+    yield _line("envelope", f"SHA-256 {found.digest.hex()}")
+    if header is None or found.signed is None:
+        yield _line("sender", f"{_name(found, entry.sender or entry.node)}, by the ledger's word alone: its signature")
+        yield _line("", "is in the envelope, which the bundle leaves out")
+    else:
+        roster = found.signed.roster
+        yield _line("sender", f"{_name(found, header.sender)}, which signed it with key {found.signed.kid.hex()},")
+        yield _line("", f"its own by the roster version {roster.version} of {_when(roster.at)}")
+    said = header or entry
+    if said.kind is not None:
+        operation = "" if said.operation is None else f", operation {said.operation}"
+        yield _line("what", f"{said.kind} version {said.kind_version}, task force {said.task_force}{operation}")
+        yield _line("", f"handling {said.handling}, priority {said.priority}")
+    if said.created is not None:
+        yield _line("written", f"{_when(said.created)} by the sender's clock")
+    yield _line("to", ", ".join(_name(found, node) for node in said.recipients or ()) or "not said")
+    why = "" if entry.code is None else f" [{entry.code}]: {entry.detail or ''}"
+    yield _line(str(entry.event), f"{_when(entry.at)} by the hub{why}")
+    yield from _places(found.decision)
+    for answer in found.answers:
+        yield from _answer_lines(found, answer)
+    if silent := _silent(found):
+        yield _line("not shown", f"what became of it at {', '.join(silent)}")
+    if found.body is not None:
+        yield _line("content", f"{len(found.body)} bytes, exactly what the sender signed:")
+        yield from (f"  | {line}" for line in found.body.decode(errors="backslashreplace").splitlines())
+
+
+def _answer_lines(found: Established, answer: Answer) -> Iterator[str]:
+    why = "" if answer.item.code is None else f" [{answer.item.code}]"
+    line = f"{_name(found, answer.recipient)} {_when(answer.logged.entry.at)}{why}"
+    yield _line(str(answer.item.outcome), line)
+    yield _line("", f"signed by the recipient itself {_when(answer.at)}, roster version {answer.roster.version}")
+    yield from _places(answer.logged)
+
+
+def _places(logged: Logged) -> Iterator[str]:
+    checkpoint = logged.proven.checkpoint
+    yield _line("", f"entry {logged.proven.index} under the checkpoint of {checkpoint.size} entries, root")
+    yield _line("", f"{checkpoint.root.hex()},")
+    times = [f"{name} {_when(at * 1000)}" for name, at in logged.cosigned.witnesses]
+    yield _line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:11} {text}"
+
+
+def _name(found: Established, node: str) -> str:
+    return f"{node} ({found.names[node]})" if node in found.names else node
+
+
+def _silent(found: Established) -> list[str]:
+    said = found.header or found.decision.entry
+    heard = {answer.recipient for answer in found.answers}
+    accepted = found.decision.entry.event is Event.ACCEPTED
+    return [node for node in said.recipients or () if accepted and node not in heard]
+
+
+def _when(millis: int) -> str:
+    try:
+        return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        # A witness may state any number of seconds.
+        return f"{millis} ms since 1970"
+
+
+def _described(found: Established) -> dict[str, Any]:
+    entry, said = found.decision.entry, found.header or found.decision.entry
+    return {
+        "ok": True,
+        "message": str(found.header.id if found.header is not None else entry.message),
+        "envelope": found.digest.hex(),
+        "sender": found.header.sender if found.header is not None else entry.sender or entry.node,
+        "signed": None
+        if found.signed is None
+        else {"key": found.signed.kid.hex(), "roster": found.signed.roster.version},
+        "kind": said.kind,
+        "kind_version": said.kind_version,
+        "task_force": said.task_force,
+        "operation": said.operation,
+        "created": None if said.created is None else _when(said.created),
+        "recipients": list(said.recipients or ()),
+        "decision": {**_entry(found.decision), "detail": entry.detail},
+        "answers": [
+            {
+                "recipient": answer.recipient,
+                **_entry(answer.logged),
+                "signed_at": _when(answer.at),
+                "roster": answer.roster.version,
+            }
+            for answer in found.answers
+        ],
+        "not_shown": _silent(found),
+        "content": None if found.body is None else found.body.decode(errors="backslashreplace"),
+    }
+
+
+def _entry(logged: Logged) -> dict[str, Any]:
+    checkpoint = logged.proven.checkpoint
+    return {
+        "event": str(logged.entry.event),
+        "at": _when(logged.entry.at),
+        "code": None if logged.entry.code is None else str(logged.entry.code),
+        "index": logged.proven.index,
+        "checkpoint": {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()},
+        "witnesses": [{"name": name, "at": _when(at * 1000)} for name, at in logged.cosigned.witnesses],
+    }
+
+
+def main() -> None:
+    """The entry point."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    app(prog_name="seci-verify")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""`seci-verify` as an auditor types it: with two files and nothing else on the machine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto.bundle import Evidence
+from crypto.envelope import digest_of
+from tests.crypto.exhibits import ENVELOPE, HEADER, POLICY, accepted, evidence, refused
+
+
+def _typed(*arguments: str | Path) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "nodes.verify", *map(str, arguments)]
+    # No setting, no home: nothing but the interpreter finds its way from the environment.
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env={"PYTHONPATH": str(root)}, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """The auditor's policy: the log's key."""
+    file = tmp_path / "policy"
+    file.write_bytes(b"# as the Centre published it\n" + POLICY.to_bytes())
+    return file
+
+
+def _written(tmp_path: Path, bundle: Evidence) -> Path:
+    file = tmp_path / "bundle.json"
+    file.write_bytes(bundle.to_bytes())
+    return file
+
+
+TRANSCRIPT = """\
+PROVEN under the policy, by the log ledger.example.org:
+  message     {id}
+  envelope    SHA-256 {digest}
+  sender      ro (RO), which signed it with key {kid},
+              its own by the roster version 1 of 2004-11-09T11:33:20.000Z
+  what        alert version 1, task force drugs
+              handling H1, priority normal
+  written     2004-11-09T11:33:20.000Z by the sender's clock
+  to          bg (BG), hu (HU)
+  accepted    2004-11-09T11:33:21.000Z by the hub
+              entry 0 under the checkpoint of 6 entries, root
+              {root},
+              cosigned by no witness: the log's word alone
+  delivered   bg (BG) 2004-11-09T11:33:23.000Z
+              signed by the recipient itself 2004-11-09T11:33:22.000Z, roster version 1
+              entry 1 under the checkpoint of 6 entries, root
+              {root},
+              cosigned by no witness: the log's word alone
+  declined    hu (HU) 2004-11-09T11:33:23.000Z [body_invalid]
+              signed by the recipient itself 2004-11-09T11:33:22.000Z, roster version 1
+              entry 2 under the checkpoint of 6 entries, root
+              {root},
+              cosigned by no witness: the log's word alone
+  content     50 bytes, exactly what the sender signed:
+  | {{"text":"Lorry with double floor","title":"Lorry"}}
+"""
+
+
+def test_the_whole_way_of_a_message_in_plain_words(tmp_path: Path, policy: Path) -> None:
+    file = _written(tmp_path, evidence())
+    code, out, err = _typed(file, "--policy", policy)
+    assert (code, err) == (0, "")
+    said = json.loads(_typed(file, "--policy", policy, "--json")[1])
+    assert out == TRANSCRIPT.format(
+        id=HEADER.id,
+        digest=digest_of(ENVELOPE).hex(),
+        kid=said["signed"]["key"],
+        root=said["decision"]["checkpoint"]["root"],
+    )
+    assert (said["ok"], said["sender"], said["kind"], said["not_shown"]) == (True, "ro", "alert", [])
+    assert [(answer["recipient"], answer["event"]) for answer in said["answers"]] == [
+        ("bg", "delivered"),
+        ("hu", "declined"),
+    ]
+    assert json.loads(said["content"])["title"] == "Lorry"
+
+
+def test_what_is_not_shown_is_said(tmp_path: Path, policy: Path) -> None:
+    bundle = evidence(accepted(), words=(), envelope=None, stated=digest_of(ENVELOPE), content=None)
+    code, out, _ = _typed(_written(tmp_path, bundle), "--policy", policy)
+    assert code == 0
+    assert "ro (RO), by the ledger's word alone" in out
+    assert "not shown   what became of it at bg, hu" in out
+    assert "content" not in out
+    code, out, _ = _typed(_written(tmp_path, evidence(refused(), words=())), "--policy", policy)
+    assert code == 0
+    assert "refused     2004-11-09T11:33:21.000Z by the hub [expired]: too late" in out
+    assert "not shown" not in out
+
+
+def test_what_strangers_wrote_does_not_steer_the_terminal(tmp_path: Path, policy: Path) -> None:
+    bundle = evidence(refused(detail="\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}x\nPROVEN"), words=())
+    out = _typed(_written(tmp_path, bundle), "--policy", policy)[1]
+    assert r"\x1b[2J\u202ex" in out
+    assert "\nPROVEN" not in out
+
+
+def test_an_altered_bundle_ends_with_1_and_the_reason(tmp_path: Path, policy: Path) -> None:
+    code, out, err = _typed(_written(tmp_path, evidence(words=())), "--policy", policy)
+    assert (code, out) == (1, "")
+    assert err.startswith("NOT PROVEN: ")
+    assert err.endswith("[acknowledgement_missing]\n")
+    file = tmp_path / "bundle.json"
+    file.write_text("{}")
+    code, out, err = _typed(file, "--policy", policy, "--json")
+    assert (code, json.loads(out)["code"], err) == (1, "evidence_malformed", "")
+
+
+def _usage(tmp_path: Path, *arguments: str | Path) -> dict[str, Any]:
+    code, out, _ = _typed(*arguments, "--json")
+    assert code == 2
+    found: dict[str, Any] = json.loads(out) if out else {}
+    return found
+
+
+def test_what_the_auditor_got_wrong_ends_with_2(tmp_path: Path, policy: Path) -> None:
+    file = _written(tmp_path, evidence())
+    assert _usage(tmp_path, file) == {}
+    assert _usage(tmp_path, "--policy", policy) == {}
+    assert _usage(tmp_path, tmp_path / "none", "--policy", policy)["code"] == "file_unreadable"
+    assert _usage(tmp_path, file, "--policy", tmp_path / "none")["code"] == "file_unreadable"
+    assert _usage(tmp_path, file, "--policy", file)["code"] == "policy_invalid"
