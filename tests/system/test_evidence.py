@@ -1,0 +1,63 @@
+"""Evidence of a real exchange: what one node can show, an auditor verifies who has a policy file and nothing else."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.exchange import Exchange
+from deploy.local.instance import REPOSITORY
+from tests.system.play import await_delivered, post
+
+pytestmark = pytest.mark.system
+
+
+def _verify(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
+    command = [sys.executable, "-m", "nodes.verify", *map(str, arguments), "--json"]
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environment, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_message_and_its_deliveries_are_proven_to_an_auditor(exchange: Exchange, tmp_path: Path) -> None:
+    id = post(exchange, "ro", to=["bg", "tr"], operation="MERIDIAN")
+    await_delivered(exchange, [("ro", id)])
+    bundle, policy = tmp_path / "bundle.json", tmp_path / "policy"
+    # The auditor has the ledger's key from the hub's operators, not from the node that shows the bundle.
+    policy.write_text(f"log {exchange.hub('status')['ledger']['vkey']}\nquorum none\n")
+    written = exchange.node("ro", "receipt", id, "--with-content", "--out", str(bundle))
+    assert (written["answers"], bundle.stat().st_mode & 0o077) == (2, 0)
+    code, found = _verify(bundle, "--policy", policy)
+    assert code == 0, found
+    assert (found["message"], found["sender"], found["recipients"]) == (id, "ro", ["bg", "tr"])
+    assert (found["decision"]["event"], found["operation"]) == ("accepted", "MERIDIAN")
+    assert [(answer["recipient"], answer["event"]) for answer in found["answers"]] == [
+        ("bg", "delivered"),
+        ("tr", "delivered"),
+    ]
+    assert json.loads(found["content"])["title"] == "Lorry with double floor"
+
+    fields = json.loads(bundle.read_bytes())
+    body = base64.b64decode(fields["content"]["body"]).replace(b"double", b"single")
+    altered = {
+        "digest_mismatch": fields | {"content": fields["content"] | {"body": base64.b64encode(body).decode()}},
+        "acknowledgement_missing": fields | {"acknowledgements": fields["acknowledgements"][:-1]},
+        "decision_missing": fields | {"proofs": fields["proofs"][1:]},
+        "roster_missing": fields | {"rosters": []},
+    }
+    for wanted, changed in altered.items():
+        bundle.write_text(json.dumps(changed))
+        code, found = _verify(bundle, "--policy", policy)
+        assert (code, found["code"]) == (1, wanted)
+
+
+def test_without_content_the_bundle_does_not_have_it(exchange: Exchange, tmp_path: Path) -> None:
+    id = post(exchange, "ro", to=["bg"])
+    await_delivered(exchange, [("ro", id)])
+    bundle = exchange.node("ro", "receipt", id)
+    assert "content" not in bundle
+    assert "double floor" not in json.dumps(bundle)
