@@ -5,8 +5,10 @@ It imports nothing of the agent, so that an auditor need not set one up.
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -180,6 +182,9 @@ def _entry(logged: Logged) -> dict[str, Any]:
 def main() -> None:
     """The entry point."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal of another character set shows what it lacks escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="seci-verify")
 
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 
-from crypto import merkle
+from crypto import cose, merkle
+from crypto.bundle import Evidence
 from crypto.cosignature import CosignerKey, add_cosignatures, cosign
 from crypto.errors import CryptoError, NoteInvalid, PolicyInvalid, ProofMalformed, TileInvalid
+from crypto.evidence import verify_evidence
 from crypto.note import Note, sign_note
 from crypto.policy import Policy, read_checkpoint
 from crypto.proof import LogProof, proof_of, verify_entry
 from crypto.tiles import Tile, bundle, read_bundle, read_tile
+from crypto.trust import ACKNOWLEDGEMENT_TYPE
 from crypto.witness import AddCheckpoint, follow
 from schemas.control import ControlRefused
+from tests.crypto import exhibits, people
 from tests.crypto.cosigners import AT, BG, LOG, LOG_PQ, RO, RO_PQ, Ledger
-from tests.fuzz.target import OF_TEXT, Target
+from tests.fuzz.target import OF_CBOR, OF_JSON, OF_TEXT, Target
 
 _LEDGER = Ledger(5)
 _NOTE = _LEDGER.checkpoint()
@@ -28,7 +32,24 @@ _POLICY = Policy.from_bytes(
 
 def proofs() -> tuple[Target, ...]:
     """Texts of others, and of a log or a witness that signs anything."""
-    return (*_signatures(), *_files(), *_tiles())
+    return (*_signatures(), *_files(), *_tiles(), *_evidence())
+
+
+def _evidence() -> tuple[Target, ...]:
+    def judged(data: bytes) -> object:
+        return verify_evidence(Evidence.from_bytes(data), exhibits.POLICY)
+
+    def worded(data: bytes) -> object:
+        # As of a recipient that signs anything, and a hub that logs it.
+        signed = cose.sign1(data, ACKNOWLEDGEMENT_TYPE, people.BG.signing)
+        entries = exhibits.accepted(), exhibits.answered("bg", signed)
+        return verify_evidence(exhibits.evidence(*entries, words=(signed,)), exhibits.POLICY)
+
+    whole, word = exhibits.evidence().to_bytes(), cose.parse_sign1(exhibits.BG_WORD, ACKNOWLEDGEMENT_TYPE).payload
+    return (
+        Target("evidence bundle", (whole,), OF_JSON, judged, (CryptoError, ControlRefused)),
+        Target("evidence bundle, a word signed anew", (word,), OF_CBOR, worded, (CryptoError, ControlRefused)),
+    )
 
 
 def _of_text(read: Callable[[str], object]) -> Callable[[bytes], object]:

@@ -134,6 +134,13 @@ def test_without_an_agent_the_next_step_is_to_start_it(home: Path, typed: Type) 
     assert "seci-node run" in said["next"]
 
 
+def test_a_receipt_is_asked_of_the_running_agent(home: Path, typed: Type, tmp_path: Path) -> None:
+    out = tmp_path / "evidence.json"
+    code, said = typed("receipt", "01a20f97-e270-71d7-88d6-b834d3465199", "--home", home, "--out", out)
+    assert (code, said["code"], out.exists()) == (5, "agent_unreachable", False)
+    assert typed("receipt", "--home", home) == (2, None)
+
+
 @pytest.mark.parametrize("content", ["{", "[1", '"text', ""])
 def test_a_body_that_is_no_json_is_told(home: Path, typed: Type, tmp_path: Path, content: str) -> None:
     body = tmp_path / "body.json"

@@ -13,11 +13,12 @@ from crypto.envelope import digest_of
 from tests.crypto.exhibits import ENVELOPE, HEADER, POLICY, accepted, evidence, refused
 
 
-def _typed(*arguments: str | Path) -> tuple[int, str, str]:
+def _typed(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "nodes.verify", *map(str, arguments)]
     # No setting, no home: nothing but the interpreter finds its way from the environment.
     root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env={"PYTHONPATH": str(root)}, check=False)
+    settings = {"PYTHONPATH": str(root), **environment}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=settings, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -101,6 +102,12 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(tmp_path: Path, policy
     out = _typed(_written(tmp_path, bundle), "--policy", policy)[1]
     assert r"\x1b[2J\u202ex" in out
     assert "\nPROVEN" not in out
+
+
+def test_a_terminal_of_another_character_set_shows_what_it_lacks_escaped(tmp_path: Path, policy: Path) -> None:
+    file = _written(tmp_path, evidence(refused(detail="pr\N{LATIN SMALL LETTER E WITH ACUTE}"), words=()))
+    code, out, _ = _typed(file, "--policy", policy, PYTHONIOENCODING="ascii")
+    assert (code, r"pr\xe9" in out) == (0, True)
 
 
 def test_an_altered_bundle_ends_with_1_and_the_reason(tmp_path: Path, policy: Path) -> None:

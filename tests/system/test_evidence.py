@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
 from deploy.local.instance import REPOSITORY
 from tests.system.play import await_delivered, post
@@ -61,3 +62,7 @@ def test_without_content_the_bundle_does_not_have_it(exchange: Exchange, tmp_pat
     bundle = exchange.node("ro", "receipt", id)
     assert "content" not in bundle
     assert "double floor" not in json.dumps(bundle)
+    with pytest.raises(CommandFailed, match="ended with 2"):
+        exchange.node("ro", "receipt", id, "--out", str(tmp_path / "no" / "folder" / "bundle.json"))
+    with pytest.raises(CommandFailed, match="ended with 4"):
+        exchange.node("bg", "receipt", id)
