@@ -47,7 +47,7 @@ async def _write(settings: Settings, route: Route, messages: int) -> None:
     try:
         for start in range(0, messages, BATCH):
             past = [first + number * APART_MS for number in range(start, min(start + BATCH, messages))]
-            async with engine.begin() as connection:
+            async with ledger.writing(engine, log) as connection:
                 turn = await ledger.take_turn(connection)
                 await _append(connection, log, turn, route, past)
             if start % (BATCH * 250) == 0:

@@ -28,7 +28,7 @@ from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, SettingsInvalid
 from hub.ingest import Ingest
-from hub.ledger import take_turn
+from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.overview import overview
@@ -64,6 +64,7 @@ def init(
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
     broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
     passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    lock_store: Annotated[Path | None, typer.Option(help="File with the newest checkpoint; else in the home.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
@@ -73,6 +74,8 @@ def init(
         database.migrate(admin_database)
     except (OSError, DBAPIError) as error:
         raise DatabaseUnreachable(f"PostgreSQL: {error}", "check --admin-database, then repeat the command") from error
+    if lock_store is None and (home / "hub.json").exists():
+        lock_store = Settings.load(home).lock_store
     settings = Settings(
         home=home,
         database_url=database_url,
@@ -80,26 +83,44 @@ def init(
         broker_port=broker_port,
         broker_ctl=tuple(shlex.split(broker_ctl)),
         passphrase_file=passphrase_file,
+        lock_store=None if lock_store is None else lock_store.absolute(),
     )
     settings.save()
-    verifier = ledger_of(settings).signer.verifier.vkey()
+    log = ledger_of(settings)
+    _begin_lock_store(settings, log)
+    verifier = log.signer.verifier.vkey()
     answer({"home": str(home), "log_vkey": verifier}, as_json, f"hub ready in {home}\nledger key: {verifier}")
     say("next: seci-hub provision")
+
+
+def _begin_lock_store(settings: Settings, log: Ledger) -> None:
+    # Only if there is none: what it says must not be forgotten because somebody repeats a command.
+    if log.store.exists:
+        return
+
+    async def work(connection: AsyncConnection) -> int:
+        await take_turn(connection)
+        newest = log.checkpoint((await head(connection)).range)
+        log.store.begin(newest)
+        return newest.size
+
+    say(f"the lock store {log.store.path} is new; the ledger has {with_database(settings, work)} entries")
 
 
 @app.command()
 def provision(home: Home, as_json: AsJson = False) -> None:
     """Give the broker its queues, users and rights, and publish a first roster. Safe to repeat."""
     settings = Settings.load(home)
+    log = ledger_of(settings)
 
     async def work(connection: AsyncConnection) -> list[str]:
         await take_turn(connection)
         roster = await registrar.current(connection, hub_key(settings).public)
         if not roster.version:
-            await registrar.publish_roster(connection, ledger_of(settings), (), hub_key(settings))
+            await registrar.publish_roster(connection, log, (), log.signer.key)
         return [node.node for node in roster.nodes]
 
-    nodes = with_database(settings, work)
+    nodes = with_database(settings, work, log)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
@@ -124,7 +145,8 @@ def enrol(
     requests = [_read_request(path) for path in request]
     if len({item.node for item in requests}) != len(requests):
         raise EnrolmentRefused("two of the files are for one node", "give one enrolment.json for each node")
-    signer = hub_key(settings)
+    log = ledger_of(settings)
+    signer = log.signer.key
 
     async def check(connection: AsyncConnection) -> list[str]:
         roster = await registrar.current(connection, signer.public)
@@ -141,13 +163,13 @@ def enrol(
         if after == before.nodes and before.version:
             version = before.version
         else:
-            version = (await registrar.publish_roster(connection, ledger_of(settings), after, signer)).version
+            version = (await registrar.publish_roster(connection, log, after, signer)).version
         return version, await registrar.newest(connection, 0) or b""
 
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
     certificates_pem = _certify(settings, requests)
-    version, signed = with_database(settings, admit)
+    version, signed = with_database(settings, admit, log)
     out.mkdir(parents=True, exist_ok=True)
     for item in requests:
         welcome = _welcome(settings, item, certificates_pem[item.node], signed)

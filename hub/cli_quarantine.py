@@ -62,7 +62,7 @@ def release(home: Home, index: int, reason: Because, as_json: AsJson = False) ->
         trust = Trust.of(open_roster(signed, ledger.signer.key.public))
         return await quarantine.release(connection, ledger, trust, index, decision)
 
-    became = quarantine.outcome(with_database(settings, work))
+    became = quarantine.outcome(with_database(settings, work, ledger))
     answer({"index": index, "decision": "released", "became": became}, as_json, f"{index} is released: {became}")
 
 
@@ -71,7 +71,7 @@ def discard(home: Home, index: int, reason: Because, as_json: AsJson = False) ->
     """Delete its content for good. That it was there, and who discarded it, stays in the ledger."""
     settings, decision = Settings.load(home), _decision(reason)
     ledger = ledger_of(settings)
-    with_database(settings, lambda connection: quarantine.discard(connection, ledger, index, decision))
+    with_database(settings, lambda connection: quarantine.discard(connection, ledger, index, decision), ledger)
     answer({"index": index, "decision": "discarded"}, as_json, f"{index} is discarded")
 
 

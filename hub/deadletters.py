@@ -20,7 +20,7 @@ from hub.dispatch import Dispatcher, Untaken
 from hub.held import hold
 from hub.intake import printable
 from hub.judge import Arrival, Refusable, Unreadable
-from hub.ledger import Ledger, evidence, take_turn
+from hub.ledger import Ledger, evidence, take_turn, writing
 from hub.publication import Publication
 from hub.record import record
 from hub.tolerance import decode_tolerantly
@@ -63,7 +63,7 @@ async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher:
     queue, body, now = _origin(message), bytes(message.body), time.time_ns() // 1_000_000
     log.error("dead_letter", queue=queue, digest=evidence(body).hex())
     undelivered = _undelivered(message, queue, body)
-    async with engine.begin() as connection:
+    async with writing(engine, ledger) as connection:
         if undelivered is not None:
             await hold(connection, [Untaken(undelivered, REASON)], now)
             return

@@ -100,3 +100,24 @@ class LedgerBroken(HubError):
 
     code = "ledger_broken"
     exit_code = 3
+
+
+class LedgerBehind(HubError):
+    """The database has fewer entries than were signed: it was restored from a backup."""
+
+    code = "ledger_behind"
+    exit_code = 3
+
+
+class LedgerForked(HubError):
+    """The database has another ledger than the one that was signed."""
+
+    code = "ledger_forked"
+    exit_code = 3
+
+
+class LockStoreUnusable(HubError):
+    """The file with the newest checkpoint is missing, damaged, or of another ledger."""
+
+    code = "lock_store_unusable"
+    exit_code = 2

@@ -30,7 +30,7 @@ from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
 from hub.judge import Arrival, Verdict
-from hub.ledger import Ledger
+from hub.ledger import Ledger, check, take_turn, writing
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.publication import Publication
 from hub.record import Recorded, record
@@ -161,7 +161,7 @@ class Ingest:
             async with self._engine.connect() as connection:
                 due = await is_due(connection)
             while due:
-                async with self._engine.begin() as connection:
+                async with writing(self._engine, self._ledger) as connection:
                     due = await see_to(connection, self._ledger) > 0
             await asyncio.sleep(TICK_S)
 
@@ -169,6 +169,9 @@ class Ingest:
         await drain(self._broker, self._engine, self._ledger)
 
     async def _work(self, stop: asyncio.Event) -> None:
+        async with self._engine.begin() as connection:
+            await take_turn(connection)
+            await check(connection, self._ledger)
         roster = await self._refresh()
         self.intake = intake = await Intake.open(self._broker, _pace(self._settings), roster.trust.nodes)
         log.info("hub_ready", nodes=len(roster.trust.nodes), roster=roster.trust.roster.version)
@@ -239,7 +242,7 @@ class Ingest:
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
-                async with self._engine.begin() as connection:
+                async with writing(self._engine, self._ledger) as connection:
                     return await record(connection, self._ledger, verdicts, time.time_ns() // 1_000_000)
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end:

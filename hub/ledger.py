@@ -2,29 +2,42 @@
 
 `append` and `prove` run inside the caller's transaction, so that a decision and its leaf are
 committed together or not at all. The tree's state is in the database: whoever holds the
-advisory lock reads the head there, extends it, and writes the next signed checkpoint.
+advisory lock reads the head there, extends it, and writes the next signed checkpoint. Each
+append first holds that head against the lock store, which is no part of the database; so who
+appends does it in a transaction of `writing`, or calls `settle` after the commit.
 """
 
+import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import Row, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto import merkle
-from crypto.note import Checkpoint, NoteSigner, sign_note
+from crypto.errors import NoteInvalid
+from crypto.note import Checkpoint, NoteSigner, open_note, sign_note
 from crypto.receipt import leaf_of
 from hub import tables
+from hub.errors import LockStoreUnusable
+from hub.lockstore import Kept, LockStore, forked
 from schemas.control import SALT_SIZE, Entry, Receipt
+
+log = structlog.get_logger()
 
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
 MANY: Final = 20
+TRIES: Final = 5
+# In a connection's `info`: the transaction that has appended last, and what it made of the ledger.
+_PROPOSED: Final = "seci_proposed"
 # One round trip for three tables.
 _APPEND_FEW: Final = """
     WITH leaf AS (
@@ -41,10 +54,15 @@ _TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Which log this is, and who signs its checkpoints."""
+    """Which log this is, who signs its checkpoints, and where the newest is kept apart from the database."""
 
     origin: str
     signer: NoteSigner
+    store: LockStore
+
+    def checkpoint(self, tree: merkle.CompactRange) -> Checkpoint:
+        """Of this log, with that tree."""
+        return Checkpoint(self.origin, tree.size, tree.root())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +118,16 @@ def _range(size: int, frontier: bytes) -> merkle.CompactRange:
 
 
 async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entries: Sequence[Entry]) -> Appended:
-    """Adds entries (at least one) and signs a checkpoint over them."""
+    """Adds entries (at least one) and signs a checkpoint over them.
+
+    Raises LedgerBehind, LedgerForked, LockStoreUnusable: then the transaction must not be committed.
+    """
     old = turn.range
     salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
     encoded = [entry.to_bytes() for entry in entries]
     leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
     new, completed = old.append(leaves)
-    checkpoint = Checkpoint(ledger.origin, new.size, new.root())
+    checkpoint = ledger.checkpoint(new)
     note = sign_note(checkpoint.text(), ledger.signer)
     indices = range(old.size, new.size)
     events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
@@ -116,6 +137,7 @@ async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entrie
     strides = [(level, index, value) for (level, index), value in completed.items() if level and level % STRIDE == 0]
     if strides:
         await copy(connection, "ledger_subtree", ("level", "place", "hash"), strides)
+    await _propose(connection, ledger, ledger.checkpoint(old), checkpoint)
     nodes = {**old.nodes(), **completed}
 
     def proof_of(index: int) -> tuple[bytes, ...]:
@@ -143,8 +165,86 @@ async def _insert(
     await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [head_row])
 
 
-async def prove(connection: AsyncConnection, indices: Sequence[int]) -> Appended:
-    """Receipts of entries recorded earlier, under the newest checkpoint."""
+@asynccontextmanager
+async def writing(engine: AsyncEngine, ledger: Ledger) -> AsyncIterator[AsyncConnection]:
+    """A transaction that may append, as `engine.begin`."""
+    async with engine.connect() as connection:
+        async with connection.begin():
+            yield connection
+        settle(connection, ledger)
+
+
+def settle(connection: AsyncConnection, ledger: Ledger) -> None:
+    """To be called after the commit and before anything of it is published. Raises LockStoreUnusable, OSError."""
+    _, checkpoint = connection.info.pop(_PROPOSED, (None, None))
+    if checkpoint is not None:
+        ledger.store.confirm(checkpoint)
+
+
+async def check(connection: AsyncConnection, ledger: Ledger) -> None:
+    """Holds the database against the lock store, in a transaction that has taken its turn and not appended.
+
+    Raises LedgerBehind, LedgerForked, LockStoreUnusable.
+    """
+    newest = ledger.checkpoint((await head(connection)).range)
+    await _standing(connection, ledger, newest)
+    ledger.store.confirm(newest)
+
+
+async def _propose(connection: AsyncConnection, ledger: Ledger, old: Checkpoint, new: Checkpoint) -> None:
+    before = None
+    if _appended(connection):
+        # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
+        before = ledger.store.read().before
+    for _ in range(TRIES):
+        kept = ledger.store.read() if before else await _standing(connection, ledger, old)
+        if await asyncio.to_thread(ledger.store.swap, kept, Kept(before or old, new, committed=False)):
+            connection.info[_PROPOSED] = (_transaction(connection), new)
+            return
+    raise LockStoreUnusable(
+        f"the lock store {ledger.store.path} is written by somebody else, too",
+        "give each database a hub's folder, and so a lock store, of its own",
+    )
+
+
+def _appended(connection: AsyncConnection) -> bool:
+    """Whether the transaction under way has appended already."""
+    transaction, _ = connection.info.get(_PROPOSED, (None, None))
+    return transaction is not None and transaction is _transaction(connection)
+
+
+def _transaction(connection: AsyncConnection) -> object:
+    return connection.sync_connection and connection.sync_connection.get_transaction()
+
+
+async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpoint) -> Kept:
+    """What the lock store says, the database's committed head being `newest`. Raises LedgerBehind, LedgerForked."""
+    kept = ledger.store.read()
+    if not kept.is_ahead(newest):
+        return kept
+    # The hub's folder was restored, or a worker that froze in an append wrote late. The database is right if it has
+    # what the store knows, and if what it has beyond that is signed by us: we sign nothing but what extends.
+    known, row = kept.certain, tables.ledger_checkpoint.c
+    root = await connection.scalar(select(row.root).where(row.size == known.size)) if known.size else known.root
+    note = await connection.scalar(select(row.note).where(row.size == newest.size))
+    if root != known.root or not _is_signed(note, newest, ledger):
+        raise forked(known.size)
+    log.warning("lock_store_was_behind", entries=newest.size - known.size)
+    ledger.store.begin(newest)
+    return ledger.store.read()
+
+
+def _is_signed(note: str | None, checkpoint: Checkpoint, ledger: Ledger) -> bool:
+    try:
+        return Checkpoint.parse(open_note(note or "", ledger.signer.verifier)) == checkpoint
+    except NoteInvalid:
+        return False
+
+
+async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[int]) -> Appended:
+    """Receipts of entries recorded earlier, under the newest checkpoint. Raises as `append`."""
+    if not _appended(connection):
+        await check(connection, ledger)
     newest = await head(connection)
     content = tables.ledger_content.c
     rows = await connection.execute(

@@ -92,7 +92,7 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
         await _insert(connection, draft)
         publications += bundles(appended, draft.owed)
     if draft.again:
-        proven = await ledger.prove(connection, list(draft.again))
+        proven = await ledger.prove(connection, log, list(draft.again))
         publications += bundles(proven, draft.again.values())
     recorded(draft.entries, len(draft.again))
     return Recorded(tuple(publications), tuple(draft.entries))

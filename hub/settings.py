@@ -3,6 +3,7 @@
 hub.json                 where the database and the broker are
 secret.key               opens the keys below (or a passphrase file named in hub.json)
 monitor.<pid>.json       where a running worker's monitor listens
+ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 """
 
@@ -27,6 +28,7 @@ class Settings(BaseModel):
     `verifiers` is how many processes judge beside the worker.
     `node_rate` is how many messages per second a node may send in the long run, and at all times while others
     send too; `node_burst` how many at once while it is alone.
+    `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -39,6 +41,7 @@ class Settings(BaseModel):
     broker_ctl: tuple[str, ...] = ("rabbitmqctl",)
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
+    lock_store: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
     shared_batch: int = Field(32, ge=1, le=1000)
     node_rate: float = Field(200.0, gt=0)
@@ -68,6 +71,11 @@ class Settings(BaseModel):
     def save(self) -> None:
         """Writes hub.json, readable by the owner only: it names the database's password."""
         write_private(self.home / "hub.json", (self.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
+
+    @property
+    def lock_file(self) -> Path:
+        """Where the newest checkpoint is kept apart from the database."""
+        return self.lock_store or self.home / "ledger.lock"
 
     def secret(self) -> Secret:
         """What opens the hub's keys."""

@@ -12,6 +12,7 @@ from crypto.keyfile import Secret
 from crypto.keys import SigningKey
 from crypto.note import NoteSigner
 from hub.ledger import Ledger
+from hub.lockstore import LockStore
 from hub.settings import Settings
 from hub.topology import HUB_USERS
 
@@ -98,4 +99,5 @@ def hub_key(settings: Settings) -> SigningKey:
 
 def ledger_of(settings: Settings) -> Ledger:
     """The ledger that this hub writes."""
-    return Ledger(settings.log_origin, NoteSigner(settings.log_origin, hub_key(settings)))
+    origin = settings.log_origin
+    return Ledger(origin, NoteSigner(origin, hub_key(settings)), LockStore(settings.lock_file, origin))

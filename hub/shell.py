@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import database
+from hub.ledger import Ledger, settle
 from hub.settings import HOME_VARIABLE, Settings
 
 T = TypeVar("T")
@@ -19,14 +20,20 @@ Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def with_database(settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
-    """Runs `work` in one transaction. Raises DatabaseUnreachable, DatabaseOutdated."""
+def with_database(
+    settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]], writes: Ledger | None = None
+) -> T:
+    """Runs `work` in one transaction, which may append to `writes`. Raises DatabaseUnreachable, DatabaseOutdated."""
 
     async def main() -> T:
         engine = database.engine_of(settings.database_url)
         try:
-            async with engine.begin() as connection:
-                return await work(connection)
+            async with engine.connect() as connection:
+                async with connection.begin():
+                    done = await work(connection)
+                if writes is not None:
+                    settle(connection, writes)
+                return done
         finally:
             await engine.dispose()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import aio_pika
 import pytest
@@ -12,6 +13,7 @@ from deploy.local.services import Services
 from hub import database
 from hub.tolerance import decode_tolerantly
 from tests.conftest import Authority
+from tests.hub.ownhub import OwnHub
 
 VHOST, USER = "intake", "hub-ingest"
 QUEUES = ("q.in.ro", "q.in.bg")
@@ -73,5 +75,19 @@ def tables(services: Services) -> str:
 async def engine(tables: str) -> AsyncIterator[AsyncEngine]:
     """An engine for the hub's own role."""
     engine = database.engine_of(tables)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def own(services: Services, tmp_path: Path) -> OwnHub:
+    """A hub whose ledger is empty and may be ruined."""
+    return OwnHub(tmp_path, services.postgres)
+
+
+@pytest.fixture
+async def own_engine(own: OwnHub) -> AsyncIterator[AsyncEngine]:
+    """An engine for that hub's database."""
+    engine = database.engine_of(own.url)
     yield engine
     await engine.dispose()

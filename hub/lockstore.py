@@ -1,0 +1,193 @@
+"""The lock store: the ledger's newest checkpoint, kept in a file apart from the database.
+
+PostgreSQL can be put back to yesterday, and the hub would sign another history on top of it. This file says how far
+the ledger was. Every append writes it, in its transaction, after the statements and before the commit:
+
+    `?` or `+`          proposed, or known to be committed
+    checkpoint text     `before`: what the database had before the transaction
+    (empty line)
+    checkpoint text     `newest`: what the transaction makes of it
+
+Database and file cannot be changed in one step, and a kill may come between any two:
+
+    the file says       the database has     so it was
+    ? before newest     before               killed, or rolled back, before the commit: go on, `newest` never was
+    ? before newest     newest               killed after the commit: go on
+    + before newest     newest               at rest: go on
+    anything            fewer entries        a restored backup: refuse
+    anything            as many, other root  another history: refuse
+    anything            more entries         the file is the older one (the hub's folder was restored): see `ledger`
+
+Were every checkpoint left as proposed, a backup that lacks only the last one would look like the first line. So after
+the commit, and before anything of it is published, `?` becomes `+`: one byte in place, without a sync. A kill between
+commit and `+` leaves that backup unrecognised, but then nobody outside has seen the checkpoint that it lacks. What
+remains is a power failure that loses the `+` together with a restore of just that backup. Restoring database and
+folder together is not seen here at all: the nodes see it, who keep the checkpoints that they were given.
+
+Texts, not signed notes: a proposal that was never committed must not be lying about with our signature.
+
+Writers take turns by the database's lock. A worker that froze and lost its turn may still be about to write; so the
+file is replaced only by who knows what is in it (compare and swap, under flock on the folder), and marked through
+the descriptor that was read. Any number of workers of one machine may share it. Times are seconds.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from crypto.errors import NoteInvalid
+from crypto.keyfile import write_private
+from crypto.note import Checkpoint
+from hub.errors import LedgerBehind, LedgerForked, LockStoreUnusable
+
+PATIENCE_S: Final = 10.0
+_PROPOSED: Final = b"?"
+_COMMITTED: Final = b"+"
+_MISSING: Final = (
+    "put it back from a backup of the hub's folder; only if this ledger never had one, or its loss is understood, "
+    "run `seci-hub init` again, which makes it from what the database has"
+)
+_BEHIND: Final = (
+    'restore a newer backup or the rest of the WAL; see docs/operations.md, "The database is behind its lock store"'
+)
+_FORKED: Final = (
+    "stop all workers, keep the database as it is, run `seci-hub ledger verify`; "
+    'see docs/operations.md, "The database is behind its lock store"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the file says: see above."""
+
+    before: Checkpoint
+    newest: Checkpoint
+    committed: bool
+
+    @property
+    def certain(self) -> Checkpoint:
+        """The newest checkpoint that is known to have been committed."""
+        return self.newest if self.committed else self.before
+
+    def is_ahead(self, head: Checkpoint) -> bool:
+        """Whether the database's `head` is a later one than any in the file. Raises LedgerBehind, LedgerForked."""
+        if head in (self.certain, self.newest):
+            return False
+        certain = self.certain
+        if head.size < certain.size:
+            raise LedgerBehind(
+                f"the database's ledger has {head.size} entries; {certain.size} were signed: "
+                f"{certain.size - head.size} are missing, as after restoring a backup",
+                _BEHIND,
+            )
+        if head.size == certain.size:
+            raise forked(head.size)
+        return True
+
+    def same(self, other: Self) -> bool:
+        """Whether both are of the same append, be it marked as committed by now or not."""
+        return (self.before, self.newest) == (other.before, other.newest)
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        mark = _COMMITTED if self.committed else _PROPOSED
+        return mark + f"\n{self.before.text()}\n{self.newest.text()}".encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """What `to_bytes` wrote. Raises ValueError, NoteInvalid."""
+        mark, _, rest = data.partition(b"\n")
+        before, _, newest = rest.decode().partition("\n\n")
+        if mark not in (_PROPOSED, _COMMITTED):
+            raise ValueError("no mark")
+        return cls(Checkpoint.parse(before + "\n"), Checkpoint.parse(newest), mark == _COMMITTED)
+
+
+def forked(size: int) -> LedgerForked:
+    """The error for a database with another tree of `size` entries than was signed."""
+    return LedgerForked(
+        f"the database's ledger has another root at {size} entries than the one that was signed", _FORKED
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LockStore:
+    """The file at `path`, of the ledger `origin`. OSError is trouble with the disk; it may pass."""
+
+    path: Path
+    origin: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was ever begun."""
+        return self.path.exists()
+
+    def read(self) -> Kept:
+        """What it says now. Raises LockStoreUnusable, OSError."""
+        try:
+            return self._parse(self.path.read_bytes())
+        except FileNotFoundError as error:
+            raise LockStoreUnusable(f"the lock store {self.path} is missing", _MISSING) from error
+
+    def begin(self, head: Checkpoint) -> None:
+        """Makes it, or makes it anew, from what the database has. Raises OSError."""
+        with self._alone():
+            write_private(self.path, Kept(head, head, True).to_bytes())
+
+    def swap(self, old: Kept, new: Kept) -> bool:
+        """Replaces `old` by `new`, durably; False if it says something else by now. Raises as `read`, TimeoutError."""
+        with self._alone():
+            if not self.read().same(old):
+                return False
+            write_private(self.path, new.to_bytes())
+            return True
+
+    def confirm(self, committed: Checkpoint) -> None:
+        """Marks `committed` as that, unless it is not the newest any more. Raises as `read`."""
+        descriptor = os.open(self.path, os.O_RDWR)
+        try:
+            kept = self._parse(os.read(descriptor, 4096))
+            # Whoever replaces the file meanwhile leaves us with the old one, which nobody reads again.
+            if kept.newest == committed and not kept.committed:
+                os.pwrite(descriptor, _COMMITTED, 0)
+        finally:
+            os.close(descriptor)
+
+    def _parse(self, data: bytes) -> Kept:
+        try:
+            kept = Kept.parse(data)
+        except (ValueError, NoteInvalid) as error:
+            raise LockStoreUnusable(f"the lock store {self.path} is damaged", _MISSING) from error
+        if {kept.before.origin, kept.newest.origin} != {self.origin}:
+            raise LockStoreUnusable(
+                f"the lock store {self.path} is of the ledger {kept.newest.origin!r}",
+                "give each hub a lock store of its own: `lock_store` in hub.json",
+            )
+        return kept
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            end = time.monotonic() + PATIENCE_S
+            while not _locked(folder):
+                # Held for a sync at most, unless its holder is frozen: then it is better to say so than to hang.
+                if time.monotonic() > end:
+                    raise TimeoutError(f"another process holds {self.path.parent}")
+                time.sleep(0.001)
+            yield
+        finally:
+            os.close(folder)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""A hub with a home and a real database of its own, whose ledger a test may ruin. It has no broker."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.instance import REPOSITORY
+from deploy.local.postgres import APPLICATION, DATABASE, Postgres
+from hub import ledger
+from hub.ledger import Ledger
+from hub.settings import Settings
+from hub.setup import BrokerNames, ledger_of, make_keys
+from schemas.control import Entry, Event
+
+NAME = "ledgers"
+
+
+class OwnHub:
+    """Its home is in `folder`; the database is made anew."""
+
+    def __init__(self, folder: Path, postgres: Postgres) -> None:
+        self.home, self._postgres = folder / "hub", postgres
+        self._admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME}")
+        self._admin(f"GRANT CONNECT ON DATABASE {NAME} TO {APPLICATION}")
+        make_keys(self.home, BrokerNames(("localhost",), ("127.0.0.1",)))
+        assert self.type("init", *self.options)[0] == 0
+
+    @property
+    def log(self) -> Ledger:
+        """The ledger as a worker opens it."""
+        return ledger_of(Settings.load(self.home))
+
+    @property
+    def url(self) -> str:
+        """Of its database, for its own role."""
+        return self._postgres.application_url.removesuffix(DATABASE) + NAME
+
+    @property
+    def options(self) -> list[str]:
+        """Of `init`."""
+        owner = self._postgres.owner_url.removesuffix(DATABASE) + NAME
+        return ["--admin-database", owner, "--database", self.url, "--broker-ctl", "true"]
+
+    def type(self, *arguments: str, crash_at: Sequence[str] = ()) -> tuple[int, Any]:
+        """Runs `seci-hub`, or lets it die at a moment; its exit code and its last line of JSON."""
+        program = ["-m", "tests.faults.crash_at", *crash_at, "--"] if crash_at else ["-m"]
+        argv = [sys.executable, *program, "hub.cli", *arguments, "--home", str(self.home), "--json"]
+        done = subprocess.run(argv, cwd=REPOSITORY, env=os.environ.copy(), capture_output=True, text=True, timeout=120)
+        lines = done.stdout.splitlines()
+        return done.returncode, json.loads(lines[-1]) if lines else None
+
+    def sql(self, *statements: str) -> None:
+        """As the superuser, behind the hub's back."""
+        for statement in statements:
+            self._postgres.run_sql(statement, database=NAME)
+
+    def back_up(self) -> None:
+        """Keeps a copy of the whole database."""
+        self._admin(f"DROP DATABASE IF EXISTS {NAME}_copy", f"CREATE DATABASE {NAME}_copy TEMPLATE {NAME}")
+
+    def restore(self) -> None:
+        """Puts the copy in the database's place."""
+        self._admin(f"DROP DATABASE {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME} TEMPLATE {NAME}_copy")
+        self._admin(f"GRANT CONNECT ON DATABASE {NAME} TO {APPLICATION}")
+
+    async def append(self, engine: AsyncEngine, count: int = 1) -> None:
+        """As a worker does it, in one batch."""
+        async with ledger.writing(engine, self.log) as connection:
+            turn = await ledger.take_turn(connection)
+            await ledger.append(connection, self.log, turn, entries(count))
+
+    def _admin(self, *statements: str) -> None:
+        for statement in statements:
+            self._postgres.run_sql(statement, database="postgres")
+
+
+def entries(count: int) -> list[Entry]:
+    """Some that mean nothing."""
+    return [Entry(event=Event.REFUSED, at=number, node="ro") for number in range(count)]

@@ -1,0 +1,145 @@
+"""The ledger in a real database beside its lock store: in step through kills, refused on an older database."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from crypto.note import Checkpoint
+from hub import ledger
+from hub.errors import LedgerBehind, LedgerForked
+from tests.hub.ownhub import OwnHub, entries
+
+pytestmark = pytest.mark.system
+
+
+async def _head(own: OwnHub, engine: AsyncEngine) -> Checkpoint:
+    async with engine.connect() as connection:
+        return own.log.checkpoint((await ledger.head(connection)).range)
+
+
+async def test_an_append_leaves_file_and_database_in_step(own: OwnHub, own_engine: AsyncEngine) -> None:
+    for size in (3, 30):
+        before = await _head(own, own_engine)
+        await own.append(own_engine, size)
+        kept = own.log.store.read()
+        assert (kept.before, kept.newest, kept.committed) == (before, await _head(own, own_engine), True)
+    assert kept.newest.size == 33
+
+
+async def test_what_is_rolled_back_never_was_even_after_several_appends(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await own.append(own_engine)
+    head = await _head(own, own_engine)
+    for appends in (1, 3):
+        with pytest.raises(KeyError):
+            async with ledger.writing(own_engine, own.log) as connection:
+                for _ in range(appends):
+                    turn = await ledger.take_turn(connection)
+                    await ledger.append(connection, own.log, turn, entries(2))
+                raise KeyError
+        kept = own.log.store.read()
+        assert (kept.before, kept.newest.size, kept.committed) == (head, 1 + 2 * appends, False)
+    await own.append(own_engine)
+    assert own.log.store.read().newest == await _head(own, own_engine)
+
+
+async def test_writers_that_take_turns_stay_in_step(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await asyncio.gather(*(own.append(own_engine) for _ in range(24)))
+    kept, head = own.log.store.read(), await _head(own, own_engine)
+    assert (kept.newest, kept.committed, head.size) == (head, True, 24)
+
+
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [
+        pytest.param(("hub.ledger:_propose", "--after"), 0, id="after the file, before the commit"),
+        pytest.param(("hub.shell:settle",), 1, id="after the commit, before the mark"),
+    ],
+)
+async def test_a_kill_between_the_two_steps_is_no_backup(
+    own: OwnHub, own_engine: AsyncEngine, moment: tuple[str, ...], left: int
+) -> None:
+    assert own.type("provision", crash_at=moment)[0] == -9
+    kept = own.log.store.read()
+    assert (kept.newest.size, kept.committed) == (1, False)
+    assert (await _head(own, own_engine)).size == left
+    assert own.type("provision")[0] == 0
+    await own.append(own_engine)
+    assert (await _head(own, own_engine)).size == 2
+    assert own.log.store.read().newest == await _head(own, own_engine)
+
+
+async def test_nothing_is_signed_on_top_of_a_restored_backup(own: OwnHub, own_engine: AsyncEngine) -> None:
+    assert own.type("provision")[0] == 0
+    await own.append(own_engine, 2)
+    await own_engine.dispose()
+    own.back_up()
+    await own.append(own_engine, 5)
+    await own_engine.dispose()
+    own.restore()
+    kept = own.log.store.read()
+    with pytest.raises(LedgerBehind, match="has 3 entries; 8 were signed: 5 are missing"):
+        await own.append(own_engine)
+    code, said = own.type("run")
+    assert (code, said["code"]) == (3, "ledger_behind")
+    assert "backup" in said["next"]
+    assert (await _head(own, own_engine)).size == 3
+    # A command that is safe to repeat does not make it forget.
+    assert own.type("init", *own.options)[0] == 0
+    assert own.log.store.read() == kept
+
+
+async def test_a_history_of_the_same_length_is_refused(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await own.append(own_engine, 4)
+    await own_engine.dispose()
+    own.back_up()
+    await own.append(own_engine)
+    kept = own.log.store.read()
+    await own_engine.dispose()
+    own.restore()
+    # Somebody makes the hub forget, lets it sign another fifth entry, and puts the file back.
+    own.log.store.begin(await _head(own, own_engine))
+    await own.append(own_engine)
+    own.log.store.path.write_bytes(kept.to_bytes())
+    with pytest.raises(LedgerForked, match="at 5 entries"):
+        await own.append(own_engine)
+
+
+async def test_an_older_file_is_brought_up_to_what_the_hub_has_signed(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await own.append(own_engine, 3)
+    older = own.log.store.read()
+    await own.append(own_engine, 4)
+    own.log.store.path.write_bytes(older.to_bytes())
+    await own.append(own_engine)
+    assert own.log.store.read().newest == await _head(own, own_engine)
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        pytest.param("UPDATE ledger_checkpoint SET root = sha256('x') WHERE size = 3", id="a root that was signed"),
+        pytest.param("UPDATE ledger_checkpoint SET note = 'x' || note WHERE size = 7", id="a note of somebody else"),
+        pytest.param(
+            "UPDATE ledger_checkpoint SET frontier = sha256('x') || sha256('y') || sha256('z') WHERE size = 7",
+            id="another tree under the note",
+        ),
+    ],
+)
+async def test_a_longer_history_that_is_not_ours_is_refused(own: OwnHub, own_engine: AsyncEngine, forgery: str) -> None:
+    await own.append(own_engine, 3)
+    older = own.log.store.read()
+    await own.append(own_engine, 4)
+    own.log.store.path.write_bytes(older.to_bytes())
+    own.sql(forgery)
+    with pytest.raises(LedgerForked):
+        await own.append(own_engine)
+    assert own.log.store.read() == older
+
+
+async def test_a_missing_file_is_made_by_init_alone(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await own.append(own_engine, 3)
+    own.log.store.path.unlink()
+    code, said = own.type("run")
+    assert (code, said["code"]) == (2, "lock_store_unusable")
+    assert own.type("init", *own.options)[0] == 0
+    assert own.log.store.read().newest == await _head(own, own_engine)
