@@ -105,7 +105,7 @@ class Source:
         # The tag and size of what is not settled yet, oldest first, and how many bytes that is.
         self._unsettled: deque[tuple[int, int]] = deque()
         self._bytes = 0
-        self._overrun = False
+        self._overrun = self._renewing = False
         self._largest = 0
         self._narrow_until = 0.0
         self._suspects = 0
@@ -147,8 +147,9 @@ class Source:
             # Until it is cancelled, what comes is not kept; then the broker takes back all that is not settled.
             await self._channel.basic_cancel(self._tag)
             await self._channel.basic_recover(requeue=True)
-            self._overrun = False
+            self._overrun, self._renewing = False, True
             await self._begin(self._fitting())
+            self._renewing = False
 
     async def _arrived(self, message: Any) -> None:
         kind, tag = printable(message.header.properties.message_type), message.delivery.delivery_tag
@@ -179,7 +180,7 @@ class Source:
     def closed(self) -> bool:
         """Whether the channel is gone, or the consumer: the broker cancels that of a queue that is deleted."""
         # While it is asked for again what there was no room for, there is none for a moment.
-        return bool(self._channel.is_closed) or not (self._channel.consumers or self._overrun)
+        return bool(self._channel.is_closed) or not (self._channel.consumers or self._overrun or self._renewing)
 
     def ready(self, now: float, *, crowded: bool) -> int:
         """How many messages may be taken together now; none while the node has used up its allowance."""

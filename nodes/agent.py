@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import select
@@ -38,6 +38,9 @@ from nodes.store import Store
 from schemas.control import ControlRefused, Event, MessageType, Receipts
 
 log = structlog.get_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BATCH: Final = 100
 SMALL_BATCH: Final = 10
@@ -100,7 +103,7 @@ class Agent:
         """Tells that a message is in the outbox."""
         lane = self.urgent if message.urgent else self.normal
         # One too many says that there are more in the store.
-        if len(lane.fresh) <= BATCH:
+        if self.link.up.is_set() and len(lane.fresh) <= BATCH:
             lane.fresh.append(message)
         lane.posted.set()
 
@@ -112,7 +115,7 @@ class Agent:
             now = _now()
             items, lane.fresh = lane.fresh, []
             if time.monotonic() >= look_at or len(items) > at_once:
-                items = await self.box.run(self._ready, at_once, now, urgent=lane.urgent)
+                items = await self._write(outbox.ready, at_once, now, urgent=lane.urgent)
                 read = {item.id for item in items}
                 lane.fresh = [item for item in lane.fresh if item.id not in read]
                 # While nothing in the store stands before it, what comes is sent from memory.
@@ -133,19 +136,25 @@ class Agent:
             # doing), others go first for a while.
             if confirmed == [None]:
                 if items[0].id == suspect:
-                    await self.box.run(outbox.defer, suspect, now + DEFER_MS)
+                    await self.box.run(outbox.defer, suspect, _now() + DEFER_MS)
                 suspect = items[0].id
             at_once, look_at = 1, 0.0
             await asyncio.sleep(TICK_S)
 
-    def _ready(self, connection: Connection, limit: int, now: int, *, urgent: bool) -> list[outbox.Ready]:
-        self._mark_sent(connection)
-        return outbox.ready(connection, limit, now, urgent=urgent)
-
-    def _mark_sent(self, connection: Connection) -> None:
+    async def _write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # As `box.run`, and in the same transaction what was sent meanwhile. Only the event loop touches `sent`.
         sent, self.sent = self.sent, []
-        if sent:
-            outbox.mark_sent(connection, sent, self.settings.resend_after_ms)
+
+        def marked(connection: Connection) -> T:
+            if sent:
+                outbox.mark_sent(connection, sent, self.settings.resend_after_ms)
+            return work(connection, *args, **kwargs)
+
+        try:
+            return await self.box.run(marked)
+        except BaseException:
+            self.sent = sent + self.sent
+            raise
 
     async def _acknowledge(self) -> None:
         while True:
@@ -183,7 +192,7 @@ class Agent:
                 # At the start, and when the clock has been set back: what it put off would wait for its old time.
                 await self.box.run(store.bring_forward, now, self.settings.resend_after_ms)
             before = now
-            for id in await self.box.run(outbox.expire, now):
+            for id in await self._write(outbox.expire, now):
                 log.warning("expired", message=id)
             if await self.box.run(self.decide):
                 self.stored.set()
@@ -198,7 +207,7 @@ class Agent:
             while batch:
                 before = self.trust
                 try:
-                    await self.box.run(self.take_in, batch)
+                    await self._write(self.take_in, batch)
                 except (SQLAlchemyError, OSError) as error:
                     # A roster that was rolled back is not in force.
                     self.trust = before
@@ -215,7 +224,6 @@ class Agent:
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
         """Stores what a batch says. What cannot be understood is put aside and holds up nothing behind it."""
         now = _now()
-        self._mark_sent(connection)
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:

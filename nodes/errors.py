@@ -83,6 +83,7 @@ class MessageUnknown(NodeError):
 
     code = "message_unknown"
     status = 404
+    exit_code = 4
 
 
 class ReceiptMissing(NodeError):

@@ -93,6 +93,8 @@ class Link:
         self._publishing: Any = None
         self._lanes: list[Any] = []
         self._connections: list[AbstractConnection] = []
+        # Done when the connections in use are given up.
+        self._gone = asyncio.get_running_loop().create_future()
         self._arrivals = _Arrivals()
         self._urgent_at = -math.inf
         self.up = asyncio.Event()
@@ -126,15 +128,23 @@ class Link:
         channel = self._publishing
         if channel is None or channel.is_closed:
             return [False] * len(items)
+        sending = asyncio.create_task(publish(channel, self._settings.node, items))
         try:
-            async with asyncio.timeout(CONFIRM_S):
-                return await publish(channel, self._settings.node, items)
+            # A connection that hangs may be given up without a word to who waits on its channels.
+            await asyncio.wait((sending, self._gone), timeout=CONFIRM_S, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                raise TimeoutError("no confirm")
+            return sending.result()
         except (Exception, asyncio.CancelledError) as error:
             _raise_if_ours(error)
             # Unknown what arrived: an id is never published again on this channel.
             log.warning("publish_interrupted", error=type(error).__name__, messages=len(items))
-            await self._close()
+            # The other lane may have had the link closed, and a new one may be up.
+            if self._publishing is channel:
+                await self._close()
             return [None] * len(items)
+        finally:
+            sending.cancel()
 
     @property
     def expects_urgent(self) -> bool:
@@ -177,7 +187,7 @@ class Link:
         self._arrivals = _Arrivals()
         for suffix in (URGENT, ""):
             self._lanes.append(await self._consume(receiving, f"q.inbox.{self._settings.node}{suffix}"))
-        self._publishing = publishing
+        self._publishing, self._gone = publishing, asyncio.get_running_loop().create_future()
         self.state = LinkState(True, _now(), "")
         self.up.set()
         log.info("link_up")
@@ -211,6 +221,8 @@ class Link:
 
     async def _close(self) -> None:
         self._publishing, self._lanes = None, []
+        if not self._gone.done():
+            self._gone.set_result(None)
         connections, self._connections = self._connections, []
         for connection in connections:
             try:

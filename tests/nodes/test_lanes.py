@@ -14,7 +14,7 @@ from schemas.codes import Priority
 PATIENCE_S = 30.0
 
 
-async def _post(agent: Agent, priority: Priority) -> str:
+async def post(agent: Agent, priority: Priority) -> str:
     message = Outgoing(kind="alert", task_force="drugs", priority=priority, body={"title": "a", "text": "b"})
     answer, ready = await outbox.accept(agent.box, message, "bg", agent.keys, agent.trust)
     assert ready is not None
@@ -43,13 +43,13 @@ async def test_a_full_queue_holds_up_no_message_of_the_other_lane(
     monkeypatch.setattr(agent.link, "publish", publish)
     monkeypatch.setattr(agent.link, "run", stay_up)
     free = next(priority for priority in Priority if priority is not full)
-    stuck = [await _post(agent, full) for _ in range(3)]
+    stuck = [await post(agent, full) for _ in range(3)]
     working = asyncio.create_task(agent.run())
     try:
         passed = []
         async with asyncio.timeout(PATIENCE_S):
             for _ in range(5):
-                passed.append(await _post(agent, free))
+                passed.append(await post(agent, free))
                 while passed[-1] not in taken:
                     some.clear()
                     await some.wait()

@@ -1,0 +1,121 @@
+"""The link's promises to the two lanes that publish over it."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nodes import agent as agent_module
+from nodes import link as link_module
+from nodes import outbox
+from nodes.agent import Agent
+from schemas.codes import Priority
+from tests.nodes.test_lanes import post
+
+
+class Connection:
+    """What a link asks of its connection when it gives it up."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def _never(*_: Any) -> list[bool]:
+    await asyncio.Event().wait()
+    return []
+
+
+def _open(link: Any) -> tuple[Any, Connection]:
+    connection = Connection()
+    link._publishing, link._connections = SimpleNamespace(is_closed=False), [connection]
+    link._gone = asyncio.get_running_loop().create_future()
+    return link._publishing, connection
+
+
+async def test_a_publish_on_a_link_that_is_gone_leaves_the_new_one_alone(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "publish", _never)
+    monkeypatch.setattr(link_module, "CONFIRM_S", 0.2)
+    _open(agent.link)
+    late = asyncio.create_task(agent.link.publish([]))
+    await asyncio.sleep(0.1)
+    publishing, connection = _open(agent.link)
+    await late
+    assert agent.link._publishing is publishing
+    assert not connection.closed
+
+
+async def test_who_publishes_is_told_when_the_other_lane_gives_the_link_up(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "publish", _never)
+    _open(agent.link)
+    waiting = asyncio.create_task(agent.link.publish([SimpleNamespace(message_id="a")]))  # type: ignore[list-item]
+    await asyncio.sleep(0)
+    await agent.link._close()
+    async with asyncio.timeout(link_module.CONFIRM_S / 2):
+        assert await waiting == [None]
+
+
+async def test_what_breaks_the_link_again_and_again_lets_others_go_first(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+    other = asyncio.Event()
+
+    async def publish(items: Sequence[Any]) -> list[bool | None]:
+        calls.append([item.message_id for item in items])
+        if poison in calls[-1]:
+            # A confirm is waited for longer than a message is put off.
+            await asyncio.sleep(0.3)
+            return [None] * len(items)
+        other.set()
+        return [True] * len(items)
+
+    async def stay_up() -> None:
+        agent.link.up.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(agent.link, "publish", publish)
+    monkeypatch.setattr(agent.link, "run", stay_up)
+    monkeypatch.setattr(agent_module, "TICK_S", 0.01)
+    monkeypatch.setattr(agent_module, "DEFER_MS", 200)
+    poison = await post(agent, Priority.NORMAL)
+    await post(agent, Priority.NORMAL)
+    working = asyncio.create_task(agent.run())
+    try:
+        async with asyncio.timeout(30):
+            await other.wait()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_what_was_sent_is_written_though_the_first_try_fails_and_the_link_is_down(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await post(agent, Priority.NORMAL)
+    agent.sent.append((id, 1))
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        await agent._write(fail)
+    working = asyncio.create_task(agent.run())
+    try:
+        for _ in range(200):
+            state = (await agent.box.run(outbox.describe, agent.box, id))["state"]
+            if state == "sent":
+                break
+            await asyncio.sleep(0.05)
+        assert state == "sent"
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
