@@ -94,7 +94,7 @@ class Link:
         self._lanes: list[Any] = []
         self._connections: list[AbstractConnection] = []
         # Done when the connections in use are given up.
-        self._gone = asyncio.get_running_loop().create_future()
+        self._gone: asyncio.Future[None] | None = None
         self._arrivals = _Arrivals()
         self._urgent_at = -math.inf
         self.up = asyncio.Event()
@@ -125,13 +125,13 @@ class Link:
 
         Never raises on a broken link.
         """
-        channel = self._publishing
-        if channel is None or channel.is_closed:
+        channel, gone = self._publishing, self._gone
+        if channel is None or gone is None or channel.is_closed:
             return [False] * len(items)
         sending = asyncio.create_task(publish(channel, self._settings.node, items))
         try:
             # A connection that hangs may be given up without a word to who waits on its channels.
-            await asyncio.wait((sending, self._gone), timeout=CONFIRM_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sending, gone), timeout=CONFIRM_S, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
                 raise TimeoutError("no confirm")
             return sending.result()
@@ -221,7 +221,7 @@ class Link:
 
     async def _close(self) -> None:
         self._publishing, self._lanes = None, []
-        if not self._gone.done():
+        if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         connections, self._connections = self._connections, []
         for connection in connections:
