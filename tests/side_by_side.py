@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, TextIO
 
 FAULTS: Final = Path("build/faults.txt")
@@ -18,18 +19,19 @@ LOOK_S: Final = 0.5
 def main() -> int:
     """Runs both and says how they ended."""
     FAULTS.parent.mkdir(exist_ok=True)
-    with FAULTS.open("w") as said:
-        faults = _pytest(["tests/faults"], said)
-    rest = _pytest(["--durations=10", "--ignore=tests/faults"], None)
-    try:
-        rest.wait()
-        _say(f"tests: the rest ended with {rest.returncode}; what follows was said by tests/faults meanwhile")
-        _follow(FAULTS, faults)
-    except KeyboardInterrupt:
-        # Both were told as we were; they end what they have started.
-        rest.wait()
-        faults.wait()
-        return 130
+    # A folder of our own: in the common one, each session of pytest removes those of sessions before it.
+    with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder, FAULTS.open("w") as said:
+        faults = _pytest(["tests/faults", f"--basetemp={folder}/faults"], said)
+        rest = _pytest(["--durations=10", "--ignore=tests/faults", f"--basetemp={folder}/rest"], None)
+        try:
+            rest.wait()
+            _say(f"tests: the rest ended with {rest.returncode}; what follows was said by tests/faults meanwhile")
+            _follow(FAULTS, faults)
+        except KeyboardInterrupt:
+            # Both were told as we were; they end what they have started.
+            rest.wait()
+            faults.wait()
+            return 130
     if rest.returncode or faults.returncode:
         _say(f"tests FAILED: exit code {rest.returncode} of the rest, {faults.returncode} of tests/faults")
     return int(rest.returncode or faults.returncode)
