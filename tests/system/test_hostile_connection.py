@@ -228,7 +228,12 @@ async def _storm(exchange: Exchange, attempts: int) -> None:
             async with opened(exchange.node_home("ro")):
                 pass
         assert set(await burst) <= {"opened", "refused with 530", "closed"}
-        assert (await _press_in(exchange, 30, 1, inside)) == {"refused with 530": 30}
+        # The node itself may have lost its place in the crowd, and given up its own connections: they are taken once.
+        for _ in range(NODE_CONNECTIONS):
+            pressed = await _press_in(exchange, 30, 1, inside)
+            if pressed == {"refused with 530": 30}:
+                break
+        assert pressed == {"refused with 530": 30}
         await _await_words(log, "'node-hr'", f"user connection limit ({NODE_CONNECTIONS}) is reached")
     finally:
         for wire in inside:
