@@ -6,6 +6,7 @@ present the bearer token of the node's folder (RFC 6750).
 
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -29,7 +30,7 @@ from nodes.errors import NodeError
 from nodes.link import LinkState
 from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
-from nodes.quick import quick_route
+from nodes.quick import FAILED, QuickPost, accepted_answer
 from nodes.times import iso
 from schemas import registry
 from schemas.codes import TASK_FORCES
@@ -40,6 +41,7 @@ log = structlog.get_logger()
 # The JSON around the body is small; what is far over the limit is refused before it is read.
 MAX_REQUEST: Final = MAX_BODY + 64 * 1024
 LATE_S: Final = 60
+MESSAGES: Final = "/v1/messages"
 PROBLEM: Final = "application/problem+json"
 TOO_LARGE: Final = f"the body may have at most {MAX_BODY} bytes (1 MiB) inline"
 
@@ -62,7 +64,7 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def make_app(agent: Agent, token: str) -> FastAPI:
+def make_app(agent: Agent, token: str) -> ASGIApp:
     """The application of one agent; `token` is what callers must present."""
     # The pages that FastAPI makes load scripts from other hosts: they are off.
     app = FastAPI(title="SECI node agent", version="1", docs_url=None, redoc_url=None, responses=_RESPONSES)
@@ -76,36 +78,38 @@ def make_app(agent: Agent, token: str) -> FastAPI:
 
     _add_errors(app)
     _add_refusals(app)
-    _add_post(app, agent, Depends(authorised), token)
+    take = _add_post(app, agent, Depends(authorised))
     _add_messages(app, agent, Depends(authorised))
     _add_state(app, agent, Depends(authorised))
     _add_health(app, agent)
-    return app
+    return QuickPost(app, MESSAGES, token, MAX_REQUEST, take)
 
 
-def _add_post(app: FastAPI, agent: Agent, authorised: Any, token: str) -> None:
-    async def post(message: Outgoing) -> JSONResponse:
-        """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
+def _add_post(app: FastAPI, agent: Agent, authorised: Any) -> Callable[[Outgoing], Awaitable[dict[str, Any]]]:
+    async def take(message: Outgoing) -> dict[str, Any]:
         accepted, ready = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
         if ready is not None:
             agent.post(ready)
-        return JSONResponse(accepted, 202, {"Location": f"/v1/messages/{accepted['id']}"})
+        return accepted
 
-    wanted = f"Bearer {token}".encode()
-    app.router.add_api_route(
-        "/v1/messages",
-        post,
-        methods=["POST"],
+    @app.post(
+        MESSAGES,
         status_code=202,
         dependencies=[authorised],
         summary="Send a message",
         response_model=dict[str, Any],
-        route_class_override=quick_route(lambda given: secrets.compare_digest(given.encode(), wanted), post),
     )
+    async def post(message: Outgoing, request: Request) -> JSONResponse:
+        """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
+        if (failed := request.scope.get(FAILED)) is not None:
+            raise failed
+        return accepted_answer(MESSAGES, await take(message))
+
+    return take
 
 
 def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
-    @app.get("/v1/messages", dependencies=[authorised], summary="Sent messages, newest first")
+    @app.get(MESSAGES, dependencies=[authorised], summary="Sent messages, newest first")
     async def messages(
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         before: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,

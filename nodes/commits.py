@@ -7,10 +7,10 @@ wait, and the next transaction has them all; each stands in a savepoint of its o
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
@@ -66,31 +66,50 @@ class _Piece:
             self.waiter.set_exception(self.error)
 
 
-@dataclass(frozen=True, slots=True)
 class Commits:
-    """The thread that writes, and what waits for it. For one event loop."""
+    """The thread that writes, and what waits for it. For one event loop at a time."""
 
-    _engine: Engine
-    _waiting: SimpleQueue[_Piece] = field(default_factory=SimpleQueue)
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "store"))
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        # None ends the thread.
+        self._waiting: SimpleQueue[_Piece | None] = SimpleQueue()
+        # Who does not close the store can end all the same, as by a kill: what was not answered was not promised.
+        self._thread = Thread(target=self._work, name="store", daemon=True)
+        self._thread.start()
 
     async def do(self, work: Callable[[Connection], T]) -> T:
         """Does `work`, synced to the disk when this returns. What `work` raises undoes it, and nothing else."""
-        loop = asyncio.get_running_loop()
-        piece = _Piece(work, loop.create_future())
+        piece = _Piece(work, asyncio.get_running_loop().create_future())
         self._waiting.put(piece)
-        self._thread.submit(self._do_what_waits, loop)
         result: T = await piece.waiter
         return result
 
     def close(self) -> None:
-        """Finishes what is under way."""
-        self._thread.shutdown()
+        """Finishes what is under way and what waits."""
+        self._waiting.put(None)
+        self._thread.join()
 
-    def _do_what_waits(self, loop: asyncio.AbstractEventLoop) -> None:
-        pieces = self._taken()
-        if not pieces:
-            return
+    def _work(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            pieces, ended = self._taken(first)
+            self._do_together(pieces)
+            if ended:
+                return
+
+    def _taken(self, first: _Piece) -> tuple[list[_Piece], bool]:
+        """What waits by now, and whether the end is behind it."""
+        pieces = [first]
+        try:
+            while len(pieces) < MOST:
+                piece = self._waiting.get_nowait()
+                if piece is None:
+                    return pieces, True
+                pieces.append(piece)
+        except Empty:
+            pass
+        return pieces, False
+
+    def _do_together(self, pieces: list[_Piece]) -> None:
         try:
             with self._engine.begin() as connection:
                 for piece in pieces:
@@ -99,17 +118,9 @@ class Commits:
             for piece in pieces:
                 piece.error = error
         # Only now, behind the commit: an answer means that it is on the disk.
-        loop.call_soon_threadsafe(_answer, pieces)
-
-    def _taken(self) -> list[_Piece]:
-        # Each `do` calls once; who comes when others' calls have taken its piece along finds nothing.
-        pieces: list[_Piece] = []
-        try:
-            while len(pieces) < MOST:
-                pieces.append(self._waiting.get_nowait())
-        except Empty:
-            pass
-        return pieces
+        with suppress(RuntimeError):
+            # Of a loop that is closed nobody waits any more.
+            pieces[0].waiter.get_loop().call_soon_threadsafe(_answer, pieces)
 
 
 def _answer(pieces: list[_Piece]) -> None:

@@ -49,9 +49,14 @@ def _full(connection: Connection) -> None:
 
 async def _together(box: Store, fault: Callable[[Connection], None]) -> list[bytes | BaseException]:
     """Five pieces of work that share a transaction, the third with a fault, behind one that lets them gather."""
-    gathered = threading.Event()
-    first = asyncio.create_task(box.run(lambda _: gathered.wait(10)))
-    await asyncio.sleep(0)
+    begun, gathered = threading.Event(), threading.Event()
+
+    def wait(_: Connection) -> bool:
+        begun.set()
+        return gathered.wait(10)
+
+    first = asyncio.create_task(box.run(wait))
+    assert await asyncio.to_thread(begun.wait, 10)
     faults = (None, None, fault, None, None)
     rest = [asyncio.create_task(box.run(_keep, digest, wrong)) for digest, wrong in zip(DIGESTS, faults, strict=True)]
     await asyncio.sleep(0)
