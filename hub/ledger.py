@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,7 +36,7 @@ LOCK: Final = 0x53454349
 STRIDE: Final = 8
 MANY: Final = 20
 TRIES: Final = 5
-# In a connection's `info`: the transaction that has appended last, and what it made of the ledger.
+# In a connection's `info`: the transaction that has appended last, and what it has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
 # One round trip for three tables.
 _APPEND_FEW: Final = """
@@ -120,9 +120,14 @@ def _range(size: int, frontier: bytes) -> merkle.CompactRange:
 async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entries: Sequence[Entry]) -> Appended:
     """Adds entries (at least one) and signs a checkpoint over them.
 
-    Raises LedgerBehind, LedgerForked, LockStoreUnusable: then the transaction must not be committed.
+    The lock store is asked before anything is signed, and written while the database works. Raises LedgerBehind,
+    LedgerForked, LockStoreUnusable: then the transaction must not be committed.
     """
     old = turn.range
+    mine = _proposed(connection)
+    # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
+    before = ledger.checkpoint(old) if mine is None else mine.before
+    standing = mine or await _standing(connection, ledger, before)
     salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
     encoded = [entry.to_bytes() for entry in entries]
     leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
@@ -133,11 +138,9 @@ async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entrie
     events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
     contents = list(zip(indices, leaves, events, times, salts, encoded, strict=True))
     head_row = (new.size, checkpoint.root, b"".join(new.hashes), note, time.time_ns() // 1_000_000)
-    await _insert(connection, contents, head_row)
     strides = [(level, index, value) for (level, index), value in completed.items() if level and level % STRIDE == 0]
-    if strides:
-        await copy(connection, "ledger_subtree", ("level", "place", "hash"), strides)
-    await _propose(connection, ledger, ledger.checkpoint(old), checkpoint)
+    proposal = Kept(before, checkpoint, committed=False)
+    await _propose(connection, ledger, standing, proposal, _insert(connection, contents, head_row, strides))
     nodes = {**old.nodes(), **completed}
 
     def proof_of(index: int) -> tuple[bytes, ...]:
@@ -154,21 +157,26 @@ async def _insert(
     connection: AsyncConnection,
     contents: Sequence[tuple[int, bytes, str, int, bytes, bytes]],
     head_row: tuple[int, bytes, bytes, str, int],
+    strides: Sequence[tuple[int, int, bytes]],
 ) -> None:
     if len(contents) < MANY:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         await driver.execute(_APPEND_FEW, *map(list, zip(*contents, strict=True)), *head_row)
-        return
-    await copy(connection, "ledger_leaf", ("leaf_index", "hash"), [row[:2] for row in contents])
-    rest = [(row[0], *row[2:]) for row in contents]
-    await copy(connection, "ledger_content", ("leaf_index", "event", "at", "salt", "entry"), rest)
-    await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [head_row])
+    else:
+        await copy(connection, "ledger_leaf", ("leaf_index", "hash"), [row[:2] for row in contents])
+        rest = [(row[0], *row[2:]) for row in contents]
+        await copy(connection, "ledger_content", ("leaf_index", "event", "at", "salt", "entry"), rest)
+        await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [head_row])
+    if strides:
+        await copy(connection, "ledger_subtree", ("level", "place", "hash"), strides)
 
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine, ledger: Ledger) -> AsyncIterator[AsyncConnection]:
     """A transaction that may append, as `engine.begin`."""
     async with engine.connect() as connection:
+        # One that was rolled back on this connection may have left its proposal, which must not be confirmed.
+        connection.info.pop(_PROPOSED, None)
         async with connection.begin():
             yield connection
         settle(connection, ledger)
@@ -176,9 +184,9 @@ async def writing(engine: AsyncEngine, ledger: Ledger) -> AsyncIterator[AsyncCon
 
 def settle(connection: AsyncConnection, ledger: Ledger) -> None:
     """To be called after the commit and before anything of it is published. Raises LockStoreUnusable, OSError."""
-    _, checkpoint = connection.info.pop(_PROPOSED, (None, None))
-    if checkpoint is not None:
-        ledger.store.confirm(checkpoint)
+    _, proposal = connection.info.pop(_PROPOSED, (None, None))
+    if proposal is not None:
+        ledger.store.confirm(proposal.newest)
 
 
 async def check(connection: AsyncConnection, ledger: Ledger) -> None:
@@ -191,26 +199,37 @@ async def check(connection: AsyncConnection, ledger: Ledger) -> None:
     ledger.store.confirm(newest)
 
 
-async def _propose(connection: AsyncConnection, ledger: Ledger, old: Checkpoint, new: Checkpoint) -> None:
-    before = None
-    if _appended(connection):
-        # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
-        before = ledger.store.read().before
+async def _propose(
+    connection: AsyncConnection, ledger: Ledger, standing: Kept, proposal: Kept, statements: Coroutine[Any, Any, None]
+) -> None:
+    """Runs `statements`, and puts `proposal` into the lock store meanwhile; both are done when it returns.
+
+    If this is cancelled, the thread may write later than another process whose turn it is by then: it finds something
+    else than `standing` and leaves it, or it leaves a proposal that never was.
+    """
+    swapping = asyncio.create_task(asyncio.to_thread(ledger.store.swap, standing, proposal))
+    try:
+        await statements
+    finally:
+        swapped = await swapping
     for _ in range(TRIES):
-        kept = ledger.store.read() if before else await _standing(connection, ledger, old)
-        if await asyncio.to_thread(ledger.store.swap, kept, Kept(before or old, new, committed=False)):
-            connection.info[_PROPOSED] = (_transaction(connection), new)
-            return
-    raise LockStoreUnusable(
-        f"the lock store {ledger.store.path} is written by somebody else, too",
-        "give each database a hub's folder, and so a lock store, of its own",
-    )
+        if swapped:
+            break
+        again = _proposed(connection) is not None
+        found = ledger.store.read() if again else await _standing(connection, ledger, proposal.before)
+        swapped = await asyncio.to_thread(ledger.store.swap, found, proposal)
+    if not swapped:
+        raise LockStoreUnusable(
+            f"the lock store {ledger.store.path} is written by somebody else, too",
+            "give each database a hub's folder, and so a lock store, of its own",
+        )
+    connection.info[_PROPOSED] = (_transaction(connection), proposal)
 
 
-def _appended(connection: AsyncConnection) -> bool:
-    """Whether the transaction under way has appended already."""
-    transaction, _ = connection.info.get(_PROPOSED, (None, None))
-    return transaction is not None and transaction is _transaction(connection)
+def _proposed(connection: AsyncConnection) -> Kept | None:
+    """What the transaction under way has put into the lock store, if it has appended already."""
+    transaction, proposal = connection.info.get(_PROPOSED, (None, None))
+    return proposal if transaction is not None and transaction is _transaction(connection) else None
 
 
 def _transaction(connection: AsyncConnection) -> object:
@@ -243,7 +262,7 @@ def _is_signed(note: str | None, checkpoint: Checkpoint, ledger: Ledger) -> bool
 
 async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[int]) -> Appended:
     """Receipts of entries recorded earlier, under the newest checkpoint. Raises as `append`."""
-    if not _appended(connection):
+    if _proposed(connection) is None:
         await check(connection, ledger)
     newest = await head(connection)
     content = tables.ledger_content.c

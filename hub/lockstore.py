@@ -1,7 +1,7 @@
 """The lock store: the ledger's newest checkpoint, kept in a file apart from the database.
 
 PostgreSQL can be put back to yesterday, and the hub would sign another history on top of it. This file says how far
-the ledger was. Every append writes it, in its transaction, after the statements and before the commit:
+the ledger was. Every append writes it before its transaction commits (format: hub/lockfile.py):
 
     `?` or `+`          proposed, or known to be committed
     checkpoint text     `before`: what the database had before the transaction
@@ -19,16 +19,28 @@ Database and file cannot be changed in one step, and a kill may come between any
     anything            more entries         the file is the older one (the hub's folder was restored): see `ledger`
 
 Were every checkpoint left as proposed, a backup that lacks only the last one would look like the first line. So after
-the commit, and before anything of it is published, `?` becomes `+`: one byte in place, without a sync. A kill between
+the commit, and before anything of it is published, `?` becomes `+`, in place and without a sync. A kill between
 commit and `+` leaves that backup unrecognised, but then nobody outside has seen the checkpoint that it lacks. What
 remains is a power failure that loses the `+` together with a restore of just that backup. Restoring database and
 folder together is not seen here at all: the nodes see it, who keep the checkpoints that they were given.
 
 Texts, not signed notes: a proposal that was never committed must not be lying about with our signature.
 
-Writers take turns by the database's lock. A worker that froze and lost its turn may still be about to write; so the
-file is replaced only by who knows what is in it (compare and swap, under flock on the folder), and marked through
-the descriptor that was read. Any number of workers of one machine may share it. Times are seconds.
+The file has two slots, and is written in place. A power failure may tear the slot that is being written; then the
+other one counts, so it must be on the disk and say what the database has. It does:
+
+- A proposal on top of `newest` goes into the other slot. The database has `newest`, and it committed only after
+  that slot was synced; so the slot that stays is right.
+- A proposal on top of `before` once more (`newest` was rolled back, or is of this very transaction) replaces it in
+  its own slot, whether that was synced or not. The other slot is the one that was left when `before` was it.
+
+Writers take turns by the database's lock. A worker that froze and lost its turn may still be about to write; so only
+who knows what the file says replaces it: compare and swap, under flock on the folder. The mark is set without it, so
+that nobody waits for another's sync; it names the slot's checksum, and in a slot that was replaced meanwhile it says
+nothing. At worst it takes the place of a newer mark, as if that had been lost in a power failure.
+
+The file is opened anew each time (some microseconds): one that an operator has put in its place is seen, and a lock
+holds between threads as between processes. Any number of workers of one machine may share it. Times are seconds.
 """
 
 import fcntl
@@ -43,9 +55,12 @@ from typing import Final, Self
 from crypto.errors import NoteInvalid
 from crypto.keyfile import write_private
 from crypto.note import Checkpoint
+from hub import lockfile
 from hub.errors import LedgerBehind, LedgerForked, LockStoreUnusable
+from hub.lockfile import Slot
 
 PATIENCE_S: Final = 10.0
+PAUSE_S: Final = 0.001
 _PROPOSED: Final = b"?"
 _COMMITTED: Final = b"+"
 _MISSING: Final = (
@@ -93,19 +108,27 @@ class Kept:
         """Whether both are of the same append, be it marked as committed by now or not."""
         return (self.before, self.newest) == (other.before, other.newest)
 
+    def body(self) -> bytes:
+        """Both checkpoints' texts."""
+        return f"{self.before.text()}\n{self.newest.text()}".encode()
+
     def to_bytes(self) -> bytes:
-        """The file's content."""
-        mark = _COMMITTED if self.committed else _PROPOSED
-        return mark + f"\n{self.before.text()}\n{self.newest.text()}".encode()
+        """All of it: the file's content in its old format."""
+        return (_COMMITTED if self.committed else _PROPOSED) + b"\n" + self.body()
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """What `to_bytes` wrote. Raises ValueError, NoteInvalid."""
-        mark, _, rest = data.partition(b"\n")
-        before, _, newest = rest.decode().partition("\n\n")
+        mark, _, body = data.partition(b"\n")
         if mark not in (_PROPOSED, _COMMITTED):
             raise ValueError("no mark")
-        return cls(Checkpoint.parse(before + "\n"), Checkpoint.parse(newest), mark == _COMMITTED)
+        return cls.of(body, committed=mark == _COMMITTED)
+
+    @classmethod
+    def of(cls, body: bytes, *, committed: bool) -> Self:
+        """What `body` wrote. Raises ValueError, NoteInvalid."""
+        before, _, newest = body.decode().partition("\n\n")
+        return cls(Checkpoint.parse(before + "\n"), Checkpoint.parse(newest), committed)
 
 
 def forked(size: int) -> LedgerForked:
@@ -128,39 +151,63 @@ class LockStore:
         return self.path.exists()
 
     def read(self) -> Kept:
-        """What it says now. Raises LockStoreUnusable, OSError."""
-        try:
-            return self._parse(self.path.read_bytes())
-        except FileNotFoundError as error:
-            raise LockStoreUnusable(f"the lock store {self.path} is missing", _MISSING) from error
+        """What it says now. Raises LockStoreUnusable, OSError, TimeoutError."""
+        with self._open(os.O_RDONLY) as descriptor:
+            data = lockfile.read(descriptor)
+        if lockfile.newest(data) is None:
+            # Torn by a power failure, or read in the midst of writing: no writer holds the lock for longer than that.
+            with self._alone(), self._open(os.O_RDONLY) as descriptor:
+                data = lockfile.read(descriptor)
+        return self._kept(data)
 
     def begin(self, head: Checkpoint) -> None:
-        """Makes it, or makes it anew, from what the database has. Raises OSError."""
+        """Makes it, or makes it anew, from what the database has. Raises OSError, TimeoutError."""
+        kept = Kept(head, head, True)
         with self._alone():
-            write_private(self.path, Kept(head, head, True).to_bytes())
+            write_private(self.path, lockfile.fresh([Slot(0, 0, kept.body(), committed=True)]))
 
     def swap(self, old: Kept, new: Kept) -> bool:
-        """Replaces `old` by `new`, durably; False if it says something else by now. Raises as `read`, TimeoutError."""
-        with self._alone():
-            if not self.read().same(old):
+        """Replaces `old` by the proposal `new`, durably; False if it says something else by now.
+
+        Raises as `read`.
+        """
+        with self._alone(), self._open(os.O_RDWR) as descriptor:
+            data = lockfile.read(descriptor)
+            slot = lockfile.newest(data)
+            if slot is None:
+                return self._upgrade(self._kept(data), old, new)
+            if slot.body != old.body():
                 return False
-            write_private(self.path, new.to_bytes())
+            place = slot.place if new.before == old.before != old.newest else 1 - slot.place
+            lockfile.write(descriptor, Slot(place, slot.sequence + 1, new.body()))
             return True
 
     def confirm(self, committed: Checkpoint) -> None:
         """Marks `committed` as that, unless it is not the newest any more. Raises as `read`."""
-        descriptor = os.open(self.path, os.O_RDWR)
-        try:
-            kept = self._parse(os.read(descriptor, 4096))
-            # Whoever replaces the file meanwhile leaves us with the old one, which nobody reads again.
-            if kept.newest == committed and not kept.committed:
+        with self._open(os.O_RDWR) as descriptor:
+            data = lockfile.read(descriptor)
+            slot = lockfile.newest(data)
+            kept = self._kept(data)
+            if kept.committed or kept.newest != committed:
+                return
+            if slot is None:
+                # The old format: whoever replaces the file meanwhile leaves us with the old one, which nobody reads.
                 os.pwrite(descriptor, _COMMITTED, 0)
-        finally:
-            os.close(descriptor)
+            else:
+                lockfile.mark(descriptor, slot)
 
-    def _parse(self, data: bytes) -> Kept:
+    def _upgrade(self, found: Kept, old: Kept, new: Kept) -> bool:
+        # A file of the old format is replaced as a whole; a kill leaves it, or the new one with both.
+        if not found.same(old):
+            return False
+        slots = Slot(0, 0, found.body(), committed=found.committed), Slot(1, 1, new.body())
+        write_private(self.path, lockfile.fresh(slots))
+        return True
+
+    def _kept(self, data: bytes) -> Kept:
+        slot = lockfile.newest(data)
         try:
-            kept = Kept.parse(data)
+            kept = Kept.parse(data) if slot is None else Kept.of(slot.body, committed=slot.committed)
         except (ValueError, NoteInvalid) as error:
             raise LockStoreUnusable(f"the lock store {self.path} is damaged", _MISSING) from error
         if {kept.before.origin, kept.newest.origin} != {self.origin}:
@@ -171,6 +218,17 @@ class LockStore:
         return kept
 
     @contextmanager
+    def _open(self, flags: int) -> Iterator[int]:
+        try:
+            descriptor = os.open(self.path, flags)
+        except FileNotFoundError as error:
+            raise LockStoreUnusable(f"the lock store {self.path} is missing", _MISSING) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
     def _alone(self) -> Iterator[None]:
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -179,7 +237,7 @@ class LockStore:
                 # Held for a sync at most, unless its holder is frozen: then it is better to say so than to hang.
                 if time.monotonic() > end:
                     raise TimeoutError(f"another process holds {self.path.parent}")
-                time.sleep(0.001)
+                time.sleep(PAUSE_S)
             yield
         finally:
             os.close(folder)

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import asyncpg
 import pytest
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.note import Checkpoint
-from hub import ledger
+from hub import ledger, lockfile
 from hub.errors import LedgerBehind, LedgerForked
 from tests.hub.ownhub import OwnHub, entries
 
@@ -41,6 +43,58 @@ async def test_what_is_rolled_back_never_was_even_after_several_appends(own: Own
         assert (kept.before, kept.newest.size, kept.committed) == (head, 1 + 2 * appends, False)
     await own.append(own_engine)
     assert own.log.store.read().newest == await _head(own, own_engine)
+
+
+async def test_what_was_rolled_back_is_not_marked_by_who_uses_the_connection_next(
+    own: OwnHub, own_engine: AsyncEngine
+) -> None:
+    await own.append(own_engine)
+    with pytest.raises(KeyError):
+        async with ledger.writing(own_engine, own.log) as connection:
+            await ledger.append(connection, own.log, await ledger.take_turn(connection), entries(2))
+            raise KeyError
+    async with ledger.writing(own_engine, own.log):
+        pass
+    assert not own.log.store.read().committed
+    await own.append(own_engine)
+
+
+@pytest.mark.parametrize("size", [2, 30])
+async def test_an_append_that_fails_leaves_a_proposal_that_never_was(
+    own: OwnHub, own_engine: AsyncEngine, size: int
+) -> None:
+    await own.append(own_engine, 3)
+    head = await _head(own, own_engine)
+    own.sql(f"ALTER TABLE ledger_content ADD CONSTRAINT few CHECK (leaf_index < {2 + size})")
+    with pytest.raises((asyncpg.CheckViolationError, DBAPIError)):
+        await own.append(own_engine, size)
+    kept = own.log.store.read()
+    assert (kept.before, kept.newest.size, kept.committed) == (head, 3 + size, False)
+    own.sql("ALTER TABLE ledger_content DROP CONSTRAINT few")
+    await own.append(own_engine, size)
+    assert own.log.store.read().newest == await _head(own, own_engine)
+
+
+async def test_a_file_of_the_old_format_is_brought_up_to_date(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await own.append(own_engine, 3)
+    own.log.store.path.write_bytes(own.log.store.read().to_bytes())
+    for _ in range(2):
+        await own.append(own_engine)
+        kept = own.log.store.read()
+        assert (kept.newest, kept.committed) == (await _head(own, own_engine), True)
+    assert own.log.store.path.stat().st_size == lockfile.SIZE
+
+
+async def test_nothing_is_sent_to_a_database_older_than_the_store(own: OwnHub, own_engine: AsyncEngine) -> None:
+    await own.append(own_engine, 3)
+    store = own.log.store
+    store.begin(Checkpoint(store.origin, 4, bytes(32)))
+    async with own_engine.connect() as connection:
+        turn = await ledger.take_turn(connection)
+        with pytest.raises(LedgerBehind):
+            await ledger.append(connection, own.log, turn, entries(1))
+        # Not even in the transaction that is about to be given up.
+        assert (await ledger.head(connection)).range.size == 3
 
 
 async def test_writers_that_take_turns_stay_in_step(own: OwnHub, own_engine: AsyncEngine) -> None:
