@@ -212,6 +212,7 @@ def run(
 
     # What is there by now stays: the collector of garbage need not look at it again and again.
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     uvloop.run(main())
 
 

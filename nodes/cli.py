@@ -91,6 +91,7 @@ def run(
     with _alone(home), _listening(port) as listener:
         # What is there by now stays: the collector of garbage need not look at it again and again.
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         try:
             uvloop.run(_serve(settings, listener, as_json))
         finally:
