@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,7 @@ from hub.broker import BrokerAddress
 from hub.canary import Canary
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import Dispatcher
 from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
@@ -252,9 +252,7 @@ class Ingest:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _send(self, publications: Sequence[Publication]) -> None:
-        untaken: list[Untaken] = []
-        for part in _in_turn(publications):
-            untaken += await self._dispatcher.publish(part)
+        untaken = await self._dispatcher.publish(*_in_turn(publications))
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, time.time_ns() // 1_000_000)
@@ -294,16 +292,13 @@ class Ingest:
         log.info("roster_announced", version=version, nodes=len(nodes))
 
 
-def _in_turn(publications: Sequence[Publication]) -> Iterator[list[Publication]]:
+def _in_turn(publications: Sequence[Publication]) -> tuple[list[Publication], list[Publication]]:
     # When there is little to do, the broker gets the messages first and their receipts once it has them: nobody's
-    # message waits while receipts are routed. Of many, each wait would be paid by all that come behind.
-    if len(publications) > FEW:
-        yield list(publications)
-        return
-    for messages in (True, False):
-        part = [item for item in publications if (item.type == MessageType.ENVELOPE) is messages]
-        if part:
-            yield part
+    # message waits while receipts are routed. Of many, each wait would be paid by all that come behind; there the
+    # receipts are part of the first that are confirmed, so that no silent inbox holds them up.
+    messages = [item for item in publications if item.type == MessageType.ENVELOPE]
+    others = [item for item in publications if item.type != MessageType.ENVELOPE]
+    return (messages, others) if len(publications) <= FEW else (others + messages, [])
 
 
 def _pace(settings: Settings) -> Pace:

@@ -1,5 +1,6 @@
 """What several rooms' tests share: a throw-away certificate authority and real, private services."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from crypto import certificates
 from crypto.certificates import Profile, TlsKey
 from deploy.local.broker import TlsFiles
 from deploy.local.services import Services, running
+from hub.topology import HUB_USERS, definitions
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,14 @@ def services(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> 
     tls = authority.issue("broker", Profile.BROKER)
     with running(tmp_path_factory.mktemp("services"), tls, erase_after=True) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def provisioned(services: Services) -> Iterator[str]:
+    """A vhost with all that two nodes, bg and ro, and the hub have on the broker."""
+    vhost, nodes = "provisioned", ("bg", "ro")
+    services.broker.run_ctl(["import_definitions"], stdin=json.dumps(definitions(nodes, vhost)))
+    yield vhost
+    services.broker.run_ctl(["delete_vhost", vhost])
+    for user in (*HUB_USERS, *(f"node-{node}" for node in nodes)):
+        services.broker.run_ctl(["delete_user", user])

@@ -1,0 +1,133 @@
+"""What the hub publishes, on a real broker: an inbox that is silent, and a slow line."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.chaos import Rule, Side, bad_line
+from deploy.local.services import Services
+from hub import dispatch
+from hub.broker import BrokerAddress
+from hub.dispatch import Dispatcher
+from hub.ingest import Ingest
+from hub.publication import Publication
+from hub.topology import HUB_USERS, inbox_queue
+from schemas.control import MessageType
+from tests.conftest import Authority
+from tests.crypto.people import HUB
+
+pytestmark = pytest.mark.system
+
+KIB = 1024
+SILENCE_S = 4.0
+
+
+@pytest.fixture
+def broker(services: Services, provisioned: str, authority: Authority) -> BrokerAddress:
+    """The way to a broker that is provisioned for bg and ro."""
+    contexts = {user: authority.client(user) for user in (*HUB_USERS, "node-ro")}
+    return BrokerAddress(services.broker.host, services.broker.port, provisioned, contexts)
+
+
+@pytest.fixture
+async def worker(broker: BrokerAddress, engine: AsyncEngine) -> AsyncIterator[Ingest]:
+    """A worker that only publishes."""
+    settings: Any = SimpleNamespace(verifiers=0, canary_s=30.0)
+    ledger: Any = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
+    worker = Ingest(settings, broker, engine, ledger)
+    yield worker
+    await worker._dispatcher.close()
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM held"))
+
+
+@contextmanager
+def silent(services: Services, vhost: str, queue: str) -> Iterator[None]:
+    """A queue that takes what comes and says nothing, as one whose leader cannot reach the others."""
+    services.broker.run_ctl(["eval", f"sys:suspend('{vhost}_{queue}')."])
+    try:
+        yield
+    finally:
+        services.broker.run_ctl(["eval", f"sys:resume('{vhost}_{queue}')."])
+
+
+@pytest.mark.parametrize("messages", [1, 30])
+async def test_a_silent_inbox_holds_up_no_receipt(
+    worker: Ingest, broker: BrokerAddress, services: Services, messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "CONFIRM_S", SILENCE_S)
+    monkeypatch.setattr(dispatch, "WINDOW", 20)
+    receipt = Publication("ro", MessageType.RECEIPTS, False, f"receipt/{messages}", b"receipt")
+    envelopes = [Publication("bg", MessageType.ENVELOPE, False, f"{messages}/{n}", b"text") for n in range(messages)]
+    # The connection is there, as it is in a worker.
+    await worker._send([Publication("ro", MessageType.RECEIPTS, False, f"first/{messages}", b"first")])
+    came: list[tuple[bytes, float]] = []
+    connection = await broker.connect("node-ro")
+    queue = await (await connection.channel()).get_queue(inbox_queue("ro", urgent=False), ensure=False)
+
+    async def note(message: AbstractIncomingMessage) -> None:
+        came.append((message.body, time.monotonic()))
+        await message.ack()
+
+    await queue.consume(note)
+    with silent(services, broker.vhost, inbox_queue("bg", urgent=False)):
+        began = time.monotonic()
+        behind = Publication("ro", MessageType.ENVELOPE, False, f"behind/{messages}", b"behind")
+        await worker._send([*envelopes, behind, receipt])
+        took = time.monotonic() - began
+    await connection.close()
+    times = {body: at - began for body, at in came}
+    assert times[b"receipt"] < 1.0
+    # And it was silent, for the time that it is given.
+    assert SILENCE_S <= took < SILENCE_S + 4
+    # What stood behind it came after all.
+    assert b"behind" in times
+    async with worker._engine.connect() as database:
+        assert await database.scalar(text("SELECT count(*) FROM held WHERE node = 'bg'")) == messages
+        assert await database.scalar(text("SELECT count(*) FROM held WHERE node = 'ro'")) == 0
+
+
+async def test_receipts_of_few_messages_wait_for_them(
+    worker: Ingest, broker: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    write, written = dispatch._write, list[asyncio.Future[Any]]()
+
+    async def noting(channels: Any, items: Any) -> list[asyncio.Future[Any]]:
+        order.extend(["confirmed"] * sum(one.done() for one in written))
+        order.extend(str(item.type) for item in items)
+        written.extend(await write(channels, items))
+        return written[-len(items) :]
+
+    monkeypatch.setattr(dispatch, "_write", noting)
+    await worker._send(
+        [
+            Publication("ro", MessageType.RECEIPTS, False, "in turn/receipt", b"receipt"),
+            Publication("bg", MessageType.ENVELOPE, False, "in turn/text", b"text"),
+        ]
+    )
+    assert order == ["envelope", "confirmed", "receipts"]
+
+
+async def test_a_slow_line_is_no_silent_inbox(
+    broker: BrokerAddress, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "CONFIRM_S", 0.5)
+    with bad_line(services.broker.port) as line:
+        dispatcher = Dispatcher(BrokerAddress(broker.host, line.port, broker.vhost, broker.contexts))
+        await dispatcher.publish([Publication("bg", MessageType.ROSTER, False, "slow/first", b"first")])
+        line.set(Rule(bytes_per_s=512 * KIB), Side.CLIENT)
+        began = time.monotonic()
+        large = [Publication("bg", MessageType.ENVELOPE, False, f"slow/{n}", bytes(256 * KIB)) for n in range(8)]
+        assert await dispatcher.publish(large) == []
+        assert time.monotonic() - began > 2
+        line.heal()
+        await dispatcher.close()
