@@ -22,7 +22,7 @@ from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.metrics import REDELIVERED
-from hub.tolerance import UNREAD, decode_tolerantly
+from hub.tolerance import UNREAD, decode_tolerantly, give_back
 from hub.topology import ingress_queue
 from schemas.control import MessageType
 
@@ -38,6 +38,7 @@ URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
 SUSPECT: Final = 2
 SUSPECT_S: Final = 0.1
+ACQUIRED: Final = "x-acquired-count"
 # For how long a lane or node that sent something counts as one that may send again.
 ACTIVE_S: Final = 10.0
 TELL_S: Final = 60.0
@@ -80,10 +81,12 @@ def _fault(message: Any) -> str:
 
 
 def _returns(message: Any) -> int:
-    count = (message.header.properties.headers or {}).get("x-delivery-count")
+    headers, again = message.header.properties.headers or {}, int(bool(message.delivery.redelivered))
+    count = headers.get("x-delivery-count")
     if isinstance(count, int):
-        return max(count, int(bool(message.delivery.redelivered)))
-    return SUSPECT if message.delivery.redelivered else 0
+        return max(count, again)
+    # From RabbitMQ 4.3 only a failure is a delivery that counts; what we gave back for want of room was only acquired.
+    return again if ACQUIRED in headers else SUSPECT * again
 
 
 class Source:
@@ -105,7 +108,7 @@ class Source:
         # The tag and size of what is not settled yet, oldest first, and how many bytes that is.
         self._unsettled: deque[tuple[int, int]] = deque()
         self._bytes = 0
-        self._overrun = self._renewing = False
+        self._overrun, self._renewing, self._left = False, False, list[int]()
         self._largest = 0
         self._narrow_until = 0.0
         self._suspects = 0
@@ -146,8 +149,8 @@ class Source:
         if self._overrun and not self._unsettled:
             # Until it is cancelled, what comes is not kept; then the broker takes back all that is not settled.
             await self._channel.basic_cancel(self._tag)
-            await self._channel.basic_recover(requeue=True)
-            self._overrun, self._renewing = False, True
+            await give_back(self._channel, self._left)
+            self._overrun, self._renewing, self._left = False, True, []
             await self._begin(self._fitting())
             self._renewing = False
 
@@ -159,6 +162,7 @@ class Source:
             self._narrow_until = now + NARROW_S
         if self._overrun or (self._unsettled and self._bytes + size > ROOM_BYTES):
             self._overrun = True
+            self._left.append(tag)
             return
         self._unsettled.append((tag, size))
         self._bytes += size

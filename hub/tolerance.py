@@ -10,10 +10,12 @@ ordinary way.
 
 Second, aiormq ends a channel that is lost with `CancelledError` or a bare `Exception`, which would look like
 our own cancellation, or like a fault of ours.
+
+Third, the broker itself: what it gets back at once it may give again in another order.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeVar
 
 import aiormq.exceptions
@@ -24,6 +26,10 @@ T = TypeVar("T")
 # Headers of ours are those that RabbitMQ adds. pamqp copies the rest of a table for each item in it: 130 KB of
 # small ones, as much as a frame holds, would cost half a second.
 MAX_TABLE: Final = 4 * 1024
+# How many a queue gets back in one command, and after how many commands it is given a moment.
+TOGETHER: Final = 32
+COMMANDS: Final = 8
+PAUSE_S: Final = 0.05
 # What stands for a table that was not read; it is known by identity.
 UNREAD: Final[dict[str, Any]] = {}
 
@@ -66,3 +72,16 @@ async def through_cancelled_channels(work: Awaitable[T]) -> T:
         if task is not None and task.cancelling():
             raise
         raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error
+
+
+async def give_back(channel: Any, left: Sequence[int]) -> None:
+    """Has the broker take back all that is not settled on a channel; `left` has the tags, oldest first.
+
+    A quorum queue of RabbitMQ 3.10 puts more than 32 that it gets back together into any order, and a channel with
+    many commands under way puts some together.
+    """
+    for number, tag in enumerate(left[TOGETHER - 1 :: TOGETHER], 1):
+        await channel.basic_nack(tag, multiple=True, requeue=True)
+        if number % COMMANDS == 0:
+            await asyncio.sleep(PAUSE_S)
+    await channel.basic_nack(0, multiple=True, requeue=True)

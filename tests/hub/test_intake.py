@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from aio_pika.abc import AbstractConnection
@@ -54,6 +55,19 @@ async def test_what_is_held_is_bounded_in_bytes_and_nothing_is_lost(
     # Only what was there the first time was given twice.
     assert max(arrival.returns for arrival in taken) == 1
     assert not taking.closed
+
+
+async def test_what_is_given_back_comes_again_in_its_order(
+    connection: AbstractConnection, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "ROOM_BYTES", 400_000)
+    taking = Intake(connection, PACE)
+    # A small one first, so that many are asked for at once.
+    bodies = [b"small", *(b"%04d" % number + bytes(10_000) for number in range(400))]
+    await send("q.in.ro", *bodies)
+    await taking.normal.add(["ro"])
+    taken = await _take(taking, len(bodies), [])
+    assert [arrival.body[:5] for arrival in taken] == [body[:5] for body in bodies]
 
 
 async def test_a_batch_is_bounded_in_bytes_and_has_one_message_at_least(
@@ -139,3 +153,22 @@ async def test_a_queue_that_is_missing_is_told_once_and_taken_up_when_it_is_ther
     assert [line["event"] for line in told] == ["queue_found"]
     [arrival] = await _take(taking, 1, [])
     assert (arrival.node, arrival.body) == ("tr", b"here")
+
+
+@pytest.mark.parametrize(
+    ("headers", "redelivered", "returns"),
+    [
+        (None, False, 0),
+        ({"x-delivery-count": 3}, True, 3),
+        # Whoever sends may set it.
+        ({"x-delivery-count": 0}, True, 1),
+        ({"x-delivery-count": "3"}, True, 2),
+        # RabbitMQ 4.3: given back for want of room is no failure.
+        ({"x-acquired-count": 5}, True, 1),
+        ({"x-acquired-count": 5, "x-delivery-count": 2}, True, 2),
+    ],
+)
+def test_how_often_a_message_came_back(headers: dict[str, object] | None, redelivered: bool, returns: int) -> None:
+    header = SimpleNamespace(properties=SimpleNamespace(headers=headers))
+    message = SimpleNamespace(header=header, delivery=SimpleNamespace(redelivered=redelivered))
+    assert intake._returns(message) == returns
