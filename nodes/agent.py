@@ -30,9 +30,10 @@ from crypto.trust import Trust, open_roster, sign_acknowledgement
 from nodes import evidence, inbox, notices, outbox, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
-from nodes.link import Arrival, Link
+from nodes.link import Link
 from nodes.metrics import RESENDS
 from nodes.publishing import Publication
+from nodes.receiving import Arrival
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import ControlRefused, Event, MessageType, Receipts
@@ -103,7 +104,7 @@ class Agent:
         """Tells that a message is in the outbox."""
         lane = self.urgent if message.urgent else self.normal
         # One too many says that there are more in the store.
-        if self.link.up.is_set() and len(lane.fresh) <= BATCH:
+        if self.link.up.is_set() and not outbox.is_full(lane.fresh, BATCH + 1):
             lane.fresh.append(message)
         lane.posted.set()
 
@@ -114,12 +115,12 @@ class Agent:
             lane.posted.clear()
             now = _now()
             items, lane.fresh = lane.fresh, []
-            if time.monotonic() >= look_at or len(items) > at_once:
+            if time.monotonic() >= look_at or outbox.is_full(items, at_once + 1):
                 items = await self._write(outbox.ready, at_once, now, urgent=lane.urgent)
                 read = {item.id for item in items}
                 lane.fresh = [item for item in lane.fresh if item.id not in read]
                 # While nothing in the store stands before it, what comes is sent from memory.
-                look_at = time.monotonic() + LOOK_S if len(items) < at_once else 0.0
+                look_at = 0.0 if outbox.is_full(items, at_once) else time.monotonic() + LOOK_S
             if not items:
                 await _pause(lane.posted)
                 continue
@@ -167,7 +168,7 @@ class Agent:
                 continue
             publications = [
                 Publication(
-                    f"ack-{duty.acknowledgement.items[0].id}-{now}",
+                    f"ack-{duty.acknowledgement.sender}-{duty.acknowledgement.items[0].id}-{now}",
                     MessageType.ACKNOWLEDGEMENT,
                     False,
                     sign_acknowledgement(duty.acknowledgement, self.keys.signing),

@@ -21,6 +21,7 @@ from pamqp.common import FieldTable
 
 from nodes.errors import BrokerUnreachable
 from nodes.publishing import Publication, publish
+from nodes.receiving import Arrival, Receiver
 from nodes.settings import Settings
 
 log = structlog.get_logger()
@@ -28,7 +29,8 @@ log = structlog.get_logger()
 HEARTBEAT_S: Final = 15
 CONNECT_S: Final = 10
 CONFIRM_S: Final = 10
-PREFETCH: Final = 100
+# A link is given up when it does not carry so many bytes a second, and nothing is confirmed meanwhile.
+SLOWEST: Final = 8 * 1024
 LONGEST_PAUSE_S: Final = 30.0
 # For how long an urgent message makes another one likely.
 ACTIVE_S: Final = 10.0
@@ -40,20 +42,6 @@ TROUBLE: Final = (
     aiormq.exceptions.AMQPError,
     RuntimeError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Something from the hub. It must be acknowledged on the channel it came by, or not at all.
-
-    `after` is the id of the message that comes before it in its thread, if the hub named one.
-    """
-
-    type: str
-    body: bytes
-    tag: int
-    channel: Any = None
-    after: str = ""
 
 
 # By lane (0 is the urgent one), then in the order of arrival.
@@ -91,10 +79,12 @@ class Link:
         self._settings = settings
         self._context = context
         self._publishing: Any = None
-        self._lanes: list[Any] = []
+        self._lanes: list[Receiver] = []
         self._connections: list[AbstractConnection] = []
         # Done when the connections in use are given up.
         self._gone: asyncio.Future[None] | None = None
+        # Bytes that are being published, by all lanes: one line carries them all.
+        self._under_way = 0
         self._arrivals = _Arrivals()
         self._urgent_at = -math.inf
         self.up = asyncio.Event()
@@ -128,10 +118,17 @@ class Link:
         channel, gone = self._publishing, self._gone
         if channel is None or gone is None or channel.is_closed:
             return [False] * len(items)
-        sending = asyncio.create_task(publish(channel, self._settings.node, items))
+        size, confirmations = sum(len(item.body) for item in items), list[asyncio.Future[Any]]()
+        sending = asyncio.create_task(publish(channel, self._settings.node, items, confirmations))
+        self._under_way += size
         try:
-            # A connection that hangs may be given up without a word to who waits on its channels.
-            await asyncio.wait((sending, gone), timeout=CONFIRM_S, return_when=asyncio.FIRST_COMPLETED)
+            done, before = 0, -1
+            # As long as any of them are confirmed, however slowly, the link is given up only by the other lane or
+            # the heartbeats. A connection that hangs may go without a word to who waits on its channels.
+            while not sending.done() and not gone.done() and done > before:
+                patience = CONFIRM_S + self._under_way / SLOWEST
+                await asyncio.wait((sending, gone), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                before, done = done, sum(confirmation.done() for confirmation in confirmations)
             if not sending.done():
                 raise TimeoutError("no confirm")
             return sending.result()
@@ -144,6 +141,7 @@ class Link:
                 await self._close()
             return [None] * len(items)
         finally:
+            self._under_way -= size
             sending.cancel()
 
     @property
@@ -163,14 +161,14 @@ class Link:
 
     async def acknowledge(self, batch: Sequence[Arrival]) -> None:
         """Tells the broker that a batch is stored. On a broken link it will come again, which does no harm."""
-        newest: dict[int, Arrival] = {}
+        newest: dict[Receiver, int] = {}
         for arrival in batch:
             # The tags of a channel that is gone mean other messages on the one that took its place.
-            if arrival.channel is not None and not arrival.channel.is_closed:
-                newest[id(arrival.channel)] = arrival
+            if arrival.source is not None and not arrival.source.closed:
+                newest[arrival.source] = arrival.tag
         try:
-            for arrival in newest.values():
-                await arrival.channel.basic_ack(arrival.tag, multiple=True)
+            for source, tag in newest.items():
+                await source.acknowledge(tag)
         except (Exception, asyncio.CancelledError) as error:
             _raise_if_ours(error)
             log.info("acknowledge_failed", error=type(error).__name__)
@@ -192,31 +190,25 @@ class Link:
         self.up.set()
         log.info("link_up")
 
-    async def _consume(self, connection: AbstractConnection, queue: str) -> Any:
+    async def _consume(self, connection: AbstractConnection, queue: str) -> Receiver:
         channel = await connection.channel(publisher_confirms=False)
         underlay: Any = await channel.get_underlay_channel()
         underlay.owner = channel
-        await underlay.basic_qos(prefetch_count=PREFETCH)
         arrivals, lane, order = self._arrivals, int(not queue.endswith(URGENT)), itertools.count()
 
-        async def arrived(message: Any) -> None:
-            properties = message.header.properties
-            kind, after = properties.message_type or "", properties.correlation_id or ""
-            arrival = Arrival(kind, bytes(message.body), message.delivery.delivery_tag, underlay, after)
+        def arrived(arrival: Arrival) -> None:
             if lane == 0:
                 self._urgent_at = time.monotonic()
             arrivals.put_nowait((lane, next(order), arrival))
 
-        await underlay.basic_consume(queue, arrived)
-        return underlay
+        return await Receiver.begin(underlay, queue, arrived)
 
     async def _until_closed(self) -> None:
         while not any(connection.is_closed for connection in self._connections):
-            if any(channel.is_closed for channel in (self._publishing, *self._lanes) if channel is not None):
+            if self._publishing is None or self._publishing.is_closed or any(lane.closed for lane in self._lanes):
                 return
-            # The broker cancels the consumers of a queue that is deleted.
-            if not self._connections or not all(lane.consumers for lane in self._lanes):
-                return
+            for lane in self._lanes:
+                await lane.renew()
             await asyncio.sleep(0.1)
 
     async def _close(self) -> None:

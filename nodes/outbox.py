@@ -34,6 +34,9 @@ from schemas.control import AcknowledgedMessage, Event
 from schemas.header import NONCE_SIZE, Header
 from schemas.refusals import NEXT_STEP, RefusalCode
 
+# One batch has so many bytes, and the message that goes beyond: on a slow line, what an urgent one has to wait for.
+BATCH_BYTES: Final = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -132,9 +135,20 @@ _READY: Final = (
 
 
 def ready(connection: Connection, limit: int, now: int, *, urgent: bool) -> list[Ready]:
-    """Messages of a lane to send: new ones and those whose receipt is overdue, oldest first."""
-    rows = connection.execute(_READY, {"now": now, "most": limit, "lane": int(urgent)})
-    return [Ready(row.id, bool(row.urgent), row.envelope, row.state == "sent") for row in rows]
+    """A batch of a lane to send: new messages and those whose receipt is overdue, oldest first."""
+    found, size = list[Ready](), 0
+    with connection.execute(_READY, {"now": now, "most": limit, "lane": int(urgent)}) as rows:
+        for row in rows:
+            found.append(Ready(row.id, bool(row.urgent), row.envelope, row.state == "sent"))
+            size += len(row.envelope)
+            if size >= BATCH_BYTES:
+                break
+    return found
+
+
+def is_full(batch: Sequence[Ready], most: int) -> bool:
+    """Whether a batch has no room for another message, so that there may be more than it has."""
+    return len(batch) >= most or sum(len(item.envelope) for item in batch) >= BATCH_BYTES
 
 
 # A receipt may have been quicker; when it was sent is noted all the same.
@@ -277,7 +291,7 @@ def _description(row: Any, deliveries: dict[str, Any], body: Any) -> dict[str, A
         **describe_header(header),
         "times": {
             "queued": iso(row.queued_at),
-            "sent": iso(row.sent_at),
+            "sent": iso(_sent(row)),
             row.state if row.state in ("refused", "expired") else "accepted": iso(row.settled_at),
         },
         "deliveries": [_delivery(name, deliveries.get(name)) for name in header.recipients],
@@ -290,6 +304,14 @@ def _description(row: Any, deliveries: dict[str, Any], body: Any) -> dict[str, A
     if body is not None:
         described["body"] = body
     return described
+
+
+def _sent(row: Any) -> int | None:
+    # When the broker took it is written a moment later; killed before, only the receipt says that it was sent by then.
+    sent: int | None = row.sent_at
+    if sent is None and row.receipt is not None:
+        sent = max(row.queued_at, row.settled_at)
+    return sent
 
 
 def _delivery(recipient: str, item: Any) -> dict[str, Any]:

@@ -32,13 +32,14 @@ class Publication:
     body: bytes
 
 
-async def publish(channel: Any, node: str, items: Sequence[Publication]) -> list[bool]:
-    """Whether the broker has confirmed each, in their order.
+async def publish(
+    channel: Any, node: str, items: Sequence[Publication], confirmations: list[asyncio.Future[Any]]
+) -> list[bool]:
+    """Whether the broker has confirmed each, in their order. Meanwhile `confirmations` shows how far it is.
 
     Raises what closed the channel. Then, and when cancelled, it is unknown what arrived: no id of these may be
     published again on this channel.
     """
-    confirmations: list[asyncio.Future[Any]] = []
     async with channel.lock:
         frames: list[Any] = []
         size = 0

@@ -6,15 +6,17 @@ import pytest
 
 from deploy.local.chaos import Rule, Side
 from deploy.local.exchange import Exchange
-from tests.faults.conftest import Lines, Scenario
+from tests.faults.conftest import Decision, Lines, Scenario
 from tests.faults.lengths import lengths
+from tests.faults.load import ACCEPTED, Post
 from tests.faults.steps import await_links, is_linked
 from tests.system.conftest import NODES
-from tests.system.play import until
+from tests.system.play import post, until
 
 pytestmark = pytest.mark.system
 # aiormq gives a connection up after three heartbeats of 15 s and a little more.
 NOTICED_S = 48
+KIB = 1024
 
 
 @lengths(6, 90)
@@ -66,3 +68,22 @@ def test_connections_cut_again_and_again(scenario: Scenario, lines: Lines) -> No
         for source in Side:
             lines.set(Rule(cut_after=30_000), source)
             load.go_on(40)
+
+
+@pytest.mark.parametrize("count", [4, pytest.param(100, marks=pytest.mark.long)])
+def test_large_messages_over_a_slow_line(exchange: Exchange, lines: Lines, nothing_lost: Decision, count: int) -> None:
+    log = exchange.logs / "node-hr.log"
+    begin = log.stat().st_size
+    lines.agents.set(Rule(bytes_per_s=256 * KIB))
+    try:
+        body = {"title": "Files", "text": "x" * (1000 * KIB)}
+        posts = [Post("hr", post(exchange, "hr", to=["bg"], body=body), ("bg",), (ACCEPTED,)) for _ in range(count)]
+        # Together they take longer than a confirm may; the line takes turns of both ways at once.
+        began = time.monotonic()
+        nothing_lost(posts)
+    finally:
+        lines.heal()
+    assert time.monotonic() - began > 4 * count
+    said = log.read_bytes()[begin:]
+    assert b"publish_interrupted" not in said
+    assert b"link_down" not in said

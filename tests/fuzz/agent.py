@@ -16,7 +16,8 @@ from crypto.keyfile import NodeKeys
 from crypto.trust import ROSTER_TYPE
 from nodes import store
 from nodes.agent import Agent
-from nodes.link import Arrival, Link
+from nodes.link import Link
+from nodes.receiving import Arrival
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas import cbor

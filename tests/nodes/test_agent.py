@@ -12,17 +12,20 @@ from crypto.envelope import seal
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
 from crypto.trust import Trust, sign_roster
-from nodes import inbox, store
+from nodes import inbox, outbox, store
 from nodes.agent import Agent
 from nodes.errors import StoreVersionUnknown
-from nodes.link import Arrival
+from nodes.receiving import Arrival
 from nodes.store import Store
+from nodes.times import iso
+from schemas.codes import Priority
 from schemas.control import Entry, Event, MessageType, Receipt, Receipts
 from schemas.header import Routing, new_id
 from schemas.refusals import RefusalCode
 from schemas.roster import Roster
 from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, person, roster_key, roster_node, routing
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
+from tests.nodes.test_lanes import post
 
 
 def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
@@ -235,3 +238,18 @@ async def test_what_has_expired_long_ago_is_declined(agent: Agent) -> None:
     assert received.code is None
     received = inbox.receive(envelope, "bg", agent.keys, agent.trust, NOW + 1000 + inbox.CLOCK_MS)
     assert received.code == RefusalCode.EXPIRED
+
+
+@pytest.mark.parametrize(("settled", "sent"), [(5_000, "queued"), (FAR, "accepted")])
+async def test_what_has_a_receipt_was_sent_though_the_mark_was_lost(agent: Agent, settled: int, sent: str) -> None:
+    id = await post(agent, Priority.NORMAL)
+    times = (await agent.box.run(outbox.describe, agent.box, id))["times"]
+    assert times["sent"] is None
+    # Killed before the mark was written; then comes the receipt, by a hub whose clock may be behind.
+    accepted = {"state": "accepted", "settled_at": settled, "receipt": b""}
+    await agent.box.run(lambda connection: connection.execute(update(store.outbox).values(**accepted)))
+    times = (await agent.box.run(outbox.describe, agent.box, id))["times"]
+    assert times["sent"] == times[sent]
+    await agent.box.run(outbox.mark_sent, [(id, 7_000)], 1_000)
+    times = (await agent.box.run(outbox.describe, agent.box, id))["times"]
+    assert times["sent"] == iso(7_000)

@@ -20,7 +20,7 @@ from crypto.trust import sign_acknowledgement, sign_roster
 from nodes import store
 from nodes.agent import Agent
 from nodes.api import make_app
-from nodes.link import Arrival
+from nodes.receiving import Arrival
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, MessageType, Outcome, Receipt, Receipts
 from schemas.header import Header
 from schemas.refusals import RefusalCode

@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
+from crypto.envelope import seal
+from crypto.trust import Trust
 from nodes import agent as agent_module
 from nodes import link as link_module
 from nodes import outbox
 from nodes.agent import Agent
+from nodes.publishing import Publication
+from nodes.receiving import Arrival
 from schemas.codes import Priority
+from schemas.control import MessageType
+from schemas.header import new_id
+from tests.crypto.people import BG, RO, TR, routing
+from tests.nodes.conftest import FAR, roster
 from tests.nodes.test_lanes import post
 
 
@@ -56,7 +64,7 @@ async def test_who_publishes_is_told_when_the_other_lane_gives_the_link_up(
 ) -> None:
     monkeypatch.setattr(link_module, "publish", _never)
     _open(agent.link)
-    waiting = asyncio.create_task(agent.link.publish([SimpleNamespace(message_id="a")]))  # type: ignore[list-item]
+    waiting = asyncio.create_task(agent.link.publish([Publication("a", MessageType.ENVELOPE, False, b"")]))
     await asyncio.sleep(0)
     await agent.link._close()
     async with asyncio.timeout(link_module.CONFIRM_S / 2):
@@ -119,3 +127,35 @@ async def test_what_was_sent_is_written_though_the_first_try_fails_and_the_link_
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_no_two_acknowledgements_under_way_have_one_id(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two senders may choose the same id for a message; the library finds a returned publication by its id.
+    ids: list[str] = []
+    acknowledged = asyncio.Event()
+
+    async def publish(items: Sequence[Publication]) -> list[bool]:
+        ids.extend(item.message_id for item in items)
+        acknowledged.set()
+        return [True] * len(items)
+
+    async def stay_up() -> None:
+        agent.link.up.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(agent.link, "publish", publish)
+    monkeypatch.setattr(agent.link, "run", stay_up)
+    agent.trust = Trust.of(roster(2, RO, BG, TR))
+    id, body = new_id(), b'{"title": "a", "text": "b"}'
+    for who in (RO, TR):
+        header = routing(who.node, ("bg",), id=id, expires=FAR)
+        envelope = seal(header, body, {"bg": BG.encryption.public}, who.signing)[1]
+        await agent.box.run(agent.take_in, [Arrival(MessageType.ENVELOPE, envelope, 1)])
+    working = asyncio.create_task(agent.run())
+    try:
+        async with asyncio.timeout(10):
+            await acknowledged.wait()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+    assert len(ids) == len(set(ids)) == 2
