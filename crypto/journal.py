@@ -2,13 +2,22 @@
 
 import logging
 import sys
+import threading
+import traceback
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
 
 import structlog
+
+log = structlog.get_logger()
 
 
 def configure_logging(*processors: structlog.typing.Processor) -> None:
     """Sets structlog and the standard library's logging up; other packages speak from WARNING on.
 
+    So do Python's own warnings, and errors that nobody caught: they would go to stderr in a form of their own.
     `processors` see each event of ours before it is written; a program counts them so.
     """
     shared: list[structlog.typing.Processor] = [
@@ -29,6 +38,35 @@ def configure_logging(*processors: structlog.typing.Processor) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    warnings.showwarning = _warned
+    sys.excepthook = _died
+    threading.excepthook = lambda told: log.critical("thread_failed", **_told(told.exc_type, told.exc_traceback))
+    sys.unraisablehook = lambda told: log.error("not_raisable", **_told(told.exc_type, told.exc_traceback))
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    where = f"{Path(filename).name}:{lineno}"
+    log.warning("python_warning", kind=category.__name__, detail=str(message), where=where)
+
+
+def _died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        kind, trace = type(error), error.__traceback__ or trace
+    log.critical("died", **_told(kind, trace))
+
+
+def _told(kind: type[BaseException], trace: TracebackType | None) -> dict[str, object]:
+    # What an error says may hold what a message says; the lines that it came by do not.
+    frames = traceback.extract_tb(trace)[-8:]
+    return {"error": kind.__name__, "where": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]}
 
 
 def _without_traceback(

@@ -109,7 +109,13 @@ async def monitored(app: Starlette, home: Path, port: int) -> AsyncIterator[str]
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = _Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSE_S
+                app,
+                # What it has to say goes where everything goes, as JSON.
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=CLOSE_S,
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))

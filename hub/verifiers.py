@@ -17,6 +17,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Final
 
+from crypto.journal import configure_logging
 from crypto.keys import VerifyKey
 from crypto.trust import Trust, open_roster
 from hub.errors import VerifierDied
@@ -73,6 +74,7 @@ _trust: Trust | None = None
 
 def _begin(signed: bytes, hub: bytes) -> None:
     global _trust
+    configure_logging()
     # The worker is told to stop, and tells us; killed, it cannot.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
