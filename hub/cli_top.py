@@ -16,7 +16,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hub import database, reading, topology
-from hub.errors import HubError, ProvisioningFailed
+from hub.errors import BrokerUnreachable, HubError, ProvisioningFailed
 from hub.glance import Glance, Rates, lines, rates
 from hub.ingest import DATABASE_TROUBLE
 from hub.reading import Reading, Waiting
@@ -72,7 +72,7 @@ class _Slowly(Generic[T]):
             began = time.monotonic()
             try:
                 self.answer = await self._question()
-            except (ProvisioningFailed, *DATABASE_TROUBLE):
+            except (BrokerUnreachable, ProvisioningFailed, *DATABASE_TROUBLE):
                 self.answer = None
             await asyncio.sleep(max(SLOW_S, (time.monotonic() - began) / self._share))
 

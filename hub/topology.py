@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from hub.errors import ProvisioningFailed
+from hub.errors import BrokerUnreachable, ProvisioningFailed
 
 DISPATCH: Final = "dispatch"
 QUARANTINE_QUEUE: Final = "q.quarantine"
@@ -34,6 +34,11 @@ NODE_CHANNELS: Final = 16
 # RabbitMQ counts connections a moment late, so that a burst of some hundreds gets past any limit. Were the
 # vhost's just above what all nodes may have, one node could fill it and keep out the others and the hub.
 VHOST_CONNECTIONS: Final = 4096
+_ANSWER_S: Final = 120
+# How rabbitmqctl ends (sysexits.h) when there is no broker, or none that answers in time; and what it says when one
+# is there that has not begun or has stopped its application.
+_UNAVAILABLE: Final = (69, 75)
+_NO_ANSWER: Final = ("unable to perform an operation on node", "requires the 'rabbit' app to be running", "nodedown")
 
 
 def exchange_of(node: str) -> str:
@@ -177,13 +182,16 @@ def _policies(vhost: str) -> list[dict[str, Any]]:
 
 
 def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str) -> None:
-    """Imports the definitions and removes the broker's default user. Idempotent. Raises ProvisioningFailed."""
+    """Imports the definitions and removes the broker's default user. Idempotent.
+
+    Raises BrokerUnreachable, ProvisioningFailed.
+    """
     _run([*ctl, "import_definitions"], json.dumps(definitions(nodes, vhost)))
     _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
 
 
 def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
-    """Every queue with what waits in it, sorted by name. Raises ProvisioningFailed."""
+    """Every queue with what waits in it, sorted by name. Raises BrokerUnreachable, ProvisioningFailed."""
     columns = ("name", "messages_ready", "messages_unacknowledged", "consumers", "state")
     printed = _run([*ctl, "--quiet", "list_queues", "-p", vhost, "--formatter", "json", *columns], "")
     found = [
@@ -201,18 +209,29 @@ def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
 
 def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> str:
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=_ANSWER_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise _unreachable(f"RabbitMQ did not answer within {_ANSWER_S} s") from error
+    except OSError as error:
         raise ProvisioningFailed(
-            f"{argv[0]} did not run: {error}",
-            "see that the broker runs and `broker_ctl` in hub.json is right",
+            f"{argv[0]} did not run: {error.strerror}",
+            "correct `broker_ctl` in hub.json: it is how rabbitmqctl is called",
         ) from error
     output = done.stdout + done.stderr
     if done.returncode and not (tolerate is not None and tolerate in output.replace(" ", "_").lower()):
         if tolerate is not None and "not exist" in output:
             return output
+        if done.returncode in _UNAVAILABLE or any(words in output for words in _NO_ANSWER):
+            raise _unreachable(f"RabbitMQ does not answer: rabbitmqctl ended with {done.returncode}")
         raise ProvisioningFailed(
-            f"rabbitmqctl {argv[-1]} ended with {done.returncode}: {output.strip()[-400:]}",
+            f"rabbitmqctl {argv[-1]} ended with {done.returncode}: {' '.join(output.split())[-400:]}",
             "see that the broker runs, then repeat the command: it continues where it stopped",
         )
     return done.stdout
+
+
+def _unreachable(what: str) -> BrokerUnreachable:
+    return BrokerUnreachable(
+        what,
+        "see that RabbitMQ runs, and that `broker_ctl` in hub.json asks the right one, with its Erlang cookie",
+    )
