@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto import certificates, keyfile
+from crypto import certificates, keyfile, typed
 from crypto.errors import CryptoError
 from crypto.journal import configure_logging
 from hub import database, registrar, topology
@@ -34,7 +34,7 @@ from hub.monitor import make_app, monitored
 from hub.overview import overview
 from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
-from hub.shell import AsJson, Home, answer, fail, say, with_database
+from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
 
@@ -43,6 +43,7 @@ app: Final = typer.Typer(
     help="The hub of the SECI Exchange.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 STOP_S: Final = 4.0
 ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
@@ -327,12 +328,12 @@ for _command in (top, queues, messages, trace, deadlines):
 def main() -> None:
     """The entry point: errors become one clear line and an exit code."""
     try:
-        app()
+        typed.run(app, PROGRAM)
     except HubError as error:
-        fail(error.code, str(error), error.next_step)
+        typed.fail(PROGRAM, error.code, str(error), error.next_step)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
-        fail(error.code, str(error), 'see docs/operations.md, section "Keys"')
+        typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')
         raise SystemExit(SettingsInvalid.exit_code) from error
 
 

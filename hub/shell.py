@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +14,7 @@ from hub import database
 from hub.ledger import Ledger, settle
 from hub.settings import HOME_VARIABLE, Settings
 
+PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
 Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -51,11 +51,3 @@ def answer(result: Any, as_json: bool, text: str) -> None:
 def say(text: str) -> None:
     """Everything else, to stderr."""
     typer.echo(text, err=True)
-
-
-def fail(code: str, detail: str, next_step: str) -> None:
-    """An error, in the form that was asked for."""
-    if "--json" in sys.argv:
-        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail, "next": next_step}))
-    else:
-        say(f"seci-hub: {detail} [{code}]\nnext: {next_step}")

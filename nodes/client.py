@@ -2,22 +2,55 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 
+from crypto import typed
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
+
+# What was typed is at fault, or the file that it names: nothing was refused to the node.
+_TYPED_WRONG: Final = (
+    "request_invalid",
+    "body_invalid",
+    "json_malformed",
+    "kind_unknown",
+    "time_without_zone",
+    "task_force_unknown",
+    "reply_without_question",
+)
+_JSON_TYPES: Final = {
+    "str": "string",
+    "int": "number",
+    "float": "number",
+    "bool": "boolean",
+    "list": "array",
+    "tuple": "array",
+    "dict": "object",
+    "NoneType": "null",
+}
 
 
 class ApiRefused(NodeError):
-    """The agent's API answered with a problem."""
+    """The agent's API answered with a problem; `fields` has what is wrong with which field, if any is.
 
-    exit_code = 4
+    The exit code is 2 if what was typed is at fault, 1 if the agent is, and else 4.
+    """
 
-    def __init__(self, problem: dict[str, Any]) -> None:
-        super().__init__(str(problem.get("detail", "refused")), str(problem.get("next", "")))
+    def __init__(self, problem: dict[str, Any], status: int) -> None:
+        self.fields = [_field(item) for item in problem.get("errors") or ()]
+        detail, next_step = str(problem.get("detail", "refused")), str(problem.get("next", ""))
+        if self.fields:
+            detail = f"wrong: {', '.join(item['field'] for item in self.fields)}"
+            next_step = "correct what is named, and repeat the command"
+        super().__init__(detail, next_step)
         self.code = str(problem.get("code", "refused"))  # type: ignore[misc]
-        self.problem = problem
+        self.exit_code = 1 if status >= 500 else 2 if self.code in _TYPED_WRONG else 4  # type: ignore[misc]
+
+
+def _field(item: dict[str, str]) -> dict[str, str]:
+    found = _JSON_TYPES.get(item["found"], item["found"])
+    return {"field": item["field"], "found": found, "wanted": typed.in_words(item["wanted"])}
 
 
 def call(home: Path, method: str, path: str, **options: Any) -> Any:
@@ -34,7 +67,7 @@ def call(home: Path, method: str, path: str, **options: Any) -> Any:
             f"no agent answers for {home}: {type(error).__name__}", f"start it: seci-node run --home {home}"
         ) from error
     if answer.status_code >= 400:
-        raise ApiRefused(_json(answer))
+        raise ApiRefused(_json(answer), answer.status_code)
     return answer.json()
 
 

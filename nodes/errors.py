@@ -23,10 +23,27 @@ class NotSetUp(NodeError):
 
 
 class BodyNotJson(NodeError):
-    """What should be a message's body is no JSON, or does not read."""
+    """What should be a message's body is no JSON object."""
 
     code = "body_not_json"
     exit_code = 2
+
+
+class BodyUnreadable(NodeError):
+    """The file that should hold a message's body is not there, is no file, or may not be read."""
+
+    code = "body_unreadable"
+    exit_code = 2
+
+
+class SendUnclear(NodeError):
+    """What is to be sent lacks something, or names what is not there; `code` is what the API says of the same."""
+
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, next_step: str) -> None:
+        super().__init__(message, next_step)
+        self.code = code  # type: ignore[misc]
 
 
 class StoreVersionUnknown(NodeError):

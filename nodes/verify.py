@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from crypto import typed
 from crypto.bundle import MAX_EVIDENCE, Evidence
 from crypto.errors import CryptoError, PolicyInvalid
 from crypto.evidence import Answer, Established, Logged, verify_evidence
@@ -22,8 +23,9 @@ from schemas.control import ControlRefused, Event
 
 UNPROVEN: Final = 1
 USAGE: Final = 2
+PROGRAM: Final = "seci-verify"
 
-app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -37,8 +39,10 @@ def verify(
         trusted = Policy.from_bytes(_read(policy, MAX_POLICY_SIZE))
         data = _read(bundle, MAX_EVIDENCE)
     except (OSError, PolicyInvalid) as error:
-        code = error.code if isinstance(error, PolicyInvalid) else "file_unreadable"
-        _fail(code, str(error), as_json)
+        if isinstance(error, PolicyInvalid):
+            _fail(error.code, str(error), as_json)
+        else:
+            _fail("file_unreadable", f"{error.filename}: {error.strerror}", as_json)
         raise typer.Exit(USAGE) from error
     try:
         found = verify_evidence(Evidence.from_bytes(data), trusted)
@@ -185,7 +189,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal of another character set shows what it lacks escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
-    app(prog_name="seci-verify")
+    typed.run(app, PROGRAM)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         printed = capsys.readouterr().out
         return int(ended.value.code or 0), json.loads(printed) if printed.strip() else None
 
+    # `run` sends logs to this test's stderr, which is closed after it, and takes Python's own warnings and errors too.
+    for module, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     yield run
-    # `run` sends logs to this test's stderr, which is closed after it.
     structlog.reset_defaults()
 
 
@@ -101,3 +104,67 @@ def test_an_unknown_task_force_is_named_before_anything_is_done(home: Path, type
     assert (code, said["code"]) == (4, "enrolment_refused")
     assert "piracy" in said["detail"]
     assert "trafficking" in said["next"]
+
+
+def _ctl(folder: Path, script: str) -> tuple[str, ...]:
+    file = folder / "rabbitmqctl"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o700)
+    return (str(file),)
+
+
+def _with_ctl(home: Path, ctl: tuple[str, ...]) -> None:
+    Settings.load(home).model_copy(update={"broker_ctl": ctl}).save()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'Error: unable to perform an operation on node rabbit@x' >&2; echo 'Most common reasons' >&2; exit 69",
+        "echo 'Error: operation list_queues on node rabbit@x timed out. Timeout value used: 60000' >&2; exit 75",
+        "echo \"Error: this command requires the 'rabbit' app to be running on the target node\" >&2; exit 64",
+    ],
+)
+def test_a_broker_that_is_down_is_told_in_words_of_ours(home: Path, typed: Type, tmp_path: Path, script: str) -> None:
+    _with_ctl(home, _ctl(tmp_path, script))
+    code, said = typed("queues", "--home", home)
+    assert (code, said["code"]) == (5, "broker_unreachable")
+    assert said["detail"].startswith("RabbitMQ does not answer")
+    assert "rabbit@x" not in said["detail"]
+    assert "\n" not in said["detail"] + said["next"]
+    assert "broker_ctl" in said["next"]
+
+
+def test_a_rabbitmqctl_that_does_not_run_is_a_matter_of_settings(home: Path, typed: Type, tmp_path: Path) -> None:
+    _with_ctl(home, (str(tmp_path / "none"),))
+    code, said = typed("queues", "--home", home)
+    assert (code, said["code"]) == (1, "provisioning_failed")
+    assert "broker_ctl" in said["next"]
+
+
+def test_what_the_broker_refuses_is_told_on_one_line(home: Path, typed: Type, tmp_path: Path) -> None:
+    _with_ctl(home, _ctl(tmp_path, "printf 'Error:\\nno such virtual host\\n' >&2; exit 70"))
+    code, said = typed("queues", "--home", home)
+    assert (code, said["code"]) == (1, "provisioning_failed")
+    assert said["detail"].endswith("Error: no such virtual host")
+
+
+@pytest.mark.parametrize(
+    ("words", "detail", "field"),
+    [
+        (("queues", "--colour"), "No such option: --colour", None),
+        (("enqueue",), "No such command 'enqueue'", None),
+        (("ledger", "mend"), "No such command 'mend'", None),
+        (("enrol",), "Missing argument", None),
+        (("messages", "--limit", "0"), "wrong: --limit", "--limit"),
+        (("trace", "7"), "wrong: ID", "ID"),
+    ],
+)
+def test_words_that_are_not_understood_are_told_as_any_error(
+    home: Path, typed: Type, words: tuple[str, ...], detail: str, field: str | None
+) -> None:
+    code, said = typed(*words, "--home", home) if words[0] not in ("enqueue", "ledger") else typed(*words)
+    assert (code, said["code"]) == (2, "usage")
+    assert detail in said["detail"]
+    assert "--help" in said["next"]
+    assert [item["field"] for item in said["errors"]] == ([] if field is None else [field])

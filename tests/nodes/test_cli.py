@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         printed = capsys.readouterr().out
         return int(ended.value.code or 0), json.loads(printed) if printed.strip() else None
 
+    # `run` sends logs to this test's stderr, which is closed after it, and takes Python's own warnings and errors too.
+    for module, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     yield run
-    # `run` sends logs to this test's stderr, which is closed after it.
     structlog.reset_defaults()
 
 
@@ -138,14 +141,15 @@ def test_a_receipt_is_asked_of_the_running_agent(home: Path, typed: Type, tmp_pa
     out = tmp_path / "evidence.json"
     code, said = typed("receipt", "01a20f97-e270-71d7-88d6-b834d3465199", "--home", home, "--out", out)
     assert (code, said["code"], out.exists()) == (5, "agent_unreachable", False)
-    assert typed("receipt", "--home", home) == (2, None)
+    code, said = typed("receipt", "--home", home)
+    assert (code, said["code"], said["detail"]) == (2, "usage", "Missing argument 'id'")
 
 
 @pytest.mark.parametrize("content", ["{", "[1", '"text', ""])
 def test_a_body_that_is_no_json_is_told(home: Path, typed: Type, tmp_path: Path, content: str) -> None:
     body = tmp_path / "body.json"
     body.write_text(content)
-    code, said = typed("send", "--home", home, "--kind", "alert", "--body", body)
+    code, said = typed("send", "--home", home, "--kind", "alert", "--task-force", "drugs", "--body", body)
     assert (code, said["code"]) == (2, "body_not_json")
 
 

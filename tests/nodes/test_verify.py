@@ -130,8 +130,11 @@ def _usage(tmp_path: Path, *arguments: str | Path) -> dict[str, Any]:
 
 def test_what_the_auditor_got_wrong_ends_with_2(tmp_path: Path, policy: Path) -> None:
     file = _written(tmp_path, evidence())
-    assert _usage(tmp_path, file) == {}
-    assert _usage(tmp_path, "--policy", policy) == {}
+    assert _usage(tmp_path, file)["detail"] == "Missing option '--policy'"
+    assert _usage(tmp_path, "--policy", policy)["code"] == "usage"
     assert _usage(tmp_path, tmp_path / "none", "--policy", policy)["code"] == "file_unreadable"
     assert _usage(tmp_path, file, "--policy", tmp_path / "none")["code"] == "file_unreadable"
     assert _usage(tmp_path, file, "--policy", file)["code"] == "policy_invalid"
+    code, out, err = _typed(file)
+    assert (code, out) == (2, "")
+    assert err == "seci-verify: Missing option '--policy' [usage]\nnext: see seci-verify --help\n"

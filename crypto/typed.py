@@ -1,0 +1,91 @@
+"""How all programs take what was typed and tell what is wrong with it: plain lines, or one JSON object, and no boxes.
+
+An error has a stable code, what happened, and what to do next. With `--json` it is the command's answer, on stdout.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+USAGE: Final = "usage"
+# What Typer makes of words that it cannot understand. Its root has no public name; this kind of it has.
+_UsageError: Final = cast("type[Exception]", typer.BadParameter.__base__)
+
+
+def run(app: typer.Typer, program: str) -> None:
+    """Does what was typed, and raises SystemExit: with the command's exit code, or 2 if it cannot be understood.
+
+    What the command itself raises goes through.
+    """
+    try:
+        code = app(prog_name=program, standalone_mode=False)
+    except typer.Abort:
+        raise SystemExit(1) from None
+    except _UsageError as error:
+        _tell(error, program)
+        raise SystemExit(2) from error
+    raise SystemExit(code or 0)
+
+
+def fail(program: str, code: str, detail: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
+    """Tells an error in the form that was asked for. `fields` name each a `field`, what was `found`,
+    and what is `wanted`, as it goes on behind `it`.
+    """
+    if as_json():
+        failure = {"ok": False, "code": code, "detail": detail, "next": next_step, "errors": [dict(f) for f in fields]}
+        typer.echo(json.dumps(failure))
+        return
+    if structlog.is_configured() and not sys.stderr.isatty():
+        # A program that logs: whoever collects its lines takes JSON only.
+        structlog.get_logger().critical("ended", code=code, detail=detail, next=next_step)
+        return
+    lines = [f"  {item['field']}: found {item['found']}; it {item['wanted']}" for item in fields]
+    typer.echo("\n".join([f"{program}: {detail} [{code}]", *lines, f"next: {next_step}"]), err=True)
+
+
+def as_json() -> bool:
+    """Whether JSON was asked for, even if nothing else of what was typed can be understood."""
+    return "--json" in sys.argv
+
+
+def in_words(wanted: str) -> str:
+    """What pydantic wants of a value, so that it goes on behind `it`."""
+    if wanted == "Field required":
+        return "is required"
+    if wanted == "Extra inputs are not permitted":
+        return "is not a known field"
+    words = re.sub(r"^[A-Z][A-Za-z/ ]* should ", "must ", wanted.removeprefix("Value error, "))
+    # Behind the comma is how the parser fared.
+    words = re.sub(r"^(must be a valid UUID),.*", r"\1", words)
+    words = re.sub(r"^'.*' is not one of ", "must be one of ", words).rstrip(".")
+    return words if words.startswith(("must ", "is ", "may ")) else f"is wrong: {words}"
+
+
+def _tell(error: Exception, program: str) -> None:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    path = program if context is None else context.command_path
+    text: str = error.format_message()  # type: ignore[attr-defined]
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # Nothing was typed: the text is the whole help.
+        typer.echo(text, err=True)
+        return
+    detail, fields = " ".join(text.split()).rstrip("."), []
+    if isinstance(error.__cause__, ValidationError):
+        name = _name(error)
+        detail = f"wrong: {name}"
+        fields = [
+            {"field": name, "found": str(item["input"]), "wanted": in_words(item["msg"])}
+            for item in error.__cause__.errors(include_url=False)
+        ]
+    fail(program, USAGE, detail, f"see {path} --help", fields)
+
+
+def _name(error: Exception) -> str:
+    parameter: Any = getattr(error, "param", None)
+    return max(parameter.opts, key=len) if parameter.param_type_name == "option" else str(parameter.name).upper()

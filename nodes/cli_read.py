@@ -1,0 +1,157 @@
+"""The commands of `seci-node` that look: at what was sent, at what came, and at the node itself."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from crypto.keyfile import write_private
+from nodes.client import ApiRefused, call
+from nodes.errors import FileUnwritable, MessageUnknown
+from nodes.shell import AsJson, Home, answer, say
+
+After = Annotated[int, typer.Option(min=0, help="Go on behind this number.")]
+Limit = Annotated[int, typer.Option(min=1, max=500)]
+
+
+def status(
+    home: Home,
+    id: Annotated[UUID | None, typer.Argument(help="A message; default: the node.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the state of a message, or of the node and its newest messages. Exit code 3 if something needs attention."""
+    if id is not None:
+        found = call(home, "GET", f"/v1/messages/{id}")
+        answer(found, as_json, message_lines(found))
+        return
+    state = call(home, "GET", "/v1/status")
+    newest = call(home, "GET", "/v1/messages", params={"limit": 10})["messages"]
+    link = state["link"]
+    lines = [
+        f"node    {state['node']}, roster version {state['roster']['version']}",
+        f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
+        f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
+        *(f"WARNING {warning}" for warning in state["warnings"]),
+        *(f"{m['id']}  {m['kind']:14} {stage(m)}; to {', '.join(m['recipients'])}" for m in newest),
+    ]
+    answer({**state, "newest": newest}, as_json, "\n".join(lines))
+    if state["warnings"]:
+        raise typer.Exit(3)
+
+
+def inbox(
+    home: Home,
+    after: After = 0,
+    limit: Limit = 50,
+    kind: str | None = None,
+    thread: UUID | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """List received messages in the order of arrival."""
+    given = {"after": after, "limit": limit, "kind": kind, "thread": thread and str(thread)}
+    params = {name: value for name, value in given.items() if value is not None}
+    found = call(home, "GET", "/v1/inbox", params=params)
+    lines = [
+        f"{m['seq']:>6}  {m['id']}  {m['received'][:19]}  {m['sender']:5} {m['kind']:14} {m['task_force']:12} "
+        f"{m['priority']:6} {m['handling']}  {m['body'].get('title', m['body'].get('purpose', ''))}"
+        for m in found["messages"]
+    ]
+    answer(found, as_json, "\n".join(lines) or f"nothing behind number {after}")
+    if len(found["messages"]) == limit:
+        say(f"there may be more: seci-node inbox --after {found['after']}")
+
+
+def notices(
+    home: Home,
+    after: After = 0,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List who has not answered (reminded, escalated) or taken a message (expired) in time."""
+    found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
+    lines = [
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:10} {n['recipient']:5} message {n['message']} of {n['sender']}"
+        for n in found["notices"]
+    ]
+    answer(found, as_json, "\n".join(lines) or f"nothing behind number {after}")
+
+
+def show(home: Home, id: UUID, as_json: AsJson = False) -> None:
+    """Show a message, received or sent, with its content."""
+    try:
+        found = call(home, "GET", f"/v1/inbox/{id}")
+    except ApiRefused as error:
+        if error.code != "message_unknown":
+            raise
+        try:
+            found = call(home, "GET", f"/v1/messages/{id}")
+        except ApiRefused:
+            raise MessageUnknown(f"no message {id} in inbox or outbox", "list them: seci-node inbox, status") from None
+    answer(found, as_json, message_lines(found))
+
+
+def receipt(
+    home: Home,
+    id: UUID,
+    with_content: Annotated[bool, typer.Option("--with-content", help="Who gets it can read the message.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what proves a sent message to others: they verify it with seci-verify, offline."""
+    bundle = call(home, "GET", f"/v1/messages/{id}/evidence", params={"content": with_content})
+    answers = len(bundle["proofs"]) - 1
+    if out is None:
+        typer.echo(json.dumps(bundle, indent=1))
+        return
+    try:
+        write_private(out, (json.dumps(bundle, indent=1) + "\n").encode())
+    except OSError as error:
+        raise FileUnwritable(f"{out} cannot be written: {error.strerror}", "name another with --out") from error
+    result = {"id": str(id), "file": str(out), "answers": answers, "content": with_content}
+    answer(result, as_json, f"{out}: the hub's decision on {id} and the answers of {answers} recipients")
+    say(f"next: seci-verify {out} --policy POLICY")
+
+
+def stage(message: dict[str, Any]) -> str:
+    """The state in words: `accepted by the hub, delivered 3/12`."""
+    if message["state"] != "accepted":
+        return str(message["state"])
+    states = [delivery["state"] for delivery in message["deliveries"]]
+    declined = f", declined {states.count('declined')}" if "declined" in states else ""
+    return f"accepted by the hub, delivered {states.count('delivered')}/{len(states)}{declined}"
+
+
+def message_lines(found: dict[str, Any]) -> str:
+    """A message as the API gives it, in lines for people."""
+    lines = []
+    for name, value in found.items():
+        match value:
+            case _ if name == "body":
+                lines.append(json.dumps(value, ensure_ascii=False, indent=2))
+            case _ if name == "deliveries":
+                lines += [_delivery_line(delivery) for delivery in value]
+            case _ if name == "notices":
+                lines += [f"{'notice':16} {_notice_line(notice)}" for notice in value]
+            case dict():
+                lines += [f"  {key:14} {item}" for key, item in value.items() if item is not None]
+            case list():
+                lines.append(f"{name:16} {', '.join(map(str, value))}")
+            case bool():
+                lines.append(f"{name:16} {'yes' if value else 'no'}")
+            case None:
+                pass
+            case _:
+                lines.append(f"{name:16} {value}")
+    return "\n".join(lines)
+
+
+def _delivery_line(delivery: dict[str, Any]) -> str:
+    known = (delivery.get(name) for name in ("state", "at", "code"))
+    return f"  {delivery['recipient']:14} {' '.join(str(word) for word in known if word)}"
+
+
+def _notice_line(notice: dict[str, Any]) -> str:
+    missed = "has not taken it" if notice["event"] == "expired" else "has not answered"
+    return f"{notice['at'][:19]}  {notice['event']:10} {notice['recipient']:5} {missed}"

@@ -1,0 +1,162 @@
+"""The agent as a process: one for each folder, its API on loopback, and its end in order.
+
+It ends when SIGTERM or SIGINT tells it to, however often they do: `api.json` goes, requests and writes under way are
+finished, the link and the store are closed. A kill at any moment loses nothing either, and leaves only files that the
+next start replaces: `api.json`, and the write-ahead log of the store.
+"""
+
+import asyncio
+import fcntl
+import gc
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from nodes.agent import Agent, open_agent
+from nodes.api import make_app
+from nodes.errors import AlreadyRunning, PortTaken
+from nodes.settings import Settings
+
+# What a slow caller may have to get its answer at the end.
+CLOSE_S: Final = 3
+
+
+def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> None:
+    """Runs the agent until it is told to stop; `announce` is given the API's URL.
+
+    Raises AlreadyRunning, PortTaken, what `open_agent` does, and what the agent failed of, if it did.
+    """
+    with _stoppable() as told, _alone(settings.home), _listening(port) as listener:
+        # What is there by now stays: the collector of garbage need not look at it again and again.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+        uvloop.run(_serve(settings, listener, told, announce))
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the agent: uvicorn's own way is to die of them once it has ended, and the agent with it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(settings: Settings, listener: socket.socket, told: "_Told", announce: Callable[[str], None]) -> None:
+    stop = told.event()
+    agent = await open_agent(settings)
+    try:
+        server = _Server(_configured(agent, settings.token()))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        work = asyncio.create_task(agent.run())
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stopped = asyncio.create_task(stop.wait())
+        with _announced(settings.home, url):
+            announce(url)
+            await asyncio.wait((work, serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        work.cancel()
+        stopped.cancel()
+        results = await asyncio.gather(work, serving, stopped, return_exceptions=True)
+    finally:
+        agent.box.close()
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+def _configured(agent: Agent, token: str) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(agent, token),
+        # Several times as fast as the parser in Python that is the other choice; and no proxy stands before us.
+        http="httptools",
+        ws="none",
+        proxy_headers=False,
+        lifespan="off",
+        access_log=False,
+        # What it has to say goes where everything goes, as JSON.
+        log_config=None,
+        log_level="warning",
+        timeout_graceful_shutdown=CLOSE_S,
+    )
+
+
+class _Told:
+    """Takes SIGTERM and SIGINT, and sets an event of the loop that waits for one of them.
+
+    Python's own handlers, and not the loop's: those end with the loop, and the next signal would kill what is left.
+    """
+
+    def __init__(self) -> None:
+        self._said = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    def tell(self, *_: object) -> None:
+        """The handler; may be called again and again, and when there is no loop."""
+        self._said = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def event(self) -> asyncio.Event:
+        """Of the running loop: set as soon as there was a signal."""
+        self._loop = asyncio.get_running_loop()
+        if self._said:
+            self._stop.set()
+        return self._stop
+
+
+@contextmanager
+def _stoppable() -> Iterator[_Told]:
+    told = _Told()
+    before = {number: signal.signal(number, told.tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    except BaseException:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        raise
+    # All is done. What still comes must not make a failure of it while the interpreter ends.
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _announced(home: Path, url: str) -> Iterator[None]:
+    """Keeps `api.json` in the folder, with which `seci-node` finds the agent."""
+    draft, file = home / "api.json.draft", home / "api.json"
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    draft.rename(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    # The kernel drops the lock with the process, so a kill leaves nothing to clean up.
+    with (home / "agent.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AlreadyRunning(f"an agent already runs on {home}", "stop it first, or use it") from error
+        yield
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(f"port {port} is in use", "choose another with --port, or 0 for a free one") from error
+        yield listener
