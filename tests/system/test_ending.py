@@ -106,4 +106,4 @@ def test_operators_are_told_that_the_broker_is_down(exchange: Exchange, tmp_path
     finally:
         exchange.services.broker.start()
     exchange.await_nodes(NODES)
-    assert _typed(exchange, "queues", "--json")[0] == 0
+    until("a worker consumes again", lambda: _typed(exchange, "queues", "--json")[0] == 0)
