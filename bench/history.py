@@ -61,11 +61,11 @@ async def _append(
 ) -> None:
     ids, digests = [new_id(at) for at in past], [secrets.token_bytes(32) for _ in past]
     signed = [secrets.token_bytes(ACKNOWLEDGEMENT_SIZE) for _ in past]
-    accepted = [_accepted(route, *item) for item in zip(ids, digests, past, strict=True)]
+    taken = [accepted(route, *item) for item in zip(ids, digests, past, strict=True)]
     delivered = [_delivered(route, *item) for item in zip(ids, digests, signed, past, strict=True)]
-    appended = await ledger.append(connection, log, turn, [*accepted, *delivered])
+    appended = await ledger.append(connection, log, turn, [*taken, *delivered])
     indices = iter(receipt.index for receipt in appended.receipts)
-    rows = list(_message_rows(accepted, indices))
+    rows = list(_message_rows(taken, indices))
     await ledger.copy(connection, "message", [column.name for column in tables.message.columns], rows)
     rows = [
         (route.sender, id, route.recipient, str(Outcome.DELIVERED), index, at, ledger.evidence(word))
@@ -86,7 +86,8 @@ def _message_rows(entries: list[Entry], indices: Iterator[int]) -> Iterator[tupl
         )
 
 
-def _accepted(route: Route, id: UUID, digest: bytes, at: int) -> Entry:
+def accepted(route: Route, id: UUID, digest: bytes, at: int) -> Entry:
+    """The entry of a message that was taken in."""
     return Entry(
         event=Event.ACCEPTED,
         at=at,

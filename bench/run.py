@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench import drain, endtoend, fairness, fanout, growth, latency, memory, urgent, workers
+from bench import append, drain, endtoend, fairness, fanout, growth, latency, memory, urgent, workers
 from bench.figure import Figure
 from bench.place import Place, Route, place, versions
 from bench.report import Report
@@ -54,6 +54,9 @@ MEASUREMENTS: Final = {
         "the hub with a large ledger",
         lambda here, asked: growth.measure(here, ROUTES[0], asked.messages, asked.rounds, asked.entries),
         long=True,
+    ),
+    "ledger": Measurement(
+        "the ledger by itself", lambda here, asked: append.measure(here, ROUTES[0], asked.entries), long=True
     ),
     "drain": Measurement(
         "the hub draining a queue", lambda here, asked: drain.measure(here, ROUTES[0], asked.messages, asked.rounds)
@@ -129,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--long", action="store_true", help="the long measurements instead of the usual ones")
     parser.add_argument("--messages", type=_within(1000, MOST), default=10_000, metavar="N", help="per drain")
     parser.add_argument("--rounds", type=_within(1, 20), default=3, metavar="N", help="of draining")
-    parser.add_argument("--entries", type=_within(1000, 10_000_000), default=1_000_000, metavar="N", help="for growth")
+    parser.add_argument(
+        "--entries", type=_within(1000, 10_000_000), default=1_000_000, metavar="N", help="for growth, ledger"
+    )
     parser.add_argument(
         "--urgent-messages", type=_within(3000, 3 * MOST), default=50_000, metavar="N", help="normal ones that wait"
     )

@@ -1,5 +1,6 @@
 """Everything the hub tells an operator about, each with a stable code and the next step."""
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -95,11 +96,30 @@ class StillUnreadable(HubError):
     exit_code = 4
 
 
+class Fault(StrEnum):
+    """What was done to the ledger's tables."""
+
+    CONTENT_CHANGED = "content_changed"
+    LEAF_CHANGED = "leaf_changed"
+    ENTRY_CHANGED = "entry_changed"
+    """Both: which of the two is true, or which entry of several it was, cannot be told."""
+    ROW_MISSING = "row_missing"
+    ROW_ADDED = "row_added"
+    CHECKPOINT_CHANGED = "checkpoint_changed"
+    SUBTREE_CHANGED = "subtree_changed"
+
+
 class LedgerBroken(HubError):
-    """The ledger in the database is not what its checkpoints say."""
+    """The ledger in the database is not what its checkpoints say: the fault, in which table, and the first entry."""
 
     code = "ledger_broken"
     exit_code = 3
+
+    def __init__(self, fault: Fault, table: str, index: int, message: str, next_step: str) -> None:
+        super().__init__(f"{message} ({fault} in {table})", next_step)
+        self.fault = fault
+        self.table = table
+        self.index = index
 
 
 class LedgerBehind(HubError):

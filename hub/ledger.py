@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -143,14 +143,35 @@ async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entrie
     await _propose(connection, ledger, standing, proposal, _insert(connection, contents, head_row, strides))
     nodes = {**old.nodes(), **completed}
 
-    def proof_of(index: int) -> tuple[bytes, ...]:
-        return tuple(merkle.inclusion_proof(index, new.size, lambda level, at: nodes[level, at]))
-
     receipts = tuple(
-        Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof_of(index))
-        for index, salt, data in zip(indices, salts, encoded, strict=True)
+        Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof)
+        for index, salt, data, proof in zip(indices, salts, encoded, proofs(old.size, new.size, nodes), strict=True)
     )
     return Appended(note, receipts)
+
+
+def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:
+    """As `merkle.inclusion_proof`, of all leaves from `first` to the last; what they have in common is done once."""
+    found: list[tuple[bytes, ...]] = []
+
+    def root_of(start: int, end: int) -> bytes:
+        level = (end - start).bit_length() - 1
+        if end - start == 1 << level:
+            return nodes[level, start >> level]
+        middle = start + (1 << level)
+        return merkle.node_hash(root_of(start, middle), root_of(middle, end))
+
+    def descend(start: int, end: int, path: tuple[bytes, ...]) -> None:
+        if end - start == 1:
+            found.append(path)
+            return
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        if first < middle:
+            descend(start, middle, (root_of(middle, end), *path))
+        descend(middle, end, (root_of(start, middle), *path))
+
+    descend(0, size, ())
+    return found
 
 
 async def _insert(

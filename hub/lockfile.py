@@ -67,7 +67,7 @@ class Slot:
     def parse(cls, place: int, data: bytes) -> Self | None:
         """What `to_bytes` wrote, and `mark` perhaps; None if it is anything else."""
         first_line, checksum = data[: _CHECKSUM_AT - 1], data[_CHECKSUM_AT : _CHECKSUM_AT + _HEX]
-        body = data[_BODY_AT:].rstrip(b"\0")
+        body = data[_BODY_AT:].partition(b"\0")[0]
         number = first_line.removeprefix(_NAME)
         if not first_line.startswith(_NAME) or checksum != _checksum(first_line, body) or not number.isdigit():
             return None
@@ -93,8 +93,10 @@ def newest(data: bytes) -> Slot | None:
     """The newest slot that counts; None if there is none, or this is no such file."""
     if len(data) != SIZE:
         return None
-    slots = [Slot.parse(place, data[place * SLOT :][:SLOT]) for place in (0, 1)]
-    return max((slot for slot in slots if slot is not None), key=lambda slot: slot.sequence, default=None)
+    found = [(data[place * SLOT : (place + 1) * SLOT], place) for place in (0, 1)]
+    # They begin alike, and then with their number: the newer one mostly counts, and only one checksum is computed.
+    slots = (Slot.parse(place, slot) for slot, place in sorted(found, reverse=True))
+    return next((slot for slot in slots if slot is not None), None)
 
 
 def write(descriptor: int, slot: Slot) -> None:

@@ -154,11 +154,13 @@ class LockStore:
         """What it says now. Raises LockStoreUnusable, OSError, TimeoutError."""
         with self._open(os.O_RDONLY) as descriptor:
             data = lockfile.read(descriptor)
-        if lockfile.newest(data) is None:
+        slot = lockfile.newest(data)
+        if slot is None:
             # Torn by a power failure, or read in the midst of writing: no writer holds the lock for longer than that.
             with self._alone(), self._open(os.O_RDONLY) as descriptor:
                 data = lockfile.read(descriptor)
-        return self._kept(data)
+            slot = lockfile.newest(data)
+        return self._kept(data, slot)
 
     def begin(self, head: Checkpoint) -> None:
         """Makes it, or makes it anew, from what the database has. Raises OSError, TimeoutError."""
@@ -175,7 +177,7 @@ class LockStore:
             data = lockfile.read(descriptor)
             slot = lockfile.newest(data)
             if slot is None:
-                return self._upgrade(self._kept(data), old, new)
+                return self._upgrade(self._kept(data, None), old, new)
             if slot.body != old.body():
                 return False
             place = slot.place if new.before == old.before != old.newest else 1 - slot.place
@@ -187,13 +189,12 @@ class LockStore:
         with self._open(os.O_RDWR) as descriptor:
             data = lockfile.read(descriptor)
             slot = lockfile.newest(data)
-            kept = self._kept(data)
-            if kept.committed or kept.newest != committed:
-                return
             if slot is None:
                 # The old format: whoever replaces the file meanwhile leaves us with the old one, which nobody reads.
-                os.pwrite(descriptor, _COMMITTED, 0)
-            else:
+                kept = self._kept(data, None)
+                if kept.newest == committed and not kept.committed:
+                    os.pwrite(descriptor, _COMMITTED, 0)
+            elif slot.body.partition(b"\n\n")[2] == committed.text().encode() and not slot.committed:
                 lockfile.mark(descriptor, slot)
 
     def _upgrade(self, found: Kept, old: Kept, new: Kept) -> bool:
@@ -204,8 +205,7 @@ class LockStore:
         write_private(self.path, lockfile.fresh(slots))
         return True
 
-    def _kept(self, data: bytes) -> Kept:
-        slot = lockfile.newest(data)
+    def _kept(self, data: bytes, slot: Slot | None) -> Kept:
         try:
             kept = Kept.parse(data) if slot is None else Kept.of(slot.body, committed=slot.committed)
         except (ValueError, NoteInvalid) as error:

@@ -123,6 +123,27 @@ async def test_a_kill_between_the_two_steps_is_no_backup(
     assert own.log.store.read().newest == await _head(own, own_engine)
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(("hub.ledger:_insert",), id="before the statements"),
+        pytest.param(("hub.lockfile:write",), id="before the file, beside the statements"),
+        pytest.param(("hub.lockfile:write", "--after"), id="after the file, beside the statements"),
+        pytest.param(("hub.ledger:_insert", "--after"), id="after the statements, beside the file"),
+    ],
+)
+async def test_a_kill_while_file_and_statements_are_under_way_is_no_backup(
+    own: OwnHub, own_engine: AsyncEngine, moment: tuple[str, ...]
+) -> None:
+    assert own.type("provision", crash_at=moment)[0] == -9
+    head = await _head(own, own_engine)
+    assert (head.size, own.log.store.read().is_ahead(head)) == (0, False)
+    assert own.type("provision")[0] == 0
+    await own.append(own_engine)
+    kept, head = own.log.store.read(), await _head(own, own_engine)
+    assert (head.size, kept.newest, kept.committed) == (2, head, True)
+
+
 async def test_nothing_is_signed_on_top_of_a_restored_backup(own: OwnHub, own_engine: AsyncEngine) -> None:
     assert own.type("provision")[0] == 0
     await own.append(own_engine, 2)
