@@ -263,7 +263,7 @@ async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:
 def ledger_verify(home: Home, as_json: AsJson = False) -> None:
     """Compute the whole ledger again, row by row, and hold it against every checkpoint and the lock store.
 
-    Exit code 3 if a row was changed, taken away or added: it says which was the first. Safe beside running workers.
+    Exit code 6 if a row was changed, taken away or added: it says which was the first. Safe beside running workers.
     """
     settings = Settings.load(home)
     log = ledger_of(settings)

@@ -113,7 +113,7 @@ class LedgerBroken(HubError):
     """The ledger in the database is not what its checkpoints say: the fault, in which table, and the first entry."""
 
     code = "ledger_broken"
-    exit_code = 3
+    exit_code = 6
 
     def __init__(self, fault: Fault, table: str, index: int, message: str, next_step: str) -> None:
         super().__init__(f"{message} ({fault} in {table})", next_step)

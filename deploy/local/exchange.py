@@ -146,6 +146,6 @@ def _run(module: str, home: Path, arguments: Sequence[str], environment: dict[st
     done = subprocess.run(
         argv, cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
-    if done.returncode not in (0, 3):
+    if done.returncode not in (0, 3, 6):
         raise CommandFailed(f"{module} {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout) if done.stdout.strip() else None

@@ -114,7 +114,7 @@ async def test_each_change_of_a_superuser_is_named(own: OwnHub, own_engine: Asyn
         own.sql(*statements)
         code, said = own.type("ledger", "verify")
         found = [said[key] for key in ("fault", "table", "index")] if "fault" in said else said
-        assert (name, code, said["code"], found) == (name, 3, "ledger_broken", wanted)
+        assert (name, code, said["code"], found) == (name, 6, "ledger_broken", wanted)
 
 
 async def test_a_ledger_that_holds_is_still_held_against_the_lock_store(own: OwnHub, own_engine: AsyncEngine) -> None:
