@@ -112,8 +112,12 @@ class Commits:
     def _do_together(self, pieces: list[_Piece]) -> None:
         try:
             with self._engine.begin() as connection:
-                for piece in pieces:
-                    _do_alone(connection, piece)
+                if len(pieces) == 1:
+                    # Alone in its transaction, it needs no savepoint.
+                    pieces[0].result = pieces[0].work(connection)
+                else:
+                    for piece in pieces:
+                        _do_alone(connection, piece)
         except BaseException as error:
             for piece in pieces:
                 piece.error = error
