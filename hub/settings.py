@@ -44,7 +44,7 @@ class Settings(BaseModel):
     lock_store: Path | None = None
     batch_size: int = Field(200, ge=1, le=1000)
     shared_batch: int = Field(32, ge=1, le=1000)
-    node_rate: float = Field(200.0, gt=0)
+    node_rate: float = Field(300.0, gt=0)
     node_burst: int = Field(20_000, ge=1)
     prefetch: int = Field(1000, ge=1, le=5000)
     verifiers: int = Field(min(3, max(1, (os.cpu_count() or 1) - 1)), ge=0, le=32)
