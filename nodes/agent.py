@@ -64,11 +64,12 @@ class Lane:
     """What goes to one of the two ingress queues: when one is full, the other goes on.
 
     `posted` wakes the loop that sends, which looks by itself each second too. `fresh` has what was stored a
-    moment ago, which need not be read again to be sent.
+    moment ago, which need not be read again to be sent; `missed` says that something was stored which it has not.
     """
 
     urgent: bool
     fresh: list[outbox.Ready] = field(default_factory=list)
+    missed: bool = False
     posted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -106,6 +107,8 @@ class Agent:
         # One too many says that there are more in the store.
         if self.link.up.is_set() and not outbox.is_full(lane.fresh, BATCH + 1):
             lane.fresh.append(message)
+        else:
+            lane.missed = True
         lane.posted.set()
 
     async def _send(self, lane: Lane) -> None:
@@ -115,7 +118,8 @@ class Agent:
             lane.posted.clear()
             now = _now()
             items, lane.fresh = lane.fresh, []
-            if time.monotonic() >= look_at or outbox.is_full(items, at_once + 1):
+            if lane.missed or time.monotonic() >= look_at or outbox.is_full(items, at_once + 1):
+                lane.missed = False
                 items = await self._write(outbox.ready, at_once, now, urgent=lane.urgent)
                 read = {item.id for item in items}
                 lane.fresh = [item for item in lane.fresh if item.id not in read]

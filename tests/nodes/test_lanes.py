@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from nodes import agent as agent_module
 from nodes import outbox
 from nodes.agent import Agent
 from nodes.outgoing import Outgoing
@@ -58,3 +59,35 @@ async def test_a_full_queue_holds_up_no_message_of_the_other_lane(
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
     assert [item.id for item in await agent.box.run(outbox.ready, 10, 1, urgent=full is Priority.URGENT)] == stuck
+
+
+async def test_what_was_posted_while_the_link_was_down_is_not_overtaken(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    async def publish(items: Sequence[Publication]) -> list[bool]:
+        taken.extend(item.message_id for item in items)
+        return [True for _ in items]
+
+    monkeypatch.setattr(agent.link, "publish", publish)
+    monkeypatch.setattr(agent_module, "LOOK_S", 3.0)
+    agent.link.up.set()
+    sending = asyncio.create_task(agent._send(agent.normal))
+    try:
+        posted = [await post(agent, Priority.NORMAL)]
+        async with asyncio.timeout(PATIENCE_S):
+            while taken != posted:
+                await asyncio.sleep(0.01)
+            # It looked into the store a moment ago. The link is lost, and there again, as fast as it can be.
+            agent.link.up.clear()
+            posted.append(await post(agent, Priority.NORMAL))
+            await asyncio.sleep(0.01)
+            agent.link.up.set()
+            posted.append(await post(agent, Priority.NORMAL))
+            while set(taken) != set(posted):
+                await asyncio.sleep(0.01)
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    assert taken == posted
