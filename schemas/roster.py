@@ -15,10 +15,14 @@ from schemas.participants import Category
 
 
 class KeyUse(StrEnum):
-    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient."""
+    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient.
+
+    `witness` checks its cosignatures under the hub's checkpoints; it is an Ed25519 key.
+    """
 
     SIGN = "sign"
     SEAL = "seal"
+    WITNESS = "witness"
 
 
 class RosterKey(Wire):

@@ -1,0 +1,66 @@
+"""The ledger's tree read from the database, and what is made of it: tiles, consistency proofs, earlier roots.
+
+Reads only, and without the ledger's lock: what is committed of a tree never changes. A proof of any size reads a few
+hundred hashes, however large the ledger is.
+"""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto import merkle
+from crypto.errors import TileInvalid
+from crypto.merkle import CompactRange, Nodes
+from crypto.tiles import HEIGHT, WIDTH, Tile, needed, nodes_of
+
+_LEAVES: Final = text(
+    "SELECT hash FROM ledger_leaf WHERE leaf_index >= :first AND leaf_index < :end ORDER BY leaf_index"
+)
+_SUBTREES: Final = text(
+    "SELECT hash FROM ledger_subtree WHERE level = :level AND place >= :first AND place < :end ORDER BY place"
+)
+
+
+async def read(connection: AsyncConnection, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
+    """The hashes of these tiles, one after another. Raises TileInvalid if the ledger is not that large."""
+    found = {}
+    for tile in tiles:
+        first = tile.index * WIDTH
+        place = {"first": first, "end": first + tile.width}
+        if tile.level:
+            rows = await connection.execute(_SUBTREES, {**place, "level": tile.level * HEIGHT})
+        else:
+            rows = await connection.execute(_LEAVES, place)
+        hashes = [row.hash for row in rows]
+        if len(hashes) != tile.width:
+            raise TileInvalid(f"the ledger has {len(hashes)} of the {tile.width} hashes of {tile.path()}")
+        found[tile] = b"".join(hashes)
+    return found
+
+
+async def consistency(connection: AsyncConnection, olds: Collection[int], size: int) -> dict[int, tuple[bytes, ...]]:
+    """For each of these sizes, 1 to `size`: the proof that the tree of `size` leaves continues it.
+
+    Raises TileInvalid if the ledger is not that large.
+    """
+    makes = {old: partial(merkle.consistency_proof, old, size) for old in olds}
+    nodes = await _nodes(connection, size, frozenset().union(*(needed(size, make) for make in makes.values())))
+    return {old: tuple(make(nodes)) for old, make in makes.items()}
+
+
+async def root_at(connection: AsyncConnection, size: int) -> bytes:
+    """The root of the first `size` leaves. Raises TileInvalid if there are fewer."""
+
+    def root(nodes: Nodes) -> bytes:
+        levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+        return CompactRange(size, tuple(nodes(level, (size >> level) - 1) for level in levels)).root()
+
+    return root(await _nodes(connection, size, needed(size, root)))
+
+
+async def _nodes(connection: AsyncConnection, size: int, tiles: Iterable[Tile]) -> Nodes:
+    found = await read(connection, tiles)
+    return nodes_of(size, found.__getitem__)
