@@ -145,6 +145,11 @@ def open_roster(data: bytes, hub: VerifyKey) -> Roster:
     return Roster.from_bytes(signed.payload)
 
 
+def signer_of_roster(data: bytes) -> bytes:
+    """The id of the key that a roster claims to be signed with. Raises EnvelopeMalformed, AlgorithmRefused."""
+    return cose.parse_sign1(data, ROSTER_TYPE).kid
+
+
 def sign_acknowledgement(acknowledgement: Acknowledgement, recipient: SigningKey) -> bytes:
     """A COSE_Sign1 of the acknowledgement by the recipient."""
     return cose.sign1(acknowledgement.to_bytes(), ACKNOWLEDGEMENT_TYPE, recipient)

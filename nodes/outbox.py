@@ -23,7 +23,7 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import notices, store
+from nodes import notices, proofs, store
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, route
 from nodes.store import Store
@@ -253,6 +253,11 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     described = _description(
         row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body))
     )
+    witnessed = proofs.are_witnessed(connection, [row.ledger_index, *(item.ledger_index for item in deliveries)])
+    described["witnessed"] = row.ledger_index in witnessed
+    for delivery in described["deliveries"]:
+        if "ledger_index" in delivery:
+            delivery["witnessed"] = delivery["ledger_index"] in witnessed
     told = notices.of(connection, id)
     expired = {notice["recipient"]: notice for notice in told if notice["event"] == Event.EXPIRED}
     for delivery in described["deliveries"]:
