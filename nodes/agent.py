@@ -329,7 +329,8 @@ class Agent:
         now = _now()
         due = store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         due += store.put_aside_after(connection, now - GRACE_MS, BATCH)
-        if histories.undecided(connection) is None:
+        self.witness.caught = histories.undecided(connection) is not None
+        if not self.witness.caught:
             due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)

@@ -221,6 +221,11 @@ def undecided(connection: Connection) -> Alarm | None:
     return None if row is None else Alarm(row.seq, row.at, row.code, row.detail, tuple(json.loads(row.evidence)))
 
 
+def forgiven_until(connection: Connection) -> int:
+    """Until when (ms) an operator has accepted that the hub contradicted itself; 0: never."""
+    return int(connection.scalar(select(func.max(store.alarm.c.decided_at))) or 0)
+
+
 def raise_alarm(connection: Connection, caught: HubCaught, now: int) -> None:
     """Keeps what the hub was caught at. The cosignature goes out again: through the hub, others may learn of it."""
     evidence = json.dumps(caught.evidence, ensure_ascii=False)

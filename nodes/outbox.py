@@ -253,11 +253,11 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     described = _description(
         row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body))
     )
-    witnessed = proofs.are_witnessed(connection, [row.ledger_index, *(item.ledger_index for item in deliveries)])
-    described["witnessed"] = row.ledger_index in witnessed
+    described["witnessed"] = proofs.is_witnessed(connection, row.receipt)
+    witnessed = {item.recipient: proofs.is_witnessed(connection, item.receipt) for item in deliveries}
     for delivery in described["deliveries"]:
-        if "ledger_index" in delivery:
-            delivery["witnessed"] = delivery["ledger_index"] in witnessed
+        if delivery["recipient"] in witnessed:
+            delivery["witnessed"] = witnessed[delivery["recipient"]]
     told = notices.of(connection, id)
     expired = {notice["recipient"]: notice for notice in told if notice["event"] == Event.EXPIRED}
     for delivery in described["deliveries"]:

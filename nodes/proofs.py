@@ -22,8 +22,7 @@ from crypto.note import Checkpoint, Note
 from crypto.proof import LogProof, proof_of
 from crypto.receipt import leaf_of
 from crypto.tiles import Tile, needed, nodes_of, tile_at
-from nodes import store
-from nodes.histories import REWRITTEN, HubCaught
+from nodes import histories, store
 from schemas.control import Receipt, Receipts
 from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
 
@@ -36,7 +35,7 @@ _SPARE: Final = 4
 _EXPECT: Final = insert(store.proof).on_conflict_do_nothing()
 _PROVEN: Final = (
     update(store.proof)
-    .where(store.proof.c.leaf_index == bindparam("this"))
+    .where(store.proof.c.leaf_index == bindparam("this"), store.proof.c.leaf == bindparam("that"))
     .values(size=bindparam("under"), path=bindparam("hashes"))
 )
 
@@ -47,14 +46,16 @@ def expect(connection: Connection, receipts: Iterable[Receipt], now: int) -> Non
     Raises HubCaught for another entry in a place than an earlier receipt had there.
     """
     leaves = {receipt.index: leaf_of(receipt.salt, receipt.entry) for receipt in receipts}
-    rows = [{"leaf_index": index, "leaf": leaf, "at": now} for index, leaf in leaves.items()]
-    if not rows or connection.execute(_EXPECT, rows).rowcount == len(rows):
+    if not leaves:
         return
     table = store.proof.c
-    known = select(table.leaf_index, table.leaf).where(table.leaf_index.in_(leaves))
+    since = histories.forgiven_until(connection)
+    known = select(table.leaf_index, table.leaf).where(table.leaf_index.in_(leaves), table.at > since)
     for row in connection.execute(known):
         if row.leaf != leaves[row.leaf_index]:
-            raise HubCaught(REWRITTEN, f"the hub gave receipts of two entries in place {row.leaf_index} of its ledger")
+            detail = f"the hub gave receipts of two entries in place {row.leaf_index} of its ledger"
+            raise histories.HubCaught(histories.REWRITTEN, detail)
+    connection.execute(_EXPECT, [{"leaf_index": index, "leaf": leaf, "at": now} for index, leaf in leaves.items()])
 
 
 def keep_witnessed(connection: Connection, size: int, note: str) -> None:
@@ -106,7 +107,7 @@ def take_tiles(connection: Connection, answer: Tiles) -> int:
         if needed(answer.size, make) <= have.keys():
             path = make(nodes)
             _verify(index, answer.size, leaf, path, root, nodes, note)
-            rows.append({"this": index, "under": answer.size, "hashes": b"".join(path)})
+            rows.append({"this": index, "that": leaf, "under": answer.size, "hashes": b"".join(path)})
     if rows:
         connection.execute(_PROVEN, rows)
     return len(rows)
@@ -119,7 +120,7 @@ def _verify(index: int, size: int, leaf: bytes, path: list[bytes], root: bytes, 
         # Either the tiles are not of this tree, or they are and have another entry there.
         merkle.verify_inclusion(index, size, nodes(0, index), path, root)
         detail = f"the hub gave a receipt of entry {index}, and the ledger of {size} entries has another one there"
-        raise HubCaught(REWRITTEN, detail, note) from None
+        raise histories.HubCaught(histories.REWRITTEN, detail, note) from None
 
 
 def _waiting(connection: Connection, size: int) -> list[tuple[int, bytes]]:
@@ -143,12 +144,14 @@ def unproven(connection: Connection) -> Unproven:
     return Unproven(int(row[0]), row[1])
 
 
-def are_witnessed(connection: Connection, indices: Iterable[int | None]) -> dict[int, int]:
-    """Of entries in these places, those under a witnessed checkpoint, and its size."""
-    table = store.proof.c
-    known = [index for index in indices if index is not None]
-    query = select(table.leaf_index, table.size).where(table.leaf_index.in_(known), table.size.is_not(None))
-    return {row.leaf_index: row.size for row in connection.execute(query)}
+def is_witnessed(connection: Connection, receipt: bytes | None) -> bool:
+    """Whether a receipt's entry is under a witnessed checkpoint."""
+    if receipt is None:
+        return False
+    single, table = Receipts.from_bytes(receipt).receipts[0], store.proof.c
+    leaf = leaf_of(single.salt, single.entry)
+    query = select(table.size).where(table.leaf_index == single.index, table.leaf == leaf)
+    return connection.scalar(query) is not None
 
 
 def best_proof(connection: Connection, receipt: bytes) -> LogProof:
@@ -156,11 +159,10 @@ def best_proof(connection: Connection, receipt: bytes) -> LogProof:
     bundle = Receipts.from_bytes(receipt)
     single = bundle.receipts[0]
     proof, witnessed = store.proof.c, store.witnessed.c
-    query = select(proof.leaf, proof.path, witnessed.note).join_from(
-        store.proof, store.witnessed, proof.size == witnessed.size
-    )
-    row = connection.execute(query.where(proof.leaf_index == single.index)).first()
-    if row is None or row.leaf != leaf_of(single.salt, single.entry):
+    query = select(proof.path, witnessed.note).join_from(store.proof, store.witnessed, proof.size == witnessed.size)
+    leaf = leaf_of(single.salt, single.entry)
+    row = connection.execute(query.where(proof.leaf_index == single.index, proof.leaf == leaf)).first()
+    if row is None:
         return proof_of(single, bundle.checkpoint)
     hashes = tuple(row.path[start : start + HASH_SIZE] for start in range(0, len(row.path), HASH_SIZE))
     return LogProof(single.index, hashes, row.note, single.salt + single.entry)

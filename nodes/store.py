@@ -191,7 +191,7 @@ proof: Final = Table(
     "proof",
     _metadata,
     Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
-    Column("leaf", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("size", BigInteger),
     Column("path", LargeBinary),

@@ -150,6 +150,10 @@ class Witness:
         except CryptoError as error:
             log.warning("witness_note_invalid", code=error.code)
             return
+        forgiven = histories.forgiven_until(connection)
+        if forgiven and max((at for _, at in cosigned.witnesses), default=0) * 1000 <= forgiven:
+            # Of a history that an operator has let go.
+            return
         standing = histories.see(connection, cosigned.checkpoint, note, Standing.CLAIMED, now)
         if standing is Standing.LINKED and cosigned.quorum and policy.quorum != NONE:
             proofs.keep_witnessed(connection, cosigned.checkpoint.size, _without_strangers(note, policy))
