@@ -136,13 +136,13 @@ class Witness:
         histories.keep(connection, Followed(new, note, line), sent=sent)
         policy = self.quorum(trust, now)
         for heard in (answer.checkpoint, *answer.others):
-            self._hear(connection, heard, policy, now)
+            self._hear(connection, heard, Followed(new, note, line), policy, now)
 
     def _listed(self, trust: Trust, now: int) -> Cosigner | None:
         own = self.cosigner
         return own if own is not None and trust.witnesses(now).get(self.node) == own.verifier else None
 
-    def _hear(self, connection: Connection, note: str, policy: Policy, now: int) -> None:
+    def _hear(self, connection: Connection, note: str, offered: Followed, policy: Policy, now: int) -> None:
         """What others have cosigned must be of the history that was followed here, or become so by a proof."""
         try:
             histories.opened(note, self.origin, self.hub)
@@ -155,6 +155,11 @@ class Witness:
             # Of a history that an operator has let go.
             return
         standing = histories.see(connection, cosigned.checkpoint, note, Standing.CLAIMED, now)
+        if cosigned.checkpoint.size > offered.checkpoint.size:
+            # What others were asked to cosign is never newer than what the hub asks us, unless it has gone back.
+            detail = f"others cosigned a ledger of {cosigned.checkpoint.size} entries, and the hub now offers "
+            detail += f"one of {offered.checkpoint.size}"
+            raise histories.HubCaught(histories.ROLLED_BACK, detail, note, offered.note)
         if standing is Standing.LINKED and cosigned.quorum and policy.quorum != NONE:
             proofs.keep_witnessed(connection, cosigned.checkpoint.size, _without_strangers(note, policy))
 

@@ -247,6 +247,15 @@ async def test_two_nodes_shown_two_histories_find_out_through_their_cosignatures
     assert any(Note.parse(note).is_signed_by(cosigner("ro").verifier) for note in alarm.evidence)
 
 
+async def test_a_ledger_that_others_cosigned_larger_than_it_is_now_was_rolled_back(bg: Agent) -> None:
+    await _follow(bg, HONEST)
+    await _follow(bg, HONEST.grow(9), others=[HONEST.grow(12).cosigned("ro")])
+    alarm = await _alarm(bg)
+    assert alarm is not None
+    assert alarm.code == histories.ROLLED_BACK
+    assert [Checkpoint.parse(open_note(note, LOG)).size for note in alarm.evidence] == [12, 9]
+
+
 async def test_a_hub_that_was_caught_is_believed_nothing_and_told_nothing(
     bg: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
