@@ -109,7 +109,7 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        works = (self._retry, self._drain, self._see_to, self._witnessing.run, self.canary.send_canaries)
+        works = (self._retry, self._drain, self._see_to, self._witnessing.answer, self.canary.send_canaries)
         asides = [asyncio.create_task(self._beside(work)) for work in works]
         try:
             await self._keep_working(stop)

@@ -40,12 +40,12 @@ log = structlog.get_logger()
 
 # Between two rounds of answers: a node gets at most so many of a kind.
 PAUSE_S: Final = 0.2
-# So much waits at most, whoever sends it.
-MOST_WAITING: Final = 1000
+# So much of a node waits at most.
+MOST_WAITING: Final = 16
 
 
 class Witnessing:
-    """One worker's answers to witnesses. `take` is called by the main loop, `run` goes on beside it."""
+    """One worker's answers to witnesses. `take` is called by the main loop, `answer` goes on beside it."""
 
     def __init__(self, settings: Settings, broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
         self._round_ms = int(settings.witness_round_s * 1000)
@@ -62,7 +62,7 @@ class Witnessing:
         for verdict in verdicts:
             if not isinstance(verdict, Witnessed):
                 rest.append(verdict)
-            elif len(self._waiting) < MOST_WAITING:
+            elif sum(node == verdict.arrival.node for node, _, _ in self._waiting) < MOST_WAITING:
                 arrival = verdict.arrival
                 # Each cosignature counts; of questions, the last one.
                 told = arrival.body if isinstance(verdict.said, WitnessCosignature) else b""
@@ -71,7 +71,7 @@ class Witnessing:
                 self._something.set()
         return rest
 
-    async def run(self) -> None:
+    async def answer(self) -> None:
         """Answers for ever. Raises on trouble with broker or database; then begin again."""
         dispatcher = Dispatcher(self._broker)
         try:
@@ -81,14 +81,14 @@ class Witnessing:
                 waiting, self._waiting = list(self._waiting.values()), {}
                 # Cosignatures first, so that whoever asks at the same time sees them.
                 waiting.sort(key=lambda verdict: not isinstance(verdict.said, WitnessCosignature))
-                answers = [await self._answer(verdict) for verdict in waiting]
+                answers = [await self._answered(verdict) for verdict in waiting]
                 # What an inbox does not take is asked for again.
                 await dispatcher.publish([answer for answer in answers if answer is not None])
                 await asyncio.sleep(PAUSE_S)
         finally:
             await dispatcher.close()
 
-    async def _answer(self, verdict: Witnessed) -> Publication | None:
+    async def _answered(self, verdict: Witnessed) -> Publication | None:
         node, said = verdict.arrival.node, verdict.said
         try:
             match said:

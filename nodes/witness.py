@@ -35,7 +35,7 @@ from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessChe
 log = structlog.get_logger()
 
 # With receipts to upgrade and tiles to be had, the next question follows so soon.
-HURRY_S: Final = 1.0
+HURRY_S: Final = 2.0
 
 
 @dataclass
