@@ -213,9 +213,10 @@ async def _ahead(agent: Agent) -> int:
 
 
 async def _witness(agent: Agent) -> dict[str, Any]:
-    cosigner, origin = agent.witness.cosigner, agent.settings.log_origin
+    cosigner, now = agent.witness.cosigner, time.time_ns() // 1_000_000
     own = None if cosigner is None else cosigner.verifier
-    return await agent.box.run(witness.describe, origin, own, time.time_ns() // 1_000_000)
+    listed = agent.trust.witnesses(now).get(agent.settings.node)
+    return await agent.box.run(witness.describe, agent.settings.log_origin, own, listed, now)
 
 
 def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:

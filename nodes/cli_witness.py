@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from crypto.cosignature import CosignerKey
 from crypto.keyfile import load_node_keys
+from crypto.trust import Trust, open_roster
 from crypto.trust import witness_key as named
 from nodes import histories
 from nodes.errors import AlarmUnknown, NotSetUp
@@ -19,11 +20,16 @@ from nodes.locked import alone
 from nodes.settings import Settings
 from nodes.setup import witness_key
 from nodes.shell import AsJson, Home, answer, say
-from nodes.store import Store
+from nodes.store import Store, newest_roster
 from nodes.witness import describe, warnings
 
 ATTENTION: Final = 3
 SHORTEST: Final = 10
+_LISTED: Final = {
+    "own": "has this key",
+    "none": "has no witness key of this node: send enrolment.json to the hub's operators again",
+    "other": "has ANOTHER witness key of this node",
+}
 
 
 def witness(home: Home, as_json: AsJson = False) -> None:
@@ -32,6 +38,7 @@ def witness(home: Home, as_json: AsJson = False) -> None:
     state, evidence = asyncio.run(_with_store(settings, lambda c: _read(c, settings)))
     lines = [
         f"key        {state['vkey']}",
+        f"roster     {_LISTED[state['listed']]}",
         f"followed   {state['followed'] or 'nothing yet'}{', cosigned' if state['cosigned'] else ''}",
         f"witnessed  {state['witnessed'] or 'nothing yet'}",
         f"receipts   {state['unwitnessed_receipts']} under no witnessed checkpoint yet",
@@ -69,7 +76,11 @@ def trust(
 def _read(connection: Connection, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
     now = time.time_ns() // 1_000_000
     found = histories.undecided(connection)
-    state = describe(connection, settings.log_origin, _own(settings), now)
+    signed = newest_roster(connection)
+    listed = None
+    if signed is not None:
+        listed = Trust.of(open_roster(signed, settings.hub_verify_key())).witnesses(now).get(settings.node)
+    state = describe(connection, settings.log_origin, _own(settings), listed, now)
     return state, () if found is None else found.evidence
 
 

@@ -176,8 +176,10 @@ async def _say(link: Link, kind: MessageType, said: Wire) -> bool:
     return confirmed == [True]
 
 
-def describe(connection: Connection, origin: str, own: CosignerKey | None, now: int) -> dict[str, Any]:
-    """What the witness stands at, for `status`, monitors and `seci-node witness`."""
+def describe(
+    connection: Connection, origin: str, own: CosignerKey | None, listed: CosignerKey | None, now: int
+) -> dict[str, Any]:
+    """What the witness stands at, for `status`, monitors and `seci-node witness`; `listed` is its key in the roster."""
     last, found = histories.last(connection, origin), histories.undecided(connection)
     waiting = proofs.unproven(connection)
     alarm = None
@@ -185,6 +187,7 @@ def describe(connection: Connection, origin: str, own: CosignerKey | None, now: 
         alarm = {"number": found.number, "at": iso(found.at), "code": found.code, "detail": found.detail}
     return {
         "vkey": None if own is None else own.vkey(),
+        "listed": "none" if listed is None else "own" if listed == own else "other",
         "followed": None if last is None else last.checkpoint.size,
         "cosigned": bool(last is not None and last.line),
         "witnessed": proofs.newest_witnessed(connection),
@@ -202,6 +205,11 @@ def warnings(state: dict[str, Any]) -> list[str]:
         found.append(
             f"THE HUB IS NOT TRUSTED since {alarm['at']}: {alarm['detail']} [{alarm['code']}]; nothing is sent and no "
             'receipt is taken; see docs/node.md, "When the hub is caught"'
+        )
+    if state["listed"] == "other":
+        found.append(
+            "the roster has another witness key for this node than its own: unless witness.key was lost, "
+            "somebody cosigns in its name; tell the hub's operators, and send them enrolment.json"
         )
     if state["withheld"] is not None:
         found.append(f"the hub does not prove that its ledger of {state['withheld']} entries is part of today's")

@@ -131,6 +131,9 @@ async def test_a_node_whose_key_the_roster_does_not_have_follows_and_does_not_co
     await _follow(bg, HONEST)
     assert (await _asks(bg)).old == 7
     assert await bg.box.run(histories.unsent) is None
+    listed = bg.trust.witnesses(NOW)["bg"]
+    state = await bg.box.run(witness.describe, ORIGIN, cosigner("bg").verifier, listed, NOW)
+    assert "another witness key" in witness.warnings(state)[0]
 
 
 async def test_an_answer_to_an_older_question_changes_nothing(bg: Agent) -> None:
@@ -215,11 +218,11 @@ async def test_a_proof_that_the_hub_withholds_is_a_warning(bg: Agent) -> None:
     assert (await _asks(bg)).claims == (9,)
     await _tell(bg, HONEST.grow(20).answer(7))
     later = 4_000_000_000_000
-    state = await bg.box.run(witness.describe, ORIGIN, None, later)
+    state = await bg.box.run(witness.describe, ORIGIN, None, None, later)
     assert state["withheld"] == 9
     assert "9 entries" in witness.warnings(state)[0]
     await _tell(bg, HONEST.grow(21).answer(20, claims=[9]))
-    assert witness.warnings(await bg.box.run(witness.describe, ORIGIN, None, later)) == []
+    assert witness.warnings(await bg.box.run(witness.describe, ORIGIN, None, None, later)) == []
 
 
 @pytest.mark.parametrize("size", [7, 12, 30])
