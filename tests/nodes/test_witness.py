@@ -131,8 +131,8 @@ async def test_a_node_whose_key_the_roster_does_not_have_follows_and_does_not_co
     await _follow(bg, HONEST)
     assert (await _asks(bg)).old == 7
     assert await bg.box.run(histories.unsent) is None
-    listed = bg.trust.witnesses(NOW)["bg"]
-    state = await bg.box.run(witness.describe, ORIGIN, cosigner("bg").verifier, listed, NOW)
+    theirs = bg.trust.witnesses(NOW)["bg"]
+    state = await bg.box.run(witness.describe, ORIGIN, cosigner("bg").verifier, theirs, NOW)
     assert "another witness key" in witness.warnings(state)[0]
 
 
