@@ -220,7 +220,7 @@ class Ingest:
                 stages.check()
                 verdicts = self._witnessing.take(await judging, roster.trust)
                 clock.lap("judge")
-                recorded = await self._patiently(verdicts, stop, intake)
+                recorded = await self._patiently(verdicts, stop, intake) if verdicts else Recorded((), ())
                 clock.lap("record")
             async with stages.sending:
                 stages.check()
@@ -241,8 +241,6 @@ class Ingest:
     async def _patiently(self, verdicts: list[Verdict], stop: asyncio.Event, intake: Intake) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
-        if not verdicts:
-            return Recorded((), ())
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
