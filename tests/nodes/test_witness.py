@@ -118,7 +118,8 @@ async def test_a_cosignature_is_owed_until_the_hub_shows_that_it_has_it(bg: Agen
     assert owed is not None
     await bg.box.run(histories.mark_sent, owed[0])
     assert await bg.box.run(histories.unsent) is None
-    await _follow(bg, HONEST)
+    later = NOW * 2
+    await bg.box.run(bg.witness.take_in, MessageType.CHECKPOINT, HONEST.answer(7), bg.trust, later)
     # The same words again, not another time: one signature for one checkpoint.
     assert await bg.box.run(histories.unsent) == owed
     await _follow(bg, HONEST, by=["bg"])
@@ -161,6 +162,7 @@ LIES: dict[str, tuple[Log, str]] = {
 async def test_a_hub_that_contradicts_itself_is_caught(bg: Agent, lie: str) -> None:
     shown, code = LIES[lie]
     await _follow(bg, HONEST)
+    await bg.box.run(histories.mark_sent, 7)
     await _follow(bg, shown)
     alarm = await _alarm(bg)
     assert alarm is not None
@@ -171,6 +173,7 @@ async def test_a_hub_that_contradicts_itself_is_caught(bg: Agent, lie: str) -> N
         sizes = [Checkpoint.parse(open_note(note, LOG)).size for note in alarm.evidence]
         assert sizes == [7, len(shown.entries)]
     # The new history is neither followed nor cosigned; the cosignature of the old one goes out once more.
+    await _follow(bg, HONEST.grow(9))
     assert (await _asks(bg)).old == 7
     assert await _cosigned(bg) == HONEST.checkpoint
 
@@ -311,7 +314,10 @@ async def test_an_alarm_outlives_the_agent_and_ends_by_an_operator_s_decision(bg
         assert await _aside(again) == [histories.REWRITTEN]
         assert not again.witness.caught
         # From now on that is the history, and what was cosigned of the old one before the decision is no new alarm.
-        await _follow(again, other.grow(40), others=[HONEST.grow(12).cosigned("bg", "ro")])
+        old = HONEST.grow(12).cosigned("bg", "ro")
+        for _ in range(2):
+            await _follow(again, other.grow(40), others=[old])
+        await _tell(again, other.up_to(12).receipts(2), MessageType.RECEIPTS)
         assert await _alarm(again) is None
         assert await _cosigned(again) == other.grow(40).checkpoint
         await _follow(again, HONEST.grow(50))
@@ -434,6 +440,17 @@ async def test_a_receipt_that_the_witnessed_history_does_not_have_is_an_alarm(bg
     assert alarm is not None
     assert alarm.code == histories.REWRITTEN
     assert witnessed(alarm.evidence[0], QUORUM).quorum
+
+
+async def test_receipts_of_two_entries_in_one_place_are_an_alarm(bg: Agent) -> None:
+    for size in (4, 5):
+        _, header, digest = await _sent(bg)
+        log = Log().grow(3)
+        log.entries.append(_accepted(header, digest))
+        await _tell(bg, log.grow(size).receipts(3), MessageType.RECEIPTS)
+    alarm = await _alarm(bg)
+    assert alarm is not None
+    assert alarm.code == histories.REWRITTEN
 
 
 async def test_many_receipts_take_few_tiles_and_all_are_proven(bg: Agent) -> None:
