@@ -195,6 +195,7 @@ proof: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("size", BigInteger),
     Column("path", LargeBinary),
+    sqlite_with_rowid=False,
 )
 Index("proof_size", proof.c.size, proof.c.leaf_index)
 
