@@ -43,7 +43,7 @@ class RosterNode(Wire):
     category: Category
     agencies: tuple[Agency, ...]
     task_forces: tuple[Code, ...]
-    keys: tuple[RosterKey, ...]
+    keys: Annotated[tuple[RosterKey, ...], Field(fail_fast=True)]
 
 
 class Roster(Wire):
