@@ -1,5 +1,6 @@
 """The hub's welcome: taken in if all of it holds, else refused before anything of it is written."""
 
+import base64
 from pathlib import Path
 
 import pytest

@@ -20,9 +20,10 @@ from crypto.trust import Trust, sign_roster
 from crypto.witness import majority
 from nodes import evidence, histories, outbox, proofs, store, witness
 from nodes.agent import Agent
-from nodes.link import Arrival, Link
+from nodes.link import Link
 from nodes.outgoing import Outgoing
 from nodes.publishing import Publication
+from nodes.receiving import Arrival
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import Entry, Event, MessageType
