@@ -145,7 +145,7 @@ def unproven(connection: Connection) -> Unproven:
 
 def is_witnessed(connection: Connection, receipt: bytes | None) -> bool:
     """Whether a receipt's entry is under a witnessed checkpoint."""
-    if receipt is None:
+    if not receipt:
         return False
     single, table = Receipts.from_bytes(receipt).receipts[0], store.proof.c
     leaf = leaf_of(single.salt, single.entry)
