@@ -228,7 +228,8 @@ class Agent:
                     await asyncio.sleep(TICK_S)
                 else:
                     self.stored.set()
-                    self.witness.news.set()
+                    if any(arrival.type == MessageType.CHECKPOINT for arrival in batch):
+                        self.witness.news.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
                         await _gather(len(batch))
