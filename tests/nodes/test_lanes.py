@@ -65,9 +65,16 @@ async def test_what_was_posted_while_the_link_was_down_is_not_overtaken(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[str] = []
+    some = asyncio.Event()
+
+    async def await_taken(posted: list[str]) -> None:
+        while set(taken) != set(posted):
+            some.clear()
+            await some.wait()
 
     async def publish(items: Sequence[Publication]) -> list[bool]:
         taken.extend(item.message_id for item in items)
+        some.set()
         return [True for _ in items]
 
     monkeypatch.setattr(agent.link, "publish", publish)
@@ -77,16 +84,14 @@ async def test_what_was_posted_while_the_link_was_down_is_not_overtaken(
     try:
         posted = [await post(agent, Priority.NORMAL)]
         async with asyncio.timeout(PATIENCE_S):
-            while taken != posted:
-                await asyncio.sleep(0.01)
+            await await_taken(posted)
             # It looked into the store a moment ago. The link is lost, and there again, as fast as it can be.
             agent.link.up.clear()
             posted.append(await post(agent, Priority.NORMAL))
             await asyncio.sleep(0.01)
             agent.link.up.set()
             posted.append(await post(agent, Priority.NORMAL))
-            while set(taken) != set(posted):
-                await asyncio.sleep(0.01)
+            await await_taken(posted)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
