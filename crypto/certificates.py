@@ -23,7 +23,7 @@ TlsKey = ec.EllipticCurvePrivateKey
 COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|broker")
 _SKEW: Final = timedelta(minutes=10)
 # The library reads the parts only when they are asked for: they are, at once, so that nothing is raised later.
-_UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm)
+_UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 class Profile(Enum):

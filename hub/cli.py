@@ -7,7 +7,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,7 +28,7 @@ from hub.broker import BrokerAddress
 from hub.cli_quarantine import quarantine_app
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
-from hub.errors import DatabaseUnreachable, EnrolmentRefused, HubError, LedgerBroken, SettingsInvalid
+from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, LedgerBroken, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
@@ -169,20 +170,32 @@ def enrol(
             version = (await registrar.publish_roster(connection, log, after, signer)).version
         return version, await registrar.newest(connection, 0) or b""
 
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
     certificates_pem = _certify(settings, requests)
     version, signed = with_database(settings, admit, log)
-    out.mkdir(parents=True, exist_ok=True)
     for item in requests:
         welcome = _welcome(settings, item, certificates_pem[item.node], signed)
-        (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
+        with _writing(out):
+            (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
     fingerprints = {item.node: item.fingerprint() for item in requests}
     lines = [f"enrolled {node}; fingerprint {words}" for node, words in fingerprints.items()]
     result = {"enrolled": list(fingerprints), "fingerprints": fingerprints, "roster": version}
     answer(result, as_json, "\n".join([*lines, f"roster version {version}"]))
     say("compare each fingerprint with the node's administrator by telephone before you hand its file over")
     say(f"next: give each node its file from {out}; there: seci-node init --welcome FILE")
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileUnwritable(
+            f"{folder} cannot be written: {error.strerror}", "name a folder with --out, and repeat the command"
+        ) from error
 
 
 @app.command()

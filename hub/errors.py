@@ -122,6 +122,13 @@ class LedgerBroken(HubError):
         self.index = index
 
 
+class FileUnwritable(HubError):
+    """A file or folder that was asked for cannot be written."""
+
+    code = "file_unwritable"
+    exit_code = 2
+
+
 class LedgerBehind(HubError):
     """The database has fewer entries than were signed: it was restored from a backup."""
 

@@ -128,7 +128,11 @@ def _read_body(source: str) -> Any:
     name = "standard input" if source == "-" else source
     step = "give the body as a JSON object, for example deploy/examples/alert.json"
     try:
-        body = json.loads(data)
+        body = json.loads(data, parse_constant=_no_number)
+        # A lone half of a surrogate pair reads, and cannot be written again.
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BodyNotJson(f"{name} has an escape that is no character: {error.reason}", step) from error
     except UnicodeDecodeError as error:
         raise BodyNotJson(f"{name} is no text in UTF-8", step) from error
     except (ValueError, RecursionError) as error:
@@ -136,6 +140,11 @@ def _read_body(source: str) -> Any:
     if not isinstance(body, dict):
         raise BodyNotJson(f"{name} holds JSON, but no object", step)
     return body
+
+
+def _no_number(text: str) -> Any:
+    # Python's JSON knows these, nobody else's does.
+    raise ValueError(f"{text} is no number of JSON")
 
 
 _WHY: Final[dict[type[OSError], str]] = {

@@ -58,8 +58,14 @@ def call(home: Path, method: str, path: str, **options: Any) -> Any:
     if not (home / "node.json").exists():
         raise NotSetUp(f"{home} is no node's folder", "name it with --home, or make it with `seci-node init`")
     try:
-        address = json.loads((home / "api.json").read_text())["url"]
         token = (home / "api.token").read_text().strip()
+    except OSError as error:
+        raise NotSetUp(
+            f"{home / 'api.token'} does not read: {error.strerror}",
+            "do this as the user who runs the agent; if it is gone, `seci-node init` with the node's id makes one",
+        ) from error
+    try:
+        address = json.loads((home / "api.json").read_text())["url"]
         headers = {"Authorization": f"Bearer {token}"}
         answer = httpx2.request(method, f"{address}{path}", headers=headers, timeout=30, **options)
     except (OSError, ValueError, KeyError, httpx2.HTTPError) as error:

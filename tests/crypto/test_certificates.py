@@ -238,3 +238,11 @@ def test_what_the_library_would_read_later_is_refused_at_once(
 
 def test_serial_numbers_differ() -> None:
     assert len({CA.serial_number, NODE.serial_number, BROKER.serial_number}) == 3
+
+
+def test_a_request_of_a_version_that_is_none_is_refused() -> None:
+    der = create_csr("ro", new_tls_key()).public_bytes(serialization.Encoding.DER)
+    strange = base64.encodebytes(der.replace(b"\x02\x01\x00", b"\x02\x01\x09", 1))
+    pem = b"-----BEGIN CERTIFICATE REQUEST-----\n" + strange + b"-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(CertificateRefused):
+        read_csr(pem)

@@ -47,12 +47,18 @@ def await_links(exchange: Exchange) -> None:
 
 
 def states(exchange: Exchange, posts: Sequence[Post]) -> set[str]:
-    """What the senders' agents say of these messages, of their 500 newest each."""
+    """What the senders' agents say of these messages."""
     said: dict[str, str] = {}
     for sender in {post.sender for post in posts}:
+        wanted = {post.id for post in posts if post.sender == sender}
         with exchange.api(sender) as api:
-            found = api.get("/v1/messages", params={"limit": 500}).raise_for_status().json()["messages"]
-            said |= {message["id"]: str(message["state"]) for message in found}
+            page: dict[str, Any] = {"before": None}
+            while not wanted <= said.keys():
+                options = {"limit": 500} if page["before"] is None else {"limit": 500, "before": page["before"]}
+                page = api.get("/v1/messages", params=options).raise_for_status().json()
+                said |= {message["id"]: str(message["state"]) for message in page["messages"]}
+                if page["before"] is None:
+                    break
     return {said[post.id] for post in posts}
 
 

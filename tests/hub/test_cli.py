@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import structlog
 
+from crypto.certificates import create_csr, new_tls_key, to_pem
+from crypto.enrolment import sign_request
+from crypto.keys import EncryptionKey, SigningKey
 from hub.cli import main
 from hub.settings import Settings
 from hub.setup import BrokerNames, make_keys
@@ -92,6 +95,17 @@ def test_an_enrolment_request_that_is_none_is_refused(home: Path, typed: Type, t
     file.write_text(content)
     code, said = typed("enrol", file, "--out", tmp_path, "--home", home)
     assert (code, said["code"]) == (4, "enrolment_refused")
+
+
+def test_a_folder_for_welcomes_that_cannot_be_is_told(home: Path, typed: Type, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    request = tmp_path / "enrolment.json"
+    csr = to_pem(create_csr("ro", new_tls_key()))
+    request.write_text(
+        sign_request("ro", SigningKey.generate(), EncryptionKey.generate().public, csr).model_dump_json()
+    )
+    code, said = typed("enrol", request, "--out", tmp_path / "file", "--home", home)
+    assert (code, said["code"]) == (2, "file_unwritable")
 
 
 def test_a_database_url_that_is_none_is_told(home: Path, typed: Type) -> None:

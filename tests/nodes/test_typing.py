@@ -131,6 +131,8 @@ def test_a_body_file_that_does_not_read_is_told_precisely(home: Path, tmp_path: 
         (b"[1]", "holds JSON, but no object"),
         (b'{"title": "\xff"}', "is no text in UTF-8"),
         (b"[" * 100_000, "is not JSON: it is nested too deeply"),
+        (b'{"title": NaN}', "is not JSON: NaN is no number of JSON"),
+        (b'{"title": "\\ud800"}', "has an escape that is no character"),
     ],
 )
 def test_a_body_that_is_no_object_is_told_with_the_place(home: Path, tmp_path: Path, content: bytes, why: str) -> None:
