@@ -250,7 +250,6 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",
         f"overdue     {found['overdue']} answers",
-        *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
         f"held        {found['held']} deliveries that the broker would not take yet",
         f"broker      {found['broker']}",
     ]
@@ -259,11 +258,6 @@ def status(home: Home, as_json: AsJson = False) -> None:
         raise typer.Exit(5)
     if found["held"] or found["quarantined"] or found["overdue"] or not found["workers"]:
         raise typer.Exit(3)
-
-
-_CONTRADICTED: Final = (
-    'WITNESSES   {} cosigned checkpoints are of another ledger; see docs/operations.md, "A witness contradicts"'
-)
 
 
 async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:

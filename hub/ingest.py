@@ -37,7 +37,6 @@ from hub.record import Recorded, record
 from hub.settings import Settings
 from hub.tolerance import through_cancelled_channels
 from hub.verifiers import Verifiers
-from hub.witnessing import Witnessing
 from schemas.control import Entry, Event, MessageType
 
 log = structlog.get_logger()
@@ -99,7 +98,6 @@ class Ingest:
         self._ledger = ledger
         self._dispatcher = Dispatcher(broker)
         self._verifiers = Verifiers(settings.verifiers, ledger.signer.key.public)
-        self._witnessing = Witnessing(settings, broker, engine, ledger)
         self._stages = _Stages()
         self._in_force: InForce | None = None
         self._announced = 0
@@ -109,7 +107,7 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        works = (self._retry, self._drain, self._see_to, self._witnessing.answer, self.canary.send_canaries)
+        works = (self._retry, self._drain, self._see_to, self.canary.send_canaries)
         asides = [asyncio.create_task(self._beside(work)) for work in works]
         try:
             await self._keep_working(stop)
@@ -218,9 +216,9 @@ class Ingest:
         try:
             async with stages.recording:
                 stages.check()
-                verdicts = self._witnessing.take(await judging, roster.trust)
+                verdicts = await judging
                 clock.lap("judge")
-                recorded = await self._patiently(verdicts, stop, intake) if verdicts else Recorded((), ())
+                recorded = await self._patiently(verdicts, stop, intake)
                 clock.lap("record")
             async with stages.sending:
                 stages.check()

@@ -15,14 +15,10 @@ from schemas.participants import Category
 
 
 class KeyUse(StrEnum):
-    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient.
-
-    `witness` checks its cosignatures under the hub's checkpoints; it is an Ed25519 key.
-    """
+    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient."""
 
     SIGN = "sign"
     SEAL = "seal"
-    WITNESS = "witness"
 
 
 class RosterKey(Wire):
@@ -43,7 +39,7 @@ class RosterNode(Wire):
     category: Category
     agencies: tuple[Agency, ...]
     task_forces: tuple[Code, ...]
-    keys: Annotated[tuple[RosterKey, ...], Field(fail_fast=True)]
+    keys: tuple[RosterKey, ...]
 
 
 class Roster(Wire):
