@@ -1,6 +1,7 @@
 """How both programs log: JSON lines on stderr, ids and digests only, never content, keys or tokens."""
 
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -76,4 +77,7 @@ def _without_traceback(
     found = event.pop("exc_info", None)
     if isinstance(found, tuple) and found[0] is not None:
         event["error"] = found[0].__name__
+    if event.get("logger") == "asyncio":
+        # Behind the first words it shows the future or the callback, with what the error says and what it was given.
+        event["event"] = re.split(r"\n|(?<=^Exception in callback )", str(event["event"]), maxsplit=1)[0].rstrip()
     return event

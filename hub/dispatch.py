@@ -79,8 +79,9 @@ class Dispatcher:
     async def _window(
         self, items: Sequence[Publication], then: Sequence[Publication], *, again: bool = False
     ) -> list[Untaken]:
-        passed = [Untaken(item, "silent") for item in (*items, *then) if self._is_silent(item)]
-        first, second = ([item for item in part if not self._is_silent(item)] for part in (items, then))
+        now = time.monotonic()
+        passed = [Untaken(item, "silent") for item in (*items, *then) if self._is_silent(item, now)]
+        first, second = ([item for item in part if not self._is_silent(item, now)] for part in (items, then))
         if not first and not second:
             return passed
         reasons = await _publish(await self._open(), first, second)
@@ -96,8 +97,8 @@ class Dispatcher:
             answers = [(item, reason) for item, reason in answers if reason != UNCONFIRMED or _key(item) in silent]
         return passed + [Untaken(item, reason) for item, reason in answers if reason]
 
-    def _is_silent(self, item: Publication) -> bool:
-        return time.monotonic() < self._silent.get(_key(item), 0.0)
+    def _is_silent(self, item: Publication, now: float) -> bool:
+        return now < self._silent.get(_key(item), 0.0)
 
     async def _pass_over(self, keys: set[str], reasons: Sequence[str]) -> None:
         await self.close()

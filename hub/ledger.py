@@ -231,8 +231,11 @@ async def _propose(
     swapping = asyncio.create_task(asyncio.to_thread(ledger.store.swap, standing, proposal))
     try:
         await statements
-    finally:
-        swapped = await swapping
+    except BaseException:
+        # It is done before the turn is given up; should it fail, too, that must not hide that we were cancelled.
+        await asyncio.gather(swapping, return_exceptions=True)
+        raise
+    swapped = await swapping
     for _ in range(TRIES):
         if swapped:
             break

@@ -204,9 +204,20 @@ class Link:
         return await Receiver.begin(underlay, queue, arrived)
 
     async def _until_closed(self) -> None:
-        while not any(connection.is_closed for connection in self._connections):
-            if self._publishing is None or self._publishing.is_closed or any(lane.closed for lane in self._lanes):
-                return
+        # Beside it: on a slow line the broker's answer comes behind all that is on its way.
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while not any(connection.is_closed for connection in self._connections):
+                if self._publishing is None or self._publishing.is_closed or any(lane.closed for lane in self._lanes):
+                    return
+                await asyncio.wait((renewing,), timeout=0.1)
+                if renewing.done():
+                    await renewing
+        finally:
+            renewing.cancel()
+
+    async def _renew(self) -> None:
+        while True:
             for lane in self._lanes:
                 await lane.renew()
             await asyncio.sleep(0.1)

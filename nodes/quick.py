@@ -61,7 +61,8 @@ class QuickPost:
     def _is_quick(self, scope: Scope) -> bool:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != self.path:
             return False
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        # The first of a name counts, as behind us: two that disagree must not be read in two ways.
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         length = headers.get(b"content-length", b"")
         return (
             headers.get(b"content-type") == b"application/json"

@@ -62,3 +62,28 @@ def test_a_warning_of_python_is_one_line() -> None:
         ("python_warning", "warning", "RuntimeWarning"),
     ]
     assert [line["detail"] for line in lines] == ["soon gone", "coroutine 'work' was never awaited"]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_the_loop_complains_of_is_told_without_what_the_error_says(loop: str) -> None:
+    program = f"""
+    import asyncio, {loop}
+    class Given:
+        def __repr__(self): return {SECRET!r}
+    async def fail(): raise ValueError({SECRET!r})
+    def callback(given): raise KeyError({SECRET!r})
+    async def main():
+        asyncio.create_task(fail())
+        await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_soon(callback, Given())
+        asyncio.get_running_loop().create_future().set_exception(OSError({SECRET!r}))
+        await asyncio.sleep(0.01)
+    {loop}.run(main())
+    """
+    ended, lines = _said(program)
+    assert ended == 0
+    assert {(line["event"], line["error"]) for line in lines} == {
+        ("Task exception was never retrieved", "ValueError"),
+        ("Exception in callback", "KeyError"),
+        ("Future exception was never retrieved", "OSError"),
+    }

@@ -131,3 +131,26 @@ async def test_a_slow_line_is_no_silent_inbox(
         assert time.monotonic() - began > 2
         line.heal()
         await dispatcher.close()
+
+
+async def test_what_is_passed_over_is_not_sent_when_the_time_runs_out_that_very_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[Publication] = []
+
+    async def publish(_: Any, items: Any, then: Any) -> list[str]:
+        sent.extend((*items, *then))
+        return ["" for _ in (*items, *then)]
+
+    async def nothing(_: Any) -> None: ...
+
+    monkeypatch.setattr(dispatch, "_publish", publish)
+    monkeypatch.setattr(Dispatcher, "_open", nothing)
+    clock = iter((9.9, 10.1, 10.1))
+    monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    address: Any = None
+    dispatcher = Dispatcher(address)
+    item = Publication("bg", MessageType.ENVELOPE, False, "twice", b"text")
+    dispatcher._silent = {dispatch._key(item): 10.0}
+    # Held, it is published later on: it must not go out now as well.
+    assert [one.publication for one in await dispatcher.publish([item])] + sent == [item]

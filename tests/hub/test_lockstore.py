@@ -1,13 +1,18 @@
 """The lock store's file by itself: what it says survives, who may change it, and what it makes of a database's head."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from crypto.note import Checkpoint
+from crypto.note import Checkpoint, NoteSigner
+from hub import ledger
 from hub.errors import LedgerBehind, LedgerForked, LockStoreUnusable
+from hub.ledger import Ledger
 from hub.lockstore import Kept, LockStore
+from tests.crypto.people import HUB
 
 ORIGIN = "seci.exchange/test"
 
@@ -106,3 +111,14 @@ def test_it_is_for_its_owner_alone(store: LockStore) -> None:
     store.swap(store.read(), PROPOSED)
     assert store.path.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in store.path.parent.iterdir()] == ["ledger.lock"]
+
+
+async def test_who_is_cancelled_while_the_lock_store_fails_is_cancelled(tmp_path: Path) -> None:
+    log = Ledger(ORIGIN, NoteSigner(ORIGIN, HUB.signing), LockStore(tmp_path / "gone" / "ledger.lock", ORIGIN))
+    connection: Any = None
+    appending = asyncio.create_task(ledger._propose(connection, log, PROPOSED, PROPOSED, asyncio.sleep(30)))
+    await asyncio.sleep(0.1)
+    appending.cancel()
+    # Else a worker takes it for trouble that may pass, and goes on with a batch that was given up.
+    with pytest.raises(asyncio.CancelledError):
+        await appending

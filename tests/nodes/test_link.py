@@ -159,3 +159,28 @@ async def test_no_two_acknowledgements_under_way_have_one_id(agent: Agent, monke
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
     assert len(ids) == len(set(ids)) == 2
+
+
+async def test_a_lane_that_is_long_in_being_renewed_hides_no_loss_of_the_other_connection(agent: Agent) -> None:
+    link: Any = agent.link
+    publishing, _ = _open(link)
+    link._connections = []
+    # On a slow line, what is on its way already comes before the answer.
+    link._lanes = [SimpleNamespace(closed=False, renew=asyncio.Event().wait)]
+    waiting = asyncio.create_task(link._until_closed())
+    await asyncio.sleep(0)
+    publishing.is_closed = True
+    async with asyncio.timeout(2):
+        await waiting
+
+
+async def test_what_fails_while_a_lane_is_renewed_gives_the_link_up(agent: Agent) -> None:
+    async def fail() -> None:
+        raise OSError("lost")
+
+    link: Any = agent.link
+    _open(link)
+    link._connections, link._lanes = [], [SimpleNamespace(closed=False, renew=fail)]
+    async with asyncio.timeout(2):
+        with pytest.raises(OSError, match="lost"):
+            await link._until_closed()

@@ -74,3 +74,13 @@ async def test_what_is_not_in_order_is_left_to_the_application(content: bytes, h
     answer, behind = await _post(never, content, IN_ORDER | headers)
     assert answer.status_code == 299
     assert behind.seen == [(content, None)]
+
+
+async def test_of_two_headers_of_one_name_the_first_counts_as_it_does_in_the_application() -> None:
+    behind = _Behind()
+    transport = httpx2.ASGITransport(app=QuickPost(behind, PATH, "right", 10_000, _take))
+    for name in ("Content-Type", "Authorization"):
+        headers = [(name, "wrong"), *IN_ORDER.items()]
+        async with httpx2.AsyncClient(transport=transport, base_url="http://node") as client:
+            answer = await client.post(PATH, content=BODY, headers=headers)
+        assert answer.status_code == 299
