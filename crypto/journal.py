@@ -53,8 +53,8 @@ def _warned(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    where = f"{Path(filename).name}:{lineno}"
-    log.warning("python_warning", kind=category.__name__, detail=str(message), where=where)
+    # Its text may show a value, as pydantic's do.
+    log.warning("python_warning", kind=category.__name__, where=f"{Path(filename).name}:{lineno}")
 
 
 def _died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

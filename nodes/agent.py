@@ -104,8 +104,7 @@ class Agent:
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
         lane = self.urgent if message.urgent else self.normal
-        # One too many says that there are more in the store.
-        if self.link.up.is_set() and not outbox.is_full(lane.fresh, BATCH + 1):
+        if self.link.up.is_set() and not outbox.is_full(lane.fresh, BATCH):
             lane.fresh.append(message)
         else:
             lane.missed = True

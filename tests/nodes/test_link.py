@@ -1,7 +1,7 @@
 """The link's promises to the two lanes that publish over it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +36,17 @@ class Connection:
 async def _never(*_: Any) -> list[bool]:
     await asyncio.Event().wait()
     return []
+
+
+def _stay_up(agent: Agent, monkeypatch: pytest.MonkeyPatch, publish: Callable[..., Awaitable[Any]]) -> None:
+    """A link that is always there, and publishes so."""
+
+    async def stay_up() -> None:
+        agent.link.up.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(agent.link, "publish", publish)
+    monkeypatch.setattr(agent.link, "run", stay_up)
 
 
 def _open(link: Any) -> tuple[Any, Connection]:
@@ -86,12 +97,7 @@ async def test_what_breaks_the_link_again_and_again_lets_others_go_first(
         other.set()
         return [True] * len(items)
 
-    async def stay_up() -> None:
-        agent.link.up.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(agent.link, "publish", publish)
-    monkeypatch.setattr(agent.link, "run", stay_up)
+    _stay_up(agent, monkeypatch, publish)
     monkeypatch.setattr(agent_module, "TICK_S", 0.01)
     monkeypatch.setattr(agent_module, "DEFER_MS", 200)
     poison = await post(agent, Priority.NORMAL)
@@ -139,12 +145,7 @@ async def test_no_two_acknowledgements_under_way_have_one_id(agent: Agent, monke
         acknowledged.set()
         return [True] * len(items)
 
-    async def stay_up() -> None:
-        agent.link.up.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(agent.link, "publish", publish)
-    monkeypatch.setattr(agent.link, "run", stay_up)
+    _stay_up(agent, monkeypatch, publish)
     agent.trust = Trust.of(roster(2, RO, BG, TR))
     id, body = new_id(), b'{"title": "a", "text": "b"}'
     for who in (RO, TR):
