@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.place import Place, Route
 from deploy.local.instance import say
-from hub import ledger, tables
+from hub import ledger, rows
 from hub.database import engine_of
+from hub.rows import Rows
 from hub.settings import Settings
 from hub.setup import ledger_of
 from schemas.codes import Handling, Priority
@@ -65,15 +66,14 @@ async def _append(
     delivered = [_delivered(route, *item) for item in zip(ids, digests, signed, past, strict=True)]
     appended = await ledger.append(connection, log, turn, [*taken, *delivered])
     indices = iter(receipt.index for receipt in appended.receipts)
-    rows = list(_message_rows(taken, indices))
-    await ledger.copy(connection, "message", [column.name for column in tables.message.columns], rows)
-    rows = [
+    messages = list(_message_rows(taken, indices))
+    acknowledgements = [
         (route.sender, id, route.recipient, str(Outcome.DELIVERED), index, at, ledger.evidence(word))
         for id, index, at, word in zip(ids, indices, past, signed, strict=True)
     ]
-    await ledger.copy(connection, "acknowledgement", [column.name for column in tables.acknowledgement.columns], rows)
     documents = [(ledger.evidence(word), word) for word in signed]
-    await ledger.copy(connection, "acknowledgement_document", ("evidence", "signed"), documents)
+    found: Rows = {"message": messages, "acknowledgement_document": documents, "acknowledgement": acknowledgements}
+    await rows.insert(connection, found)
 
 
 def _message_rows(entries: list[Entry], indices: Iterator[int]) -> Iterator[tuple[object, ...]]:

@@ -3,16 +3,18 @@
 One array for each question, not a parameter for each id: SQLAlchemy would write the statement anew for every batch.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, bindparam, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.envelope import claimed_id, digest_of
 from hub import ledger, tables
-from hub.judge import Acceptable, Refusable
+from hub.judge import Acceptable, Arrival, Refusable
 from schemas.codes import Priority
 
 _TAKE_TURN: Final = text("SELECT * FROM take_turn_seeing(:key, :ids, :nodes, :digests)").bindparams(
@@ -21,6 +23,26 @@ _TAKE_TURN: Final = text("SELECT * FROM take_turn_seeing(:key, :ids, :nodes, :di
     bindparam("nodes", type_=ARRAY(Text)),
     bindparam("digests", type_=ARRAY(LargeBinary)),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An envelope by which the record is asked: whose queue it came by, the id that it claims, its SHA-256."""
+
+    node: str
+    id: UUID | None
+    digest: bytes
+
+    @classmethod
+    def by(cls, verdict: Acceptable | Refusable) -> Self:
+        """As it was found to be when it was judged."""
+        return cls(verdict.arrival.node, verdict.message, verdict.digest)
+
+    @classmethod
+    def unjudged(cls, arrival: Arrival) -> Self:
+        """The same, of what is not judged yet."""
+        claimed = claimed_id(arrival.body)
+        return cls(arrival.node, None if claimed is None else claimed[0], digest_of(arrival.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +67,15 @@ class Seen:
 
 
 async def take_turn_seeing(
-    connection: AsyncConnection, verdicts: Sequence[Acceptable | Refusable]
+    connection: AsyncConnection, log: ledger.Ledger, asked: Sequence[Asked]
 ) -> tuple[ledger.Turn, Seen]:
     """As `ledger.take_turn`, and what is on record of these in the same way to the database and back."""
     parameters = {
-        "ids": [verdict.message for verdict in verdicts if verdict.message is not None],
-        "nodes": sorted({verdict.arrival.node for verdict in verdicts}),
-        "digests": [verdict.digest for verdict in verdicts],
+        "ids": [item.id for item in asked if item.id is not None],
+        "nodes": sorted({item.node for item in asked}),
+        "digests": [item.digest for item in asked],
     }
+    reading = asyncio.create_task(ledger.read_early(log))
     rows = (await connection.execute(_TAKE_TURN, parameters)).all()
     seen = Seen({}, {})
     for row in rows:
@@ -63,7 +86,7 @@ async def take_turn_seeing(
             )
         elif row.node is not None:
             seen.refused[row.node, row.envelope] = row.leaf_index
-    return ledger.turn_of(rows[0]), seen
+    return ledger.turn_of(rows[0], await reading), seen
 
 
 async def addressed(

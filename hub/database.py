@@ -21,6 +21,8 @@ def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
     if worker:
         # A worker that is frozen in its transaction gives the ledger back; one that waits for it gives up.
         server |= {"idle_in_transaction_session_timeout": PATIENCE_MS, "lock_timeout": PATIENCE_MS}
+        # Its statements are always the same, and each finds its rows by an index, whatever the parameters.
+        server["plan_cache_mode"] = "force_generic_plan"
     arguments = {"server_settings": server}
     return create_async_engine(
         _asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=not worker, connect_args=arguments

@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import ARRAY, Uuid, bindparam, delete, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import ledger, tables
+from hub import ledger, rows, tables
 from hub.dispatch import Untaken
 from hub.held import OWED, hold
 from hub.ledger import Ledger
@@ -140,11 +140,11 @@ async def _record(
         for item in missed
     ]
     appended = await ledger.append(connection, log_, turn, entries)
-    rows = [
+    told = [
         (item.id, item.recipient, str(event), receipt.index, now)
         for item, receipt in zip(missed, appended.receipts, strict=True)
     ]
-    await ledger.copy(connection, "deadline", ("id", "recipient", "event", "leaf_index", "at"), rows)
+    await rows.insert(connection, {"deadline": told})
     if event is Event.EXPIRED:
         await _drop_held(connection, missed)
     owed = bundles(appended, [Owed((item.sender, item.recipient)) for item in missed])

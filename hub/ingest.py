@@ -17,10 +17,10 @@ import asyncpg
 import structlog
 from aio_pika.exceptions import AMQPError
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.trust import Trust
-from hub import registrar
+from hub import archive, registrar
 from hub.broker import BrokerAddress
 from hub.canary import Canary
 from hub.deadletters import drain
@@ -209,16 +209,15 @@ class Ingest:
     ) -> None:
         # Batches are judged while others are recorded and published. Of these two stages each has room for one,
         # and who waits for a stage gets it in turn, so batches never overtake each other.
-        stages, clock = self._stages, Stopwatch()
-        judging = asyncio.create_task(
-            self._verifiers.judge(batch, roster.trust, roster.signed, time.time_ns() // 1_000_000)
-        )
+        stages = self._stages
+        judging = asyncio.create_task(self._judge(batch, roster))
         try:
             async with stages.recording:
                 stages.check()
-                verdicts = await judging
-                clock.lap("judge")
-                recorded = await self._patiently(verdicts, stop, intake)
+                if len(batch) > FEW:
+                    await judging
+                clock = Stopwatch()
+                recorded = await self._patiently(batch, judging, stop, intake)
                 clock.lap("record")
             async with stages.sending:
                 stages.check()
@@ -236,20 +235,38 @@ class Ingest:
         for entry in recorded.entries:
             _log(entry)
 
-    async def _patiently(self, verdicts: list[Verdict], stop: asyncio.Event, intake: Intake) -> Recorded:
+    async def _judge(self, batch: list[Arrival], roster: InForce) -> list[Verdict]:
+        clock = Stopwatch()
+        verdicts = await self._verifiers.judge(batch, roster.trust, roster.signed, time.time_ns() // 1_000_000)
+        clock.lap("judge")
+        return verdicts
+
+    async def _patiently(
+        self, batch: list[Arrival], judging: asyncio.Task[list[Verdict]], stop: asyncio.Event, intake: Intake
+    ) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
                 async with writing(self._engine, self._ledger) as connection:
-                    return await record(connection, self._ledger, verdicts, time.time_ns() // 1_000_000)
+                    return await self._record(connection, batch, judging)
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end:
                     raise
                 log.warning("record_failed", error=type(error).__name__, pause_s=pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _record(
+        self, connection: AsyncConnection, batch: list[Arrival], judging: asyncio.Task[list[Verdict]]
+    ) -> Recorded:
+        begun = None
+        if not judging.done():
+            # Of few, one wait is enough: they are judged while the database is asked.
+            asked = [archive.Asked.unjudged(arrival) for arrival in batch if arrival.type == MessageType.ENVELOPE]
+            begun = await archive.take_turn_seeing(connection, self._ledger, asked)
+        return await record(connection, self._ledger, await judging, time.time_ns() // 1_000_000, begun)
 
     async def _send(self, publications: Sequence[Publication]) -> None:
         untaken = await self._dispatcher.publish(*_in_turn(publications))

@@ -24,9 +24,10 @@ from crypto import merkle
 from crypto.errors import NoteInvalid
 from crypto.note import Checkpoint, NoteSigner, open_note, sign_note
 from crypto.receipt import leaf_of
-from hub import tables
+from hub import rows, tables
 from hub.errors import LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
+from hub.rows import Rows
 from schemas.control import SALT_SIZE, Entry, Receipt
 
 log = structlog.get_logger()
@@ -34,21 +35,9 @@ log = structlog.get_logger()
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
-MANY: Final = 20
 TRIES: Final = 5
 # In a connection's `info`: the transaction that has appended last, and what it has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
-# One round trip for three tables.
-_APPEND_FEW: Final = """
-    WITH leaf AS (
-        INSERT INTO ledger_leaf (leaf_index, hash) SELECT * FROM unnest($1::bigint[], $2::bytea[])
-    ), content AS (
-        INSERT INTO ledger_content (leaf_index, event, at, salt, entry)
-        SELECT * FROM unnest($1::bigint[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[])
-    )
-    INSERT INTO ledger_checkpoint (size, root, frontier, note, at)
-    VALUES ($7::bigint, $8::bytea, $9::bytea, $10::text, $11::bigint)
-"""
 _TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
 
@@ -78,11 +67,12 @@ class Turn:
     """This transaction's turn to write: since when, by the database's clock (ms UTC), and the tree as it was then.
 
     Good for one `append`; who appends again takes another turn first. Of two writers, on whatever machines, the
-    later one has the later time.
+    later one has the later time. `kept` is what the lock store said while we waited, if it was read.
     """
 
     at: int
     range: merkle.CompactRange
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +88,17 @@ async def take_turn(connection: AsyncConnection) -> Turn:
     return turn_of((await connection.execute(_TAKE_TURN, {"key": LOCK})).one())
 
 
-def turn_of(row: Row[Any]) -> Turn:
+def turn_of(row: Row[Any], kept: Kept | None = None) -> Turn:
     """What the database's function of the name `take_turn` said."""
-    return Turn(row.at, _range(row.size, row.frontier))
+    return Turn(row.at, _range(row.size, row.frontier), kept)
+
+
+async def read_early(ledger: Ledger) -> Kept | None:
+    """What the lock store says, if it can be read: to be run beside a query, while nothing else is to be done."""
+    try:
+        return ledger.store.read()
+    except (LockStoreUnusable, OSError, TimeoutError):
+        return None  # `append` will ask again, and say it
 
 
 async def head(connection: AsyncConnection) -> Head:
@@ -117,8 +115,10 @@ def _range(size: int, frontier: bytes) -> merkle.CompactRange:
     return merkle.CompactRange(size, tuple(frontier[start : start + 32] for start in range(0, len(frontier), 32)))
 
 
-async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entries: Sequence[Entry]) -> Appended:
-    """Adds entries (at least one) and signs a checkpoint over them.
+async def append(
+    connection: AsyncConnection, ledger: Ledger, turn: Turn, entries: Sequence[Entry], beside: Rows | None = None
+) -> Appended:
+    """Adds entries (at least one) and signs a checkpoint over them; inserts the rows `beside` with them.
 
     The lock store is asked before anything is signed, and written while the database works. Raises LedgerBehind,
     LedgerForked, LockStoreUnusable: then the transaction must not be committed.
@@ -127,20 +127,21 @@ async def append(connection: AsyncConnection, ledger: Ledger, turn: Turn, entrie
     mine = _proposed(connection)
     # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
     before = ledger.checkpoint(old) if mine is None else mine.before
-    standing = mine or await _standing(connection, ledger, before)
+    standing = mine or await _standing(connection, ledger, before, turn.kept)
     salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
     encoded = [entry.to_bytes() for entry in entries]
     leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
     new, completed = old.append(leaves)
-    checkpoint = ledger.checkpoint(new)
-    note = sign_note(checkpoint.text(), ledger.signer)
-    indices = range(old.size, new.size)
+    checkpoint, indices = ledger.checkpoint(new), range(old.size, new.size)
     events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
-    contents = list(zip(indices, leaves, events, times, salts, encoded, strict=True))
-    head_row = (new.size, checkpoint.root, b"".join(new.hashes), note, time.time_ns() // 1_000_000)
-    strides = [(level, index, value) for (level, index), value in completed.items() if level and level % STRIDE == 0]
+    found: Rows = {
+        "ledger_leaf": list(zip(indices, leaves, strict=True)),
+        "ledger_content": list(zip(indices, events, times, salts, encoded, strict=True)),
+        "ledger_subtree": [(*place, value) for place, value in completed.items() if place[0] and not place[0] % STRIDE],
+        **(beside or {}),
+    }
     proposal = Kept(before, checkpoint, committed=False)
-    await _propose(connection, ledger, standing, proposal, _insert(connection, contents, head_row, strides))
+    note = await _propose(connection, ledger, standing, proposal, _sign(connection, ledger, new, found))
     nodes = {**old.nodes(), **completed}
 
     receipts = tuple(
@@ -174,24 +175,6 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
     return found
 
 
-async def _insert(
-    connection: AsyncConnection,
-    contents: Sequence[tuple[int, bytes, str, int, bytes, bytes]],
-    head_row: tuple[int, bytes, bytes, str, int],
-    strides: Sequence[tuple[int, int, bytes]],
-) -> None:
-    if len(contents) < MANY:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.execute(_APPEND_FEW, *map(list, zip(*contents, strict=True)), *head_row)
-    else:
-        await copy(connection, "ledger_leaf", ("leaf_index", "hash"), [row[:2] for row in contents])
-        rest = [(row[0], *row[2:]) for row in contents]
-        await copy(connection, "ledger_content", ("leaf_index", "event", "at", "salt", "entry"), rest)
-        await copy(connection, "ledger_checkpoint", ("size", "root", "frontier", "note", "at"), [head_row])
-    if strides:
-        await copy(connection, "ledger_subtree", ("level", "place", "hash"), strides)
-
-
 @asynccontextmanager
 async def writing(engine: AsyncEngine, ledger: Ledger) -> AsyncIterator[AsyncConnection]:
     """A transaction that may append, as `engine.begin`."""
@@ -220,17 +203,26 @@ async def check(connection: AsyncConnection, ledger: Ledger) -> None:
     ledger.store.confirm(newest)
 
 
+async def _sign(connection: AsyncConnection, ledger: Ledger, tree: merkle.CompactRange, found: Rows) -> str:
+    """Signs a checkpoint over the tree, and inserts it and the rows found. The note."""
+    checkpoint = ledger.checkpoint(tree)
+    note = sign_note(checkpoint.text(), ledger.signer)
+    row = (tree.size, checkpoint.root, b"".join(tree.hashes), note, time.time_ns() // 1_000_000)
+    await rows.insert(connection, {**found, "ledger_checkpoint": [row]})
+    return note
+
+
 async def _propose(
-    connection: AsyncConnection, ledger: Ledger, standing: Kept, proposal: Kept, statements: Coroutine[Any, Any, None]
-) -> None:
-    """Runs `statements`, and puts `proposal` into the lock store meanwhile; both are done when it returns.
+    connection: AsyncConnection, ledger: Ledger, standing: Kept, proposal: Kept, signing: Coroutine[Any, Any, str]
+) -> str:
+    """Runs `signing` for its note, and puts `proposal` into the lock store meanwhile; both are done when it returns.
 
     If this is cancelled, the thread may write later than another process whose turn it is by then: it finds something
     else than `standing` and leaves it, or it leaves a proposal that never was.
     """
-    swapping = asyncio.create_task(asyncio.to_thread(ledger.store.swap, standing, proposal))
+    swapping = asyncio.get_running_loop().run_in_executor(None, ledger.store.swap, standing, proposal)
     try:
-        await statements
+        note = await signing
     except BaseException:
         # It is done before the turn is given up; should it fail, too, that must not hide that we were cancelled.
         await asyncio.gather(swapping, return_exceptions=True)
@@ -248,6 +240,7 @@ async def _propose(
             "give each database a hub's folder, and so a lock store, of its own",
         )
     connection.info[_PROPOSED] = (_transaction(connection), proposal)
+    return note
 
 
 def _proposed(connection: AsyncConnection) -> Kept | None:
@@ -260,8 +253,13 @@ def _transaction(connection: AsyncConnection) -> object:
     return connection.sync_connection and connection.sync_connection.get_transaction()
 
 
-async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpoint) -> Kept:
-    """What the lock store says, the database's committed head being `newest`. Raises LedgerBehind, LedgerForked."""
+async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpoint, kept: Kept | None = None) -> Kept:
+    """What the lock store says, the database's committed head being `newest`. Raises LedgerBehind, LedgerForked.
+
+    What it said a moment ago, `kept`, will do if it fits: `swap` looks again.
+    """
+    if kept is not None and kept.newest == newest:
+        return kept
     kept = ledger.store.read()
     if not kept.is_ahead(newest):
         return kept
@@ -290,10 +288,8 @@ async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[i
         await check(connection, ledger)
     newest = await head(connection)
     content = tables.ledger_content.c
-    rows = await connection.execute(
-        select(content.leaf_index, content.salt, content.entry).where(content.leaf_index.in_(indices))
-    )
-    found = {row.leaf_index: row for row in rows}
+    query = select(content.leaf_index, content.salt, content.entry).where(content.leaf_index.in_(indices))
+    found = {row.leaf_index: row for row in await connection.execute(query)}
     receipts = []
     for index in indices:
         nodes = await _nodes_for(connection, index, newest.range.size)
@@ -340,19 +336,6 @@ def _complete(nodes: dict[tuple[int, int], bytes], level: int, index: int, value
         value = merkle.node_hash(nodes[level, index - 1], value)
         level, index = level + 1, index >> 1
         nodes[level, index] = value
-
-
-async def copy(
-    connection: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
-) -> None:
-    """Inserts rows, in the connection's transaction (which has begun with `take_turn`): by COPY if there are many."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    if len(rows) >= MANY:
-        await driver.copy_records_to_table(table, columns=columns, records=rows)
-        return
-    # COPY takes four round trips to the database, this takes one.
-    places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    await driver.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608 ours
 
 
 def evidence(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from sqlalchemy import Select, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.trust import Trust
-from hub import ledger, tables
+from hub import ledger, rows, tables
 from hub.dispatch import Untaken
 from hub.errors import MessageUnknown, QuarantineDecided, StillUnreadable
 from hub.held import OWED, hold
@@ -140,8 +140,7 @@ async def _decide(
     appended = await ledger.append(connection, log, turn, [entry])
     index = appended.receipts[0].index
     row = (kept.node, kept.digest, str(event), index, now, decision.operator, decision.reason)
-    columns = tuple(column.name for column in tables.quarantine_decision.columns)
-    await ledger.copy(connection, "quarantine_decision", columns, [row])
+    await rows.insert(connection, {"quarantine_decision": [row]})
     table = tables.quarantine_content.c
     this = (table.node == kept.node) & (table.digest == kept.digest)
     await connection.execute(delete(tables.quarantine_content).where(this))

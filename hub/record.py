@@ -26,6 +26,13 @@ from schemas.refusals import RefusalCode
 # Once the quarantine holds so much, more content is not kept: nobody may fill the disk with what cannot be read.
 QUARANTINE_BYTES: Final = 2 * 1024**3
 _QUARANTINE_SIZE: Final = text("SELECT pg_total_relation_size('quarantine_content')")
+_TABLES: Final = (
+    tables.message,
+    tables.refusal,
+    tables.acknowledgement,
+    tables.quarantine,
+    tables.quarantine_content,
+)
 _REUSED = "another message with this id was accepted before; this one is not delivered"
 
 
@@ -76,11 +83,22 @@ class Recorded:
     entries: tuple[Entry, ...]
 
 
-async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
-    """Records the batch; what is to be published is published once the caller has committed."""
+async def record(
+    connection: AsyncConnection,
+    log: ledger.Ledger,
+    verdicts: Sequence[Verdict],
+    now: int,
+    begun: tuple[ledger.Turn, archive.Seen] | None = None,
+) -> Recorded:
+    """Records the batch; what is to be published is published once the caller has committed.
+
+    `begun` is what `archive.take_turn_seeing` has said of it, if the connection's transaction has begun with that.
+    """
     envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
-    turn, seen = await archive.take_turn_seeing(connection, envelopes)
-    draft = _Draft(turn.range.size, now, turn.at, [], [], {name: [] for name in _COLUMNS}, [], {})
+    if begun is None:
+        begun = await archive.take_turn_seeing(connection, log, [archive.Asked.by(verdict) for verdict in envelopes])
+    turn, seen = begun
+    draft = _Draft(turn.range.size, now, turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
     await _take_envelopes(connection, draft, envelopes, seen)
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
     for verdict in verdicts:
@@ -88,8 +106,7 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
             await _quarantine(connection, draft, verdict)
     publications = await _deliveries(connection, draft.going)
     if draft.entries:
-        appended = await ledger.append(connection, log, turn, draft.entries)
-        await _insert(connection, draft)
+        appended = await ledger.append(connection, log, turn, draft.entries, draft.rows)
         publications += bundles(appended, draft.owed)
     if draft.again:
         proven = await ledger.prove(connection, log, list(draft.again))
@@ -284,21 +301,3 @@ def _message_row(header: Header, digest: bytes, index: int, draft: _Draft) -> tu
         due.remind_at,
         due.reply_by,
     )
-
-
-_COLUMNS = {
-    table.name: tuple(column.name for column in table.columns)
-    for table in (
-        tables.message,
-        tables.refusal,
-        tables.acknowledgement,
-        tables.quarantine,
-        tables.quarantine_content,
-    )
-}
-
-
-async def _insert(connection: AsyncConnection, draft: _Draft) -> None:
-    for name, rows in draft.rows.items():
-        if rows:
-            await ledger.copy(connection, name, _COLUMNS[name], rows)

@@ -17,7 +17,7 @@ from crypto.enrolment import verify_request
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from crypto.trust import Trust, open_roster, sign_roster
-from hub import ledger, tables
+from hub import ledger, rows, tables
 from hub.errors import EnrolmentRefused
 from hub.ledger import Ledger
 from schemas.codes import TASK_FORCES, Agency
@@ -78,7 +78,7 @@ async def publish_roster(
     )
     appended = await ledger.append(connection, log, turn, [entry])
     row = (version, appended.receipts[0].index, now, signed)
-    await ledger.copy(connection, "roster", ("version", "leaf_index", "at", "signed"), [row])
+    await rows.insert(connection, {"roster": [row]})
     return roster
 
 
