@@ -25,6 +25,7 @@ from deploy.local.instance import say
 from hub import ledger
 from hub.database import engine_of
 from hub.ledger import Ledger
+from hub.pen import writing
 from hub.settings import Settings
 from hub.setup import ledger_of
 from schemas.control import Entry
@@ -103,7 +104,7 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
 
 async def _append(engine: AsyncEngine, log: Ledger, entries: list[Entry]) -> int:
     """The first one's index."""
-    async with ledger.writing(engine, log) as connection:
+    async with writing(engine, log) as connection:
         turn = await ledger.take_turn(connection)
         return (await ledger.append(connection, log, turn, entries)).receipts[0].index
 

@@ -19,6 +19,7 @@ from bench.place import Place, Route
 from deploy.local.instance import say
 from hub import ledger, rows
 from hub.database import engine_of
+from hub.pen import writing
 from hub.rows import Rows
 from hub.settings import Settings
 from hub.setup import ledger_of
@@ -48,7 +49,7 @@ async def _write(settings: Settings, route: Route, messages: int) -> None:
     try:
         for start in range(0, messages, BATCH):
             past = [first + number * APART_MS for number in range(start, min(start + BATCH, messages))]
-            async with ledger.writing(engine, log) as connection:
+            async with writing(engine, log) as connection:
                 turn = await ledger.take_turn(connection)
                 await _append(connection, log, turn, route, past)
             if start % (BATCH * 250) == 0:

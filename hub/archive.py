@@ -6,10 +6,10 @@ One array for each question, not a parameter for each id: SQLAlchemy would write
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, bindparam, literal, select, text
+from sqlalchemy import ARRAY, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.envelope import claimed_id, digest_of
@@ -17,12 +17,7 @@ from hub import ledger, tables
 from hub.judge import Acceptable, Arrival, Refusable
 from schemas.codes import Priority
 
-_TAKE_TURN: Final = text("SELECT * FROM take_turn_seeing(:key, :ids, :nodes, :digests)").bindparams(
-    bindparam("key", ledger.LOCK),
-    bindparam("ids", type_=ARRAY(Uuid)),
-    bindparam("nodes", type_=ARRAY(Text)),
-    bindparam("digests", type_=ARRAY(LargeBinary)),
-)
+_TAKE_TURN: Final = "SELECT * FROM take_turn_seeing($1::bigint, $2::uuid[], $3::text[], $4::bytea[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +65,20 @@ async def take_turn_seeing(
     connection: AsyncConnection, log: ledger.Ledger, asked: Sequence[Asked]
 ) -> tuple[ledger.Turn, Seen]:
     """As `ledger.take_turn`, and what is on record of these in the same way to the database and back."""
-    parameters = {
-        "ids": [item.id for item in asked if item.id is not None],
-        "nodes": sorted({item.node for item in asked}),
-        "digests": [item.digest for item in asked],
-    }
+    ids = [item.id for item in asked if item.id is not None]
+    nodes, digests = sorted({item.node for item in asked}), [item.digest for item in asked]
     reading = asyncio.create_task(ledger.read_early(log))
-    rows = (await connection.execute(_TAKE_TURN, parameters)).all()
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    rows = await driver.fetch(_TAKE_TURN, ledger.LOCK, ids, nodes, digests)
     seen = Seen({}, {})
     for row in rows:
-        if row.id is not None:
-            urgent = row.priority == Priority.URGENT
-            seen.messages[row.id] = Message(
-                row.node, row.envelope, row.leaf_index, row.thread, tuple(row.recipients), urgent
-            )
-        elif row.node is not None:
-            seen.refused[row.node, row.envelope] = row.leaf_index
-    return ledger.turn_of(rows[0], await reading), seen
+        node, envelope, index = row["node"], row["envelope"], row["leaf_index"]
+        if row["id"] is not None:
+            urgent = row["priority"] == Priority.URGENT
+            seen.messages[row["id"]] = Message(node, envelope, index, row["thread"], tuple(row["recipients"]), urgent)
+        elif node is not None:
+            seen.refused[node, envelope] = index
+    return ledger.turn_of(rows[0]["at"], rows[0]["size"], rows[0]["frontier"], await reading), seen
 
 
 async def addressed(

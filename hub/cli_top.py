@@ -16,9 +16,9 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hub import database, reading, topology
+from hub.database import DATABASE_TROUBLE
 from hub.errors import BrokerUnreachable, HubError, ProvisioningFailed
 from hub.glance import Glance, Rates, lines, rates
-from hub.ingest import DATABASE_TROUBLE
 from hub.reading import Reading, Waiting
 from hub.settings import Settings
 from hub.shell import AsJson, Home

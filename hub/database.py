@@ -1,17 +1,28 @@
 """The way to PostgreSQL: an engine for the hub's role, and the migrations run as the owner."""
 
 from pathlib import Path
+from typing import Final
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hub.errors import DatabaseOutdated, DatabaseUnreachable, SettingsInvalid
 
 WORKER = "seci-hub worker"
 PATIENCE_MS = "30000"
+# What goes past SQLAlchemy to asyncpg raises asyncpg's errors as they are.
+DATABASE_TROUBLE: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
@@ -31,7 +42,7 @@ def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
 
 def explained(error: Exception) -> DatabaseOutdated | DatabaseUnreachable:
     """What a failure of PostgreSQL means to an operator, and what to do."""
-    if isinstance(error, ProgrammingError):
+    if isinstance(error, ProgrammingError | asyncpg.SyntaxOrAccessError):
         return DatabaseOutdated(
             "the tables in PostgreSQL are not those of this program, or its role may not use them",
             "run `seci-hub init` of this version as the database's owner; nothing was changed",

@@ -20,7 +20,8 @@ from hub.dispatch import Dispatcher, Untaken
 from hub.held import hold
 from hub.intake import printable
 from hub.judge import Arrival, Refusable, Unreadable
-from hub.ledger import Ledger, evidence, take_turn, writing
+from hub.ledger import Ledger, evidence, take_turn
+from hub.pen import writing
 from hub.publication import Publication
 from hub.record import record
 from hub.tolerance import decode_tolerantly

@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiormq.exceptions
-import asyncpg
 import structlog
 from aio_pika.exceptions import AMQPError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.trust import Trust
 from hub import archive, registrar
 from hub.broker import BrokerAddress
 from hub.canary import Canary
+from hub.database import DATABASE_TROUBLE
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
 from hub.dispatch import Dispatcher
@@ -30,8 +29,9 @@ from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
 from hub.judge import Arrival, Verdict
-from hub.ledger import Ledger, check, take_turn, writing
+from hub.ledger import Ledger, check, take_turn
 from hub.metrics import BATCH_MESSAGES, Stopwatch
+from hub.pen import Pen, writing
 from hub.publication import Publication
 from hub.record import Recorded, record
 from hub.settings import Settings
@@ -48,15 +48,6 @@ RECORD_S: Final = 300.0
 FEW: Final = 8
 # One batch published, one recorded, two being judged: so no stage waits for another.
 AT_ONCE: Final = 4
-# COPY goes past SQLAlchemy to asyncpg, whose errors come as they are.
-DATABASE_TROUBLE: Final = (
-    SQLAlchemyError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
 BROKER_TROUBLE: Final = (
     BrokerUnreachable,
     AMQPError,
@@ -96,6 +87,7 @@ class Ingest:
         self._broker = broker
         self._engine = engine
         self._ledger = ledger
+        self._pen = Pen(engine, ledger)
         self._dispatcher = Dispatcher(broker)
         self._verifiers = Verifiers(settings.verifiers, ledger.signer.key.public)
         self._stages = _Stages()
@@ -116,6 +108,7 @@ class Ingest:
                 task.cancel()
             await asyncio.gather(*asides, return_exceptions=True)
             await self._dispatcher.close()
+            await self._pen.close()
             self._verifiers.close()
 
     @property
@@ -249,7 +242,7 @@ class Ingest:
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
-                async with writing(self._engine, self._ledger) as connection:
+                async with self._pen.writing() as connection:
                     return await self._record(connection, batch, judging)
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end:

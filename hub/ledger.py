@@ -4,21 +4,20 @@
 committed together or not at all. The tree's state is in the database: whoever holds the
 advisory lock reads the head there, extends it, and writes the next signed checkpoint. Each
 append first holds that head against the lock store, which is no part of the database; so who
-appends does it in a transaction of `writing`, or calls `settle` after the commit.
+appends does it in a transaction of `hub.pen`, which calls `begin` and `settle`.
 """
 
 import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Row, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import merkle
 from crypto.errors import NoteInvalid
@@ -36,7 +35,7 @@ log = structlog.get_logger()
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
 TRIES: Final = 5
-# In a connection's `info`: the transaction that has appended last, and what it has put into the lock store.
+# In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
 _TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
@@ -85,12 +84,12 @@ class Head:
 
 async def take_turn(connection: AsyncConnection) -> Turn:
     """Waits to be the only writer until the transaction ends."""
-    return turn_of((await connection.execute(_TAKE_TURN, {"key": LOCK})).one())
+    return turn_of(*(await connection.execute(_TAKE_TURN, {"key": LOCK})).one())
 
 
-def turn_of(row: Row[Any], kept: Kept | None = None) -> Turn:
+def turn_of(at: int, size: int, frontier: bytes, kept: Kept | None = None) -> Turn:
     """What the database's function of the name `take_turn` said."""
-    return Turn(row.at, _range(row.size, row.frontier), kept)
+    return Turn(at, _range(size, frontier), kept)
 
 
 async def read_early(ledger: Ledger) -> Kept | None:
@@ -175,20 +174,14 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
     return found
 
 
-@asynccontextmanager
-async def writing(engine: AsyncEngine, ledger: Ledger) -> AsyncIterator[AsyncConnection]:
-    """A transaction that may append, as `engine.begin`."""
-    async with engine.connect() as connection:
-        # One that was rolled back on this connection may have left its proposal, which must not be confirmed.
-        connection.info.pop(_PROPOSED, None)
-        async with connection.begin():
-            yield connection
-        settle(connection, ledger)
+def begin(connection: AsyncConnection) -> None:
+    """To be called before the transaction: one that was rolled back may have left its proposal."""
+    connection.info.pop(_PROPOSED, None)
 
 
 def settle(connection: AsyncConnection, ledger: Ledger) -> None:
     """To be called after the commit and before anything of it is published. Raises LockStoreUnusable, OSError."""
-    _, proposal = connection.info.pop(_PROPOSED, (None, None))
+    proposal = connection.info.pop(_PROPOSED, None)
     if proposal is not None:
         ledger.store.confirm(proposal.newest)
 
@@ -239,18 +232,14 @@ async def _propose(
             f"the lock store {ledger.store.path} is written by somebody else, too",
             "give each database a hub's folder, and so a lock store, of its own",
         )
-    connection.info[_PROPOSED] = (_transaction(connection), proposal)
+    connection.info[_PROPOSED] = proposal
     return note
 
 
 def _proposed(connection: AsyncConnection) -> Kept | None:
     """What the transaction under way has put into the lock store, if it has appended already."""
-    transaction, proposal = connection.info.get(_PROPOSED, (None, None))
-    return proposal if transaction is not None and transaction is _transaction(connection) else None
-
-
-def _transaction(connection: AsyncConnection) -> object:
-    return connection.sync_connection and connection.sync_connection.get_transaction()
+    proposal: Kept | None = connection.info.get(_PROPOSED)
+    return proposal
 
 
 async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpoint, kept: Kept | None = None) -> Kept:

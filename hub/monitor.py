@@ -26,8 +26,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hub import database, metrics, reading
+from hub.database import DATABASE_TROUBLE
 from hub.errors import HubError, PortTaken
-from hub.ingest import DATABASE_TROUBLE, Ingest
+from hub.ingest import Ingest
 from hub.readiness import Shortcoming, Vitals, shortcomings
 from hub.reading import Reading
 

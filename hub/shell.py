@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import database
-from hub.ledger import Ledger, settle
+from hub.ledger import Ledger
+from hub.pen import writing
 from hub.settings import HOME_VARIABLE, Settings
 
 PROGRAM: Final = "seci-hub"
@@ -28,18 +28,14 @@ def with_database(
     async def main() -> T:
         engine = database.engine_of(settings.database_url)
         try:
-            async with engine.connect() as connection:
-                async with connection.begin():
-                    done = await work(connection)
-                if writes is not None:
-                    settle(connection, writes)
-                return done
+            async with engine.begin() if writes is None else writing(engine, writes) as connection:
+                return await work(connection)
         finally:
             await engine.dispose()
 
     try:
         return asyncio.run(main())
-    except (OSError, DBAPIError) as error:
+    except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
 
 

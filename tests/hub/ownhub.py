@@ -14,6 +14,7 @@ from deploy.local.instance import REPOSITORY
 from deploy.local.postgres import APPLICATION, DATABASE, Postgres
 from hub import ledger
 from hub.ledger import Ledger
+from hub.pen import writing
 from hub.settings import Settings
 from hub.setup import BrokerNames, ledger_of, make_keys
 from schemas.control import Entry, Event
@@ -71,7 +72,7 @@ class OwnHub:
 
     async def append(self, engine: AsyncEngine, count: int = 1) -> None:
         """As a worker does it, in one batch."""
-        async with ledger.writing(engine, self.log) as connection:
+        async with writing(engine, self.log) as connection:
             turn = await ledger.take_turn(connection)
             await ledger.append(connection, self.log, turn, entries(count))
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto.note import Checkpoint
 from hub import ledger, lockfile
 from hub.errors import LedgerBehind, LedgerForked
+from hub.pen import writing
 from tests.hub.ownhub import OwnHub, entries
 
 pytestmark = pytest.mark.system
@@ -34,7 +35,7 @@ async def test_what_is_rolled_back_never_was_even_after_several_appends(own: Own
     head = await _head(own, own_engine)
     for appends in (1, 3):
         with pytest.raises(KeyError):
-            async with ledger.writing(own_engine, own.log) as connection:
+            async with writing(own_engine, own.log) as connection:
                 for _ in range(appends):
                     turn = await ledger.take_turn(connection)
                     await ledger.append(connection, own.log, turn, entries(2))
@@ -50,10 +51,10 @@ async def test_what_was_rolled_back_is_not_marked_by_who_uses_the_connection_nex
 ) -> None:
     await own.append(own_engine)
     with pytest.raises(KeyError):
-        async with ledger.writing(own_engine, own.log) as connection:
+        async with writing(own_engine, own.log) as connection:
             await ledger.append(connection, own.log, await ledger.take_turn(connection), entries(2))
             raise KeyError
-    async with ledger.writing(own_engine, own.log):
+    async with writing(own_engine, own.log):
         pass
     assert not own.log.store.read().committed
     await own.append(own_engine)
@@ -107,7 +108,7 @@ async def test_writers_that_take_turns_stay_in_step(own: OwnHub, own_engine: Asy
     ("moment", "left"),
     [
         pytest.param(("hub.ledger:_propose", "--after"), 0, id="after the file, before the commit"),
-        pytest.param(("hub.shell:settle",), 1, id="after the commit, before the mark"),
+        pytest.param(("hub.ledger:settle",), 1, id="after the commit, before the mark"),
     ],
 )
 async def test_a_kill_between_the_two_steps_is_no_backup(
@@ -126,10 +127,10 @@ async def test_a_kill_between_the_two_steps_is_no_backup(
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(("hub.ledger:_insert",), id="before the statements"),
+        pytest.param(("hub.rows:insert",), id="before the statements"),
         pytest.param(("hub.lockfile:write",), id="before the file, beside the statements"),
         pytest.param(("hub.lockfile:write", "--after"), id="after the file, beside the statements"),
-        pytest.param(("hub.ledger:_insert", "--after"), id="after the statements, beside the file"),
+        pytest.param(("hub.rows:insert", "--after"), id="after the statements, beside the file"),
     ],
 )
 async def test_a_kill_while_file_and_statements_are_under_way_is_no_backup(
