@@ -3,7 +3,6 @@
 One array for each question, not a parameter for each id: SQLAlchemy would write the statement anew for every batch.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -61,13 +60,10 @@ class Seen:
     refused: dict[tuple[str, bytes], int]
 
 
-async def take_turn_seeing(
-    connection: AsyncConnection, log: ledger.Ledger, asked: Sequence[Asked]
-) -> tuple[ledger.Turn, Seen]:
+async def take_turn_seeing(connection: AsyncConnection, asked: Sequence[Asked]) -> tuple[ledger.Turn, Seen]:
     """As `ledger.take_turn`, and what is on record of these in the same way to the database and back."""
     ids = [item.id for item in asked if item.id is not None]
     nodes, digests = sorted({item.node for item in asked}), [item.digest for item in asked]
-    reading = asyncio.create_task(ledger.read_early(log))
     driver: Any = (await connection.get_raw_connection()).driver_connection
     rows = await driver.fetch(_TAKE_TURN, ledger.LOCK, ids, nodes, digests)
     seen = Seen({}, {})
@@ -78,7 +74,7 @@ async def take_turn_seeing(
             seen.messages[row["id"]] = Message(node, envelope, index, row["thread"], tuple(row["recipients"]), urgent)
         elif node is not None:
             seen.refused[node, envelope] = index
-    return ledger.turn_of(rows[0]["at"], rows[0]["size"], rows[0]["frontier"], await reading), seen
+    return ledger.turn_of(rows[0]["at"], rows[0]["size"], rows[0]["frontier"]), seen
 
 
 async def addressed(

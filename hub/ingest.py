@@ -203,14 +203,13 @@ class Ingest:
         # Batches are judged while others are recorded and published. Of these two stages each has room for one,
         # and who waits for a stage gets it in turn, so batches never overtake each other.
         stages = self._stages
-        judging = asyncio.create_task(self._judge(batch, roster))
+        judging = asyncio.create_task(self._judge(batch, roster)) if len(batch) > FEW else None
         try:
             async with stages.recording:
                 stages.check()
-                if len(batch) > FEW:
-                    await judging
+                verdicts = None if judging is None else await judging
                 clock = Stopwatch()
-                recorded = await self._patiently(batch, judging, stop, intake)
+                recorded = await self._patiently(batch, roster, verdicts, stop, intake)
                 clock.lap("record")
             async with stages.sending:
                 stages.check()
@@ -222,7 +221,8 @@ class Ingest:
             stages.failed = True
             raise
         finally:
-            judging.cancel()
+            if judging is not None:
+                judging.cancel()
         BATCH_MESSAGES.observe(len(batch))
         self._failures = 0
         for entry in recorded.entries:
@@ -235,7 +235,12 @@ class Ingest:
         return verdicts
 
     async def _patiently(
-        self, batch: list[Arrival], judging: asyncio.Task[list[Verdict]], stop: asyncio.Event, intake: Intake
+        self,
+        batch: list[Arrival],
+        roster: InForce,
+        verdicts: list[Verdict] | None,
+        stop: asyncio.Event,
+        intake: Intake,
     ) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
@@ -243,7 +248,7 @@ class Ingest:
         while True:
             try:
                 async with self._pen.writing() as connection:
-                    return await self._record(connection, batch, judging)
+                    return await self._record(connection, batch, roster, verdicts)
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end:
                     raise
@@ -252,14 +257,19 @@ class Ingest:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _record(
-        self, connection: AsyncConnection, batch: list[Arrival], judging: asyncio.Task[list[Verdict]]
+        self, connection: AsyncConnection, batch: list[Arrival], roster: InForce, verdicts: list[Verdict] | None
     ) -> Recorded:
         begun = None
-        if not judging.done():
-            # Of few, one wait is enough: they are judged while the database is asked.
+        if verdicts is None:
+            # They are few, and judged while the database is asked.
             asked = [archive.Asked.unjudged(arrival) for arrival in batch if arrival.type == MessageType.ENVELOPE]
-            begun = await archive.take_turn_seeing(connection, self._ledger, asked)
-        return await record(connection, self._ledger, await judging, time.time_ns() // 1_000_000, begun)
+            judging = asyncio.create_task(self._judge(batch, roster))
+            try:
+                begun = await archive.take_turn_seeing(connection, asked)
+                verdicts = await judging
+            finally:
+                judging.cancel()
+        return await record(connection, self._ledger, verdicts, time.time_ns() // 1_000_000, begun)
 
     async def _send(self, publications: Sequence[Publication]) -> None:
         untaken = await self._dispatcher.publish(*_in_turn(publications))

@@ -37,6 +37,8 @@ STRIDE: Final = 8
 TRIES: Final = 5
 # In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
+# There, too: what the lock store said when it began.
+_EARLY: Final = "seci_early"
 _TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
 
@@ -66,12 +68,11 @@ class Turn:
     """This transaction's turn to write: since when, by the database's clock (ms UTC), and the tree as it was then.
 
     Good for one `append`; who appends again takes another turn first. Of two writers, on whatever machines, the
-    later one has the later time. `kept` is what the lock store said while we waited, if it was read.
+    later one has the later time.
     """
 
     at: int
     range: merkle.CompactRange
-    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +88,9 @@ async def take_turn(connection: AsyncConnection) -> Turn:
     return turn_of(*(await connection.execute(_TAKE_TURN, {"key": LOCK})).one())
 
 
-def turn_of(at: int, size: int, frontier: bytes, kept: Kept | None = None) -> Turn:
+def turn_of(at: int, size: int, frontier: bytes) -> Turn:
     """What the database's function of the name `take_turn` said."""
-    return Turn(at, _range(size, frontier), kept)
-
-
-async def read_early(ledger: Ledger) -> Kept | None:
-    """What the lock store says, if it can be read: to be run beside a query, while nothing else is to be done."""
-    try:
-        return ledger.store.read()
-    except (LockStoreUnusable, OSError, TimeoutError):
-        return None  # `append` will ask again, and say it
+    return Turn(at, _range(size, frontier))
 
 
 async def head(connection: AsyncConnection) -> Head:
@@ -126,7 +119,7 @@ async def append(
     mine = _proposed(connection)
     # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
     before = ledger.checkpoint(old) if mine is None else mine.before
-    standing = mine or await _standing(connection, ledger, before, turn.kept)
+    standing = mine or await _standing(connection, ledger, before)
     salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
     encoded = [entry.to_bytes() for entry in entries]
     leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
@@ -174,13 +167,18 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
     return found
 
 
-def begin(connection: AsyncConnection) -> None:
-    """To be called before the transaction: one that was rolled back may have left its proposal."""
+async def begin(connection: AsyncConnection, ledger: Ledger) -> None:
+    """To be run while the database begins the transaction: looks into the lock store early, if it can be read."""
     connection.info.pop(_PROPOSED, None)
+    try:
+        connection.info[_EARLY] = ledger.store.read()
+    except (LockStoreUnusable, OSError):
+        connection.info.pop(_EARLY, None)  # `append` looks again, and says what is wrong
 
 
 def settle(connection: AsyncConnection, ledger: Ledger) -> None:
     """To be called after the commit and before anything of it is published. Raises LockStoreUnusable, OSError."""
+    connection.info.pop(_EARLY, None)
     proposal = connection.info.pop(_PROPOSED, None)
     if proposal is not None:
         ledger.store.confirm(proposal.newest)
@@ -242,13 +240,12 @@ def _proposed(connection: AsyncConnection) -> Kept | None:
     return proposal
 
 
-async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpoint, kept: Kept | None = None) -> Kept:
-    """What the lock store says, the database's committed head being `newest`. Raises LedgerBehind, LedgerForked.
-
-    What it said a moment ago, `kept`, will do if it fits: `swap` looks again.
-    """
-    if kept is not None and kept.newest == newest:
-        return kept
+async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpoint) -> Kept:
+    """What the lock store says, the database's committed head being `newest`. Raises LedgerBehind, LedgerForked."""
+    early: Kept | None = connection.info.pop(_EARLY, None)
+    if early is not None and early.newest == newest:
+        # If it says something else by now, `swap` finds out.
+        return early
     kept = ledger.store.read()
     if not kept.is_ahead(newest):
         return kept

@@ -4,6 +4,7 @@ SQLAlchemy takes longer to hand out a connection, to begin and to commit than Po
 is kept, asyncpg begins and commits, and SQLAlchemy's statements run inside, as if each committed itself.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,8 +29,9 @@ class Pen:
         connection = self._connection or await self._open()
         try:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            ledger.begin(connection)
+            beginning = asyncio.create_task(ledger.begin(connection, self._log))
             await driver.execute("BEGIN")
+            await beginning
             yield connection
             if await driver.execute("COMMIT") != "COMMIT":
                 # PostgreSQL's answer to it where a statement has failed, and that was not told.

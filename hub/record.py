@@ -96,7 +96,7 @@ async def record(
     """
     envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
     if begun is None:
-        begun = await archive.take_turn_seeing(connection, log, [archive.Asked.by(verdict) for verdict in envelopes])
+        begun = await archive.take_turn_seeing(connection, [archive.Asked.by(verdict) for verdict in envelopes])
     turn, seen = begun
     draft = _Draft(turn.range.size, now, turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
     await _take_envelopes(connection, draft, envelopes, seen)
