@@ -48,7 +48,7 @@ down: ## stop what `make up` started; its data is kept
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up down; else echo "nothing runs here"; fi
 
 status: ## show what `make up` started
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up status; else echo "nothing runs here"; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local.up status; else echo "nothing runs here" >&2; exit 3; fi
 
 bench: setup ## measure hub and exchange beside a bare relay (6 minutes); writes build/bench.json
 	$(BIN)/python -m bench.run

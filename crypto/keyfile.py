@@ -53,7 +53,8 @@ class Secret:
         try:
             return cls.passphrase(path.read_text().strip())
         except (OSError, UnicodeDecodeError) as error:
-            raise KeyFileRefused(f"the passphrase file {path} does not read: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise KeyFileRefused(f"the passphrase file {path} does not read: {why}") from error
 
     @classmethod
     def from_key_file(cls, path: Path) -> Self:

@@ -4,18 +4,53 @@ An error has a stable code, what happened, and what to do next. With `--json` it
 """
 
 import json
+import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.metadata import version
+from typing import Annotated, Any, Final, cast
 
 import structlog
 import typer
 from pydantic import ValidationError
 
+from schemas.header import PROTOCOL_VERSION
+
+DISTRIBUTION: Final = "seci-exchange"
 USAGE: Final = "usage"
 # What Typer makes of words that it cannot understand. Its root has no public name; this kind of it has.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__base__)
+
+
+def _tell_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    found = {"version": version(DISTRIBUTION), "protocol": PROTOCOL_VERSION}
+    typer.echo(json.dumps(found) if as_json() else f"{DISTRIBUTION} {found['version']}, protocol {PROTOCOL_VERSION}")
+    raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is, and end.")
+]
+# What the ledger, SQLite and PostgreSQL count with.
+MOST: Final = 2**63 - 1
+
+
+def with_version(version: Version = False) -> None:
+    """For a program of several commands, as its callback."""
+
+
+def one_of(known: Collection[str]) -> Callable[[str], str]:
+    """A parser for an option that takes one of these names."""
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise typer.BadParameter(f"there is no {text!r}; known are {', '.join(known)}")
+        return text
+
+    return parse
 
 
 def run(app: typer.Typer, program: str) -> None:
@@ -23,6 +58,8 @@ def run(app: typer.Typer, program: str) -> None:
 
     What the command itself raises goes through.
     """
+    # What libraries log is not for who types: the command's own error says it. A service logs in its own way.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         code = app(prog_name=program, standalone_mode=False)
     except typer.Abort:

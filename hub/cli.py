@@ -26,6 +26,7 @@ from hub import database, registrar, topology
 from hub.audit import audit
 from hub.broker import BrokerAddress
 from hub.cli_quarantine import quarantine_app
+from hub.cli_status import status
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, LedgerBroken, SettingsInvalid
@@ -33,7 +34,6 @@ from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
-from hub.overview import overview
 from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
@@ -46,6 +46,7 @@ app: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    callback=typed.with_version,
 )
 STOP_S: Final = 4.0
 _SAY_EVERY: Final = 100_000
@@ -64,7 +65,7 @@ def init(
         str, typer.Option("--database", envvar="SECI_HUB_DATABASE_URL", help="URL of role seci_hub.")
     ],
     broker_host: str = "localhost",
-    broker_port: int = 5671,
+    broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 5671,
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
     broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
     passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
@@ -134,7 +135,12 @@ def enrol(
     request: Annotated[list[Path], typer.Argument(help="enrolment.json files of nodes.")],
     home: Home,
     out: Annotated[Path, typer.Option(help="Folder for the welcome files, <node>.welcome.json.")],
-    task_force: Annotated[list[str] | None, typer.Option(help="Membership; of a new node by default all.")] = None,
+    task_force: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=typed.one_of(TASK_FORCES), metavar="CODE", help="Membership; of a new node by default all."
+        ),
+    ] = None,
     agency: Annotated[list[Agency] | None, typer.Option(help="Agencies; of a new node: police, customs.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -143,9 +149,6 @@ def enrol(
     A node that is in the roster already keeps its memberships and agencies, but for those given here.
     """
     settings = Settings.load(home)
-    unknown = sorted(set(task_force or ()) - set(TASK_FORCES))
-    if unknown:
-        raise EnrolmentRefused(f"no such task force: {', '.join(unknown)}", f"use one of {', '.join(TASK_FORCES)}")
     requests = [_read_request(path) for path in request]
     if len({item.node for item in requests}) != len(requests):
         raise EnrolmentRefused("two of the files are for one node", "give one enrolment.json for each node")
@@ -230,34 +233,6 @@ def run(
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     uvloop.run(main())
-
-
-@app.command()
-def status(home: Home, as_json: AsJson = False) -> None:
-    """Show the ledger's size, messages, refusals, and what waits. Exit code 3 if something needs attention."""
-    settings = Settings.load(home)
-    found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
-    found["broker"] = asyncio.run(_broker_state(settings))
-    found["ledger"]["vkey"] = ledger_of(settings).signer.verifier.vkey()
-    lines = [
-        f"workers     {found['workers']}{'' if found['workers'] else ': NOBODY takes messages in; start seci-hub run'}",
-        f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
-        f"ledger key  {found['ledger']['vkey']}",
-        f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
-        if found["roster"]
-        else "roster      none; run `seci-hub provision`",
-        f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
-        f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
-        f"quarantined {found['quarantined']}",
-        f"overdue     {found['overdue']} answers",
-        f"held        {found['held']} deliveries that the broker would not take yet",
-        f"broker      {found['broker']}",
-    ]
-    answer(found, as_json, "\n".join(lines))
-    if found["broker"] != "reachable":
-        raise typer.Exit(5)
-    if found["held"] or found["quarantined"] or found["overdue"] or not found["workers"]:
-        raise typer.Exit(3)
 
 
 async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:
@@ -346,16 +321,7 @@ def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, 
     )
 
 
-async def _broker_state(settings: Settings) -> str:
-    try:
-        connection = await BrokerAddress.of(settings).connect("hub-ingest")
-    except HubError as error:
-        return f"unreachable: {error}"
-    await connection.close()
-    return "reachable"
-
-
-for _command in (top, queues, messages, trace, deadlines):
+for _command in (status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto import typed
 from crypto.trust import Trust, open_roster
 from hub import quarantine, registrar
 from hub.errors import MessageUnknown, SettingsInvalid
@@ -17,6 +18,7 @@ from hub.setup import ledger_of
 from hub.shell import AsJson, Home, answer, with_database
 
 quarantine_app: Final = typer.Typer(no_args_is_help=True, help="What could not be read.")
+Index = Annotated[int, typer.Argument(min=0, max=typed.MOST, help="The ledger index, as `list` shows it.")]
 Because = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger with your name.")]
 
 
@@ -29,16 +31,20 @@ def list_(
 ) -> None:
     """List what nobody has decided on yet, newest first."""
     found = with_database(Settings.load(home), lambda connection: quarantine.listing(connection, limit, decided=every))
+    head = (
+        f"{'index':>8}  {'at':24}  {'node':5} {'type':16} {'reason':20} {'size':>8}       {'digest':16} "
+        f"{'decision' if every else ''}"
+    ).rstrip()
     lines = [
         f"{q['index']:>8}  {q['at']}  {q['node']:5} {q['type']:16} {q['reason']:20} {q['size'] or 0:>8} bytes "
         f"{q['digest'][:16]} {q['decision'] or ''}".rstrip()
         for q in found
     ]
-    answer({"quarantined": found}, as_json, "\n".join(lines) or "nothing waits in quarantine")
+    answer({"quarantined": found}, as_json, "\n".join([head, *lines] if lines else ["nothing waits in quarantine"]))
 
 
 @quarantine_app.command()
-def show(home: Home, index: int, as_json: AsJson = False) -> None:
+def show(home: Home, index: Index, as_json: AsJson = False) -> None:
     """Show one thing in quarantine by its ledger index; never its content."""
     found = with_database(
         Settings.load(home), lambda connection: quarantine.listing(connection, 1, decided=True, index=index)
@@ -49,7 +55,7 @@ def show(home: Home, index: int, as_json: AsJson = False) -> None:
 
 
 @quarantine_app.command()
-def release(home: Home, index: int, reason: Because, as_json: AsJson = False) -> None:
+def release(home: Home, index: Index, reason: Because, as_json: AsJson = False) -> None:
     """Judge it anew, as if it had just arrived: under today's roster and by this version of the hub.
 
     Exit code 4 if it cannot be read today either; nothing is changed then.
@@ -67,7 +73,7 @@ def release(home: Home, index: int, reason: Because, as_json: AsJson = False) ->
 
 
 @quarantine_app.command()
-def discard(home: Home, index: int, reason: Because, as_json: AsJson = False) -> None:
+def discard(home: Home, index: Index, reason: Because, as_json: AsJson = False) -> None:
     """Delete its content for good. That it was there, and who discarded it, stays in the ledger."""
     settings, decision = Settings.load(home), _decision(reason)
     ledger = ledger_of(settings)

@@ -41,7 +41,7 @@ def top(
     """Watch the hub at work: rates, what is held and undelivered, queues. With --json, one line for each look.
 
     What is not known (yet) shows as `...` (null): rates need two looks, queues and undelivered messages some seconds.
-    Ends with 0 at Ctrl-C, and with 5 if the database did not answer at the last of --count looks.
+    Ends with 0 at Ctrl-C, and with 5 if database or broker did not answer at the last of --count looks.
     """
     settings = Settings.load(home)
     trouble = asyncio.run(_watch(settings, interval, count, _print_json if as_json else _print_screen))
@@ -65,15 +65,20 @@ class _Slowly(Generic[T]):
         self._question = question
         self._share = share
         self.answer: T | None = None
+        self.trouble: HubError | None = None
+        self.asked = asyncio.Event()
 
     async def keep_asking(self) -> None:
         """Asks again and again until cancelled. Without an answer nothing is known."""
         while True:
             began = time.monotonic()
             try:
-                self.answer = await self._question()
-            except (BrokerUnreachable, ProvisioningFailed, *DATABASE_TROUBLE):
+                self.answer, self.trouble = await self._question(), None
+            except (BrokerUnreachable, ProvisioningFailed) as error:
+                self.answer, self.trouble = None, error
+            except DATABASE_TROUBLE:
                 self.answer = None
+            self.asked.set()
             await asyncio.sleep(max(SLOW_S, (time.monotonic() - began) / self._share))
 
 
@@ -89,7 +94,7 @@ class _Look:
 async def _watch(
     settings: Settings, interval: float, count: int | None, show: Callable[[Glance], None]
 ) -> HubError | None:
-    """Shows look after look; returns the last one's trouble with the database, if it had any."""
+    """Shows look after look; returns the last one's trouble with database or broker, if it had any."""
 
     async def list_queues() -> list[dict[str, Any]]:
         return await asyncio.to_thread(topology.queues, settings.broker_ctl, settings.vhost)
@@ -112,21 +117,30 @@ async def _watch(
                 await asyncio.wait_for(stop.wait(), interval if number else 0)
             if stop.is_set():
                 return None
+            if number + 1 == count:
+                # The last look tells what it can.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(queues.asked.wait(), SLOW_S)
             try:
                 look, trouble = await _look(engine, look), None
             except DATABASE_TROUBLE as error:
                 look, trouble = None, database.explained(error)
             now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             found, speed = (look.reading, look.rates) if look is not None else (None, None)
-            show(
-                Glance(now, None if trouble is None else str(trouble), found, speed, undelivered.answer, queues.answer)
-            )
+            told = None if trouble is None else str(trouble)
+            show(Glance(now, told, found, speed, undelivered.answer, queues.answer, _of_broker(queues.trouble)))
     finally:
         for task in asides:
             task.cancel()
         await asyncio.gather(*asides, return_exceptions=True)
         await engine.dispose()
-    return trouble
+    return trouble or queues.trouble
+
+
+def _of_broker(trouble: HubError | None) -> str | None:
+    if trouble is None:
+        return None
+    return f"{'NO BROKER, nothing moves' if isinstance(trouble, BrokerUnreachable) else 'queues unknown'}: {trouble}"
 
 
 async def _look(engine: AsyncEngine, before: _Look | None) -> _Look:

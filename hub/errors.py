@@ -75,6 +75,13 @@ class EnrolmentRefused(HubError):
     exit_code = 4
 
 
+class NodeUnknown(HubError):
+    """A node was named that the roster does not have."""
+
+    code = "node_unknown"
+    exit_code = 2
+
+
 class MessageUnknown(HubError):
     """No message, or nothing in quarantine, by this name."""
 

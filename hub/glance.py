@@ -20,7 +20,9 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One look. What is not known, or not yet, is None; `trouble` says why the database gives no figures."""
+    """One look. What is not known, or not yet, is None; `trouble` says why the database gives no figures,
+    `broker_trouble` why the broker tells nothing of its queues.
+    """
 
     at: str
     trouble: str | None = None
@@ -28,6 +30,15 @@ class Glance:
     rates: Rates | None = None
     undelivered: Sequence[Waiting] | None = None
     queues: Sequence[Mapping[str, Any]] | None = None
+    broker_trouble: str | None = None
+
+
+def idle(queue: Mapping[str, Any]) -> str | None:
+    """Who should take from a queue and does not, in words; None if somebody does."""
+    if queue["consumers"]:
+        return None
+    name = str(queue["name"])
+    return f"no agent of {name.split('.')[2]}" if name.startswith("q.inbox.") else "NO HUB"
 
 
 def rates(events: Mapping[Event, int], seconds: float) -> Rates:
@@ -46,7 +57,8 @@ def rates(events: Mapping[Event, int], seconds: float) -> Rates:
 
 def lines(glance: Glance) -> list[str]:
     """The look as an operator reads it."""
-    return [*_head(glance), "", *_nodes(glance.undelivered), "", *_queues(glance.queues)]
+    alarm = [] if glance.broker_trouble is None else [glance.broker_trouble, ""]
+    return [*alarm, *_head(glance), "", *_nodes(glance.undelivered), "", *_queues(glance.queues, glance.broker_trouble)]
 
 
 def _head(glance: Glance) -> list[str]:
@@ -81,11 +93,11 @@ def _nodes(undelivered: Sequence[Waiting] | None) -> list[str]:
     return [f"{'undelivered':12}  {'messages':>8}  {'oldest':>11}", *rows]
 
 
-def _queues(queues: Sequence[Mapping[str, Any]] | None) -> list[str]:
+def _queues(queues: Sequence[Mapping[str, Any]] | None, trouble: str | None) -> list[str]:
     if queues is None:
-        return ["queues        ..."]
+        return ["queues        ..." if trouble is None else "queues        unknown"]
     busy = [queue for queue in queues if queue["ready"] or queue["unacked"] or not queue["consumers"]]
     if not busy:
         return [f"queues        all {len(queues)} are empty and consumed"]
-    rows = [f"{q['name']:24} {q['ready']:>7} {q['unacked']:>8} {q['consumers']:>9}" for q in busy]
+    rows = [f"{q['name']:24} {q['ready']:>7} {q['unacked']:>8} {q['consumers']:>9}  {idle(q) or ''}" for q in busy]
     return [f"{'queue':24} {'ready':>7} {'unacked':>8} {'consumers':>9}", *rows]

@@ -75,6 +75,10 @@ async def trace(connection: AsyncConnection, id: UUID) -> list[dict[str, Any]]:
         return steps
     created = steps[0].get("created") if steps else None
     done = {step["node"] for step in steps if step["event"] in ("delivered", "declined")}
+    for step in steps:
+        # Recipients take a message for some minutes more, for clocks differ.
+        if step["event"] in ("delivered", "declined") and step["at"] > (iso(message.expires) or ""):
+            step["late"] = True
     begin = [{"event": "created", "at": created, "node": message.sender}] if created else []
     waiting = [{"event": "waiting", "node": node} for node in message.recipients if node not in done]
     return [*begin, *steps, *waiting, *await _held(connection, message.sender, id)]

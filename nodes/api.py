@@ -35,6 +35,7 @@ from nodes.times import iso
 from schemas import registry
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
+from schemas.names import NameRepeated, refuse_repeated
 
 log = structlog.get_logger()
 
@@ -103,6 +104,7 @@ def _add_post(app: FastAPI, agent: Agent, authorised: Any) -> Callable[[Outgoing
         """Stores the message, sealed; when this answers it is safe. Repeat with the same `id` at will."""
         if (failed := request.scope.get(FAILED)) is not None:
             raise failed
+        refuse_repeated(await request.body())
         return accepted_answer(MESSAGES, await take(message))
 
     return take
@@ -135,6 +137,8 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
         thread: UUID | None = None,
     ) -> dict[str, Any]:
         """Go on with `after` set to what the last answer gave; nothing is skipped."""
+        if kind is not None:
+            registry.check_kind(kind)
         wanted = None if thread is None else str(thread)
         found = await agent.box.run(inbox.listing, agent.box, after, limit, kind, wanted)
         return {"messages": found, "after": found[-1]["seq"] if found else after}
@@ -299,6 +303,10 @@ def _add_refusals(app: FastAPI) -> None:
         errors = [{"field": f"body.{item.field}", "wanted": item.wanted, "found": item.found} for item in error.errors]
         return _problem(422, error.code, "Body invalid", str(error), "correct the fields named in `errors`", errors)
 
+    @app.exception_handler(NameRepeated)
+    async def repeated(_: Request, error: NameRepeated) -> JSONResponse:
+        return _problem(400, error.code, "Name repeated", str(error), "name each member of an object once")
+
     @app.exception_handler(registry.KindUnknown)
     async def kind(_: Request, error: registry.KindUnknown) -> JSONResponse:
         return _problem(422, error.code, "Kind unknown", str(error), "use one of the kinds named")
@@ -328,8 +336,9 @@ def _add_refusals(app: FastAPI) -> None:
         return _problem(422, error.code, "Cannot be sealed", str(error), "run `seci-node doctor`")
 
 
-# What was found is content: only its JSON type is told. A rule over several fields finds the whole object.
-_JSON_TYPES: Final = {str: "string", int: "number", float: "number", bool: "boolean", list: "array", dict: "object"}
+# What the hub sees of a message, and of what is asked for in paths and queries: of these the value itself is told.
+_TOLD: Final = frozenset(Outgoing.model_fields) - {"body"} | {"limit", "before", "after", "thread", "content"}
+_LONGEST_TOLD: Final = 60
 
 
 def _fields(found: Any) -> JSONResponse:
@@ -337,12 +346,23 @@ def _fields(found: Any) -> JSONResponse:
         {
             "field": _field(item),
             "wanted": str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "),
-            "found": "nothing" if item["type"] == "missing" else _JSON_TYPES.get(type(item.get("input")), "other"),
+            "found": "nothing" if item["type"] == "missing" else _found(item),
         }
         for item in found
     ]
     detail = "; ".join(f"{item['field']}: {item['wanted']}" for item in errors)
     return _problem(422, "request_invalid", "Request invalid", detail, "correct the fields named in `errors`", errors)
+
+
+def _found(item: Any) -> str:
+    """What was found, in the caller's terms; of content, and of what may be content, only its JSON type."""
+    name, value = _field(item), item.get("input")
+    if name in _TOLD and isinstance(value, dict):
+        # A rule over several fields finds the whole object, in which times are milliseconds.
+        value = value.get(name)
+        value = iso(value) if name in ("expires", "reply_by") and isinstance(value, int) else value
+    plain = isinstance(value, str | int | float | UUID) and not isinstance(value, bool)
+    return str(value) if plain and name in _TOLD and len(str(value)) <= _LONGEST_TOLD else registry.json_type(value)
 
 
 def _field(item: Any) -> str:

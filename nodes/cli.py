@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from crypto import typed
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
 from nodes import setup
 from nodes.cli_read import inbox, notices, receipt, show, status
@@ -29,6 +29,7 @@ app: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    callback=typed.with_version,
 )
 
 
@@ -84,7 +85,7 @@ for _command in (send, status, inbox, notices, show, receipt):
 
 @app.command()
 def doctor(home: Home, as_json: AsJson = False) -> None:
-    """Check keys, certificate, roster and the way to the broker, stage by stage. Exit code 3 if one fails."""
+    """Check keys, certificate, roster, the way to the broker, the agent and the hub. Exit code 3 if a stage fails."""
     stages = asyncio.run(examine(home))
     lines = []
     for stage in stages:
@@ -94,6 +95,9 @@ def doctor(home: Home, as_json: AsJson = False) -> None:
     answer({"stages": [asdict(stage) for stage in stages]}, as_json, "\n".join(lines))
     if not all(stage.ok for stage in stages):
         raise typer.Exit(3)
+
+
+_AT_A_FILE: Final = "name the right file, yours and closed to others (chmod 600), or put it back from a backup"
 
 
 def main() -> None:
@@ -106,8 +110,9 @@ def main() -> None:
         typed.fail(PROGRAM, error.code, str(error), error.next_step, fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
-        typed.fail(PROGRAM, error.code, str(error), "run `seci-node doctor`")
-        raise SystemExit(1) from error
+        step = _AT_A_FILE if isinstance(error, KeyFileRefused | WrongPassphrase) else "run `seci-node doctor`"
+        typed.fail(PROGRAM, error.code, str(error), step)
+        raise SystemExit(NotSetUp.exit_code) from error
 
 
 if __name__ == "__main__":

@@ -7,23 +7,28 @@ from uuid import UUID
 
 import typer
 
+from crypto import typed
 from crypto.keyfile import write_private
 from nodes.client import ApiRefused, call
 from nodes.errors import FileUnwritable, MessageUnknown
 from nodes.shell import AsJson, Home, answer, say
 
-After = Annotated[int, typer.Option(min=0, help="Go on behind this number.")]
+After = Annotated[int, typer.Option(min=0, max=typed.MOST, help="Go on behind this number.")]
 Limit = Annotated[int, typer.Option(min=1, max=500)]
 
 
 def status(
     home: Home,
-    id: Annotated[UUID | None, typer.Argument(help="A message; default: the node.")] = None,
+    id: Annotated[UUID | None, typer.Argument(help="A message that was sent; default: the node.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of a message, or of the node and its newest messages. Exit code 3 if something needs attention."""
+    """Show the state of the node and its newest messages, or of one sent message, never its content (see `show`).
+
+    Exit code 3 if the node needs attention.
+    """
     if id is not None:
         found = call(home, "GET", f"/v1/messages/{id}")
+        del found["body"]
         answer(found, as_json, message_lines(found))
         return
     state = call(home, "GET", "/v1/status")
@@ -34,6 +39,7 @@ def status(
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
         *(f"WARNING {warning}" for warning in state["warnings"]),
+        *([f"{'sent, newest first':36}  {'kind':14} state"] if newest else ()),
         *(f"{m['id']}  {m['kind']:14} {stage(m)}; to {', '.join(m['recipients'])}" for m in newest),
     ]
     answer({**state, "newest": newest}, as_json, "\n".join(lines))
@@ -53,12 +59,19 @@ def inbox(
     given = {"after": after, "limit": limit, "kind": kind, "thread": thread and str(thread)}
     params = {name: value for name, value in given.items() if value is not None}
     found = call(home, "GET", "/v1/inbox", params=params)
+    # A column for deadlines only if there are any.
+    width = 30 if any("reply_by" in m for m in found["messages"]) else 0
+    head = (
+        f"{'number':>6}  {'id':36}  {'received (UTC)':19}  {'from':5} {'kind':14} {'task force':12} {'lane':6} "
+        f"hc  {'reply by (UTC)'[:width]:{width}}about"
+    )
     lines = [
         f"{m['seq']:>6}  {m['id']}  {m['received'][:19]}  {m['sender']:5} {m['kind']:14} {m['task_force']:12} "
-        f"{m['priority']:6} {m['handling']}  {m['body'].get('title', m['body'].get('purpose', ''))}"
+        f"{m['priority']:6} {m['handling']}  {debt(m):{width}}"
+        f"{m['body'].get('title', m['body'].get('purpose', ''))}"
         for m in found["messages"]
     ]
-    answer(found, as_json, "\n".join(lines) or f"nothing behind number {after}")
+    answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
     if len(found["messages"]) == limit:
         say(f"there may be more: seci-node inbox --after {found['after']}")
 
@@ -71,11 +84,12 @@ def notices(
 ) -> None:
     """List who has not answered (reminded, escalated) or taken a message (expired) in time."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
+    head = f"{'number':>6}  {'at (UTC)':19}  {'event':10} {'who':5} about"
     lines = [
         f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:10} {n['recipient']:5} message {n['message']} of {n['sender']}"
         for n in found["notices"]
     ]
-    answer(found, as_json, "\n".join(lines) or f"nothing behind number {after}")
+    answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
 
 
 def show(home: Home, id: UUID, as_json: AsJson = False) -> None:
@@ -120,7 +134,15 @@ def stage(message: dict[str, Any]) -> str:
         return str(message["state"])
     states = [delivery["state"] for delivery in message["deliveries"]]
     declined = f", declined {states.count('declined')}" if "declined" in states else ""
-    return f"accepted by the hub, delivered {states.count('delivered')}/{len(states)}{declined}"
+    late = sum(bool(delivery.get("late")) for delivery in message["deliveries"])
+    late_ones = f", {late} of them late" if late else ""
+    return f"accepted by the hub, delivered {states.count('delivered')}/{len(states)}{declined}{late_ones}"
+
+
+def debt(message: dict[str, Any]) -> str:
+    """Until when a received message is to be answered, and whether it was: `2026-11-24T14:00:00 OVERDUE`."""
+    word = "answered" if message.get("answered") else "OVERDUE" if message.get("overdue") else ""
+    return f"{message.get('reply_by', '')[:19]} {word}".strip()
 
 
 def message_lines(found: dict[str, Any]) -> str:
@@ -148,10 +170,12 @@ def message_lines(found: dict[str, Any]) -> str:
 
 
 def _delivery_line(delivery: dict[str, Any]) -> str:
-    known = (delivery.get(name) for name in ("state", "at", "code"))
+    known = [delivery.get(name) for name in ("state", "at", "code")]
+    if delivery.get("late"):
+        known.append("late: after it expired, within what is allowed for clocks and for the way")
     return f"  {delivery['recipient']:14} {' '.join(str(word) for word in known if word)}"
 
 
 def _notice_line(notice: dict[str, Any]) -> str:
-    missed = "has not taken it" if notice["event"] == "expired" else "has not answered"
+    missed = "had not taken it by then" if notice["event"] == "expired" else "had not answered by then"
     return f"{notice['at'][:19]}  {notice['event']:10} {notice['recipient']:5} {missed}"

@@ -16,8 +16,13 @@ from nodes.errors import AgentUnreachable, BodyNotJson, BodyUnreadable, SendUncl
 from nodes.settings import Settings
 from nodes.shell import AsJson, Home, answer, say
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
+from schemas.names import NameRepeated, once
 
 WAIT_S: Final = 60
+# While it waits, it says so each time so many seconds have gone.
+SAY_S: Final = 5
+# What is told of a message that was sent, with --wait and without; null is what is not known yet, or does not apply.
+ANSWER: Final = ("id", "state", "thread", "recipients", "ledger_index", "refusal")
 SETTLED: Final = ("accepted", "refused", "expired")
 
 
@@ -37,7 +42,7 @@ def send(
     kind: Annotated[str, typer.Option(help="For example alert, request, reply, drugs.seizure.")],
     body: Annotated[str, typer.Option(help="A JSON file with the body, or - for standard input.")] = "-",
     task_force: Annotated[str | None, typer.Option(help="A reply takes it from what it answers.")] = None,
-    to: Annotated[list[str] | None, typer.Option(help="Recipients; default: all members.")] = None,
+    to: Annotated[list[str] | None, typer.Option(help="A recipient; repeat it for more. Default: all members.")] = None,
     agency: Annotated[Agency | None, typer.Option()] = None,
     priority: Annotated[Priority, typer.Option()] = Priority.NORMAL,
     handling: Annotated[Handling, typer.Option()] = Handling.H1,
@@ -79,7 +84,11 @@ def send(
         raise
     if wait:
         found = _wait(home, found["id"])
-    answer(found, as_json, f"{found['id']} {stage(found)}; to {', '.join(found['recipients'])}")
+    elif found["state"] != "queued":
+        # It was here before, and more than that has become of it.
+        found = call(home, "GET", f"/v1/messages/{found['id']}")
+    told = {name: found.get(name) for name in ANSWER}
+    answer(told, as_json, f"{found['id']} {stage(found)}; to {', '.join(found['recipients'])}")
     if found["state"] in ("refused", "expired"):
         raise typer.Exit(4)
     if wait and found["state"] != "accepted":
@@ -128,13 +137,15 @@ def _read_body(source: str) -> Any:
     name = "standard input" if source == "-" else source
     step = "give the body as a JSON object, for example deploy/examples/alert.json"
     try:
-        body = json.loads(data, parse_constant=_no_number)
+        body = json.loads(data, parse_constant=_no_number, object_pairs_hook=once)
         # A lone half of a surrogate pair reads, and cannot be written again.
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise BodyNotJson(f"{name} has an escape that is no character: {error.reason}", step) from error
     except UnicodeDecodeError as error:
         raise BodyNotJson(f"{name} is no text in UTF-8", step) from error
+    except NameRepeated as error:
+        raise BodyNotJson(f"{name} may be read in two ways: {error}", "name each member of an object once") from error
     except (ValueError, RecursionError) as error:
         raise BodyNotJson(f"{name} is not JSON: {_where(data, error)}", step) from error
     if not isinstance(body, dict):
@@ -161,13 +172,14 @@ def _where(data: bytes, error: Exception) -> str:
 
 
 def _wait(home: Path, id: str) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    told = ""
+    begin = time.monotonic()
+    told, say_at = "", 0.0
     while True:
         found = call(home, "GET", f"/v1/messages/{id}")
-        if found["state"] in SETTLED or time.monotonic() > deadline:
+        waited = time.monotonic() - begin
+        if found["state"] in SETTLED or waited > WAIT_S:
             return found
-        if found["state"] != told:
-            told = found["state"]
-            say(f"{id} {told}; waiting for the hub's receipt")
+        if found["state"] != told or waited >= say_at:
+            told, say_at = found["state"], waited + SAY_S
+            say(f"{id} {told}; waiting for the hub's receipt, {waited:.0f} of at most {WAIT_S} s")
         time.sleep(0.2)

@@ -9,26 +9,24 @@ import httpx2
 from crypto import typed
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 
-# What was typed is at fault, or the file that it names: nothing was refused to the node.
+# What was typed is at fault, or the file that it names, and typed otherwise it would do (docs/exit-codes.md).
 _TYPED_WRONG: Final = (
     "request_invalid",
     "body_invalid",
     "json_malformed",
+    "name_repeated",
+    "too_large",
     "kind_unknown",
     "time_without_zone",
+    "task_force_missing",
     "task_force_unknown",
+    "task_force_mismatch",
+    "recipient_unknown",
+    "recipient_not_a_member",
+    "agency_not_of_sender",
     "reply_without_question",
+    "reply_not_to_asker",
 )
-_JSON_TYPES: Final = {
-    "str": "string",
-    "int": "number",
-    "float": "number",
-    "bool": "boolean",
-    "list": "array",
-    "tuple": "array",
-    "dict": "object",
-    "NoneType": "null",
-}
 
 
 class ApiRefused(NodeError):
@@ -49,8 +47,7 @@ class ApiRefused(NodeError):
 
 
 def _field(item: dict[str, str]) -> dict[str, str]:
-    found = _JSON_TYPES.get(item["found"], item["found"])
-    return {"field": item["field"], "found": found, "wanted": typed.in_words(item["wanted"])}
+    return {"field": item["field"], "found": item["found"], "wanted": typed.in_words(item["wanted"])}
 
 
 def call(home: Path, method: str, path: str, **options: Any) -> Any:

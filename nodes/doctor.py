@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from pamqp.commands import Queue
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from crypto.certificates import check_validity, read_certificate
@@ -21,11 +23,15 @@ from crypto.keyfile import load_node_keys, tls_password
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster
 from nodes import clock
-from nodes.errors import ClockWrong, NodeError, NotSetUp
+from nodes.client import call
+from nodes.errors import BrokerUnreachable, ClockWrong, HubSilent, NodeError, NotSetUp
 from nodes.link import connect
 from nodes.settings import Settings
-from nodes.store import Store, newest_roster
+from nodes.store import Store, newest_roster, oldest_waiting, outbox
+from nodes.times import iso
 
+# For so long a receipt may be on its way.
+LATE_S: Final = 60
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -58,6 +64,8 @@ async def examine(home: Path) -> list[Stage]:
         ("tcp", _tcp),
         ("tls and amqp", _amqp),
         ("permission", _permission),
+        ("agent", _agent),
+        ("hub", _hub),
     ]
     for name, check in checks:
         begin = time.monotonic()
@@ -155,18 +163,51 @@ async def _amqp(settings: Settings) -> str:
 
 
 async def _permission(settings: Settings) -> str:
+    inbox = await _look_at(settings, f"q.inbox.{settings.node}")
+    return f"the inbox is there, {inbox.message_count} waiting"
+
+
+async def _agent(settings: Settings) -> str:
+    link = (await asyncio.to_thread(call, settings.home, "GET", "/v1/status"))["link"]
+    if not link["connected"]:
+        step = "wait half a minute; if it stays so, start the agent anew and read its log"
+        raise BrokerUnreachable(f"runs, and has no link to the broker since {link['since']}: {link['reason']}", step)
+    return f"runs, linked to the broker since {link['since']}"
+
+
+async def _hub(settings: Settings) -> str:
+    heard = await _ask_store(settings, _last_heard, (await _ask_store(settings, _newest_trust, settings)).roster.at)
+    ingress = await _look_at(settings, f"q.in.{settings.node}")
+    if not ingress.consumer_count:
+        found = f"takes no messages: nobody consumes {ingress.queue}, where {ingress.message_count} wait; {heard}"
+        raise HubSilent(found, "telephone the hub's operators; messages are kept meanwhile, and leave by themselves")
+    waits = await _ask_store(settings, oldest_waiting)
+    waited = 0 if waits is None else int(time.time() - waits / 1000)
+    if waited > LATE_S:
+        raise HubSilent(f"a message waits {waited} s for its receipt; {heard}", "telephone the hub's operators")
+    return f"at work: it takes this node's messages; {heard}"
+
+
+def _last_heard(connection: Connection, roster_at: int) -> str:
+    table = outbox.c
+    query = select(table.settled_at).where(table.receipt.is_not(None)).order_by(table.seq.desc()).limit(1)
+    receipt = connection.scalar(query) or 0
+    what = "a receipt" if receipt > roster_at else "the roster"
+    return f"its newest word here is {what} of {iso(max(receipt, roster_at))}"
+
+
+async def _look_at(settings: Settings, name: str) -> Queue.DeclareOk:
+    """What the broker says of a queue. Raises NotSetUp if there is none."""
     key = settings.home / "tls.key"
-    context = client_context(
-        settings.home / "ca.pem", settings.home / "tls.pem", key, tls_password(key, settings.secret())
-    )
+    password = tls_password(key, settings.secret())
+    context = client_context(settings.home / "ca.pem", settings.home / "tls.pem", key, password)
     connection = await connect(settings, context, "doctor")
     try:
         channel = await connection.channel()
-        queue = await channel.get_queue(f"q.inbox.{settings.node}", ensure=True)
-        return f"the inbox is there, {queue.declaration_result.message_count} waiting"
+        return (await channel.get_queue(name, ensure=True)).declaration_result
     except Exception as error:
         raise NotSetUp(
-            f"the inbox queue is not there: {type(error).__name__}",
+            f"the queue {name} is not there: {type(error).__name__}",
             "ask the hub's operators to run `seci-hub provision`",
         ) from error
     finally:

@@ -95,6 +95,13 @@ class BrokerUnreachable(NodeError):
     exit_code = 5
 
 
+class HubSilent(NodeError):
+    """The broker is there, and no hub at work behind it."""
+
+    code = "hub_silent"
+    exit_code = 3
+
+
 class MessageUnknown(NodeError):
     """No message with this id."""
 
@@ -108,7 +115,6 @@ class ReceiptMissing(NodeError):
 
     code = "receipt_missing"
     status = 409
-    exit_code = 3
 
 
 class ContentNotKept(NodeError):
@@ -143,7 +149,6 @@ class RoutingRefused(NodeError):
     """The roster does not let this node send this message so."""
 
     status = 422
-    exit_code = 4
 
     def __init__(self, code: str, message: str, next_step: str) -> None:
         super().__init__(message, next_step)

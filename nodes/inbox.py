@@ -6,6 +6,7 @@ message; only then is the broker told. Killed in between, the broker delivers ag
 """
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,7 +22,7 @@ from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
 from nodes import notices, store
 from nodes.errors import MessageUnknown
-from nodes.outbox import describe_header
+from nodes.outbox import answered, describe_header
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
@@ -215,7 +216,7 @@ def listing(
         if found and size > PAGE_BYTES:
             break
         found.append(_described(box, row))
-    return found
+    return _with_debts(connection, found, time.time_ns() // 1_000_000)
 
 
 def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:
@@ -223,7 +224,20 @@ def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     row = connection.execute(select(store.inbox).where(store.inbox.c.id == id)).first()
     if row is None:
         raise MessageUnknown(f"no message {id} in the inbox", "list them with `seci-node inbox`")
-    return {**_described(box, row), "notices": notices.of(connection, id)}
+    [described] = _with_debts(connection, [_described(box, row)], time.time_ns() // 1_000_000)
+    return {**described, "notices": notices.of(connection, id)}
+
+
+def _with_debts(connection: Connection, found: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
+    # `overdue` as the hub sees it: an answer is owed from `reply_by` on, until the message has expired.
+    asked = [message["id"] for message in found if "reply_by" in message]
+    done, at = answered(connection, asked) if asked else (), iso(now) or ""
+    for message in found:
+        if "reply_by" in message:
+            message["answered"] = message["id"] in done
+            owed = message["state"] == Outcome.DELIVERED and not message["answered"]
+            message["overdue"] = owed and message["reply_by"] <= at < message["expires"]
+    return found
 
 
 def _described(box: Store, row: Any) -> dict[str, Any]:

@@ -83,7 +83,7 @@ async def accept(
         "resend_at": 0,
         "expires": header.expires,
     }
-    if not await box.run(_insert, row):
+    if not await box.run(_insert, row, message.in_reply_to):
         # Two requests with one id at the same moment: the other one was first.
         return await box.run(_repeated, message) or {}, None
     answer = {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
@@ -94,8 +94,19 @@ async def accept(
 _INSERT: Final = insert(store.outbox).on_conflict_do_nothing()
 
 
-def _insert(connection: Connection, row: dict[str, Any]) -> bool:
-    return connection.execute(_INSERT, row).rowcount > 0
+def _insert(connection: Connection, row: dict[str, Any], question: UUID | None) -> bool:
+    new = connection.execute(_INSERT, row).rowcount > 0
+    if new and question is not None:
+        connection.execute(insert(store.answer).values(question=str(question), id=row["id"]))
+    return new
+
+
+def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
+    """Which of these received messages one of ours answers that was not refused and has not expired."""
+    reply, sent = store.answer.c, store.outbox.c
+    stands = sent.state.not_in(("refused", "expired"))
+    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
+    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())
 
 
 def _repeated(connection: Connection, message: Outgoing) -> dict[str, Any] | None:
@@ -294,7 +305,7 @@ def _description(row: Any, deliveries: dict[str, Any], body: Any) -> dict[str, A
             "sent": iso(_sent(row)),
             row.state if row.state in ("refused", "expired") else "accepted": iso(row.settled_at),
         },
-        "deliveries": [_delivery(name, deliveries.get(name)) for name in header.recipients],
+        "deliveries": [_delivery(name, deliveries.get(name), header.expires) for name in header.recipients],
         "receipt_verified": row.receipt is not None,
         "ledger_index": row.ledger_index,
     }
@@ -314,7 +325,7 @@ def _sent(row: Any) -> int | None:
     return sent
 
 
-def _delivery(recipient: str, item: Any) -> dict[str, Any]:
+def _delivery(recipient: str, item: Any, expires: int) -> dict[str, Any]:
     if item is None:
         return {"recipient": recipient, "state": "waiting"}
     described = {
@@ -323,6 +334,9 @@ def _delivery(recipient: str, item: Any) -> dict[str, Any]:
         "at": iso(item.at),
         "ledger_index": item.ledger_index,
     }
+    if item.at > expires:
+        # Recipients take a message for some minutes more, for clocks differ; their word may come later still.
+        described["late"] = True
     return described if item.code is None else {**described, "code": item.code}
 
 

@@ -1,8 +1,12 @@
 """What an integrator asks to be sent, and the routing that the roster gives it: pure decisions, each with a code."""
 
 import hashlib
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final
 from uuid import UUID
 
@@ -56,15 +60,19 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     if node not in trust.nodes:
         raise _refused(RefusalCode.SENDER_UNKNOWN, f"{node} is not in the roster")
     task_force = message.task_force or (answered.task_force if answered else None)
-    if task_force is None or task_force not in TASK_FORCES:
-        known = ", ".join(TASK_FORCES)
+    known = ", ".join(TASK_FORCES)
+    if task_force is None:
+        raise RoutingRefused("task_force_missing", "no task force is named", f"name one of {known}")
+    if task_force not in TASK_FORCES:
         raise _refused(RefusalCode.TASK_FORCE_UNKNOWN, f"task force {task_force!r} is not one of {known}")
     mine = trust.nodes[node]
     if task_force not in mine.task_forces:
         raise _refused(RefusalCode.NOT_A_MEMBER, f"{node} is not a member of {task_force}")
     agency = message.agency or (mine.agencies[0] if mine.agencies else Agency.POLICE)
     if agency not in mine.agencies:
-        raise _refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"the roster names no agency {agency} for {node}")
+        has = ", ".join(mine.agencies) or "none"
+        detail, step = f"the roster names no agency {agency} for {node}", f"name one that {node} has: {has}"
+        raise RoutingRefused(RefusalCode.AGENCY_NOT_OF_SENDER, detail, step)
     _check_answer(message, task_force, answered)
     id = message.id or new_id(now)
     return Routing(
@@ -107,17 +115,42 @@ def _recipients(
     if message.to is not None:
         for recipient in message.to:
             if recipient not in trust.nodes:
-                known = ", ".join(sorted(trust.nodes))
-                raise _refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster, which has {known}")
+                detail = f"{recipient[:40]!r} is no node of the roster"
+                raise RoutingRefused(RefusalCode.RECIPIENT_UNKNOWN, detail, right_form(recipient, trust))
+            if recipient == node:
+                detail, step = f"{node} is the sender itself", f"leave {node} out"
+                raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
             if recipient not in members:
-                what = "is the sender" if recipient == node else f"is not a member of {task_force}"
-                raise _refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} {what}")
+                detail, step = (
+                    f"{recipient} is not a member of {task_force}",
+                    f"leave it out; members are {_list(members)}",
+                )
+                raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
         return tuple(sorted(set(message.to)))
     if answered is not None:
         return (answered.sender,)
     if not members:
-        raise _refused(RefusalCode.RECIPIENT_UNKNOWN, f"{task_force} has no other members")
+        detail, step = f"{task_force} has no other members", "the hub's operators say who is to join it"
+        raise RoutingRefused(RefusalCode.RECIPIENT_UNKNOWN, detail, step)
     return tuple(members)
+
+
+def right_form(recipient: str, trust: Trust) -> str:
+    """How to write what was meant by a recipient that is none, as near as can be told."""
+    parts = [part for part in re.split(r"[^\w-]+", recipient.lower()) if part]
+    if len(parts) > 1 and set(parts) <= set(trust.nodes):
+        alone, options = json.dumps(parts), " ".join(f"--to {part}" for part in parts)
+        return f'name each recipient by itself: "to": {alone}, or {options}'
+    by_name = {node.name.lower(): name for name, node in trust.nodes.items()}
+    named = by_name.get(recipient.strip().lower())
+    if named is not None or recipient.strip().lower() in trust.nodes:
+        return f"write {named or recipient.strip().lower()}"
+    near = get_close_matches(recipient.lower(), trust.nodes, 1)
+    return f"{f'did you mean {near[0]}? ' if near else ''}nodes are {_list(sorted(trust.nodes))}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _refused(code: RefusalCode, message: str) -> RoutingRefused:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nodes.outgoing import Outgoing
+from schemas.names import refuse_repeated
 
 # In the scope of a request that was in order, but could not be done: what was raised.
 FAILED: Final = "seci_failed"
@@ -52,6 +53,7 @@ class QuickPost:
             await self.app(scope, _again(body, receive), send)
             return
         try:
+            refuse_repeated(body)
             accepted = await self.take(message)
         except Exception as error:
             await self.app({**scope, FAILED: error}, _again(body, receive), send)

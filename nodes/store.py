@@ -126,6 +126,13 @@ inbox: Final = Table(
 )
 Index("inbox_id", inbox.c.id)
 Index("inbox_acknowledge", inbox.c.acknowledge_at)
+# Which message of ours answers which that came; versions that kept no such table have no answers in it.
+answer: Final = Table(
+    "answer",
+    _metadata,
+    Column("question", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+)
 # What the hub's ledger says of a message's deadlines; `recipient` is who has not answered or taken it.
 notice: Final = Table(
     "notice",

@@ -25,6 +25,11 @@ UNPROVEN: Final = 1
 USAGE: Final = 2
 PROGRAM: Final = "seci-verify"
 
+_NEXT: Final = {
+    "evidence_malformed": "name a file that `seci-node receipt` wrote, as it wrote it, or ask its sender for another",
+    "note_invalid": "see that the policy has the key of this bundle's log; if it has, do not rely on the bundle",
+    "not_witnessed": "ask the witnesses for their cosignatures, or judge by a policy that asks for fewer",
+}
 app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -33,21 +38,32 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="What `seci-node receipt` wrote.")],
     policy: Annotated[Path, typer.Option(help="Keys to trust, of the log and its witnesses (C2SP tlog-policy).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    version: typed.Version = False,
 ) -> None:
-    """Verify what proves a message: who sent it, when, to whom, what became of it. Exit code 1 if it proves nothing."""
+    """Verify what proves a message: who sent it, when, to whom, what became of it.
+
+    Exit code 1 if it proves nothing, 2 if a file does not read or the policy is none.
+    """
     try:
         trusted = Policy.from_bytes(_read(policy, MAX_POLICY_SIZE))
         data = _read(bundle, MAX_EVIDENCE)
-    except (OSError, PolicyInvalid) as error:
-        if isinstance(error, PolicyInvalid):
-            _fail(error.code, str(error), as_json)
-        else:
-            _fail("file_unreadable", f"{error.filename}: {error.strerror}", as_json)
+    except PolicyInvalid as error:
+        typed.fail(
+            PROGRAM, error.code, _printable(f"{policy}: {error}"), "correct the policy: docs/ledger.md shows one"
+        )
+        raise typer.Exit(USAGE) from error
+    except OSError as error:
+        detail = _printable(f"{error.filename} does not read: {error.strerror}")
+        typed.fail(PROGRAM, "file_unreadable", detail, "name a file that is there, and that you may read")
         raise typer.Exit(USAGE) from error
     try:
         found = verify_evidence(Evidence.from_bytes(data), trusted)
     except (CryptoError, ControlRefused) as error:
-        _fail(error.code, str(error), as_json)
+        step = _NEXT.get(error.code, "do not rely on this bundle; ask for another, written anew by `seci-node receipt`")
+        if as_json:
+            typed.fail(PROGRAM, error.code, str(error), step)
+        else:
+            typer.echo(_printable(f"NOT PROVEN: {error} [{error.code}]") + f"\nnext: {step}", err=True)
         raise typer.Exit(UNPROVEN) from error
     typer.echo(json.dumps(_described(found)) if as_json else "\n".join(map(_printable, _lines(found))))
 
@@ -55,13 +71,6 @@ def verify(
 def _read(file: Path, most: int) -> bytes:
     with file.open("rb") as opened:
         return opened.read(most + 1)
-
-
-def _fail(code: str, detail: str, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"ok": False, "code": code, "detail": detail}))
-    else:
-        typer.echo(_printable(f"NOT PROVEN: {detail} [{code}]"), err=True)
 
 
 def _printable(text: str) -> str:

@@ -6,7 +6,7 @@ Bodies travel as UTF-8 JSON.
 
 import json
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -65,6 +65,13 @@ def model(kind: str, version: int) -> type[Body]:
         raise KindUnknown(f"kind {kind}/{version} is not known; known are {known}") from None
 
 
+def check_kind(kind: str) -> None:
+    """Raises KindUnknown, naming the kinds there are, if there is none of this name in any version."""
+    known = sorted({name for name, _ in KINDS})
+    if kind not in known:
+        raise KindUnknown(f"kind {kind[:40]!r} is not known; known are {', '.join(known)}")
+
+
 def body_bytes(kind: str, version: int, body: Any) -> bytes:
     """The UTF-8 JSON of a sender's body, validated strictly. Raises KindUnknown, BodyInvalid."""
     try:
@@ -93,8 +100,25 @@ def read_body(kind: str, version: int, data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BodyInvalid(kind, (FieldError("body", "must be UTF-8 JSON", type(error).__name__),)) from error
     if not isinstance(body, dict):
-        raise BodyInvalid(kind, (FieldError("body", "must be a JSON object", type(body).__name__),))
+        raise BodyInvalid(kind, (FieldError("body", "must be a JSON object", json_type(body)),))
     return body
+
+
+_JSON_TYPES: Final[dict[type, str]] = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    NoneType: "null",
+    list: "array",
+    tuple: "array",
+    dict: "object",
+}
+
+
+def json_type(value: object) -> str:
+    """What JSON calls a value's type."""
+    return _JSON_TYPES.get(type(value), "other")
 
 
 def json_schema(kind: str, version: int) -> dict[str, Any]:
@@ -114,7 +138,7 @@ def _field_errors(error: ValidationError) -> tuple[FieldError, ...]:
         FieldError(
             ".".join(str(part) for part in item["loc"]) or "body",
             _UNKNOWN_FIELD if item["type"] == "extra_forbidden" else item["msg"],
-            "nothing" if item["type"] == "missing" else type(item["input"]).__name__,
+            "nothing" if item["type"] == "missing" else json_type(item["input"]),
         )
         for item in error.errors(include_url=False)
     )

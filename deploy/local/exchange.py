@@ -77,14 +77,19 @@ class Exchange:
             "SECI_HUB_DATABASE_URL": postgres.application_url,
         }
         self.hub("init", *options, environment=urls)
-        self.hub("provision")
-        say(f"enrolling {', '.join(self.nodes)} ...")
+        enrolled = self.hub("provision")["nodes"]
+        new = [node for node in self.nodes if node not in enrolled or not self._knows_broker(node)]
+        if not new:
+            say(f"{len(self.nodes)} nodes are enrolled already")
+            return
+        say(f"making the keys of {', '.join(new)} ...")
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda node: self.node(node, "init", "--node", node), self.nodes))
-        requests = [str(self.node_home(node) / "enrolment.json") for node in self.nodes]
+            list(pool.map(lambda node: self.node(node, "init", "--node", node), new))
+        say(f"enrolling {len(new)} nodes ...")
+        requests = [str(self.node_home(node) / "enrolment.json") for node in new]
         self.hub("enrol", *requests, "--out", str(self.folder / "welcome"))
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self._take_in_welcome, self.nodes))
+            list(pool.map(self._take_in_welcome, new))
 
     def hub(self, *arguments: str, environment: dict[str, str] | None = None) -> Any:
         """Runs `seci-hub` and returns its JSON. Raises CommandFailed."""
@@ -120,6 +125,13 @@ class Exchange:
         token = (home / "api.token").read_text().strip()
         authorisation = {"Authorization": f"Bearer {token}"}
         return httpx2.Client(base_url=address, headers=authorisation, timeout=30, verify=_NO_AUTHORITIES)
+
+    def _knows_broker(self, node: str) -> bool:
+        # It may have had to take another port since the node was enrolled.
+        with suppress(OSError, ValueError):
+            settings = json.loads((self.node_home(node) / "node.json").read_bytes())
+            return bool(settings.get("hub_key")) and settings.get("broker_port") == self.services.broker.port
+        return False
 
     def _take_in_welcome(self, node: str) -> None:
         self.node(node, "init", "--welcome", str(self.folder / "welcome" / f"{node}.welcome.json"))

@@ -53,6 +53,7 @@ def up() -> None:
         begin = time.monotonic()
         is_set_up = (FOLDER / "set-up").exists()
         if is_set_up and {"broker", "postgres"} <= {process.name for process in _running()}:
+            say("RabbitMQ and PostgreSQL run already; looking for what is missing ...")
             _start_missing(_exchange(services.load(FOLDER)))
         else:
             _start_all()
@@ -64,20 +65,25 @@ def up() -> None:
 
 def down() -> None:
     """Ends everything in order. Nothing running is no error."""
-    if FOLDER.exists():
-        say("stopping ...")
-        with _alone():
-            services.stop(FOLDER)
-    say("stopped")
+    if not FOLDER.exists():
+        say("nothing runs here")
+        return
+    with _alone():
+        running = _running()
+        say(f"stopping {len(running)} processes: nodes and hub first, then RabbitMQ and PostgreSQL ...")
+        begin = time.monotonic()
+        services.stop(FOLDER)
+    say(f"stopped after {time.monotonic() - begin:.0f} s; data stays until `make clean`")
 
 
 def status() -> None:
-    """Lists what runs and where. Raises NotRunning."""
+    """Lists what runs and where. Raises NotRunning if anything does not."""
     running = _running()
     if not running:
         raise NotRunning("nothing runs here; start it with `make up`")
     exchange = _exchange(services.load(FOLDER))
     names = {process.name: process for process in running}
+    missing = [name for name in ("hub", "broker", "postgres", *(f"node-{node}" for node in NODES)) if name not in names]
     sys.stdout.write(f"hub       pid {_pid(names, 'hub')}\n")
     sys.stdout.write(f"broker    pid {_pid(names, 'broker')}, amqps port {exchange.services.broker.port}\n")
     sys.stdout.write(f"database  pid {_pid(names, 'postgres')}, port {exchange.services.postgres.port}\n")
@@ -86,6 +92,8 @@ def status() -> None:
         runs = f"node-{node}" in names and (home / "api.json").exists()
         url = json.loads((home / "api.json").read_text())["url"] if runs else "down; `make up` starts it"
         sys.stdout.write(f"node {node:4} pid {_pid(names, f'node-{node}')}, API {url}\n")
+    if missing:
+        raise NotRunning(f"not running: {', '.join(missing)}; start them with `make up`")
 
 
 def _start_all() -> None:
@@ -111,7 +119,9 @@ def _start_missing(exchange: Exchange) -> None:
         say(f"starting {len(missing)} nodes ...")
     for node in missing:
         exchange.start_node(node)
-    exchange.await_nodes(NODES)
+    for number, node in enumerate(NODES, start=1):
+        exchange.await_nodes([node])
+        say(f"  {node} is up, {number} of {len(NODES)}")
 
 
 def _exchange(found: services.Services) -> Exchange:
@@ -127,7 +137,7 @@ def _pid(names: dict[str, processes.Process], name: str) -> str:
 
 
 def main() -> None:
-    """Runs one of the three; exit 1 with what to do if it cannot."""
+    """Runs one of the three. Ends with 1 if it cannot, 3 if something does not run, 4 if another is at work."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog="python -m deploy.local.up", description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status"))
@@ -137,6 +147,9 @@ def main() -> None:
     except AlreadyRunning as error:
         say(f"error ({error.code}): {error}")
         sys.exit(4)
+    except NotRunning as error:
+        say(f"error ({error.code}): {error}")
+        sys.exit(3)
     except LocalError as error:
         say(f"error ({error.code}): {error}")
         sys.exit(1)

@@ -115,9 +115,9 @@ def test_a_database_url_that_is_none_is_told(home: Path, typed: Type) -> None:
 
 def test_an_unknown_task_force_is_named_before_anything_is_done(home: Path, typed: Type, tmp_path: Path) -> None:
     code, said = typed("enrol", tmp_path / "x", "--task-force", "piracy", "--out", tmp_path, "--home", home)
-    assert (code, said["code"]) == (4, "enrolment_refused")
+    assert (code, said["code"]) == (2, "usage")
     assert "piracy" in said["detail"]
-    assert "trafficking" in said["next"]
+    assert "trafficking" in said["detail"]
 
 
 def _ctl(folder: Path, script: str) -> tuple[str, ...]:
@@ -172,6 +172,12 @@ def test_what_the_broker_refuses_is_told_on_one_line(home: Path, typed: Type, tm
         (("enrol",), "Missing argument", None),
         (("messages", "--limit", "0"), "wrong: --limit", "--limit"),
         (("trace", "7"), "wrong: ID", "ID"),
+        (("messages", "--before", "-1"), "wrong: --before", "--before"),
+        (("messages", "--before", "9" * 20), "wrong: --before", "--before"),
+        (("quarantine", "show", "9" * 20), "wrong: INDEX", "INDEX"),
+        (("quarantine", "discard", "9" * 20, "--reason", "x"), "wrong: INDEX", "INDEX"),
+        (("messages", "--task-force", "Drugs"), "there is no 'Drugs'; known are trafficking, drugs", None),
+        (("messages", "--kind", "poem"), "there is no 'poem'; known are alert", None),
     ],
 )
 def test_words_that_are_not_understood_are_told_as_any_error(

@@ -31,6 +31,18 @@ def test_only_queues_with_something_to_tell_are_shown() -> None:
     assert "q.in.ro" not in text
 
 
+def test_who_does_not_take_from_a_queue_is_named() -> None:
+    queues = [_queue("q.in.ro", 0, 0), _queue("q.inbox.tr.urgent", 0, 0)]
+    shown = lines(Glance(AT, reading=READING, queues=queues))
+    assert [line.split(None, 4)[4] for line in shown if line.startswith("q.")] == ["NO HUB", "no agent of tr"]
+
+
+def test_a_broker_that_does_not_answer_is_the_first_thing_said() -> None:
+    shown = lines(Glance(AT, reading=READING, broker_trouble="NO BROKER: it is gone"))
+    assert shown[0] == "NO BROKER: it is gone"
+    assert shown[-1].split() == ["queues", "unknown"]
+
+
 def test_each_node_with_undelivered_messages_has_a_line() -> None:
     undelivered = [Waiting("bg", 3, 61.4), Waiting("tr", 1, 2.0)]
     shown = lines(Glance(AT, reading=READING, undelivered=undelivered))

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
@@ -15,6 +16,7 @@ from crypto.trust import Trust, sign_roster
 from nodes import inbox, outbox, store
 from nodes.agent import Agent
 from nodes.errors import StoreVersionUnknown
+from nodes.outgoing import Outgoing
 from nodes.receiving import Arrival
 from nodes.store import Store
 from nodes.times import iso
@@ -54,6 +56,35 @@ async def test_an_envelope_that_overtakes_the_roster_is_kept_and_opened_when_it_
     assert agent.trust.roster.version == 2
     assert await _aside(agent.box) == []
     assert [message["sender"] for message in await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)] == ["tr"]
+
+
+async def _asked(agent: Agent, **changes: Any) -> str:
+    id = new_id(NOW)
+    asked = _routing("ro", ("bg",), **({"id": id, "thread": id, "reply_by": NOW + 1} | changes))
+    question = seal(asked, b'{"title": "a", "text": "b"}', {"bg": BG.encryption.public}, RO.signing)[1]
+    await agent.box.run(agent.take_in, [_arrival(question)])
+    return str(id)
+
+
+async def _debts(agent: Agent) -> dict[str, tuple[bool, bool]]:
+    listed = await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)
+    shown = [await agent.box.run(inbox.show, agent.box, message["id"]) for message in listed]
+    assert [message | {"notices": []} for message in listed] == shown
+    return {m["id"]: (m["answered"], m["overdue"]) for m in listed if "reply_by" in m}
+
+
+async def test_an_answer_is_owed_until_it_is_sent(agent: Agent) -> None:
+    past, waits = await _asked(agent), await _asked(agent, reply_by=FAR - 1)
+    await _asked(agent, reply_by=None)
+    assert await _debts(agent) == {past: (False, True), waits: (False, False)}
+    for question in (past, waits):
+        body = {"result": "hit", "text": "a"}
+        reply = Outgoing(kind="reply", in_reply_to=UUID(question), body=body)
+        answer, _ = await outbox.accept(agent.box, reply, "bg", agent.keys, agent.trust)
+    assert await _debts(agent) == {past: (True, False), waits: (True, False)}
+    refused = update(store.outbox).where(store.outbox.c.id == answer["id"]).values(state="refused")
+    await agent.box.run(lambda connection: connection.execute(refused))
+    assert (await _debts(agent))[waits] == (False, False)
 
 
 async def test_a_roster_with_other_keys_for_this_node_is_not_taken(agent: Agent) -> None:

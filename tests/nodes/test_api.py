@@ -49,6 +49,7 @@ async def test_a_message_is_accepted_and_can_be_followed(api: httpx2.AsyncClient
         ({"body": "text"}, 422, "request_invalid", "body"),
         ({"kind": "poem"}, 422, "kind_unknown", None),
         ({"task_force": "piracy"}, 422, "task_force_unknown", None),
+        ({"task_force": None}, 422, "task_force_missing", None),
         ({"task_force": "fraud"}, 422, "not_a_member", None),
         ({"to": []}, 422, "request_invalid", "to"),
         ({"kind": "reply", "body": {"result": "hit", "text": "a"}}, 422, "reply_without_question", None),
@@ -99,18 +100,14 @@ OWN_ID = '"id": "01a20f97-e270-71d7-88d6-b834d3465199"'
 @pytest.mark.parametrize(
     "text",
     [
-        '{"kind": "alert", "kind": "alert", "task_force": "salw", "task_force": "drugs", %s, "body": %s}',
         '{"kind": "alert", "kind_version": "1", "task_force": "drugs", %s, "body": %s}',
         '{"kind": "alert", "kind_version": 1.0, "task_force": "drugs", "to": ["tr", "ro", "ro"], %s, "body": %s}',
         '{"kind": "alert", "task_force": "dr\\u0075gs", "expires": "2104-11-15T01:00:00.5+01:00", %s, "body": %s}',
         '{"kind": "alert", "task_force": "drugs", "expires": 4260384000, "reply_by": null, %s, "body": %s}',
     ],
 )
-@pytest.mark.parametrize(
-    "body", ['{"title": "\\ud83d\\ude94", "text": "š\\n\\/"}', '{"title": "a", "title": "b", "text": "c"}']
-)
-async def test_a_request_in_order_is_read_as_fastapi_reads_it(api: httpx2.AsyncClient, text: str, body: str) -> None:
-    written = text % (OWN_ID, body)
+async def test_a_request_in_order_is_read_as_fastapi_reads_it(api: httpx2.AsyncClient, text: str) -> None:
+    written = text % (OWN_ID, '{"title": "\\ud83d\\ude94", "text": "š\\n\\/"}')
     # In UTF-16 a request is not in order for the short way, and FastAPI reads it all the same.
     answers = [
         await api.post("/v1/messages", content=content, headers={"Content-Type": "application/json"})
@@ -122,6 +119,75 @@ async def test_a_request_in_order_is_read_as_fastapi_reads_it(api: httpx2.AsyncC
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].content == answers[1].content
     assert dict(answers[0].headers) == dict(answers[1].headers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "alert", "task_force": "salw", "task_force": "drugs", "body": {"title": "a", "text": "b"}}',
+        '{"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b", "t\\u0065xt": "c"}}',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+async def test_a_request_that_two_parsers_read_in_two_ways_is_refused(
+    api: httpx2.AsyncClient, text: str, encoding: str
+) -> None:
+    # As above: the first goes the short way, the other FastAPI's.
+    answer = await api.post("/v1/messages", content=text.encode(encoding), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "name_repeated")
+    assert answer.headers["content-type"] == PROBLEM
+    assert (await api.get("/v1/messages")).json()["messages"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"expires": "2004-11-15T00:00:00Z"}, "2004-11-15T00:00:00.000Z"),
+        ({"reply_by": "2104-11-15T00:00:00Z"}, "2104-11-15T00:00:00.000Z"),
+        ({"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        ({"agency": "coastguard"}, "coastguard"),
+        ({"operation": "x" * 61}, "string"),
+        ({"title": "SECRET"}, "string"),
+        ({"body": "SECRET"}, "string"),
+        ({"body": {"title": "a", "text": "b", "colour": "SECRET"}}, "string"),
+    ],
+)
+async def test_what_was_found_is_told_unless_it_may_be_content(
+    api: httpx2.AsyncClient, changes: dict[str, Any], found: str
+) -> None:
+    answer = await api.post("/v1/messages", json=ALERT | changes)
+    assert [error["found"] for error in answer.json()["errors"]] == [found]
+    assert "SECRET" not in answer.text
+    assert (await api.get("/v1/inbox", params={"limit": 501})).json()["errors"][0]["found"] == "501"
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail", "step"),
+    [
+        ({"to": ["TR"]}, "'TR' is no node", "write tr"),
+        ({"to": [" tr"]}, "' tr' is no node", "write tr"),
+        ({"to": ["ro", "tr,ro"]}, "'tr,ro' is no node", '"to": ["tr", "ro"], or --to tr --to ro'),
+        ({"to": ["trk"]}, "'trk' is no node", "did you mean tr? nodes are bg, ro, tr"),
+        ({"to": ["xx"]}, "'xx' is no node", "nodes are bg, ro, tr"),
+        ({"to": ["bg"]}, "bg is the sender itself", "leave bg out"),
+        ({"agency": "judicial"}, "no agency judicial for bg", "name one that bg has: police"),
+        ({"task_force": None}, "no task force is named", "trafficking, drugs"),
+        ({"task_force": "Drugs"}, "'Drugs' is not one of", "task forces"),
+    ],
+)
+async def test_the_next_step_is_the_right_form_of_what_was_found(
+    api: httpx2.AsyncClient, changes: dict[str, Any], detail: str, step: str
+) -> None:
+    problem = (await api.post("/v1/messages", json=ALERT | changes)).json()
+    assert detail in problem["detail"]
+    assert step in problem["next"]
+
+
+async def test_a_kind_that_there_is_not_is_no_empty_inbox(api: httpx2.AsyncClient) -> None:
+    answer = await api.get("/v1/inbox", params={"kind": "poem"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "kind_unknown")
+    assert "drugs.seizure" in answer.json()["detail"]
+    assert (await api.get("/v1/inbox", params={"kind": "alert"})).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/inbox", "/v1/status", "/v1/task-forces"])

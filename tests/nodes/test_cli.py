@@ -5,6 +5,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_the_wrong_passphrase_is_told_and_nothing_is_changed(tmp_path: Path, typ
     keys = (home / "node.key").read_bytes()
     passphrase.write_text("wrong\n")
     code, said = typed("run", "--home", home)
-    assert (code, said["code"]) == (1, "wrong_passphrase")
+    assert (code, said["code"]) == (2, "wrong_passphrase")
     assert (home / "node.key").read_bytes() == keys
     code, said = typed("doctor", "--home", home)
     assert (code, said["stages"][-1]["name"], said["stages"][-1]["ok"]) == (3, "keys", False)
@@ -102,13 +103,14 @@ def test_the_wrong_passphrase_is_told_and_nothing_is_changed(tmp_path: Path, typ
 
 def test_a_missing_passphrase_file_is_told(tmp_path: Path, typed: Type) -> None:
     code, said = typed("init", "--home", tmp_path / "ro", "--node", "ro", "--passphrase-file", tmp_path / "none")
-    assert (code, said["code"]) == (1, "key_file_refused")
+    assert (code, said["code"]) == (2, "key_file_refused")
+    assert "name the right file" in said["next"]
 
 
 def test_an_expired_certificate_is_told_before_any_connection(home: Path, typed: Type) -> None:
     _enrol(home, days=0)
     code, said = typed("run", "--home", home)
-    assert (code, said["code"]) == (1, "certificate_refused")
+    assert (code, said["code"]) == (2, "certificate_refused")
     assert "expired" in said["detail"]
     code, said = typed("doctor", "--home", home)
     assert code == 3
@@ -119,7 +121,7 @@ def test_key_files_that_others_can_read_are_refused(home: Path, typed: Type) -> 
     _enrol(home, days=10)
     (home / "node.key").chmod(0o644)
     code, said = typed("run", "--home", home)
-    assert (code, said["code"]) == (1, "key_file_refused")
+    assert (code, said["code"]) == (2, "key_file_refused")
     assert "chmod 600" in said["detail"]
 
 
@@ -161,6 +163,14 @@ def test_a_welcome_file_of_somebody_else_is_refused(home: Path, typed: Type, tmp
         assert (code, said["code"]) == (4, "welcome_refused")
     assert not Settings.load(home).enrolled
     assert HUB.node == "hub"
+
+
+def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["seci-node", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"seci-exchange {version('seci-exchange')}, protocol 1\n"
 
 
 def test_a_damaged_settings_file_is_told(home: Path, typed: Type) -> None:

@@ -133,6 +133,19 @@ async def test_the_content_is_shown_only_if_asked_for_and_is_what_was_signed(
         )
 
 
+async def test_what_is_delivered_after_it_expired_is_shown_as_late(agent: Agent, api: httpx2.AsyncClient) -> None:
+    id, header, digest = await _posted(agent, api)
+    words = {node: _word(who, id, digest) for node, who in (("ro", RO), ("tr", TR))}
+    on_time, late = (_delivered(node, id, digest, word) for node, word in words.items())
+    late = late.model_copy(update={"at": header.expires + 1})
+    entries = (_accepted(header, digest), on_time, late)
+    await _take_in(agent, MessageType.RECEIPTS, _bundle(*entries, words=tuple(words.values())))
+    listed = (await api.get("/v1/messages")).json()["messages"][0]
+    for found in (listed, (await api.get(f"/v1/messages/{id}")).json()):
+        states = {item["recipient"]: (item["state"], item.get("late")) for item in found["deliveries"]}
+        assert states == {"ro": ("delivered", None), "tr": ("delivered", True)}
+
+
 async def test_only_the_rosters_that_are_needed_are_shown(agent: Agent, api: httpx2.AsyncClient) -> None:
     id, header, digest = await _posted(agent, api)
     word = _word(TR, id, digest)

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost
+from schemas.names import NameRepeated
 
 PATH = "/v1/messages"
 BODY = json.dumps({"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}).encode()
@@ -74,6 +75,17 @@ async def test_what_is_not_in_order_is_left_to_the_application(content: bytes, h
     answer, behind = await _post(never, content, IN_ORDER | headers)
     assert answer.status_code == 299
     assert behind.seen == [(content, None)]
+
+
+async def test_a_name_that_stands_twice_is_told_by_the_application_and_nothing_is_taken() -> None:
+    async def never(_: Outgoing) -> dict[str, Any]:
+        raise AssertionError
+
+    twice = b'{"kind": "poem", ' + BODY[1:]
+    answer, behind = await _post(never, twice)
+    assert answer.status_code == 299
+    [(content, failed)] = behind.seen
+    assert (content, type(failed)) == (twice, NameRepeated)
 
 
 async def test_of_two_headers_of_one_name_the_first_counts_as_it_does_in_the_application() -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from nodes import setup
-from nodes.cli_read import message_lines
+from nodes import doctor, setup
+from nodes.cli_read import debt, message_lines, stage
+from nodes.cli_send import ANSWER
+from nodes.errors import AgentUnreachable, BrokerUnreachable
+from nodes.settings import Settings
 from schemas.codes import TASK_FORCES
 from tests.nodes.welcomes import ROOT, running, welcome
 
@@ -48,6 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (("inbox", "--limit", "0"), "--limit", "0", "must be greater than or equal to 1"),
         (("inbox", "--after", "-1"), "--after", "-1", "must be greater than or equal to 0"),
+        (("inbox", "--after", "9" * 20), "--after", "9" * 20, "must be less than or equal to 9223372036854775807"),
         (("inbox", "--thread", "x"), "--thread", "x", "must be a valid UUID"),
         (("notices", "--limit", "many"), "--limit", "many", "must be a valid integer"),
         (("show", "7"), "ID", "7", "must be a valid UUID"),
@@ -133,6 +137,10 @@ def test_a_body_file_that_does_not_read_is_told_precisely(home: Path, tmp_path: 
         (b"[" * 100_000, "is not JSON: it is nested too deeply"),
         (b'{"title": NaN}', "is not JSON: NaN is no number of JSON"),
         (b'{"title": "\\ud800"}', "has an escape that is no character"),
+        (
+            b'{"title": "a", "title": "b"}',
+            "may be read in two ways: the name 'title' stands in one object more than once",
+        ),
     ],
 )
 def test_a_body_that_is_no_object_is_told_with_the_place(home: Path, tmp_path: Path, content: bytes, why: str) -> None:
@@ -175,6 +183,7 @@ def test_what_the_agent_finds_wrong_is_told_field_by_field(agent: Path) -> None:
     code, said = _told(agent, *ALERT, "--expires", "2004-11-15T00:00:00Z", body=b'{"title": "a", "text": "b"}')
     assert (code, said["errors"][0]["field"]) == (2, "expires")
     assert said["errors"][0]["wanted"] == "must be later than created"
+    assert said["errors"][0]["found"] == "2004-11-15T00:00:00.000Z"
 
 
 @pytest.mark.system
@@ -189,6 +198,40 @@ def test_the_nodes_own_task_forces_are_told(agent: Path) -> None:
     assert (code, said["code"]) == (2, "kind_unknown")
 
 
+@pytest.mark.system
+def test_of_what_was_typed_wrong_the_exit_code_is_2_whatever_it_was(agent: Path) -> None:
+    for words, wanted in (
+        (("--to", "BG"), "recipient_unknown"),
+        (("--to", "ro"), "recipient_not_a_member"),
+        (("--agency", "judicial"), "agency_not_of_sender"),
+    ):
+        code, said = _told(agent, *ALERT, *words, body=b'{"title": "a", "text": "b"}')
+        assert (code, said["code"]) == (2, wanted)
+
+
+@pytest.mark.system
+def test_the_doctor_says_whether_the_agent_runs(agent: Path) -> None:
+    settings = Settings.load(agent)
+    with pytest.raises(BrokerUnreachable, match="no link to the broker since"):
+        asyncio.run(doctor._agent(settings))
+    (agent / "api.json").rename(agent / "away")
+    try:
+        with pytest.raises(AgentUnreachable):
+            asyncio.run(doctor._agent(settings))
+    finally:
+        (agent / "away").rename(agent / "api.json")
+
+
+@pytest.mark.system
+def test_the_state_of_a_sent_message_has_no_content_and_showing_it_has(agent: Path) -> None:
+    code, out, _ = _typed(agent, *ALERT, "--json", body=b'{"title": "MERIDIAN", "text": "b"}')
+    sent = json.loads(out)
+    assert (code, list(sent)) == (0, list(ANSWER))
+    for command, told in (("status", False), ("show", True)):
+        code, out, _ = _typed(agent, command, sent["id"])
+        assert (code, "MERIDIAN" in out) == (0, told)
+
+
 def test_a_message_is_shown_in_lines_for_people() -> None:
     notice = {"seq": 1, "message": ID, "sender": "ro", "recipient": "bg", "at": "2004-11-09T11:33:20.000Z"}
     found = {
@@ -200,6 +243,7 @@ def test_a_message_is_shown_in_lines_for_people() -> None:
         "deliveries": [
             {"recipient": "bg", "state": "waiting"},
             {"recipient": "tr", "state": "declined", "code": "expired"},
+            {"recipient": "hu", "state": "delivered", "at": "2004-11-09T11:33:20.000Z", "late": True},
         ],
         "notices": [
             {**notice, "event": "reminded", "ledger_index": 4},
@@ -214,10 +258,21 @@ def test_a_message_is_shown_in_lines_for_people() -> None:
         "  queued         2004-11-09T11:33:20.000Z",
         "  bg             waiting",
         "  tr             declined expired",
-        "notice           2004-11-09T11:33:20  reminded   bg    has not answered",
-        "notice           2004-11-09T11:33:20  expired    tr    has not taken it",
+        "  hu             delivered 2004-11-09T11:33:20.000Z late: after it expired, within what is allowed for clocks "
+        "and for the way",
+        "notice           2004-11-09T11:33:20  reminded   bg    had not answered by then",
+        "notice           2004-11-09T11:33:20  expired    tr    had not taken it by then",
         "{",
         '  "title": "a"',
         "}",
     ]
     assert message_lines({"id": ID, "notices": []}) == f"id               {ID}"
+    assert stage(found | {"state": "accepted"}) == "accepted by the hub, delivered 1/3, declined 1, 1 of them late"
+
+
+def test_a_debt_is_told_in_a_word() -> None:
+    asked = {"reply_by": "2004-11-09T11:33:20.000Z", "answered": False, "overdue": False}
+    assert debt({}) == ""
+    assert debt(asked) == "2004-11-09T11:33:20"
+    assert debt(asked | {"overdue": True}) == "2004-11-09T11:33:20 OVERDUE"
+    assert debt(asked | {"answered": True}) == "2004-11-09T11:33:20 answered"

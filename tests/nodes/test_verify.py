@@ -114,16 +114,18 @@ def test_an_altered_bundle_ends_with_1_and_the_reason(tmp_path: Path, policy: Pa
     code, out, err = _typed(_written(tmp_path, evidence(words=())), "--policy", policy)
     assert (code, out) == (1, "")
     assert err.startswith("NOT PROVEN: ")
-    assert err.endswith("[acknowledgement_missing]\n")
+    assert "[acknowledgement_missing]\nnext: do not rely on this bundle" in err
     file = tmp_path / "bundle.json"
     file.write_text("{}")
     code, out, err = _typed(file, "--policy", policy, "--json")
     assert (code, json.loads(out)["code"], err) == (1, "evidence_malformed", "")
+    assert "seci-node receipt" in json.loads(out)["next"]
 
 
 def _usage(tmp_path: Path, *arguments: str | Path) -> dict[str, Any]:
     code, out, _ = _typed(*arguments, "--json")
     assert code == 2
+    assert json.loads(out)["next"]
     found: dict[str, Any] = json.loads(out) if out else {}
     return found
 
@@ -135,6 +137,10 @@ def test_what_the_auditor_got_wrong_ends_with_2(tmp_path: Path, policy: Path) ->
     assert _usage(tmp_path, tmp_path / "none", "--policy", policy)["code"] == "file_unreadable"
     assert _usage(tmp_path, file, "--policy", tmp_path / "none")["code"] == "file_unreadable"
     assert _usage(tmp_path, file, "--policy", file)["code"] == "policy_invalid"
+    code, out, err = _typed(tmp_path / "none", "--policy", policy)
+    assert (code, out) == (2, "")
+    assert "NOT PROVEN" not in err
+    assert "next: name a file that is there" in err
     code, out, err = _typed(file)
     assert (code, out) == (2, "")
     assert err == "seci-verify: Missing option '--policy' [usage]\nnext: see seci-verify --help\n"

@@ -44,6 +44,8 @@ def test_who_does_not_answer_is_reminded_and_then_the_operators_are_told(exchang
     owed = {item["message"]: item for item in exchange.hub("deadlines")["deadlines"]}
     assert (owed[id]["waits_for"], owed[id]["overdue"]) == ("tr", True)
     assert exchange.hub("status")["overdue"] >= 1
+    debts = {node: next(m for m in inbox(exchange, node) if m["id"] == id) for node in ("tr", "hr")}
+    assert [(m["answered"], m["overdue"]) for m in debts.values()] == [(False, True), (True, False)]
     steps = [step["event"] for step in exchange.hub("trace", id)["steps"]]
     assert steps.index("accepted") < steps.index("reminded") < steps.index("escalated")
     # An answer that comes after all ends it.
@@ -63,6 +65,13 @@ def test_what_a_recipient_does_not_take_in_time_expires_for_it_alone(exchange: E
         exchange.start_node("hr")
         exchange.await_nodes(["hr"])
     until("told to hr", lambda: _notices(exchange, "hr", id) == [("expired", "hr")])
+    # It came back within what is allowed for clocks, and took the message after all.
+    until("late", lambda: [d.get("late") for d in state(exchange, "ro", id)["deliveries"]] == [None, True])
+    steps = exchange.hub("trace", id)["steps"]
+    assert {step["node"]: step.get("late") for step in steps if step["event"] == "delivered"} == {
+        "bg": None,
+        "hr": True,
+    }
 
 
 def test_a_dead_letter_is_released_once_and_then_delivered(exchange: Exchange) -> None:

@@ -1,6 +1,8 @@
 """The main job on real services: posted at one node, proven at the sender, delivered once at the others."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +20,12 @@ from tests.system.play import await_delivered, bury, check_nothing_lost, inbox, 
 
 pytestmark = pytest.mark.system
 MARKER = "MERIDIAN-41c9"
+
+
+def _typed(exchange: Exchange, *words: str) -> tuple[int, str, str]:
+    argv = [sys.executable, "-m", "hub.cli", *words, "--home", str(exchange.hub_home)]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_an_alert_reaches_every_member_and_is_proven_to_its_sender(exchange: Exchange) -> None:
@@ -40,6 +48,8 @@ def test_officers_send_read_and_answer_by_the_command_line(exchange: Exchange) -
         "ro", "send", "--kind", "alert", "--task-force", "drugs", "--body", str(examples / "alert.json"), "--wait"
     )
     assert (sent["state"], sent["recipients"]) == ("accepted", ["bg", "hr", "seci", "tr"])
+    more = ("--task-force", "drugs", "--body", str(examples / "alert.json"))
+    assert list(exchange.node("ro", "send", "--kind", "alert", *more)) == list(sent)
     await_delivered(exchange, [("ro", sent["id"])])
     listed = exchange.node("bg", "inbox", "--kind", "alert")["messages"]
     assert sent["id"] in [message["id"] for message in listed]
@@ -102,6 +112,8 @@ def test_operators_follow_a_message_and_see_what_waits(exchange: Exchange) -> No
     listed = exchange.hub("messages", "--node", "tr", "--limit", "5")["messages"]
     assert next(message for message in listed if message["id"] == id)["acknowledged"] == 2
     assert id not in [message["id"] for message in exchange.hub("messages", "--undelivered")["messages"]]
+    with pytest.raises(CommandFailed, match="ended with 2"):
+        exchange.hub("messages", "--node", "xx")
     waits = {queue["name"]: queue for queue in exchange.hub("queues")["queues"]}
     assert waits["q.in.ro"]["consumers"] == waits["q.quarantine"]["consumers"] == 1
     run_publish(exchange.node_home("hr"), b"no envelope at all, for operators to see")
@@ -115,6 +127,9 @@ def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> No
     processes.end(exchange.folder, [process(exchange.folder, "hub")])
     id = post(exchange, "hr", task_force="drugs", to=["ro"])
     until("sent to the broker", lambda: state(exchange, "hr", id)["state"] == "sent")
+    *before, last = exchange.node("hr", "doctor")["stages"]
+    assert all(stage["ok"] for stage in before)
+    assert (last["name"], last["ok"], "nobody consumes q.in.hr" in last["found"]) == ("hub", False, True)
     request = str(exchange.node_home("hr") / "enrolment.json")
     out = str(exchange.folder / "again")
     exchange.hub("enrol", request, "--task-force", "fraud", "--out", out)
@@ -167,6 +182,11 @@ def test_an_agent_goes_on_accepting_while_the_broker_is_down(exchange: Exchange)
         assert api.get("/v1/status").json()["link"]["reason"]
     posted = [("ro", post(exchange, "ro")) for _ in range(5)]
     assert state(exchange, *posted[0])["state"] == "queued"
+    for words, told in ((("status",), "broker      unreachable"), (("top", "--count", "1"), "NO BROKER")):
+        code, out, err = _typed(exchange, *words)
+        assert (code, told in out) == (5, True)
+        # A library's own line would stand here too.
+        assert [line[:9] for line in err.splitlines()] == (["seci-hub:", "next: see"] if words[0] == "top" else [])
     exchange.services.broker.start()
     await_delivered(exchange, posted)
     check_nothing_lost(exchange, posted, NODES)

@@ -18,7 +18,7 @@ import pytest
 from aio_pika.abc import AbstractConnection
 
 from crypto.certificates import Profile
-from deploy.local import processes
+from deploy.local import processes, up
 from deploy.local.broker import Broker
 from deploy.local.errors import AlreadyRunning, CommandFailed, NotRunning, PortTaken
 from deploy.local.instance import REPOSITORY, discard
@@ -215,6 +215,20 @@ def test_a_second_set_runs_beside_and_outlives_its_launcher(
 def test_nothing_is_loaded_where_nothing_was_started(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="make up"):
         load(tmp_path)
+
+
+def test_what_does_not_run_is_told_with_an_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(up, "FOLDER", tmp_path / "up")
+    for command, ended, told in (("status", 3, "make up"), ("down", None, "nothing runs here")):
+        monkeypatch.setattr(sys, "argv", ["up", command])
+        if ended is None:
+            up.main()
+        else:
+            with pytest.raises(SystemExit, match=str(ended)):
+                up.main()
+        assert told in capsys.readouterr().err
 
 
 def _stop_from_another_process(folder: Path) -> None:

@@ -1,0 +1,51 @@
+"""`seci-hub status`: the first thing that an operator looks at."""
+
+import asyncio
+
+import typer
+
+from hub.broker import BrokerAddress
+from hub.errors import HubError
+from hub.overview import overview
+from hub.settings import Settings
+from hub.setup import hub_key, ledger_of
+from hub.shell import AsJson, Home, answer, with_database
+
+
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Show the ledger's size, messages, refusals, and what waits.
+
+    Exit code 3 if something needs attention, 5 if the broker or the database does not answer.
+    """
+    settings = Settings.load(home)
+    found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
+    found["broker"] = asyncio.run(_broker_state(settings))
+    found["ledger"]["vkey"] = ledger_of(settings).signer.verifier.vkey()
+    lines = [
+        f"workers     {found['workers']}{'' if found['workers'] else ': NOBODY takes messages in; start seci-hub run'}",
+        f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
+        f"ledger key  {found['ledger']['vkey']}",
+        f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
+        if found["roster"]
+        else "roster      none; run `seci-hub provision`",
+        f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
+        f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
+        f"quarantined {found['quarantined']}",
+        f"overdue     {found['overdue']} answers",
+        f"held        {found['held']} deliveries that the broker would not take yet",
+        f"broker      {found['broker']}",
+    ]
+    answer(found, as_json, "\n".join(lines))
+    if found["broker"] != "reachable":
+        raise typer.Exit(5)
+    if found["held"] or found["quarantined"] or found["overdue"] or not found["workers"]:
+        raise typer.Exit(3)
+
+
+async def _broker_state(settings: Settings) -> str:
+    try:
+        connection = await BrokerAddress.of(settings).connect("hub-ingest")
+    except HubError as error:
+        return f"unreachable: {error}"
+    await connection.close()
+    return "reachable"
