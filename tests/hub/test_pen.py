@@ -100,9 +100,7 @@ async def test_a_connection_that_was_lost_is_trouble_once(own: OwnHub, own_engin
 
 
 async def test_columns_stand_in_the_database_as_in_the_tables(own_engine: AsyncEngine) -> None:
-    query = text(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = :name ORDER BY ordinal_position"
-    )
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = :name ORDER BY ordinal_position"
     async with own_engine.connect() as connection:
         for table in tables.metadata.tables.values():
             found = (await connection.execute(text(columns), {"name": table.name})).scalars().all()
