@@ -18,13 +18,12 @@ from hub import tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher, Untaken
 from hub.held import hold
-from hub.intake import printable
 from hub.judge import Arrival, Refusable, Unreadable
 from hub.ledger import Ledger, evidence, take_turn
 from hub.pen import writing
 from hub.publication import Publication
 from hub.record import record
-from hub.tolerance import decode_tolerantly
+from hub.tolerance import decode_tolerantly, printable
 from hub.topology import QUARANTINE_QUEUE
 from schemas.control import MessageType
 from schemas.participants import CENTRE, NODE_ID

@@ -1,8 +1,9 @@
 """Dispatch: persistent, mandatory, confirmed publishing to the inboxes; what the broker will not take is given back."""
 
 import asyncio
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,8 +23,11 @@ from schemas.control import MessageType
 log = structlog.get_logger()
 
 CONFIRM_S: Final = 10.0
-SILENT_S: Final = 60
+# How long an answer may take once an inbox was found silent a moment ago: who does not answer then is likely so too.
+HASTY_S: Final = 1.0
+SILENT_S: Final = 60.0
 UNCONFIRMED: Final = "unconfirmed"
+SILENT: Final = "silent"
 WINDOW: Final = 200
 WRITE_BYTES: Final = 1024 * 1024
 WINDOW_BYTES: Final = 4 * 1024 * 1024
@@ -42,27 +46,45 @@ class Untaken:
     reason: str
 
 
-# For what is no envelope, and for envelopes.
-_Channels = tuple[Any, Any]
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    """Channels, and which of them is a publication's."""
+
+    by: Mapping[object, Any]
+    of: Callable[[Publication], object]
+
+
+# Empty when the broker has taken it, else the reason why not.
+_Answer = tuple[Publication, str]
 
 
 class Dispatcher:
     """Publishes through two channels, opened anew after any failure. Not for use by two tasks at once.
 
     The broker may stop a whole channel while one inbox is silent; so what is no envelope has a channel of its own.
+
+    A silent inbox is passed over for a while, and then costs its patience again. Not if there is a dispatcher that
+    `tries_for` this one: this one passes it over until the other has had an answer from it.
     """
 
-    def __init__(self, broker: BrokerAddress) -> None:
+    def __init__(self, broker: BrokerAddress, *, tries_for: "Dispatcher | None" = None) -> None:
         self._broker = broker
         self._connection: AbstractConnection | None = None
         self._channels: _Channels | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        # The inboxes that are passed over, and until when; and until when others are given less time for it.
         self._silent: dict[str, float] = {}
+        self._hasty_until = -math.inf
+        self._passes_over_s = SILENT_S
+        self._front = tries_for
+        if tries_for is not None:
+            tries_for._passes_over_s = math.inf
 
     async def publish(self, publications: Sequence[Publication], then: Sequence[Publication] = ()) -> list[Untaken]:
         """Publishes all and waits for the broker's word on each; returns those that it would not take.
 
         `then` goes out once the broker has the others, or a moment later. An inbox that does not answer in time is
-        passed over for a while, so that it holds up nobody else.
+        passed over from then on, so that it holds up nobody else.
         Raises BrokerUnreachable or a channel's error when nothing can be known; then the same again is right.
         """
         untaken: list[Untaken] = []
@@ -76,58 +98,100 @@ class Dispatcher:
             raise
         return untaken
 
-    async def _window(
-        self, items: Sequence[Publication], then: Sequence[Publication], *, again: bool = False
-    ) -> list[Untaken]:
+    async def _window(self, items: Sequence[Publication], then: Sequence[Publication]) -> list[Untaken]:
         now = time.monotonic()
-        passed = [Untaken(item, "silent") for item in (*items, *then) if self._is_silent(item, now)]
+        passed = [Untaken(item, SILENT) for item in (*items, *then) if self._is_silent(item, now)]
         first, second = ([item for item in part if not self._is_silent(item, now)] for part in (items, then))
         if not first and not second:
             return passed
-        reasons = await _publish(await self._open(), first, second)
-        answers = list(zip((*first, *second), reasons, strict=True))
-        if UNCONFIRMED in reasons:
-            unconfirmed = [item for item, reason in answers if reason == UNCONFIRMED]
-            # What stands behind the first of its channel may only have waited for it: it is tried once more.
+        enough = HASTY_S if now < self._hasty_until else CONFIRM_S
+        answers = await self._ask(await self._open(), first, second, enough)
+        if unconfirmed := _unconfirmed(answers):
+            # What stands behind the first of its channel may only have waited for it.
             heads = set({_is_envelope(item): _key(item) for item in reversed(unconfirmed)}.values())
-            silent = heads if not again else {_key(item) for item in unconfirmed}
-            await self._pass_over(silent, reasons)
-            behind = [item for item in unconfirmed if _key(item) not in silent]
-            passed += await self._window(behind, (), again=True)
-            answers = [(item, reason) for item, reason in answers if reason != UNCONFIRMED or _key(item) in silent]
+            await self._pass_over(heads, answers)
+            behind = [item for item in unconfirmed if _key(item) not in heads]
+            answers = [pair for pair in answers if pair[1] != UNCONFIRMED or _key(pair[0]) in heads]
+            answers += await self._ask_apart(behind)
         return passed + [Untaken(item, reason) for item, reason in answers if reason]
+
+    async def _ask(
+        self, channels: _Channels, items: Sequence[Publication], then: Sequence[Publication], enough: float
+    ) -> list[_Answer]:
+        reasons = await _publish(channels, items, then, enough)
+        answers = list(zip((*items, *then), reasons, strict=True))
+        self._heard({_key(item) for item, reason in answers if reason != UNCONFIRMED})
+        return answers
+
+    async def _ask_apart(self, items: Sequence[Publication]) -> list[_Answer]:
+        """Each inbox on a channel of its own, so that those that answer show at once, however many do not."""
+        if not items:
+            return []
+        connection = await self._broker.connect("hub-dispatch")
+        try:
+            keys = sorted({_key(item) for item in items})
+            channels = _Channels({key: await _channel(connection) for key in keys}, _key)
+            answers = await self._ask(channels, items, (), HASTY_S)
+        finally:
+            self._close_aside(connection)
+        if unconfirmed := _unconfirmed(answers):
+            await self._pass_over({_key(item) for item in unconfirmed}, answers)
+        return answers
 
     def _is_silent(self, item: Publication, now: float) -> bool:
         return now < self._silent.get(_key(item), 0.0)
 
-    async def _pass_over(self, keys: set[str], reasons: Sequence[str]) -> None:
-        await self.close()
-        if set(reasons) == {UNCONFIRMED}:
+    async def _pass_over(self, keys: set[str], answers: Sequence[_Answer]) -> None:
+        self._leave()
+        if len(_unconfirmed(answers)) == len(answers):
             # Is it these inboxes, or does the broker (a memory alarm, say) or the line to it answer nobody?
             canary = Publication(CANARY_KEY, CANARY_TYPE, False, CANARY_KEY, repr(time.time()).encode())
-            if await _publish(await self._open(), [canary]) == [UNCONFIRMED]:
+            if await _publish(await self._open(), [canary], (), CONFIRM_S) == [UNCONFIRMED]:
                 raise BrokerUnreachable("RabbitMQ confirms nothing", "nothing to do: it is tried again")
-        log.error("inbox_silent", inboxes=sorted(keys), seconds=SILENT_S)
-        self._silent |= dict.fromkeys(keys, time.monotonic() + SILENT_S)
+        log.error("inbox_silent", inboxes=sorted(keys))
+        now = time.monotonic()
+        self._silent |= dict.fromkeys(keys, now + self._passes_over_s)
+        if self._front is None:
+            self._hasty_until = now + SILENT_S
 
-    async def _open(self) -> "_Channels":
+    def _heard(self, keys: set[str]) -> None:
+        for dispatcher in (self, self._front):
+            if dispatcher is not None and (again := keys & dispatcher._silent.keys()):
+                log.info("inbox_answers", inboxes=sorted(again))
+                dispatcher._silent = {key: end for key, end in dispatcher._silent.items() if key not in again}
+
+    async def _open(self) -> _Channels:
         channels = self._channels
-        if channels is None or any(channel.is_closed for channel in channels):
-            await self.close()
+        if channels is None or any(channel.is_closed for channel in channels.by.values()):
+            self._leave()
             self._connection = await self._broker.connect("hub-dispatch")
-            channels = (await _channel(self._connection), await _channel(self._connection))
+            channels = _Channels({kind: await _channel(self._connection) for kind in (False, True)}, _is_envelope)
             self._channels = channels
         return channels
 
-    async def close(self) -> None:
-        """Closes the connection, if there is one. Never raises."""
+    def _leave(self) -> None:
         connection, self._connection, self._channels = self._connection, None, None
         if connection is not None:
-            try:
-                async with asyncio.timeout(2):
-                    await connection.close()
-            except (TimeoutError, OSError, aiormq.exceptions.AMQPError, RuntimeError):
-                log.info("dispatch_close_failed")
+            self._close_aside(connection)
+
+    def _close_aside(self, connection: AbstractConnection) -> None:
+        # A channel that waits for an inbox is long in closing, and nobody need wait for that.
+        closing = asyncio.create_task(_close(connection))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Closes the connection, if there is one. Never raises."""
+        self._leave()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+async def _close(connection: AbstractConnection) -> None:
+    try:
+        async with asyncio.timeout(2):
+            await connection.close()
+    except (TimeoutError, OSError, aiormq.exceptions.AMQPError, RuntimeError):
+        log.info("dispatch_close_failed")
 
 
 async def _channel(connection: AbstractConnection) -> Any:
@@ -136,6 +200,10 @@ async def _channel(connection: AbstractConnection) -> Any:
     # The connection holds channels weakly.
     underlay.owner = channel
     return underlay
+
+
+def _unconfirmed(answers: Sequence[_Answer]) -> list[Publication]:
+    return [item for item, reason in answers if reason == UNCONFIRMED]
 
 
 def _is_envelope(item: Publication) -> bool:
@@ -160,11 +228,13 @@ def _windows(publications: Sequence[Publication]) -> Iterator[list[Publication]]
         yield window
 
 
-async def _publish(channels: _Channels, items: Sequence[Publication], then: Sequence[Publication] = ()) -> list[str]:
+async def _publish(
+    channels: _Channels, items: Sequence[Publication], then: Sequence[Publication], enough: float
+) -> list[str]:
     """For each item: empty when the broker has taken responsibility, else the reason why not.
 
-    What has no answer is `unconfirmed` once there was none for anything, for as long as a slow line may take: the
-    channels must not be used again. Raises what closed a channel.
+    What has no answer is `unconfirmed` once there was none for anything, for `enough` seconds and as long as a slow
+    line may take: the channels must not be used again. Raises what closed a channel.
     """
     confirmations: list[asyncio.Future[Any]] = []
     try:
@@ -173,22 +243,22 @@ async def _publish(channels: _Channels, items: Sequence[Publication], then: Sequ
             if confirmations:
                 await asyncio.wait(confirmations, timeout=MOMENT_S)
             confirmations += await _write(channels, then)
-        return await _reasons(channels, confirmations, [len(item.body) for item in (*items, *then)])
+        return await _reasons(channels, confirmations, [len(item.body) for item in (*items, *then)], enough)
     finally:
         for confirmation in confirmations:
             confirmation.cancel()
             _look_at(confirmation)
         for item in (*items, *then):
-            channels[_is_envelope(item)].message_id_delivery_tag.pop(item.message_id, None)
+            channels.by[channels.of(item)].message_id_delivery_tag.pop(item.message_id, None)
 
 
 async def _write(channels: _Channels, items: Sequence[Publication]) -> list[asyncio.Future[Any]]:
     loop = asyncio.get_running_loop()
     confirmations = [loop.create_future() for _ in items]
     pairs = list(zip(items, confirmations, strict=True))
-    for envelopes in (False, True):
-        if own := [pair for pair in pairs if _is_envelope(pair[0]) is envelopes]:
-            await _write_on(channels[envelopes], own)
+    for kind, channel in channels.by.items():
+        if own := [pair for pair in pairs if channels.of(pair[0]) == kind]:
+            await _write_on(channel, own)
     return confirmations
 
 
@@ -214,10 +284,13 @@ async def _write_on(channel: Any, pairs: Sequence[tuple[Publication, asyncio.Fut
 
 
 async def _reasons(
-    channels: _Channels, confirmations: Sequence[asyncio.Future[Any]], sizes: Sequence[int]
+    channels: _Channels, confirmations: Sequence[asyncio.Future[Any]], sizes: Sequence[int], enough: float
 ) -> list[str]:
     # Once all are answered, or nothing was for too long.
-    everything, closings = asyncio.gather(*confirmations, return_exceptions=True), [one.closing for one in channels]
+    everything, closings = (
+        asyncio.gather(*confirmations, return_exceptions=True),
+        [one.closing for one in channels.by.values()],
+    )
     everything.add_done_callback(_look_at)
     since, waiting, patience = time.monotonic(), len(confirmations), LOOK_S
     try:
@@ -231,7 +304,7 @@ async def _reasons(
             left = [size for item, size in zip(confirmations, sizes, strict=True) if not item.done()]
             if len(left) < waiting:
                 since, waiting = time.monotonic(), len(left)
-            patience = since + CONFIRM_S + sum(left) / SLOWEST - time.monotonic()
+            patience = since + enough + sum(left) / SLOWEST - time.monotonic()
         return [_reason(confirmation) for confirmation in confirmations]
     finally:
         everything.cancel()

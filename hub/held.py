@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import tables
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import SILENT, UNCONFIRMED, Dispatcher, Untaken
 from hub.publication import Publication
 from schemas.control import MessageType
 
@@ -21,6 +21,8 @@ FIRST_PAUSE_MS: Final = 1_000
 # Why what nobody has tried to publish yet is here.
 OWED: Final = "owed"
 LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
+# An inbox that is silent is passed over by all who publish until it has answered here.
+SILENT_PAUSE_MS: Final = 30 * 1000
 # "HELD" in ASCII: the advisory lock of the one worker at a time that tries again.
 _LOCK: Final = 0x48454C44
 _OF_A_QUEUE: Final = 20
@@ -88,7 +90,8 @@ async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:
 
 async def _defer(connection: AsyncConnection, row: Any, now: int, reason: str) -> None:
     table = tables.held.c
-    pause = min(FIRST_PAUSE_MS << min(row.attempts, 20), LONGEST_PAUSE_MS)
+    longest = SILENT_PAUSE_MS if reason in (SILENT, UNCONFIRMED) else LONGEST_PAUSE_MS
+    pause = min(FIRST_PAUSE_MS << min(row.attempts, 20), longest)
     this = (table.node == row.node) & (table.message_id == row.message_id)
     values = {"attempts": row.attempts + 1, "due": now + pause, "reason": reason}
     await connection.execute(update(tables.held).where(this).values(values))

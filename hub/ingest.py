@@ -141,7 +141,7 @@ class Ingest:
             await asyncio.sleep(5 * TICK_S)
 
     async def _retry(self) -> None:
-        dispatcher = Dispatcher(self._broker)
+        dispatcher = Dispatcher(self._broker, tries_for=self._dispatcher)
         try:
             while True:
                 taken = await retry_held(self._engine, dispatcher)

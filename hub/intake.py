@@ -1,8 +1,7 @@
 """Intake: what waits in the ingress queues, handed over in batches that are shared fairly between the nodes.
 
 Each queue is consumed on a channel of its own, so that one multiple acknowledgement settles exactly what was
-taken of that queue, in whatever order the nodes take turns. The consumer callback only enqueues; nothing is
-ever requeued by us.
+taken of that queue, in whatever order the nodes take turns. The consumer callback only enqueues.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.metrics import REDELIVERED
-from hub.tolerance import UNREAD, decode_tolerantly, give_back
+from hub.tolerance import UNREAD, decode_tolerantly, give_back, printable
 from hub.topology import ingress_queue
 from schemas.control import MessageType
 
@@ -32,7 +31,6 @@ log = structlog.get_logger()
 GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
 FEW: Final = 2
-TYPE_SIZE: Final = 40
 FURTHER: Final = frozenset({"CC", "BCC"})
 URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
@@ -64,11 +62,6 @@ class Pace:
     shared_batch: int
     rate: float
     burst: int
-
-
-def printable(message_type: str | None) -> str:
-    """An AMQP type as it may go into tables and logs, whatever its sender put there."""
-    return ascii(message_type or "")[1:-1][:TYPE_SIZE]
 
 
 def _fault(message: Any) -> str:
@@ -144,7 +137,7 @@ class Source:
 
     async def renew(self, now: float) -> None:
         """Asks the broker again for what there was no room for, once all else is settled; later for more at a time."""
-        if self._narrow_until and now > self._narrow_until:
+        if self._narrow_until and now > self._narrow_until and not (self._overrun or self._has_large()):
             self._overrun, self._largest, self._narrow_until = True, 0, 0.0
         if self._overrun and not self._unsettled:
             # Until it is cancelled, what comes is not kept; then the broker takes back all that is not settled.
@@ -153,6 +146,10 @@ class Source:
             self._overrun, self._renewing, self._left = False, True, []
             await self._begin(self._fitting())
             self._renewing = False
+
+    def _has_large(self) -> bool:
+        # In hand, they are no sign that the next will be small, however long they take.
+        return any(size * self._prefetch > ROOM_BYTES for _, size in self._unsettled)
 
     async def _arrived(self, message: Any) -> None:
         kind, tag = printable(message.header.properties.message_type), message.delivery.delivery_tag
@@ -222,7 +219,10 @@ class Source:
         """Settles everything up to a tag. Raises if the channel has closed."""
         await self._channel.basic_ack(tag, multiple=True)
         while self._unsettled and self._unsettled[0][0] <= tag:
-            self._bytes -= self._unsettled.popleft()[1]
+            size = self._unsettled.popleft()[1]
+            self._bytes -= size
+            if self._narrow_until and size * self._prefetch > ROOM_BYTES:
+                self._narrow_until = time.monotonic() + NARROW_S
 
 
 class Lane:

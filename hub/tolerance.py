@@ -30,8 +30,14 @@ MAX_TABLE: Final = 4 * 1024
 TOGETHER: Final = 32
 COMMANDS: Final = 8
 PAUSE_S: Final = 0.05
+TYPE_SIZE: Final = 40
 # What stands for a table that was not read; it is known by identity.
 UNREAD: Final[dict[str, Any]] = {}
+
+
+def printable(message_type: str | None) -> str:
+    """An AMQP type as it may go into tables and logs, whatever its sender put there."""
+    return ascii(message_type or "")[1:-1][:TYPE_SIZE]
 
 
 def decode_tolerantly() -> None:

@@ -2,19 +2,22 @@
 
 SQLite has one writer, so one thread of its own does all the work. While it commits, more pieces of work come to
 wait, and the next transaction has them all; each stands in a savepoint of its own, and what fails is undone alone.
+Whoever waits is answered, whatever becomes of the work, of the thread and of the store.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
+
+from nodes.errors import StoreClosed
 
 # So that the first of a transaction does not wait too long for the last.
 MOST: Final = 64
@@ -63,51 +66,83 @@ class _Piece:
         if self.error is None:
             self.waiter.set_result(self.result)
         else:
-            self.waiter.set_exception(self.error)
+            self.waiter.set_exception(_bearable(self.error))
+
+
+def _bearable(error: BaseException) -> Exception:
+    # A future takes no StopIteration. Who waits would take CancelledError for their own, and the others end the loop.
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    odd = RuntimeError(f"{type(error).__name__} in work for the store")
+    odd.__cause__ = error
+    return odd
 
 
 class Commits:
-    """The thread that writes, and what waits for it. For one event loop at a time."""
+    """The thread that writes, and what waits for it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # None ends the thread.
+        # None ends the thread. The lock is held while anything is put there, so that nothing waits behind the end.
         self._waiting: SimpleQueue[_Piece | None] = SimpleQueue()
+        self._entrance, self._closed = Lock(), False
         # Who does not close the store can end all the same, as by a kill: what was not answered was not promised.
         self._thread = Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
     async def do(self, work: Callable[[Connection], T]) -> T:
-        """Does `work`, synced to the disk when this returns. What `work` raises undoes it, and nothing else."""
+        """Does `work`, synced to the disk when this returns. What `work` raises undoes it, and nothing else.
+
+        Raises StoreClosed. What is no ordinary error of `work`, as StopIteration, comes as a RuntimeError.
+        """
         piece = _Piece(work, asyncio.get_running_loop().create_future())
-        self._waiting.put(piece)
+        with self._entrance:
+            if self._closed:
+                raise _closed()
+            self._waiting.put(piece)
         result: T = await piece.waiter
         return result
 
     def close(self) -> None:
-        """Finishes what is under way and what waits."""
-        self._waiting.put(None)
+        """Finishes what is under way and what waits. May be repeated."""
+        self._end()
         self._thread.join()
 
-    def _work(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            pieces, ended = self._taken(first)
-            self._do_together(pieces)
-            if ended:
-                return
+    def _end(self) -> None:
+        with self._entrance:
+            self._closed = True
+            self._waiting.put(None)
 
-    def _taken(self, first: _Piece) -> tuple[list[_Piece], bool]:
-        """What waits by now, and whether the end is behind it."""
-        pieces = [first]
+    def _work(self) -> None:
+        pieces: list[_Piece] = []
         try:
-            while len(pieces) < MOST:
-                piece = self._waiting.get_nowait()
-                if piece is None:
-                    return pieces, True
+            while self._take(pieces):
+                self._do_together(pieces)
+                pieces = []
+        finally:
+            # Should the thread itself fail, nobody waits for it for ever.
+            self._end()
+            while (piece := self._waiting.get()) is not None:
                 pieces.append(piece)
-        except Empty:
-            pass
-        return pieces, False
+            for piece in pieces:
+                piece.error = _closed()
+            _tell_all(pieces)
+
+    def _take(self, pieces: list[_Piece]) -> bool:
+        """Adds what waits by now, or what comes next; whether there is anything before the end."""
+        piece = self._waiting.get()
+        while piece is not None:
+            pieces.append(piece)
+            if len(pieces) == MOST:
+                return True
+            try:
+                piece = self._waiting.get_nowait()
+            except Empty:
+                return True
+        if pieces:
+            # Nothing is behind the end: it is what comes next.
+            self._waiting.put(None)
+        return bool(pieces)
 
     def _do_together(self, pieces: list[_Piece]) -> None:
         try:
@@ -122,12 +157,21 @@ class Commits:
             for piece in pieces:
                 piece.error = error
         # Only now, behind the commit: an answer means that it is on the disk.
+        _tell_all(pieces)
+
+
+def _closed() -> StoreClosed:
+    return StoreClosed("the node's store is closed", "start the agent again")
+
+
+def _tell_all(pieces: Sequence[_Piece]) -> None:
+    for loop in {piece.waiter.get_loop() for piece in pieces}:
         with suppress(RuntimeError):
             # Of a loop that is closed nobody waits any more.
-            pieces[0].waiter.get_loop().call_soon_threadsafe(_answer, pieces)
+            loop.call_soon_threadsafe(_answer, [piece for piece in pieces if piece.waiter.get_loop() is loop])
 
 
-def _answer(pieces: list[_Piece]) -> None:
+def _answer(pieces: Sequence[_Piece]) -> None:
     for piece in pieces:
         piece.answer()
 
@@ -136,7 +180,7 @@ def _do_alone(connection: Connection, piece: _Piece) -> None:
     _tell(connection, "SAVEPOINT piece")
     try:
         piece.result = piece.work(connection)
-    except Exception as error:
+    except BaseException as error:
         piece.error = error
         _tell(connection, "ROLLBACK TO piece")
     # On a full disk SQLite gives up the whole transaction, savepoints and all. Then this or the line above raises,

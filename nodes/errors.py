@@ -53,6 +53,14 @@ class StoreVersionUnknown(NodeError):
     exit_code = 2
 
 
+class StoreClosed(NodeError):
+    """The agent is ending, or what writes to its database has ended."""
+
+    code = "store_closed"
+    status = 503
+    exit_code = 5
+
+
 class WelcomeRefused(NodeError):
     """A welcome file that is not for this node, or not from the hub."""
 

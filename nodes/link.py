@@ -21,7 +21,7 @@ from pamqp.common import FieldTable
 
 from nodes.errors import BrokerUnreachable
 from nodes.publishing import Publication, publish
-from nodes.receiving import Arrival, Receiver
+from nodes.receiving import SLOWEST, Arrival, Receiver, Sizes
 from nodes.settings import Settings
 
 log = structlog.get_logger()
@@ -29,8 +29,6 @@ log = structlog.get_logger()
 HEARTBEAT_S: Final = 15
 CONNECT_S: Final = 10
 CONFIRM_S: Final = 10
-# A link is given up when it does not carry so many bytes a second, and nothing is confirmed meanwhile.
-SLOWEST: Final = 8 * 1024
 LONGEST_PAUSE_S: Final = 30.0
 # For how long an urgent message makes another one likely.
 ACTIVE_S: Final = 10.0
@@ -80,6 +78,7 @@ class Link:
         self._context = context
         self._publishing: Any = None
         self._lanes: list[Receiver] = []
+        self._sizes = {suffix: Sizes() for suffix in (URGENT, "")}
         self._connections: list[AbstractConnection] = []
         # Done when the connections in use are given up.
         self._gone: asyncio.Future[None] | None = None
@@ -184,24 +183,25 @@ class Link:
         # What came over the old connection can no longer be acknowledged; it comes again.
         self._arrivals = _Arrivals()
         for suffix in (URGENT, ""):
-            self._lanes.append(await self._consume(receiving, f"q.inbox.{self._settings.node}{suffix}"))
+            self._lanes.append(await self._consume(receiving, suffix))
         self._publishing, self._gone = publishing, asyncio.get_running_loop().create_future()
         self.state = LinkState(True, _now(), "")
         self.up.set()
         log.info("link_up")
 
-    async def _consume(self, connection: AbstractConnection, queue: str) -> Receiver:
+    async def _consume(self, connection: AbstractConnection, suffix: str) -> Receiver:
         channel = await connection.channel(publisher_confirms=False)
         underlay: Any = await channel.get_underlay_channel()
         underlay.owner = channel
-        arrivals, lane, order = self._arrivals, int(not queue.endswith(URGENT)), itertools.count()
+        arrivals, lane, order = self._arrivals, int(suffix != URGENT), itertools.count()
 
         def arrived(arrival: Arrival) -> None:
             if lane == 0:
                 self._urgent_at = time.monotonic()
             arrivals.put_nowait((lane, next(order), arrival))
 
-        return await Receiver.begin(underlay, queue, arrived)
+        queue = f"q.inbox.{self._settings.node}{suffix}"
+        return await Receiver.begin(underlay, queue, arrived, self._sizes[suffix])
 
     async def _until_closed(self) -> None:
         # Beside it: on a slow line the broker's answer comes behind all that is on its way.

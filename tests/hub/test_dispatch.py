@@ -1,9 +1,10 @@
 """What the hub publishes, on a real broker: an inbox that is silent, and a slow line."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from deploy.local.services import Services
 from hub import dispatch
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
+from hub.held import FIRST_PAUSE_MS, retry_held
 from hub.ingest import Ingest
 from hub.publication import Publication
 from hub.topology import HUB_USERS, inbox_queue
@@ -95,6 +97,57 @@ async def test_a_silent_inbox_holds_up_no_receipt(
         assert await database.scalar(text("SELECT count(*) FROM held WHERE node = 'ro'")) == 0
 
 
+SEVERAL = (("bg", False), ("bg", True), ("ro", True))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_several_silent_inboxes_cost_little_more_than_one_and_only_once(
+    worker: Ingest, broker: BrokerAddress, services: Services, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "CONFIRM_S", SILENCE_S)
+    monkeypatch.setattr(dispatch, "HASTY_S", 0.5)
+    number = itertools.count()
+
+    async def send(*inboxes: tuple[str, bool]) -> float:
+        items = [
+            Publication(node, MessageType.ENVELOPE, urgent, f"several/{at_once}/{next(number)}", b"text")
+            for node, urgent in (*inboxes, ("ro", False))
+        ]
+        began = time.monotonic()
+        await worker._send(items)
+        return time.monotonic() - began
+
+    async def held(node: str, urgent: bool) -> Any:
+        async with worker._engine.connect() as database:
+            query = text("SELECT count(*) FROM held WHERE node = :node AND urgent = :urgent")
+            return await database.scalar(query, {"node": node, "urgent": int(urgent)})
+
+    beside = Dispatcher(broker, tries_for=worker._dispatcher)
+    await send()
+    with ExitStack() as silence:
+        for node, urgent in SEVERAL:
+            silence.enter_context(silent(services, broker.vhost, inbox_queue(node, urgent=urgent)))
+        took = [await send(*SEVERAL)] if at_once else [await send(inbox) for inbox in SEVERAL]
+        assert SILENCE_S <= sum(took) < 2 * SILENCE_S
+        # Nor are they tried here again, however long it takes.
+        for inbox in SEVERAL:
+            worker._dispatcher._silent[dispatch._key(_to(inbox))] -= 2 * dispatch.SILENT_S
+        worker._dispatcher._hasty_until -= 2 * dispatch.SILENT_S
+        assert await send(*SEVERAL) < SILENCE_S / 2
+    assert [await held(*inbox) for inbox in SEVERAL] == [2, 2, 2]
+    assert await held("ro", False) == 0
+    await asyncio.sleep(FIRST_PAUSE_MS / 1000)
+    assert await retry_held(worker._engine, beside) == 6
+    # They have answered, and are trusted again.
+    await send(*SEVERAL)
+    assert [await held(*inbox) for inbox in SEVERAL] == [0, 0, 0]
+    await beside.close()
+
+
+def _to(inbox: tuple[str, bool]) -> Publication:
+    return Publication(inbox[0], MessageType.ENVELOPE, inbox[1], "", b"")
+
+
 async def test_receipts_of_few_messages_wait_for_them(
     worker: Ingest, broker: BrokerAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +191,7 @@ async def test_what_is_passed_over_is_not_sent_when_the_time_runs_out_that_very_
 ) -> None:
     sent: list[Publication] = []
 
-    async def publish(_: Any, items: Any, then: Any) -> list[str]:
+    async def publish(_: Any, items: Any, then: Any, __: float) -> list[str]:
         sent.extend((*items, *then))
         return ["" for _ in (*items, *then)]
 

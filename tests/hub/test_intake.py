@@ -172,3 +172,19 @@ def test_how_often_a_message_came_back(headers: dict[str, object] | None, redeli
     header = SimpleNamespace(properties=SimpleNamespace(headers=headers))
     message = SimpleNamespace(header=header, delivery=SimpleNamespace(redelivered=redelivered))
     assert intake._returns(message) == returns
+
+
+async def test_however_slowly_large_messages_are_settled_none_is_given_back_again_and_again(
+    connection: AbstractConnection, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each batch takes longer than a large message makes another one likely, as while the database hangs.
+    monkeypatch.setattr(intake, "ROOM_BYTES", 1000)
+    monkeypatch.setattr(intake, "NARROW_S", 0.1)
+    taking = Intake(connection, PACE)
+    bodies = [b"small", *(b"%02d" % number + bytes(498) for number in range(50)), b"small again"]
+    await send("q.in.ro", *bodies)
+    await taking.normal.add(["ro"])
+    taken = await _take(taking, len(bodies), [])
+    # The broker gives up what it had to give more than 20 times.
+    assert [arrival.body for arrival in taken] == bodies
+    assert max(arrival.returns for arrival in taken) == 1

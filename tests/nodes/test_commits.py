@@ -13,8 +13,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
 from nodes import store
+from nodes.commits import MOST
+from nodes.errors import StoreClosed
 from nodes.store import Store
 
+PATIENCE_S = 10
 DIGESTS = [bytes([number]) for number in range(5)]
 
 
@@ -114,3 +117,106 @@ async def test_a_commit_that_fails_fails_everybody_in_it(box: Store, tmp_path: P
     assert [type(answer) for answer in answers] == [OSError] * 5
     event.remove(box._engine, "commit", failing)
     assert _on_disk(tmp_path) == []
+
+
+def _odd(error: type[BaseException]) -> Callable[[Connection], None]:
+    def work(_: Connection) -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    "error", [StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError, SystemExit]
+)
+async def test_whatever_is_raised_is_undone_alone_and_everybody_is_answered(
+    box: Store, tmp_path: Path, error: type[BaseException]
+) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        answers = await _together(box, _odd(error))
+        failed = answers.pop(2)
+        assert isinstance(failed, Exception)
+        assert error in (type(failed), type(failed.__cause__))
+        assert answers == [*DIGESTS[:2], *DIGESTS[3:]] == _on_disk(tmp_path)
+        # Alone in its transaction too.
+        with pytest.raises((RuntimeError, StopAsyncIteration)):
+            await box.run(_keep, b"alone", _odd(error))
+        assert await box.run(_keep, DIGESTS[2]) == DIGESTS[2]
+    assert _on_disk(tmp_path) == DIGESTS
+
+
+async def test_who_comes_after_the_end_is_told(box: Store) -> None:
+    box.close()
+    box.close()
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(StoreClosed):
+            await box.run(_keep, DIGESTS[0])
+
+
+async def test_what_waits_at_the_end_is_still_done(box: Store, tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(_: Connection) -> bool:
+        begun.set()
+        return go_on.wait(PATIENCE_S)
+
+    # More than one transaction takes.
+    many = [bytes([number // 100, number % 100]) for number in range(2 * MOST + 1)]
+    async with asyncio.timeout(2 * PATIENCE_S):
+        first = asyncio.create_task(box.run(wait))
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+        rest = [asyncio.create_task(box.run(_keep, digest)) for digest in many]
+        await asyncio.sleep(0)
+        ending = asyncio.create_task(asyncio.to_thread(box.close))
+        for _ in range(100 * PATIENCE_S):
+            if box._commits._closed:
+                break
+            await asyncio.sleep(0.01)
+        late = asyncio.create_task(box.run(_keep, b"late"))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await first
+        assert await asyncio.gather(*rest) == many
+        await ending
+        with pytest.raises(StoreClosed):
+            await late
+    assert _on_disk(tmp_path) == many
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_a_thread_that_has_died(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(box._commits, "_do_together", die)
+    async with asyncio.timeout(PATIENCE_S):
+        answers = await asyncio.gather(*(box.run(_keep, digest) for digest in DIGESTS), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [StoreClosed] * 5
+        with pytest.raises(StoreClosed):
+            await box.run(_keep, DIGESTS[0])
+
+
+def test_those_of_an_event_loop_that_is_gone_keep_no_answer_from_others(box: Store, tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(_: Connection) -> bool:
+        begun.set()
+        return go_on.wait(PATIENCE_S)
+
+    async def leave() -> None:
+        tasks = [asyncio.create_task(box.run(wait))]
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+        tasks.append(asyncio.create_task(box.run(_wrong)))
+        # When the loop closes, the second is the first of those that will go together.
+        await asyncio.sleep(0)
+
+    async def stay() -> bytes:
+        keeping = asyncio.create_task(box.run(_keep, DIGESTS[0]))
+        await asyncio.sleep(0)
+        go_on.set()
+        async with asyncio.timeout(PATIENCE_S):
+            return await keeping
+
+    asyncio.run(leave())
+    assert asyncio.run(stay()) == DIGESTS[0]
+    assert _on_disk(tmp_path) == DIGESTS[:1]

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 from structlog.testing import capture_logs
 
-from deploy.local.chaos import Line, Rule, Side, bad_line
+from deploy.local.chaos import FREE, Line, Rule, Side, bad_line
 from deploy.local.services import Services
 from nodes import link as link_module
 from nodes import outbox, receiving
@@ -153,6 +154,86 @@ async def test_what_comes_is_bounded_in_bytes_and_comes_in_order(
     assert [arrival.body for arrival in taken] == bodies
     assert 200 * KIB < most <= room
     assert "link_down" not in [entry["event"] for entry in told]
+
+
+def _noting_what_comes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All bodies that the line brings, whether there is room for them or not."""
+    came, take = list[bytes](), receiving.Receiver._take
+
+    async def noting(receiver: receiving.Receiver, message: Any) -> None:
+        came.append(bytes(message.body))
+        await take(receiver, message)
+
+    monkeypatch.setattr(receiving.Receiver, "_take", noting)
+    return came
+
+
+async def test_however_slowly_large_messages_are_stored_none_is_given_back_again_and_again(
+    bulgaria: Agent, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each batch takes longer than a large message makes another one likely.
+    monkeypatch.setattr(receiving, "ROOM_BYTES", 1000)
+    monkeypatch.setattr(receiving, "NARROW_S", 0.1)
+    monkeypatch.setattr(receiving, "SLOWEST", 2**40)
+    channel = await (await connect("hub-dispatch")).channel(publisher_confirms=True)
+    exchange = await channel.get_exchange("dispatch", ensure=False)
+    bodies = [b"%02d" % number + bytes(498 * (number > 0)) for number in range(30)]
+    for body in bodies:
+        message = aio_pika.Message(body, delivery_mode=2, type="poem", user_id="hub-dispatch")
+        await exchange.publish(message, "bg", mandatory=True, timeout=20)
+    link, taken, came = bulgaria.link, list[Arrival](), _noting_what_comes(monkeypatch)
+    running = asyncio.create_task(link.run())
+    try:
+        await _up(link)
+        end = time.monotonic() + PATIENCE_S
+        while len(taken) < len(bodies):
+            assert time.monotonic() < end, len(taken)
+            await asyncio.sleep(0.3)
+            batch = await link.batch(100, 0.2)
+            taken += batch
+            await link.acknowledge(batch)
+    finally:
+        await _ended(running)
+    assert [arrival.body for arrival in taken] == bodies
+    assert max(map(came.count, bodies)) <= 2
+
+
+async def test_little_comes_in_vain_over_a_slow_line_when_large_messages_follow_small_ones(
+    bulgaria: Agent, line: Line, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "ROOM_BYTES", 1000 * KIB)
+    monkeypatch.setattr(receiving, "IN_VAIN_S", 0.5)
+    link, taken, came = bulgaria.link, list[Arrival](), _noting_what_comes(monkeypatch)
+    channel = await (await connect("hub-dispatch")).channel(publisher_confirms=True)
+    exchange = await channel.get_exchange("dispatch", ensure=False)
+    small = [b"%04d" % number for number in range(50)]
+    large = [b"%04d" % number + bytes(200 * KIB) for number in range(50, 80)]
+    running = asyncio.create_task(link.run())
+    with capture_logs() as told:
+        try:
+            await _up(link)
+            for part, rule in ((small, FREE), (large, Rule(bytes_per_s=512 * KIB))):
+                line.set(rule, Side.BROKER)
+                for body in part:
+                    message = aio_pika.Message(body, delivery_mode=2, type="poem", user_id="hub-dispatch")
+                    await exchange.publish(message, "bg", mandatory=True, timeout=20)
+                # What comes meanwhile is stored late, so that there is no room for all of it.
+                await asyncio.sleep(3.0)
+                end = time.monotonic() + PATIENCE_S
+                while not {arrival.body for arrival in taken} >= set(part):
+                    assert time.monotonic() < end, len(taken)
+                    batch = await link.batch(100, 0.2)
+                    taken += batch
+                    await link.acknowledge(batch)
+                # Time for as many to be asked for as have room.
+                await asyncio.sleep(0.5)
+        finally:
+            line.heal()
+            await _ended(running)
+    assert sorted(arrival.body for arrival in taken) == [*small, *large]
+    # Nearly all of the large ones were on their way when there was no more room.
+    assert sum(map(len, came)) - sum(map(len, large)) < sum(map(len, large)) / 2
+    assert [entry["event"] for entry in told].count("link_down") == 1
 
 
 async def test_large_messages_come_over_a_slow_line(bulgaria: Agent, line: Line, connect: Open) -> None:
