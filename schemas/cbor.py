@@ -45,6 +45,11 @@ def encode(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
+def encode_in_order(value: object) -> bytes:
+    """The same, quicker, of maps whose keys are in the order of RFC 8949 section 4.2.1 already."""
+    return cbor2.dumps(value)
+
+
 def decode(data: bytes, most_items: int = MOST_ITEMS) -> Any:
     """The value of one deterministic CBOR item of at most `most_items` in all. Raises EncodingRefused."""
     _check_items(data, most_items)
