@@ -127,6 +127,18 @@ def nodes_of(size: int, read: Callable[[Tile], bytes]) -> Nodes:
     return node
 
 
+def needed(size: int, proof: Callable[[Nodes], object]) -> frozenset[Tile]:
+    """The tiles of the tree of `size` leaves that making a proof reads. Raises TileInvalid, and what `proof` does."""
+    found = set()
+
+    def node(level: int, place: int) -> bytes:
+        found.add(tile_at(level // HEIGHT, (place << level % HEIGHT) // WIDTH, size))
+        return bytes(HASH_SIZE)
+
+    proof(node)
+    return frozenset(found)
+
+
 def bundle(commitments: Sequence[bytes]) -> bytes:
     """The entries under a tile of level 0: each after its length in two bytes. Raises TileInvalid."""
     if not 0 < len(commitments) <= WIDTH or any(len(item) != COMMITMENT_SIZE for item in commitments):

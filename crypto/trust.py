@@ -9,8 +9,17 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from crypto import cose
+from crypto.cosignature import CosignerKey
 from crypto.envelope import Verified
-from crypto.errors import KeyNotValid, KeyUnknown, KeyUnusable, RecipientsMismatch, SenderUnknown, TooLarge
+from crypto.errors import (
+    KeyNotValid,
+    KeyUnknown,
+    KeyUnusable,
+    NoteInvalid,
+    RecipientsMismatch,
+    SenderUnknown,
+    TooLarge,
+)
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from schemas.control import Acknowledgement
 from schemas.header import Header
@@ -20,6 +29,8 @@ ROSTER_TYPE: Final = "application/vnd.seci.roster+cbor"
 # A thousand items, and some room.
 MAX_ACKNOWLEDGEMENT: Final = 192 * 1024
 ACKNOWLEDGEMENT_TYPE: Final = "application/vnd.seci.acknowledgement+cbor"
+# Of a node's witness key: the node's id stands behind it.
+WITNESS_NAME: Final = "seci.exchange/witness/"
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,14 @@ class Trust:
     nodes: Mapping[str, RosterNode]
     _signing: Mapping[tuple[str, bytes], tuple[RosterKey, VerifyKey]]
     _sealing: Mapping[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]]
+    _witnesses: Mapping[str, tuple[tuple[RosterKey, CosignerKey], ...]]
 
     @classmethod
     def of(cls, roster: Roster) -> Self:
         """Raises KeyUnusable for a roster that holds a key which is none, or a key under another's id."""
         signing = {}
         sealing: dict[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]] = {}
+        witnesses: dict[str, tuple[tuple[RosterKey, CosignerKey], ...]] = {}
         for node in roster.nodes:
             sealing[node.node] = ()
             for key in node.keys:
@@ -43,13 +56,26 @@ class Trust:
                 if key.use is KeyUse.SIGN:
                     public = VerifyKey.from_public_bytes(key.public)
                     signing[node.node, key.kid] = (key, public)
+                elif key.use is KeyUse.WITNESS:
+                    cosigner = witness_key(node.node, key.public)
+                    witnesses[node.node] = (*witnesses.get(node.node, ()), (key, cosigner))
+                    public = VerifyKey.from_public_bytes(key.public)
                 else:
                     public = EncryptionPublicKey.from_public_bytes(key.public)
                     sealing[node.node] += ((key, public),)
                 if public.key_id != key.kid:
                     raise KeyUnusable(f"a key of {node.node} stands in the roster under an id that is not its own")
         nodes = {node.node: node for node in roster.nodes}
-        return cls(roster, MappingProxyType(nodes), MappingProxyType(signing), MappingProxyType(sealing))
+        keys = [cosigner.encoded for pairs in witnesses.values() for _, cosigner in pairs]
+        if len(set(keys)) != len(keys):
+            raise KeyUnusable("a witness key stands in the roster twice: one witness would count as two")
+        return cls(
+            roster,
+            MappingProxyType(nodes),
+            MappingProxyType(signing),
+            MappingProxyType(sealing),
+            MappingProxyType(witnesses),
+        )
 
     def signer_of(self, header: Header, kid: bytes) -> VerifyKey:
         """The key a message must be signed with. Raises SenderUnknown, KeyUnknown, KeyNotValid."""
@@ -73,6 +99,15 @@ class Trust:
             raise KeyUnknown(f"the roster (version {self.roster.version}) has no valid encryption key of {node}")
         return max(valid, key=lambda pair: pair[0].not_after)[1]
 
+    def witnesses(self, at: int) -> Mapping[str, CosignerKey]:
+        """The key that each node cosigns checkpoints with at `at` (ms): of those valid then, the one valid longest."""
+        found = {}
+        for node, pairs in self._witnesses.items():
+            valid = [pair for pair in pairs if pair[0].not_before <= at < pair[0].not_after]
+            if valid:
+                found[node] = max(valid, key=lambda pair: pair[0].not_after)[1]
+        return found
+
     def check_recipient_keys(self, verified: Verified) -> None:
         """Raises RecipientsMismatch unless each wrapped key is closed to a key of the recipient in its place."""
         for node, wrapped in zip(verified.header.recipients, verified.recipient_keys, strict=True):
@@ -90,6 +125,14 @@ class Trust:
         return tuple(sorted(name for name, node in self.nodes.items() if task_force in node.task_forces))
 
 
+def witness_key(node: str, public: bytes) -> CosignerKey:
+    """A node's key of cosignatures under its name, of the encoding in a roster. Raises KeyUnusable."""
+    try:
+        return CosignerKey(f"{WITNESS_NAME}{node}", VerifyKey.from_public_bytes(public))
+    except NoteInvalid as error:
+        raise KeyUnusable(f"a witness key of {node} is no Ed25519 key") from error
+
+
 def sign_roster(roster: Roster, hub: SigningKey) -> bytes:
     """A COSE_Sign1 of the roster by the hub."""
     return cose.sign1(roster.to_bytes(), ROSTER_TYPE, hub)
@@ -100,6 +143,11 @@ def open_roster(data: bytes, hub: VerifyKey) -> Roster:
     signed = cose.parse_sign1(data, ROSTER_TYPE)
     signed.verify(hub)
     return Roster.from_bytes(signed.payload)
+
+
+def signer_of_roster(data: bytes) -> bytes:
+    """The id of the key that a roster claims to be signed with. Raises EnvelopeMalformed, AlgorithmRefused."""
+    return cose.parse_sign1(data, ROSTER_TYPE).kid
 
 
 def sign_acknowledgement(acknowledgement: Acknowledgement, recipient: SigningKey) -> bytes:

@@ -5,14 +5,16 @@ last. It must store the new one where it found the old one, in one transaction, 
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 from crypto import merkle
 from crypto.canonical import decimal, exact_base64
+from crypto.cosignature import CosignerKey
 from crypto.errors import LogForked, NoteInvalid, OldSizeWrong, ProofInvalid, ProofMalformed
 from crypto.merkle import EMPTY_ROOT, HASH_SIZE
-from crypto.note import Checkpoint
+from crypto.note import Checkpoint, NoteVerifier
 from crypto.policy import Policy, read_checkpoint
 
 MAX_HASHES: Final = 63
@@ -43,6 +45,14 @@ class AddCheckpoint:
         if len(found) != len(lines) or len(found) > MAX_HASHES:
             raise ProofMalformed(f"a request has at most {MAX_HASHES} hashes, a line of base64 each")
         return cls(old, found, checkpoint)
+
+
+def majority(log: NoteVerifier, witnesses: Sequence[CosignerKey]) -> Policy:
+    """More than half of the witnesses must have cosigned, so that any two quorums have a witness in common.
+
+    Without any witness, none is asked for.
+    """
+    return Policy.of([log], witnesses, len(witnesses) // 2 + 1 if witnesses else 0)
 
 
 def follow(request: AddCheckpoint, seen: Checkpoint | None, policy: Policy) -> Checkpoint:

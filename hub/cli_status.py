@@ -1,6 +1,7 @@
 """`seci-hub status`: the first thing that an operator looks at."""
 
 import asyncio
+from typing import Final
 
 import typer
 
@@ -10,6 +11,10 @@ from hub.overview import overview
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
 from hub.shell import AsJson, Home, answer, with_database
+
+_CONTRADICTED: Final = (
+    'WITNESSES   {} cosigned checkpoints are of another ledger; see docs/operations.md, "A witness contradicts"'
+)
 
 
 def status(home: Home, as_json: AsJson = False) -> None:
@@ -32,6 +37,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",
         f"overdue     {found['overdue']} answers",
+        *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
         f"held        {found['held']} deliveries that the broker would not take yet",
         f"broker      {found['broker']}",
     ]

@@ -28,7 +28,7 @@ from hub.dispatch import Dispatcher
 from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
 from hub.held import hold, retry_held
 from hub.intake import SUSPECT, Intake, Lane, Pace
-from hub.judge import Arrival, Verdict
+from hub.judge import OF_WITNESSES, Arrival, Verdict
 from hub.ledger import Ledger, check, take_turn
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.pen import Pen, writing
@@ -37,6 +37,7 @@ from hub.record import Recorded, record
 from hub.settings import Settings
 from hub.tolerance import through_cancelled_channels
 from hub.verifiers import Verifiers
+from hub.witnessing import Witnessing
 from schemas.control import Entry, Event, MessageType
 
 log = structlog.get_logger()
@@ -90,6 +91,7 @@ class Ingest:
         self._pen = Pen(engine, ledger)
         self._dispatcher = Dispatcher(broker)
         self._verifiers = Verifiers(settings.verifiers, ledger.signer.key.public)
+        self._witnessing = Witnessing(settings, broker, engine, ledger)
         self._stages = _Stages()
         self._in_force: InForce | None = None
         self._announced = 0
@@ -99,7 +101,7 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        works = (self._retry, self._drain, self._see_to, self.canary.send_canaries)
+        works = (self._retry, self._drain, self._see_to, self._witnessing.answer, self.canary.send_canaries)
         asides = [asyncio.create_task(self._beside(work)) for work in works]
         try:
             await self._keep_working(stop)
@@ -203,13 +205,16 @@ class Ingest:
         # Batches are judged while others are recorded and published. Of these two stages each has room for one,
         # and who waits for a stage gets it in turn, so batches never overtake each other.
         stages = self._stages
-        judging = asyncio.create_task(self._judge(batch, roster)) if len(batch) > FEW else None
+        first = len(batch) > FEW or all(arrival.type in OF_WITNESSES for arrival in batch)
+        judging = asyncio.create_task(self._judge(batch, roster)) if first else None
         try:
             async with stages.recording:
                 stages.check()
                 verdicts = None if judging is None else await judging
                 clock = Stopwatch()
-                recorded = await self._patiently(batch, roster, verdicts, stop, intake)
+                # Nothing is left of what is only for witnesses.
+                nothing = verdicts is not None and not verdicts
+                recorded = Recorded((), ()) if nothing else await self._patiently(batch, roster, verdicts, stop, intake)
                 clock.lap("record")
             async with stages.sending:
                 stages.check()
@@ -232,7 +237,7 @@ class Ingest:
         clock = Stopwatch()
         verdicts = await self._verifiers.judge(batch, roster.trust, roster.signed, time.time_ns() // 1_000_000)
         clock.lap("judge")
-        return verdicts
+        return self._witnessing.take(verdicts, roster.trust)
 
     async def _patiently(
         self,

@@ -19,6 +19,7 @@ from schemas.codes import TASK_FORCES
 from schemas.control import Acknowledgement, ControlRefused, MessageType
 from schemas.header import Header
 from schemas.refusals import RefusalCode
+from schemas.witnessing import CheckpointRequest, TileRequest, WitnessCosignature
 
 CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
 OLDEST_MS: Final = 14 * 24 * 3600 * 1000
@@ -75,6 +76,14 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What a node says or asks as a witness; it is well formed, and whatever signature is in it is not checked."""
+
+    arrival: Arrival
+    said: CheckpointRequest | WitnessCosignature | TileRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Bytes that are none of our messages; kept in quarantine."""
 
@@ -82,7 +91,12 @@ class Unreadable:
     reason: str
 
 
-Verdict = Acceptable | Refusable | Acknowledged | Unreadable
+Verdict = Acceptable | Refusable | Acknowledged | Witnessed | Unreadable
+OF_WITNESSES: Final[dict[str, type[CheckpointRequest | WitnessCosignature | TileRequest]]] = {
+    MessageType.CHECKPOINT_REQUEST: CheckpointRequest,
+    MessageType.COSIGNATURE: WitnessCosignature,
+    MessageType.TILE_REQUEST: TileRequest,
+}
 
 
 class Refused(Exception):
@@ -101,7 +115,16 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return _judge_envelope(arrival, trust, now)
     if arrival.type == MessageType.ACKNOWLEDGEMENT:
         return _judge_acknowledgement(arrival, trust, now)
+    if arrival.type in OF_WITNESSES:
+        return _read_witness(arrival)
     return Unreadable(arrival, "unknown_type")
+
+
+def _read_witness(arrival: Arrival) -> Verdict:
+    try:
+        return Witnessed(arrival, OF_WITNESSES[arrival.type].from_bytes(arrival.body))
+    except ControlRefused as error:
+        return Unreadable(arrival, error.code)
 
 
 def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:

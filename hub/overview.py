@@ -26,6 +26,7 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "refused": {str(code): int(number) for code, number in await connection.execute(refusals)},
         "quarantined": await reading.undecided(connection),
         "overdue": await deadlines.escalated(connection, time.time_ns() // 1_000_000),
+        "contradictions": await _count(connection, tables.contradiction),
         "held": (await reading.held(connection))[0],
         "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),
         "workers": await reading.workers(connection),

@@ -16,7 +16,7 @@ from crypto import certificates
 from crypto.enrolment import verify_request
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
-from crypto.trust import Trust, open_roster, sign_roster
+from crypto.trust import Trust, open_roster, sign_roster, witness_key
 from hub import ledger, rows, tables
 from hub.errors import EnrolmentRefused
 from hub.ledger import Ledger
@@ -72,6 +72,8 @@ async def publish_roster(
     signed_before = await newest(connection, 0)
     version = 1 if signed_before is None else open_roster(signed_before, signer.public).version + 1
     roster = Roster(version=version, at=now, nodes=tuple(sorted(nodes, key=lambda node: node.node)))
+    # What no node would take must not be signed.
+    Trust.of(roster)
     signed = sign_roster(roster, signer)
     entry = Entry(
         event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=f"version {version}"
@@ -88,12 +90,15 @@ def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
         verify_request(request)
         # A key may parse and yet be of no use: try it.
         EncryptionPublicKey.from_public_bytes(base64.b64decode(request.encryption_key)).wrap(b"trial", b"")
+        if request.witness_key is not None:
+            witness_key(request.node, base64.b64decode(request.witness_key))
     except CryptoError as error:
         raise EnrolmentRefused(
             f"the request of {request.node}: {error}",
             "let the node run `seci-node init` again and send the new file",
         ) from error
     known = {node.node: node for node in roster.nodes}
+    _check_witness(request, roster)
     if request.node in known:
         held = {key.public for key in known[request.node].keys}
         if not {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} <= held:
@@ -103,17 +108,32 @@ def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
             )
 
 
+def _check_witness(request: EnrolmentRequest, roster: Unsigned) -> None:
+    if request.witness_key is None:
+        return
+    public = base64.b64decode(request.witness_key)
+    uses = [(node.node, key.use) for node in roster.nodes for key in node.keys if key.public == public]
+    if public == base64.b64decode(request.signing_key) or uses not in ([], [(request.node, KeyUse.WITNESS)]):
+        raise EnrolmentRefused(
+            f"the witness key of {request.node} is in use for something else",
+            "let the node delete witness.key, run `seci-node init` again and send the new file",
+        )
+
+
 def with_admitted(
     roster: Unsigned,
     requests: Sequence[EnrolmentRequest],
     agencies: Sequence[Agency] | None,
     task_forces: Sequence[str] | None,
 ) -> tuple[RosterNode, ...]:
-    """The nodes with these admitted, sorted. Who is in already keeps keys, agencies and memberships not given."""
+    """The nodes with these admitted, sorted. Who is in already keeps keys, agencies and memberships not given.
+
+    But for its witness key: a node's own signing key vouches for the one in its request.
+    """
     nodes = {node.node: node for node in roster.nodes}
     for request in requests:
         node = nodes.get(request.node) or _newcomer(request)
-        changes: dict[str, object] = {}
+        changes: dict[str, object] = {"keys": _with_witness(node.keys, request)}
         if agencies is not None:
             changes["agencies"] = tuple(agencies)
         if task_forces is not None:
@@ -139,6 +159,19 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
             RosterKey(kid=sealing.key_id, use=KeyUse.SEAL, public=sealing.public_bytes(), **validity),
         ),
     )
+
+
+def _with_witness(keys: tuple[RosterKey, ...], request: EnrolmentRequest) -> tuple[RosterKey, ...]:
+    if request.witness_key is None:
+        return keys
+    public = base64.b64decode(request.witness_key)
+    if any(key.use is KeyUse.WITNESS and key.public == public for key in keys):
+        return keys
+    now = time.time_ns() // 1_000_000
+    validity = {"not_before": now - SKEW_MS, "not_after": now + KEY_DAYS * _DAY_MS}
+    kid = VerifyKey.from_public_bytes(public).key_id
+    others = tuple(key for key in keys if key.use is not KeyUse.WITNESS)
+    return (*others, RosterKey(kid=kid, use=KeyUse.WITNESS, public=public, **validity))
 
 
 def certify(request: EnrolmentRequest, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -28,6 +28,7 @@ class Settings(BaseModel):
     `verifiers` is how many processes judge beside the worker.
     `node_rate` is how many messages per second a node may send in the long run, and at all times while others
     send too; `node_burst` how many at once while it is alone.
+    `witness_round_s` is how long a checkpoint is offered to the nodes to be cosigned, before a newer one is.
     `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
     """
 
@@ -50,6 +51,7 @@ class Settings(BaseModel):
     verifiers: int = Field(min(3, max(1, (os.cpu_count() or 1) - 1)), ge=0, le=32)
     monitor_port: int = Field(0, ge=0, le=65535)
     canary_s: float = Field(30.0, gt=0, le=600)
+    witness_round_s: float = Field(30.0, gt=0, le=3600)
 
     @classmethod
     def load(cls, home: Path) -> Self:

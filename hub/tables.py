@@ -1,6 +1,7 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held` and `deadline_progress`; and it may delete `quarantine_content`.
+What it may change is work in hand: `held` and `deadline_progress`; and it may delete `quarantine_content`,
+`witness_round` and `cosignature`.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
 """
@@ -180,6 +181,31 @@ deadline_progress: Final = Table(
     Column("event", Text, primary_key=True),
     Column("upto", BigInteger, nullable=False),
     Column("leaf_index", BigInteger, nullable=False),
+)
+# Checkpoints that the nodes are, or were, asked to cosign, and their cosignatures as signature lines.
+witness_round: Final = Table(
+    "witness_round",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+)
+cosignature: Final = Table(
+    "cosignature",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("node", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+# Checkpoints with our own signature and a node's, of another tree than the ledger has: proof that there were two.
+contradiction: Final = Table(
+    "contradiction",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 # An id is one message, whoever sends it: an answer by id alone must not go astray.
 Index("message_id", message.c.id, unique=True)

@@ -15,28 +15,28 @@ from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, ReceiptInvalid, SenderUnknown
+from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown, SignatureInvalid
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
-from crypto.note import Checkpoint, NoteVerifier
-from crypto.receipt import Proven, verify_receipts
+from crypto.note import NoteVerifier
 from crypto.tls import client_context
-from crypto.trust import Trust, open_roster, sign_acknowledgement
-from nodes import evidence, inbox, notices, outbox, store
+from crypto.trust import Trust, open_roster, sign_acknowledgement, signer_of_roster
+from nodes import histories, inbox, outbox, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.link import Link
 from nodes.metrics import RESENDS
 from nodes.publishing import Publication
+from nodes.receipts import Reader
 from nodes.receiving import Arrival
 from nodes.settings import Settings
+from nodes.setup import witness_key
 from nodes.store import Store
-from schemas.control import ControlRefused, Event, MessageType, Receipts
+from nodes.witness import Witness
+from schemas.control import ControlRefused, MessageType
 
 log = structlog.get_logger()
 
@@ -56,7 +56,6 @@ LOOK_S: Final = 1.0
 MANY: Final = 4
 GATHER_S: Final = 0.04
 ACKNOWLEDGE_S: Final = 0.1
-_INSERT_CHECKPOINT: Final = insert(store.checkpoint).on_conflict_do_nothing()
 
 
 @dataclass
@@ -91,11 +90,19 @@ class Agent:
     normal: Lane = field(default_factory=lambda: Lane(urgent=False))
     sent: list[tuple[str, int]] = field(default_factory=list)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
+    witness: Witness = field(init=False)
+
+    def __post_init__(self) -> None:
+        node, origin = self.settings.node, self.settings.log_origin
+        self.witness = Witness(node, origin, self.log_verifier, pause_s=self.settings.witness_pause)
+        self._receipts = Reader(node, origin, self.log_verifier)
 
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.link.run())
+            ask = partial(self.witness.run, self.box, self.link, lambda: self.trust)
+            tasks.create_task(_through_trouble(ask, "_witness"))
             for lane in (self.urgent, self.normal):
                 tasks.create_task(_through_trouble(partial(self._send, lane), "_send"))
             for loop in (self._receive, self._acknowledge, self._expire):
@@ -115,6 +122,9 @@ class Agent:
         while True:
             await self.link.up.wait()
             lane.posted.clear()
+            if self.witness.caught:
+                await asyncio.sleep(TICK_S)
+                continue
             now = _now()
             items, lane.fresh = lane.fresh, []
             if lane.missed or time.monotonic() >= look_at or outbox.is_full(items, at_once + 1):
@@ -165,7 +175,8 @@ class Agent:
             await self.link.up.wait()
             self.stored.clear()
             now = _now()
-            due = await self.box.run(inbox.duties, self.settings.node, BATCH, now)
+            caught = self.witness.caught
+            due = [] if caught else await self.box.run(inbox.duties, self.settings.node, BATCH, now)
             if not due:
                 await _pause(self.stored)
                 continue
@@ -220,6 +231,8 @@ class Agent:
                     await asyncio.sleep(TICK_S)
                 else:
                     self.stored.set()
+                    if any(arrival.type == MessageType.CHECKPOINT for arrival in batch):
+                        self.witness.news.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
                         await _gather(len(batch))
@@ -228,6 +241,7 @@ class Agent:
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
         """Stores what a batch says. What cannot be understood is put aside and holds up nothing behind it."""
         now = _now()
+        self.witness.caught = histories.undecided(connection) is not None
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:
@@ -246,6 +260,11 @@ class Agent:
         except (CryptoError, ControlRefused, inbox.Undecided) as error:
             self.trust = before
             return error.code
+        except histories.HubCaught as caught:
+            self.trust = before
+            histories.raise_alarm(connection, caught, now)
+            self.witness.caught = True
+            return caught.code
         except (SQLAlchemyError, OSError):
             raise
         except Exception as error:
@@ -259,11 +278,20 @@ class Agent:
             case MessageType.ENVELOPE:
                 self._take_in_envelope(connection, arrival, now, final)
             case MessageType.RECEIPTS:
-                self._take_in_receipts(connection, arrival.body)
+                self._check_hub()
+                self._receipts.take_in(connection, arrival.body, self.trust, now)
             case MessageType.ROSTER:
+                self._check_hub()
                 self._take_in_roster(connection, arrival.body)
+            case MessageType.CHECKPOINT | MessageType.TILES:
+                if not self.witness.caught:
+                    self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)
             case _:
                 raise ControlRefused("the message's type is not known")
+
+    def _check_hub(self) -> None:
+        if self.witness.caught:
+            raise inbox.Undecided(histories.DISTRUSTED)
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
@@ -274,52 +302,14 @@ class Agent:
         code = None if received.code is None else str(received.code)
         log.info("received", message=str(received.header.id), new=new, code=code)
 
-    def _take_in_receipts(self, connection: Connection, body: bytes) -> None:
-        bundle = Receipts.from_bytes(body)
-        proven = verify_receipts(bundle, self.settings.log_origin, self.log_verifier)
-        words = evidence.words(bundle.acknowledgements, self.trust)
-        evidence.keep_words(connection, words, self.settings.node)
-        for receipt, found in zip(bundle.receipts, proven, strict=True):
-            single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
-            if not self._settle(connection, found, words, single):
-                log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
-        self._keep_checkpoint(connection, proven[0].checkpoint)
-
-    def _keep_checkpoint(self, connection: Connection, seen: Checkpoint) -> None:
-        if connection.execute(_INSERT_CHECKPOINT, {"size": seen.size, "root": seen.root}).rowcount == 0:
-            known = connection.scalar(select(store.checkpoint.c.root).where(store.checkpoint.c.size == seen.size))
-            if known != seen.root:
-                log.critical("two_histories", size=seen.size, known=bytes(known or b"").hex(), shown=seen.root.hex())
-                raise ReceiptInvalid(f"the hub showed two different histories of size {seen.size}")
-
-    def _settle(
-        self,
-        connection: Connection,
-        proven: Proven,
-        words: dict[bytes, evidence.Word],
-        receipt: Receipts,
-    ) -> bool:
-        entry = proven.entry
-        if entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED):
-            return outbox.settle(connection, proven, receipt.to_bytes())
-        if entry.event in (Event.DELIVERED, Event.DECLINED):
-            if entry.node == self.settings.node:
-                if entry.sender is not None and entry.envelope is not None:
-                    inbox.acknowledged(connection, entry.sender, str(entry.message), entry.envelope)
-                return True
-            # Without the recipient's own signed word, the one that the entry names, the hub's is not taken.
-            word = words.get(entry.evidence or b"")
-            if word is None or word.said.recipient != entry.node:
-                return False
-            item = next((item for item in word.said.items if item.id == entry.message), None)
-            return item is not None and outbox.settle_delivery(connection, proven, item, receipt.to_bytes())
-        if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
-            return notices.keep(connection, proven, self.settings.node)
-        # That something was released or discarded; what follows from a release has an entry of its own.
-        return entry.event in (Event.RELEASED, Event.DISCARDED)
-
     def _take_in_roster(self, connection: Connection, body: bytes) -> None:
-        roster = open_roster(body, self.settings.hub_verify_key())
+        try:
+            roster = open_roster(body, self.settings.hub_verify_key())
+        except SignatureInvalid as error:
+            if signer_of_roster(body) == self.settings.hub_verify_key().key_id:
+                raise
+            detail = "a roster is signed with another key than the one this node was given"
+            raise histories.HubCaught(histories.KEY_CHANGED, detail) from error
         if roster.version <= self.trust.roster.version:
             return
         trust = Trust.of(roster)
@@ -343,6 +333,9 @@ class Agent:
         now = _now()
         due = store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         due += store.put_aside_after(connection, now - GRACE_MS, BATCH)
+        self.witness.caught = histories.undecided(connection) is not None
+        if not self.witness.caught:
+            due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 
@@ -393,7 +386,10 @@ async def open_agent(settings: Settings) -> Agent:
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
     trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
-    return Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
+    agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
+    agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
+    agent.witness.caught = await box.run(histories.undecided) is not None
+    return agent
 
 
 def _now() -> int:

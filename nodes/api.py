@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
-from nodes import clock, evidence, inbox, notices, outbox, store
+from nodes import clock, evidence, inbox, notices, outbox, store, witness
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
@@ -167,7 +167,8 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
             "counts": await agent.box.run(store.counts),
             "oldest_waiting": iso(oldest),
-            "warnings": _warnings(link, oldest, await _ahead(agent)),
+            "warnings": _warnings(link, oldest, await _ahead(agent), known := await _witness(agent)),
+            "witness": known,
             "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
         }
 
@@ -193,7 +194,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
     @app.get("/readyz", summary="Whether messages can leave and arrive now")
     async def readyz() -> JSONResponse:
         oldest = await agent.box.run(store.oldest_waiting)
-        warnings = _warnings(agent.link.state, oldest, await _ahead(agent))
+        warnings = _warnings(agent.link.state, oldest, await _ahead(agent), await _witness(agent))
         if warnings:
             return _problem(503, "not_ready", "Not ready", "; ".join(warnings), "run `seci-node doctor`")
         return JSONResponse({"status": "ok"})
@@ -206,6 +207,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
             agent.link.state,
             agent.trust.roster.version,
             agent.settings.node,
+            await _witness(agent),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -214,9 +216,16 @@ async def _ahead(agent: Agent) -> int:
     return await agent.box.run(clock.milliseconds_ahead, agent.trust.roster.at, time.time_ns() // 1_000_000)
 
 
-def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int) -> list[str]:
+async def _witness(agent: Agent) -> dict[str, Any]:
+    cosigner, now = agent.witness.cosigner, time.time_ns() // 1_000_000
+    own = None if cosigner is None else cosigner.verifier
+    listed = agent.trust.witnesses(now).get(agent.settings.node)
+    return await agent.box.run(witness.describe, agent.settings.log_origin, own, listed, now)
+
+
+def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:
     """What a person should know or do something about; empty if all is well."""
-    found = []
+    found = witness.warnings(known)
     if not link.connected:
         found.append(f"no connection to the broker since {iso(link.since)}: messages are kept and sent later")
     waited = 0 if oldest_waiting is None else time.time() - oldest_waiting / 1000

@@ -14,6 +14,7 @@ from crypto.journal import configure_logging
 from nodes import setup
 from nodes.cli_read import inbox, notices, receipt, show, status
 from nodes.cli_send import send
+from nodes.cli_witness import trust, witness
 from nodes.client import ApiRefused
 from nodes.doctor import examine
 from nodes.errors import NodeError, NotSetUp
@@ -79,7 +80,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt):
+for _command in (send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
 
 

@@ -116,6 +116,8 @@ def receipt(
     """Write what proves a sent message to others: they verify it with seci-verify, offline."""
     bundle = call(home, "GET", f"/v1/messages/{id}/evidence", params={"content": with_content})
     answers = len(bundle["proofs"]) - 1
+    sent = call(home, "GET", f"/v1/messages/{id}")
+    told = [sent["witnessed"], *(item["witnessed"] for item in sent["deliveries"] if "witnessed" in item)]
     if out is None:
         typer.echo(json.dumps(bundle, indent=1))
         return
@@ -123,8 +125,11 @@ def receipt(
         write_private(out, (json.dumps(bundle, indent=1) + "\n").encode())
     except OSError as error:
         raise FileUnwritable(f"{out} cannot be written: {error.strerror}", "name another with --out") from error
-    result = {"id": str(id), "file": str(out), "answers": answers, "content": with_content}
+    witnessed = all(told)
+    result = {"id": str(id), "file": str(out), "answers": answers, "content": with_content, "witnessed": witnessed}
     answer(result, as_json, f"{out}: the hub's decision on {id} and the answers of {answers} recipients")
+    if not witnessed:
+        say("not all of it is witnessed yet: for a policy with a quorum, write it again later")
     say(f"next: seci-verify {out} --policy POLICY")
 
 

@@ -22,11 +22,12 @@ from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, tls_password
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster
-from nodes import clock
+from nodes import clock, histories
 from nodes.client import call
-from nodes.errors import BrokerUnreachable, ClockWrong, HubSilent, NodeError, NotSetUp
+from nodes.errors import BrokerUnreachable, ClockWrong, HubDistrusted, HubSilent, NodeError, NotSetUp
 from nodes.link import connect
 from nodes.settings import Settings
+from nodes.setup import witness_key
 from nodes.store import Store, newest_roster, oldest_waiting, outbox
 from nodes.times import iso
 
@@ -59,6 +60,7 @@ async def examine(home: Path) -> list[Stage]:
         ("enrolment", _enrolment),
         ("certificate", _certificate),
         ("roster", _roster),
+        ("ledger", _ledger),
         ("clock", _clock),
         ("dns", _dns),
         ("tcp", _tcp),
@@ -111,6 +113,22 @@ async def _roster(settings: Settings) -> str:
     if keys.signing.public.public_bytes() not in listed:
         raise NotSetUp("the roster does not list this node's key", "tell the hub's operators at once")
     return f"version {trust.roster.version}, {len(trust.nodes)} nodes, own keys listed"
+
+
+async def _ledger(settings: Settings) -> str:
+    found = await _ask_store(settings, histories.undecided)
+    if found is not None:
+        raise HubDistrusted(
+            f"alarm {found.number}: {found.detail} [{found.code}]", 'see docs/node.md, "When the hub is caught"'
+        )
+    trust = await _ask_store(settings, _newest_trust, settings)
+    listed = trust.witnesses(time.time_ns() // 1_000_000).get(settings.node)
+    if listed is None or listed.key != witness_key(settings).public:
+        return (
+            "nothing speaks against it; this node is no witness yet: send enrolment.json to the hub's operators again"
+        )
+    last = await _ask_store(settings, histories.last, settings.log_origin)
+    return f"followed to {last.checkpoint.size} entries" if last else "nothing followed yet"
 
 
 async def _clock(settings: Settings) -> str:

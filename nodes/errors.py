@@ -89,6 +89,20 @@ class ClockWrong(NodeError):
     exit_code = 3
 
 
+class HubDistrusted(NodeError):
+    """The hub contradicts what it has signed before; an operator has to decide."""
+
+    code = "hub_distrusted"
+    exit_code = 3
+
+
+class AlarmUnknown(NodeError):
+    """No alarm of this number waits for a decision."""
+
+    code = "alarm_unknown"
+    exit_code = 4
+
+
 class AgentUnreachable(NodeError):
     """No agent answers for this folder."""
 

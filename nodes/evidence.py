@@ -1,6 +1,7 @@
 """Receipts as evidence: what this node has to show of a message it sent, to who trusts neither it nor the hub.
 
-Receipts are kept as they come, each with its checkpoint; recipients' acknowledgements once, by their digest.
+Receipts are kept as they come, each with its checkpoint; once there is a witnessed one they are shown under that.
+Recipients' acknowledgements are kept once, by their digest.
 """
 
 import asyncio
@@ -19,12 +20,13 @@ from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
 from crypto.evidence import Established, verify_evidence
 from crypto.note import NoteVerifier
 from crypto.policy import Policy
-from crypto.proof import LogProof, proof_of
+from crypto.proof import LogProof
 from crypto.trust import Trust, open_acknowledgement
 from nodes import store
 from nodes.errors import ContentNotKept, EvidenceIncomplete, MessageUnknown, ReceiptMissing
+from nodes.proofs import best_proof
 from nodes.store import Store
-from schemas.control import Acknowledgement, ControlRefused, Receipts
+from schemas.control import Acknowledgement, ControlRefused
 
 log = structlog.get_logger()
 
@@ -94,7 +96,7 @@ def _kept(connection: Connection, box: Store, id: str, with_content: bool) -> Ev
     answers = _answers(connection, id)
     content = box.open_body(id, row.nonce) + box.open_body(id, row.body) if with_content else None
     return Evidence(
-        proofs=(_proof(row.receipt), *(proof for proof, _ in answers)),
+        proofs=(best_proof(connection, row.receipt), *(proof for proof, _ in answers)),
         envelope=row.envelope,
         acknowledgements=tuple(dict.fromkeys(signed for _, signed in answers)),
         content=content,
@@ -107,12 +109,7 @@ def _answers(connection: Connection, id: str) -> list[tuple[LogProof, bytes]]:
         store.delivery, store.acknowledgement, table.evidence == word.digest
     )
     rows = connection.execute(query.where(table.id == id, table.receipt.is_not(None)).order_by(table.recipient))
-    return [(_proof(row.receipt), row.signed) for row in rows]
-
-
-def _proof(receipt: bytes) -> LogProof:
-    bundle = Receipts.from_bytes(receipt)
-    return proof_of(bundle.receipts[0], bundle.checkpoint)
+    return [(best_proof(connection, row.receipt), row.signed) for row in rows]
 
 
 def _rosters(connection: Connection) -> dict[int, bytes]:

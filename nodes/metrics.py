@@ -6,7 +6,7 @@ each lost link and each refused publication.
 
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
@@ -36,9 +36,17 @@ def count_event(_: object, level: str, event: structlog.typing.EventDict) -> str
 
 
 def exposition(
-    counts: Mapping[str, int], oldest_waiting: int | None, link: LinkState, roster_version: int, node: str
+    counts: Mapping[str, int],
+    oldest_waiting: int | None,
+    link: LinkState,
+    roster_version: int,
+    node: str,
+    witness: Mapping[str, Any],
 ) -> bytes:
-    """The text format, version 0.0.4. `oldest_waiting` is when a message without a receipt was queued, ms."""
+    """The text format, version 0.0.4. `oldest_waiting` is when a message without a receipt was queued, ms.
+
+    `witness` is what `witness.describe` says.
+    """
     registry = CollectorRegistry()
     info = Gauge("seci_node_info", "Which node this is.", ["node"], registry=registry)
     info.labels(node).set(1)
@@ -55,4 +63,22 @@ def exposition(
     since.set(link.since / 1000)
     roster = Gauge("seci_node_roster_version", "The roster in force.", registry=registry)
     roster.set(roster_version)
+    _add_witness(registry, witness)
     return generate_latest(REGISTRY) + generate_latest(registry)
+
+
+def _add_witness(registry: CollectorRegistry, state: Mapping[str, Any]) -> None:
+    caught = Gauge(
+        "seci_node_hub_distrusted", "1 once the hub was caught contradicting its ledger.", ["code"], registry=registry
+    )
+    caught.labels(state["alarm"]["code"] if state["alarm"] else "").set(int(state["alarm"] is not None))
+    withheld = Gauge(
+        "seci_node_proof_withheld", "1 while the hub does not prove what it has signed before.", registry=registry
+    )
+    withheld.set(int(state["withheld"] is not None))
+    for name, text in (("followed", "The checkpoint followed last"), ("witnessed", "The newest witnessed checkpoint")):
+        Gauge(f"seci_node_{name}_size", f"{text}, in entries.", registry=registry).set(state[name] or 0)
+    waiting = Gauge(
+        "seci_node_unwitnessed_receipts", "Receipts that are under no witnessed checkpoint yet.", registry=registry
+    )
+    waiting.set(state["unwitnessed_receipts"])

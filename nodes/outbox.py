@@ -23,7 +23,7 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import notices, store
+from nodes import notices, proofs, store
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, route
 from nodes.store import Store
@@ -264,6 +264,11 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     described = _description(
         row, {item.recipient: item for item in deliveries}, json.loads(box.open_body(id, row.body))
     )
+    described["witnessed"] = proofs.is_witnessed(connection, row.receipt)
+    witnessed = {item.recipient: proofs.is_witnessed(connection, item.receipt) for item in deliveries}
+    for delivery in described["deliveries"]:
+        if delivery["recipient"] in witnessed:
+            delivery["witnessed"] = witnessed[delivery["recipient"]]
     told = notices.of(connection, id)
     expired = {notice["recipient"]: notice for notice in told if notice["event"] == Event.EXPIRED}
     for delivery in described["deliveries"]:

@@ -6,7 +6,6 @@ next start replaces: `api.json`, and the write-ahead log of the store.
 """
 
 import asyncio
-import fcntl
 import gc
 import json
 import os
@@ -22,7 +21,8 @@ import uvloop
 
 from nodes.agent import Agent, open_agent
 from nodes.api import make_app
-from nodes.errors import AlreadyRunning, PortTaken
+from nodes.errors import PortTaken
+from nodes.locked import alone
 from nodes.settings import Settings
 
 # What a slow caller may have to get its answer at the end.
@@ -34,7 +34,7 @@ def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> Non
 
     Raises AlreadyRunning, PortTaken, what `open_agent` does, and what the agent failed of, if it did.
     """
-    with _stoppable() as told, _alone(settings.home), _listening(port) as listener:
+    with _stoppable() as told, alone(settings.home), _listening(port) as listener:
         # What is there by now stays: the collector of garbage need not look at it again and again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
@@ -138,17 +138,6 @@ def _announced(home: Path, url: str) -> Iterator[None]:
         yield
     finally:
         file.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    # The kernel drops the lock with the process, so a kill leaves nothing to clean up.
-    with (home / "agent.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AlreadyRunning(f"an agent already runs on {home}", "stop it first, or use it") from error
-        yield
 
 
 @contextmanager

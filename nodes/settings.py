@@ -2,7 +2,8 @@
 
 node.json                which node, where the broker is, whom to believe (from the welcome file)
 secret.key               opens the keys below (or a passphrase file named in node.json)
-node.key tls.key         sealed private keys; tls.pem, ca.pem: certificates; enrolment.json: the request
+node.key tls.key         sealed private keys; witness.key: another, of cosignatures
+tls.pem ca.pem           certificates; enrolment.json: the request
 node.db                  outbox and inbox; api.token: what callers of the API present; api.json: its port
 """
 
@@ -13,9 +14,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crypto.errors import PolicyInvalid
 from crypto.keyfile import Secret, write_private
 from crypto.keys import VerifyKey
 from crypto.note import NoteVerifier
+from crypto.policy import Policy
 from nodes.errors import NotSetUp
 from schemas.header import NodeId
 
@@ -28,6 +31,9 @@ class Settings(BaseModel):
 
     `resend_after` is longer than a full ingress queue takes at the pace that the hub grants each node: what only
     waits for its turn there is not sent again.
+    `witness_pause` is the time between two questions for a checkpoint to cosign. `policy` names a file (C2SP
+    tlog-policy) that says whose cosignatures make a checkpoint a witnessed one; without it, those of more than half
+    of the witnesses in the roster do.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +48,8 @@ class Settings(BaseModel):
     log_origin: str = ""
     log_vkey: str = ""
     resend_after: float = Field(120.0, gt=0)
+    witness_pause: float = Field(10.0, ge=0.1, le=3600)
+    policy: Path | None = None
 
     @classmethod
     def load(cls, home: Path) -> Self:
@@ -82,6 +90,17 @@ class Settings(BaseModel):
         if len(token) < TOKEN_SIZE:
             raise NotSetUp(f"{file} holds no token", "delete it and run `seci-node init` again")
         return token
+
+    def witness_policy(self) -> Policy | None:
+        """Whose cosignatures make a quorum. Raises NotSetUp."""
+        if self.policy is None:
+            return None
+        try:
+            return Policy.from_bytes(self.policy.read_bytes())
+        except (OSError, PolicyInvalid) as error:
+            raise NotSetUp(
+                f"the policy {self.policy} does not read: {error}", "correct `policy` in node.json"
+            ) from error
 
     def secret(self) -> Secret:
         """What opens the node's keys. Raises KeyFileRefused."""

@@ -4,13 +4,14 @@ import base64
 import secrets
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from crypto import certificates, keyfile
 from crypto.enrolment import sign_request
 from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, load_tls_key, write_private
-from crypto.keys import VerifyKey
+from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
 from crypto.trust import Trust, open_roster
 from nodes.errors import NotSetUp, WelcomeRefused
@@ -18,6 +19,8 @@ from nodes.settings import TOKEN_SIZE, Settings
 from nodes.store import Store, save_roster
 from schemas.control import ControlRefused
 from schemas.enrolment import EnrolmentRequest, Welcome
+
+log = structlog.get_logger()
 
 
 def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
@@ -43,15 +46,32 @@ def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
         keyfile.save_tls_key(home / "tls.key", certificates.new_tls_key(), secret)
     if not (home / "api.token").exists() or not (home / "api.token").read_text().strip():
         write_private(home / "api.token", f"{secrets.token_urlsafe(TOKEN_SIZE)}\n".encode())
+    if not (home / "witness.key").exists():
+        keyfile.save_signing_key(home / "witness.key", SigningKey.generate(), secret)
     _write_request(home, node, settings)
     return settings
+
+
+def witness_key(settings: Settings) -> SigningKey:
+    """What this node cosigns checkpoints with.
+
+    A node that an older program set up gets one now, and a new enrolment.json that names it: until the hub's
+    operators have put it into the roster, it is not used. Raises WrongPassphrase, KeyFileRefused.
+    """
+    file, secret = settings.home / "witness.key", settings.secret()
+    if not file.exists():
+        keyfile.save_signing_key(file, SigningKey.generate(), secret)
+        _write_request(settings.home, settings.node, settings)
+        log.warning("witness_key_made", next="send enrolment.json to the hub's operators again")
+    return keyfile.load_signing_key(file, secret)
 
 
 def _write_request(home: Path, node: str, settings: Settings) -> None:
     secret = settings.secret()
     keys = load_node_keys(home / "node.key", secret)
     csr = certificates.create_csr(f"node-{node}", load_tls_key(home / "tls.key", secret))
-    request = sign_request(node, keys.signing, keys.encryption[0].public, certificates.to_pem(csr))
+    witness = keyfile.load_signing_key(home / "witness.key", secret).public
+    request = sign_request(node, keys.signing, keys.encryption[0].public, certificates.to_pem(csr), witness)
     (home / "enrolment.json").write_text(request.model_dump_json(indent=2) + "\n")
 
 

@@ -27,8 +27,8 @@ from sqlalchemy import (
     delete,
     event,
     func,
-    inspect,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -38,22 +38,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
 from nodes.commits import Commits
-from nodes.errors import StoreVersionUnknown
+from nodes.migrations import bring_up_to_date
 
-# Of the tables below.
-VERSION: Final = 3
-# What makes each older version the next one; there is no way back.
-_MIGRATIONS: Final = {
-    1: (
-        """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
-        """UPDATE quarantine SET "after" = substr(reason, 7) WHERE reason > 'after ' AND reason < 'after!'""",
-    ),
-    2: (
-        "ALTER TABLE outbox ADD COLUMN nonce BLOB",
-        "ALTER TABLE delivery ADD COLUMN receipt BLOB",
-        "ALTER TABLE delivery ADD COLUMN evidence BLOB",
-    ),
-}
 # Put aside until the message named behind it is here.
 AFTER: Final = "after "
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
@@ -165,12 +151,60 @@ roster: Final = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("signed", LargeBinary, nullable=False),
 )
+# Every checkpoint that the hub has signed and shown, with its note (versions before 4 kept none).
 checkpoint: Final = Table(
     "checkpoint",
     _metadata,
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False),
+    Column("note", Text),
+    # See `histories.Standing`; `at` is since when, ms.
+    Column("standing", Integer, nullable=False, server_default="0"),
+    Column("at", BigInteger, nullable=False, server_default="0"),
 )
+Index("checkpoint_claimed", checkpoint.c.size, sqlite_where=checkpoint.c.standing == literal_column("1"))
+# The one that this node's witness followed last, and its cosignature: a signature line.
+witness: Final = Table(
+    "witness",
+    _metadata,
+    Column("one", Integer, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("line", Text),
+    Column("sent", Integer, nullable=False),
+)
+# Why the hub is not trusted any more, with what it signed; until an operator has decided.
+alarm: Final = Table(
+    "alarm",
+    _metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("decided_at", BigInteger),
+    Column("reason", Text),
+)
+# Checkpoints that a quorum of witnesses has cosigned.
+witnessed: Final = Table(
+    "witnessed",
+    _metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+)
+# The entries of receipts by their place in the ledger; once there is one, the path to a witnessed checkpoint.
+proof: Final = Table(
+    "proof",
+    _metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("size", BigInteger),
+    Column("path", LargeBinary),
+    sqlite_with_rowid=False,
+)
+Index("proof_size", proof.c.size, proof.c.leaf_index)
 
 
 P = ParamSpec("P")
@@ -193,7 +227,7 @@ class Store:
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         with engine.begin() as connection:
-            _check_version(connection, file)
+            bring_up_to_date(connection, file)
             _metadata.create_all(connection)
         return cls(engine, AESGCM(storage_key), Commits(engine))
 
@@ -235,21 +269,6 @@ def oldest_waiting(connection: Connection) -> int | None:
     query = select(func.min(outbox.c.queued_at)).where(outbox.c.state.in_(("queued", "sent")))
     found: int | None = connection.scalar(query)
     return found
-
-
-def _check_version(connection: Connection, file: Path) -> None:
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-    if version == 0 and not inspect(connection).get_table_names():
-        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-    elif version in _MIGRATIONS:
-        for statement in (line for older in range(version, VERSION) for line in _MIGRATIONS[older]):
-            connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-    elif version != VERSION:
-        raise StoreVersionUnknown(
-            f"{file} is of version {version}, this program writes version {VERSION}",
-            "use the program that made it, or a new folder; nothing was changed",
-        )
 
 
 def next_attempt(attempts: Column[int]) -> ColumnElement[int]:

@@ -34,6 +34,11 @@ class MessageType(StrEnum):
     ACKNOWLEDGEMENT = "acknowledgement"
     RECEIPTS = "receipts"
     ROSTER = "roster"
+    CHECKPOINT_REQUEST = "checkpoint_request"
+    CHECKPOINT = "checkpoint"
+    COSIGNATURE = "cosignature"
+    TILE_REQUEST = "tile_request"
+    TILES = "tiles"
 
 
 class Event(StrEnum):

@@ -15,7 +15,10 @@ Base64 = Annotated[str, Field(pattern=_BASE64, max_length=100_000)]
 
 
 class EnrolmentRequest(BaseModel):
-    """A node's public keys and TLS certificate request; `proof` is its signature over all of them."""
+    """A node's public keys and TLS certificate request; `proof` is its signature over all of them.
+
+    `witness_key` may be missing: programs before witnesses made none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,6 +26,7 @@ class EnrolmentRequest(BaseModel):
     node: NodeId
     signing_key: Base64
     encryption_key: Base64
+    witness_key: Base64 | None = None
     csr_pem: Annotated[str, Field(max_length=10_000)]
     proof: Base64
 

@@ -15,10 +15,14 @@ from schemas.participants import Category
 
 
 class KeyUse(StrEnum):
-    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient."""
+    """What a key is for: `sign` checks a sender's messages, `seal` closes messages to a recipient.
+
+    `witness` checks its cosignatures under the hub's checkpoints; it is an Ed25519 key.
+    """
 
     SIGN = "sign"
     SEAL = "seal"
+    WITNESS = "witness"
 
 
 class RosterKey(Wire):
@@ -39,7 +43,7 @@ class RosterNode(Wire):
     category: Category
     agencies: tuple[Agency, ...]
     task_forces: tuple[Code, ...]
-    keys: tuple[RosterKey, ...]
+    keys: Annotated[tuple[RosterKey, ...], Field(fail_fast=True)]
 
 
 class Roster(Wire):

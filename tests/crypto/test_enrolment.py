@@ -23,6 +23,17 @@ def test_a_request_is_good_as_it_was_made_and_after_its_way_as_a_file() -> None:
     assert base64.b64decode(REQUEST.encryption_key) == RO.encryption.public.public_bytes()
 
 
+def test_a_witness_key_is_signed_for_too() -> None:
+    own, other = SigningKey.generate().public, SigningKey.generate().public
+    asked = sign_request("ro", RO.signing, RO.encryption.public, CSR, own)
+    verify_request(EnrolmentRequest.model_validate_json(asked.model_dump_json()))
+    for key in (None, base64.b64encode(other.public_bytes()).decode()):
+        with pytest.raises(SignatureInvalid):
+            verify_request(asked.model_copy(update={"witness_key": key}))
+    with pytest.raises(SignatureInvalid):
+        verify_request(REQUEST.model_copy(update={"witness_key": asked.witness_key}))
+
+
 def test_a_p256_key_can_ask_too() -> None:
     verify_request(sign_request("ro", SigningKey.generate(SignatureAlgorithm.ES256), RO.encryption.public, CSR))
 

@@ -1,5 +1,7 @@
 """Tiles and bundles: their paths, which there are, and that proofs made of them are those of the tree."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from crypto.tiles import (
     WIDTH,
     Tile,
     bundle,
+    needed,
     new_tiles,
     nodes_of,
     read_bundle,
@@ -196,3 +199,20 @@ def test_a_bundle_of_no_or_too_many_or_other_entries_is_not_written() -> None:
             bundle(items)
     with pytest.raises(TileInvalid):
         read_bundle(bundle([bytes(32)] * 256) + bundle([bytes(32)]), Tile(0, 0))
+
+
+def test_what_a_proof_needs_is_known_before_any_tile_is_read() -> None:
+    for make in (
+        partial(merkle.inclusion_proof, 5, SIZE),
+        partial(merkle.inclusion_proof, SIZE - 1, SIZE),
+        partial(merkle.consistency_proof, 257, SIZE),
+    ):
+        wanted, read = needed(SIZE, make), set()
+
+        def tile(asked: Tile, read: set[Tile] = read) -> bytes:
+            read.add(asked)
+            return tile_bytes(asked, lambda *place: SUBTREES[place])
+
+        assert make(nodes_of(SIZE, tile)) == make(lambda *place: SUBTREES[place])
+        assert read == wanted
+        assert len(wanted) <= 8

@@ -4,7 +4,7 @@ import pytest
 
 from crypto.envelope import seal, verify
 from crypto.errors import KeyNotValid, KeyUnknown, KeyUnusable, RecipientsMismatch, SenderUnknown
-from crypto.keys import EncryptionKey, SigningKey
+from crypto.keys import EncryptionKey, SignatureAlgorithm, SigningKey
 from crypto.trust import Trust
 from schemas.roster import KeyUse, RosterKey
 from tests.crypto.people import BG, HOUR, NOW, RO, TR, roster_key, roster_node, roster_of, routing, trust
@@ -121,3 +121,30 @@ def test_a_roster_with_a_key_under_another_s_id_is_refused(key: SigningKey | Enc
 def test_the_answers_cannot_be_changed_in_a_running_program() -> None:
     with pytest.raises(TypeError):
         TRUST.nodes["xx"] = TRUST.nodes["ro"]  # type: ignore[index]
+
+
+def _witness(key: SigningKey, begin: int = NOW - HOUR, end: int = NOW + HOUR) -> RosterKey:
+    return roster_key(key, begin, end).model_copy(update={"use": KeyUse.WITNESS})
+
+
+def test_a_witness_key_cosigns_and_signs_nothing_else() -> None:
+    first, second = SigningKey.generate(), SigningKey.generate()
+    keys = (_witness(first), _witness(second, NOW, NOW + 2 * HOUR))
+    found = Trust.of(roster_of(roster_node("bg", roster_key(BG.signing), *keys), roster_node("ro")))
+    assert {node: key.key for node, key in found.witnesses(NOW - 1).items()} == {"bg": first.public}
+    assert {node: key.key for node, key in found.witnesses(NOW).items()} == {"bg": second.public}
+    assert found.witnesses(NOW)["bg"].name == "seci.exchange/witness/bg"
+    assert found.witnesses(NOW + 2 * HOUR) == {}
+    with pytest.raises(KeyUnknown):
+        found.signing_key("bg", first.public.key_id, NOW)
+
+
+def test_one_witness_does_not_count_as_two() -> None:
+    shared = _witness(SigningKey.generate())
+    with pytest.raises(KeyUnusable, match="twice"):
+        Trust.of(roster_of(roster_node("bg", shared), roster_node("ro", shared)))
+
+
+def test_a_witness_key_is_ed25519() -> None:
+    with pytest.raises(KeyUnusable, match="bg is no Ed25519 key"):
+        Trust.of(roster_of(roster_node("bg", _witness(SigningKey.generate(SignatureAlgorithm.ES256)))))

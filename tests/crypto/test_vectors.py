@@ -11,15 +11,16 @@ from crypto.envelope import CONTENT_TYPE, assemble, digest_of, open_envelope, ve
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionKey, SignatureAlgorithm, SigningKey
 from crypto.mldsa import MlDsaKey
-from crypto.note import Checkpoint, Note, NoteSigner, NoteVerifier, sign_note
+from crypto.note import Checkpoint, Note, NoteSigner, NoteVerifier, open_note, sign_note
 from crypto.policy import Policy, witnessed
 from crypto.proof import LogProof, verify_entry
 from crypto.receipt import leaf_of, verify_receipts
 from crypto.tiles import Tile, read_bundle, read_tile
-from crypto.trust import Trust, open_acknowledgement, open_roster, sign_acknowledgement, sign_roster
+from crypto.trust import WITNESS_NAME, Trust, open_acknowledgement, open_roster, sign_acknowledgement, sign_roster
 from schemas.control import Acknowledgement, Entry, Receipts
 from schemas.header import Header
-from schemas.roster import Roster
+from schemas.roster import KeyUse, Roster, RosterKey
+from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessCheckpoint, WitnessCosignature
 from tests.vectors.generate import FILES, FOLDER, read, write
 
 unhex = bytes.fromhex
@@ -184,3 +185,27 @@ def test_the_ledger_s_proofs() -> None:
     assert [item.hex() for item in commitments] == vector["commitments"]
     assert read_tile(unhex(hashes["data"]), tile) == [merkle.leaf_hash(item) for item in commitments]
     assert merkle.root(read_tile(unhex(hashes["data"]), tile)).hex() == ledger["root"]
+
+
+def test_a_witness_and_the_hub() -> None:
+    vector, ledger = read("witness.json"), read("receipts.json")
+    hub = NoteVerifier.parse(ledger["vkey"])
+    listed = RosterKey.from_bytes(unhex(vector["roster_key"]))
+    own = Cosigner(f"{WITNESS_NAME}ro", SigningKey.from_seed(unhex(vector["seed"])))
+    assert (listed.use, listed.public) == (KeyUse.WITNESS, own.key.public.public_bytes())
+    assert own.verifier.vkey() == vector["vkey"]
+    request = CheckpointRequest.from_bytes(unhex(vector["request"]))
+    offered = WitnessCheckpoint.from_bytes(unhex(vector["checkpoint"]))
+    followed, new = (Checkpoint.parse(open_note(note, hub)) for note in (vector["followed"], offered.checkpoint))
+    assert (offered.old, [link.size for link in offered.links]) == (followed.size, list(request.claims))
+    merkle.verify_consistency(followed.size, new.size, offered.proof, followed.root, new.root)
+    claimed = merkle.root([unhex(leaf["leaf"]) for leaf in ledger["leaves"][: request.claims[0]]])
+    merkle.verify_consistency(request.claims[0], new.size, offered.links[0].proof, claimed, new.root)
+    cosigned = vector["cosigned"]
+    assert cosigned == offered.checkpoint + own.sign(new.text(), vector["at"]).line()
+    assert WitnessCosignature.from_bytes(unhex(vector["cosignature"])).checkpoint == cosigned
+    asked = TileRequest.from_bytes(unhex(vector["tile_request"]))
+    tiles = Tiles.from_bytes(unhex(vector["tiles"]))
+    assert (asked.size, tiles.size) == (new.size, new.size)
+    [tile] = tiles.tiles
+    assert merkle.root(read_tile(tile.hashes, Tile(tile.level, tile.index, new.size))) == new.root

@@ -13,15 +13,17 @@ from sqlalchemy.engine import Connection
 from crypto import cose
 from crypto.envelope import CONTENT_TYPE
 from crypto.keyfile import NodeKeys
+from crypto.receipt import leaf_of
 from crypto.trust import ROSTER_TYPE
-from nodes import store
+from nodes import proofs, store
 from nodes.agent import Agent
 from nodes.link import Link
 from nodes.receiving import Arrival
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas import cbor
-from schemas.control import MessageType
+from schemas.control import MessageType, Receipts
+from schemas.witnessing import TileHashes, Tiles
 from tests.crypto.people import BG, HUB, RO, trust
 from tests.fuzz import documents
 from tests.fuzz.target import OF_CBOR, Target
@@ -40,6 +42,9 @@ def agent(folder: Path) -> tuple[Target, ...]:
         log_origin=documents.ORIGIN,
     )
     box = Store.open(folder / "node.db", bytes(32))
+    # As if a quorum had cosigned it: so what is behind the first check of tiles is reached.
+    note = Receipts.from_bytes(documents.receipts()).checkpoint
+    asyncio.run(box.run(proofs.keep_witnessed, 2, note))
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
     link = Link(settings, ssl.create_default_context())
     bulgaria = Agent(settings, keys, box, link, trust(), documents.SIGNER.verifier)
@@ -63,6 +68,14 @@ def agent(folder: Path) -> tuple[Target, ...]:
             "agent, receipts", (documents.receipts(),), OF_CBOR, lambda data: take_in(MessageType.RECEIPTS, data), ()
         ),
         Target(
+            "agent, a checkpoint to cosign",
+            (documents.offered(),),
+            OF_CBOR,
+            lambda data: take_in(MessageType.CHECKPOINT, data),
+            (),
+        ),
+        Target("agent, tiles", (_tiles(),), OF_CBOR, lambda data: take_in(MessageType.TILES, data), ()),
+        Target(
             "agent, a roster signed anew",
             (roster,),
             OF_CBOR,
@@ -70,6 +83,11 @@ def agent(folder: Path) -> tuple[Target, ...]:
             (),
         ),
     )
+
+
+def _tiles() -> bytes:
+    leaves = leaf_of(bytes(32), documents.entry().to_bytes()) + leaf_of(bytes(32), b"another entry")
+    return Tiles(size=2, tiles=(TileHashes(level=0, index=0, hashes=leaves),)).to_bytes()
 
 
 async def _taken_in(bulgaria: Agent, arrival: Arrival) -> str:

@@ -4,15 +4,19 @@ import hashlib
 from typing import Final
 
 from crypto import merkle
+from crypto.cosignature import Cosigner
+from crypto.keys import SigningKey
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
-from crypto.trust import sign_acknowledgement
+from crypto.trust import WITNESS_NAME, sign_acknowledgement
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, Outcome, Receipt, Receipts
+from schemas.witnessing import Link, WitnessCheckpoint
 from tests.crypto.people import BG, HUB, NOW, routing, sealed
 from tests.schemas.strategies import FIXED_ID
 
 ORIGIN: Final = "seci.example/ledger"
 SIGNER: Final = NoteSigner(ORIGIN, HUB.signing)
+WITNESS: Final = Cosigner(f"{WITNESS_NAME}ro", SigningKey.from_seed(bytes(32)))
 ALERT: Final = b'{"title":"t","text":"x","evaluation":{"source":"A","information":"1"},"countries":["RO"]}'
 
 
@@ -46,6 +50,14 @@ def entry() -> Entry:
         created=NOW,
         envelope=hashlib.sha256(b"envelope").digest(),
     )
+
+
+def offered() -> bytes:
+    """A first checkpoint to cosign, of the ledger of `receipts`, with a link and somebody's cosignature."""
+    note = Receipts.from_bytes(receipts()).checkpoint
+    line = WITNESS.sign(note.partition("\n\n")[0] + "\n", NOW // 1000).line()
+    link = Link(size=2, proof=())
+    return WitnessCheckpoint(old=0, proof=(), checkpoint=note + line, links=(link,), others=(note,)).to_bytes()
 
 
 def receipts() -> bytes:

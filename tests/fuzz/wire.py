@@ -4,6 +4,7 @@ A target whose name says "signed anew" alters what is inside and signs it with a
 member can: so what lies behind the signature is reached too.
 """
 
+from functools import partial
 from typing import Any
 
 from pamqp import commands
@@ -36,6 +37,15 @@ from schemas.control import (
 )
 from schemas.header import Header, HeaderRefused
 from schemas.roster import Roster
+from schemas.witnessing import (
+    CheckpointRequest,
+    TileHashes,
+    TilePlace,
+    TileRequest,
+    Tiles,
+    WitnessCheckpoint,
+    WitnessCosignature,
+)
 from tests.crypto.people import BG, HUB, NOW, RO, sealed, trust
 from tests.fuzz import documents
 from tests.fuzz.target import OF_CBOR, OF_JSON, OF_TEXT, Target
@@ -55,6 +65,14 @@ def _encodings() -> tuple[Target, ...]:
         (Entry, documents.entry().to_bytes()),
         (Receipts, documents.receipts()),
         (Roster, trust().roster.to_bytes()),
+        (CheckpointRequest, CheckpointRequest(old=7, claims=(9, 12)).to_bytes()),
+        (WitnessCheckpoint, documents.offered()),
+        (WitnessCosignature, WitnessCosignature(checkpoint="text").to_bytes()),
+        (
+            TileRequest,
+            TileRequest(size=300, tiles=(TilePlace(level=0, index=1), TilePlace(level=1, index=0))).to_bytes(),
+        ),
+        (Tiles, Tiles(size=2, tiles=(TileHashes(level=0, index=0, hashes=bytes(64)),)).to_bytes()),
     )
     return (
         Target("cbor.decode", (documents.envelope(), header), OF_CBOR, cbor.decode, (cbor.EncodingRefused,)),
@@ -120,6 +138,15 @@ def _words() -> tuple[Target, ...]:
     def opened(data: bytes) -> object:
         return open_acknowledgement(data, trust())
 
+    def asked(kind: MessageType, data: bytes) -> object:
+        return judge(Arrival("bg", kind, data, 1), trust(), NOW)
+
+    questions = (
+        (MessageType.CHECKPOINT_REQUEST, CheckpointRequest(old=7, claims=(9, 12)).to_bytes()),
+        (MessageType.COSIGNATURE, WitnessCosignature(checkpoint="text").to_bytes()),
+        (MessageType.TILE_REQUEST, TileRequest(size=300, tiles=(TilePlace(level=0, index=1),)).to_bytes()),
+    )
+
     def listed(data: bytes) -> object:
         return Trust.of(open_roster(data, HUB.signing.public))
 
@@ -128,6 +155,7 @@ def _words() -> tuple[Target, ...]:
     return (
         Target("open_acknowledgement", (signed,), OF_CBOR, opened, refusals),
         Target("open_acknowledgement, signed anew", (word.to_bytes(),), OF_CBOR, lambda d: opened(again(d)), refusals),
+        *(Target(f"judge, {kind}", (said,), OF_CBOR, partial(asked, kind), ()) for kind, said in questions),
         Target("judge, an acknowledgement", (signed,), OF_CBOR, judged, ()),
         Target("judge, acknowledgement signed anew", (word.to_bytes(),), OF_CBOR, lambda d: judged(again(d)), ()),
         Target("open_roster", (roster,), OF_CBOR, listed, refusals),

@@ -30,7 +30,8 @@ class Lane:
 @pytest.mark.parametrize("stage", ["_patiently", "_send"])
 async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
-    worker = Ingest(cast(Any, SimpleNamespace(verifiers=0, canary_s=30.0)), *cast(Any, (None, None, ledger)))
+    settings = SimpleNamespace(verifiers=0, canary_s=30.0, witness_round_s=30.0)
+    worker = Ingest(cast(Any, settings), *cast(Any, (None, None, ledger)))
     lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=None, signed=b"")), 0
 
     async def stand_in(*_: Any) -> Recorded:

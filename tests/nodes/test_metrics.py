@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,8 +13,11 @@ from nodes.metrics import RESENDS, count_event, exposition
 REPOSITORY = Path(__file__).parents[2]
 
 
-def _exposed() -> dict[str, float]:
-    text = exposition({"queued": 2}, None, LinkState(True, 0, ""), 1, "ro").decode()
+CALM: dict[str, Any] = {"alarm": None, "withheld": None, "followed": 7, "witnessed": None, "unwitnessed_receipts": 3}
+
+
+def _exposed(**changes: Any) -> dict[str, float]:
+    text = exposition({"queued": 2}, None, LinkState(True, 0, ""), 1, "ro", CALM | changes).decode()
     return {
         " ".join([sample.name, *(value for _, value in sorted(sample.labels.items()))]): sample.value
         for family in text_string_to_metric_families(text)
@@ -34,6 +38,12 @@ def test_whatever_has_a_name_in_the_log_is_counted_under_it(level: str, event: d
     before = _exposed().get(f"seci_node_events_total {name}", 0)
     assert count_event(None, level, event) is event
     assert _exposed()[f"seci_node_events_total {name}"] == before + 1
+
+
+def test_a_hub_that_was_caught_is_told_with_the_reason() -> None:
+    assert _exposed()["seci_node_hub_distrusted "] == 0
+    assert _exposed(alarm={"code": "log_forked"})["seci_node_hub_distrusted log_forked"] == 1
+    assert (_exposed()["seci_node_followed_size"], _exposed()["seci_node_witnessed_size"]) == (7, 0)
 
 
 def test_resends_are_counted() -> None:

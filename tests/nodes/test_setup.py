@@ -1,9 +1,11 @@
 """The hub's welcome: taken in if all of it holds, else refused before anything of it is written."""
 
+import base64
 from pathlib import Path
 
 import pytest
 
+from crypto.enrolment import verify_request
 from nodes import setup
 from nodes.errors import WelcomeRefused
 from nodes.settings import Settings
@@ -51,3 +53,17 @@ async def test_a_welcome_with_a_broken_authority_or_log_key_is_refused(home: Pat
     assert refused.value.next_step
     assert (home / "node.json").read_bytes() == before
     assert not (home / "ca.pem").exists()
+
+
+async def test_a_node_without_a_witness_key_gets_one_and_a_request_that_names_it(home: Path) -> None:
+    settings, before = Settings.load(home), setup.read_request(home)
+    (home / "witness.key").unlink()
+    made = setup.witness_key(settings)
+    asked = setup.read_request(home)
+    verify_request(asked)
+    assert asked.witness_key == base64.b64encode(made.public.public_bytes()).decode() != before.witness_key
+    assert (asked.signing_key, asked.encryption_key) == (before.signing_key, before.encryption_key)
+    assert asked.fingerprint() == before.fingerprint()
+    assert setup.witness_key(settings).public == made.public
+    assert setup.create(home, "ro", None) == settings
+    assert setup.read_request(home).witness_key == asked.witness_key

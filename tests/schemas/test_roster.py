@@ -62,4 +62,4 @@ def test_a_node_that_stands_in_the_roster_twice_is_refused() -> None:
 
 
 def test_the_uses_of_keys_are_stable() -> None:
-    assert [use.value for use in KeyUse] == ["sign", "seal"]
+    assert [use.value for use in KeyUse] == ["sign", "seal", "witness"]

@@ -23,6 +23,7 @@ from schemas.header import Attachment, Header, Suite
 from tests.vectors.fixed import CREATED, ENCRYPTION, HOUR, SIGNERS, Document, identifier, material, readable
 from tests.vectors.ledger import acknowledgements, merkle_trees, receipts, rosters
 from tests.vectors.proofs import proofs
+from tests.vectors.witness import witness
 
 FOLDER: Final = Path(__file__).parent
 
@@ -213,6 +214,7 @@ FILES: Final[dict[str, Callable[[Document], Document]]] = {
     "receipts.json": receipts,
     "merkle/trees.json": merkle_trees,
     "proofs.json": proofs,
+    "witness.json": witness,
 }
 
 

@@ -1,0 +1,149 @@
+"""Rounds: which checkpoint the witnesses are asked to cosign, and what they cosigned.
+
+A quorum must cosign one and the same checkpoint, and nodes ask at different times. So one checkpoint is offered to
+all of them until more than half have cosigned it, or for a few rounds' time if they do not; then the newest one. A
+round begins when somebody asks and the ledger has grown: a ledger at rest costs nothing.
+"""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import ARRAY, Row, Text, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from crypto.cosignature import CosignerKey, time_of
+from crypto.errors import NoteInvalid, TileInvalid
+from crypto.note import Checkpoint, Note
+from hub import ledger, tables, tilestore
+from hub.ledger import Ledger
+from schemas.witnessing import MOST_CLAIMS
+
+log = structlog.get_logger()
+
+# So many times as long as a round takes, a checkpoint waits for half of the witnesses.
+PATIENCE: Final = 10
+# Of so many rounds cosignatures are taken and kept. Nodes keep what they have proofs under.
+KEPT: Final = 100
+CLOCK_AHEAD_S: Final = 5 * 60
+_CONTRADICTIONS: Final = MOST_CLAIMS - 1
+_NEWEST: Final = text(
+    """
+    SELECT round.size, round.at, checkpoint.note, (SELECT max(size) FROM ledger_checkpoint) AS head,
+        (SELECT count(*) FROM cosignature WHERE cosignature.size = round.size AND node = ANY (:nodes)) AS cosigned
+    FROM witness_round AS round JOIN ledger_checkpoint AS checkpoint ON checkpoint.size = round.size
+    ORDER BY round.size DESC LIMIT 1
+    """
+).bindparams(bindparam("nodes", type_=ARRAY(Text)))
+_COSIGNED_EARLIER: Final = text(
+    """
+    SELECT checkpoint.size, checkpoint.note FROM ledger_checkpoint AS checkpoint JOIN (
+        SELECT size FROM cosignature WHERE size < :size AND node = ANY (:nodes)
+        GROUP BY size HAVING count(*) * 2 > :witnesses ORDER BY size DESC LIMIT 1
+    ) AS cosigned ON cosigned.size = checkpoint.size
+    """
+).bindparams(bindparam("nodes", type_=ARRAY(Text)))
+_CLEAR: Final = (
+    "DELETE FROM cosignature WHERE size < (SELECT size FROM witness_round ORDER BY size DESC OFFSET :kept LIMIT 1)",
+    "DELETE FROM witness_round WHERE size < (SELECT size FROM witness_round ORDER BY size DESC OFFSET :kept LIMIT 1)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The checkpoint that all are asked to cosign: its size, and the note as the ledger has it."""
+
+    size: int
+    note: str
+
+
+async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], round_ms: int) -> Round:
+    """The round that is under way, or a new one. Raises as `ledger.check`: a hub that may not sign offers nothing."""
+    async with engine.connect() as connection:
+        row = (await connection.execute(_NEWEST, {"nodes": list(witnesses)})).first()
+    if row is not None and not is_over(_now() - row.at, row.cosigned, len(witnesses), round_ms):
+        return Round(row.size, row.note)
+    if row is not None and row.size == row.head:
+        return Round(row.size, row.note)
+    async with engine.begin() as connection:
+        # Nobody outside may see a checkpoint before the lock store is certain of it.
+        await ledger.take_turn(connection)
+        await ledger.check(connection, log)
+        newest = await ledger.head(connection)
+        begun = insert(tables.witness_round).values(size=newest.range.size, at=_now()).on_conflict_do_nothing()
+        await connection.execute(begun)
+        for statement in _CLEAR:
+            await connection.execute(text(statement), {"kept": KEPT})
+    return Round(newest.range.size, newest.note)
+
+
+def is_over(age_ms: int, cosigned: int, witnesses: int, round_ms: int) -> bool:
+    """Whether a round of that age gives way to the next one."""
+    enough = cosigned * 2 > witnesses or not witnesses
+    return age_ms >= (round_ms if enough else PATIENCE * round_ms)
+
+
+async def cosigned(connection: AsyncConnection, size: int, note: str) -> str:
+    """The note of that checkpoint with the cosignatures that it has."""
+    table = tables.cosignature.c
+    lines = await connection.execute(select(table.line).where(table.size == size).order_by(table.node))
+    return note + "".join(lines.scalars())
+
+
+async def others(connection: AsyncConnection, size: int, witnesses: Collection[str]) -> list[str]:
+    """What every node should see besides: what contradicts us, and the newest earlier checkpoint with a majority."""
+    table = tables.contradiction.c
+    newest = select(table.note).order_by(table.at.desc()).limit(_CONTRADICTIONS)
+    found = list((await connection.execute(newest)).scalars())
+    asked = {"size": size, "nodes": list(witnesses), "witnesses": len(witnesses)}
+    earlier = (await connection.execute(_COSIGNED_EARLIER, asked)).first()
+    if earlier is not None:
+        found.append(await cosigned(connection, earlier.size, earlier.note))
+    return found
+
+
+async def keep(engine: AsyncEngine, ledger: Ledger, node: str, key: CosignerKey, signed: str) -> None:
+    """Takes in a node's cosignature; `signed` is the note with our signature and its own.
+
+    One over another tree than ours is kept and told to all: we have signed two histories. Raises NoteInvalid for a
+    checkpoint that we have not signed, or a cosignature that is not the node's.
+    """
+    note = Note.parse(signed)
+    checkpoint = Checkpoint.parse(note.text)
+    ours, theirs = note.check(ledger.signer.verifier), note.check(key)
+    if checkpoint.origin != ledger.origin or time_of(theirs.value) > time.time() + CLOCK_AHEAD_S:
+        raise NoteInvalid(f"a cosignature by {node} of another log, or of a time to come")
+    async with engine.begin() as connection:
+        if await _is_ours(connection, checkpoint):
+            table = tables.witness_round.c
+            if await connection.scalar(select(func.count()).where(table.size == checkpoint.size)):
+                row = {"size": checkpoint.size, "node": node, "line": theirs.line(), "at": _now()}
+                await connection.execute(insert(tables.cosignature).values(row).on_conflict_do_nothing())
+            return
+        evidence = str(Note(note.text, (ours, theirs)))
+        row = {"size": checkpoint.size, "root": checkpoint.root, "node": node, "note": evidence, "at": _now()}
+        new = await connection.execute(insert(tables.contradiction).values(row).on_conflict_do_nothing())
+        if new.rowcount:
+            log.critical("ledger_contradicted", node=node, size=checkpoint.size, root=checkpoint.root.hex())
+
+
+async def _is_ours(connection: AsyncConnection, checkpoint: Checkpoint) -> bool:
+    row: Row[Any] | None = (
+        await connection.execute(
+            select(tables.ledger_checkpoint.c.root).where(tables.ledger_checkpoint.c.size == checkpoint.size)
+        )
+    ).first()
+    if row is not None:
+        return bool(row.root == checkpoint.root)
+    try:
+        return await tilestore.root_at(connection, checkpoint.size) == checkpoint.root
+    except TileInvalid:
+        # Larger than our ledger is, and yet we signed it.
+        return False
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

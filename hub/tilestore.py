@@ -1,0 +1,67 @@
+"""The ledger's tree read from the database, and what is made of it: tiles, consistency proofs, earlier roots.
+
+Reads only, and without the ledger's lock: what is committed of a tree never changes. A proof of any size reads a few
+hundred hashes, however large the ledger is.
+"""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto import merkle
+from crypto.errors import TileInvalid
+from crypto.merkle import HASH_SIZE, CompactRange, Nodes
+from crypto.tiles import HEIGHT, WIDTH, Tile, needed, nodes_of
+
+# Put together by the database: a row for each hash would take Python ten times as long.
+_LEAVES: Final = text(
+    "SELECT string_agg(hash, CAST('' AS bytea) ORDER BY leaf_index) FROM ledger_leaf "
+    "WHERE leaf_index >= :first AND leaf_index < :end"
+)
+_SUBTREES: Final = text(
+    "SELECT string_agg(hash, CAST('' AS bytea) ORDER BY place) FROM ledger_subtree "
+    "WHERE level = :level AND place >= :first AND place < :end"
+)
+
+
+async def read(connection: AsyncConnection, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
+    """The hashes of these tiles, one after another. Raises TileInvalid if the ledger is not that large."""
+    found = {}
+    for tile in tiles:
+        first = tile.index * WIDTH
+        place = {"first": first, "end": first + tile.width}
+        level = {"level": tile.level * HEIGHT} if tile.level else {}
+        hashes = await connection.scalar(_SUBTREES if level else _LEAVES, place | level) or b""
+        if len(hashes) != tile.width * HASH_SIZE:
+            has = len(hashes) // HASH_SIZE
+            raise TileInvalid(f"the ledger has {has} of the {tile.width} hashes of {tile.path()}")
+        found[tile] = hashes
+    return found
+
+
+async def consistency(connection: AsyncConnection, olds: Collection[int], size: int) -> dict[int, tuple[bytes, ...]]:
+    """For each of these sizes, 1 to `size`: the proof that the tree of `size` leaves continues it.
+
+    Raises TileInvalid if the ledger is not that large.
+    """
+    makes = {old: partial(merkle.consistency_proof, old, size) for old in olds}
+    nodes = await _nodes(connection, size, frozenset().union(*(needed(size, make) for make in makes.values())))
+    return {old: tuple(make(nodes)) for old, make in makes.items()}
+
+
+async def root_at(connection: AsyncConnection, size: int) -> bytes:
+    """The root of the first `size` leaves. Raises TileInvalid if there are fewer."""
+
+    def root(nodes: Nodes) -> bytes:
+        levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+        return CompactRange(size, tuple(nodes(level, (size >> level) - 1) for level in levels)).root()
+
+    return root(await _nodes(connection, size, needed(size, root)))
+
+
+async def _nodes(connection: AsyncConnection, size: int, tiles: Iterable[Tile]) -> Nodes:
+    found = await read(connection, tiles)
+    return nodes_of(size, found.__getitem__)

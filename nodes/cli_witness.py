@@ -1,0 +1,97 @@
+"""`seci-node witness` and `seci-node trust`: what is known of the hub's ledger, and how to go on once it was caught.
+
+Both read the node's folder itself, so that they work whether the agent runs or not; `trust` wants it stopped.
+"""
+
+import asyncio
+import time
+from typing import Annotated, Any, Final
+
+import typer
+from sqlalchemy.engine import Connection
+
+from crypto.cosignature import CosignerKey
+from crypto.keyfile import load_node_keys
+from crypto.trust import Trust, open_roster
+from crypto.trust import witness_key as named
+from nodes import histories
+from nodes.errors import AlarmUnknown, NotSetUp
+from nodes.locked import alone
+from nodes.settings import Settings
+from nodes.setup import witness_key
+from nodes.shell import AsJson, Home, answer, say
+from nodes.store import Store, newest_roster
+from nodes.witness import describe, warnings
+
+ATTENTION: Final = 3
+SHORTEST: Final = 10
+_LISTED: Final = {
+    "own": "has this key",
+    "none": "has no witness key of this node: send enrolment.json to the hub's operators again",
+    "other": "has ANOTHER witness key of this node",
+}
+
+
+def witness(home: Home, as_json: AsJson = False) -> None:
+    """Show this node's witness key, how far it has followed the ledger, and any alarm. Exit code 3 if there is one."""
+    settings = Settings.load(home)
+    state, evidence = asyncio.run(_with_store(settings, lambda c: _read(c, settings)))
+    lines = [
+        f"key        {state['vkey']}",
+        f"roster     {_LISTED[state['listed']]}",
+        f"followed   {state['followed'] or 'nothing yet'}{', cosigned' if state['cosigned'] else ''}",
+        f"witnessed  {state['witnessed'] or 'nothing yet'}",
+        f"receipts   {state['unwitnessed_receipts']} under no witnessed checkpoint yet",
+        *(f"WARNING {warning}" for warning in warnings(state)),
+        *(f"\n{note}" for note in evidence),
+    ]
+    answer({**state, "evidence": evidence}, as_json, "\n".join(lines))
+    if state["alarm"]:
+        raise typer.Exit(ATTENTION)
+
+
+def trust(
+    home: Home,
+    accept_alarm: Annotated[int, typer.Option(help="The alarm's number: `seci-node witness` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why, and on whose word; it is kept with the alarm.")],
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a hub that was caught, from whatever it says now. Only once its operators have explained it to you.
+
+    What it signed before binds it no longer; the alarm and its evidence are kept. Stop the agent first.
+    """
+    settings = Settings.load(home)
+    if len(reason.strip()) < SHORTEST:
+        raise NotSetUp("the reason is too short to be one", "write who explained what, and how you made sure of it")
+    with alone(home):
+        now = time.time_ns() // 1_000_000
+        done = asyncio.run(_with_store(settings, lambda c: histories.decide(c, accept_alarm, reason.strip(), now)))
+    if not done:
+        raise AlarmUnknown(f"no alarm {accept_alarm} waits for a decision", "see `seci-node witness`")
+    result = {"alarm": accept_alarm, "accepted": True}
+    answer(result, as_json, f"alarm {accept_alarm} is decided; the hub is trusted again")
+    say(f"next: seci-node run --home {home}")
+
+
+def _read(connection: Connection, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
+    now = time.time_ns() // 1_000_000
+    found = histories.undecided(connection)
+    signed = newest_roster(connection)
+    listed = None
+    if signed is not None:
+        listed = Trust.of(open_roster(signed, settings.hub_verify_key())).witnesses(now).get(settings.node)
+    state = describe(connection, settings.log_origin, _own(settings), listed, now)
+    return state, () if found is None else found.evidence
+
+
+def _own(settings: Settings) -> CosignerKey:
+    return named(settings.node, witness_key(settings).public.public_bytes())
+
+
+async def _with_store(settings: Settings, work: Any) -> Any:
+    keys = load_node_keys(settings.home / "node.key", settings.secret())
+    box = Store.open(settings.home / "node.db", keys.storage)
+    try:
+        return await box.run(work)
+    finally:
+        box.close()

@@ -1,0 +1,45 @@
+"""The store's version, and what makes each older one the next; there is no way back."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import inspect
+from sqlalchemy.engine import Connection
+
+from nodes.errors import StoreVersionUnknown
+
+# Of the tables in `store`. Tables that are new in a version are made there, too.
+VERSION: Final = 4
+_MIGRATIONS: Final = {
+    1: (
+        """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
+        """UPDATE quarantine SET "after" = substr(reason, 7) WHERE reason > 'after ' AND reason < 'after!'""",
+    ),
+    2: (
+        "ALTER TABLE outbox ADD COLUMN nonce BLOB",
+        "ALTER TABLE delivery ADD COLUMN receipt BLOB",
+        "ALTER TABLE delivery ADD COLUMN evidence BLOB",
+    ),
+    3: (
+        "ALTER TABLE checkpoint ADD COLUMN note TEXT",
+        "ALTER TABLE checkpoint ADD COLUMN standing INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE checkpoint ADD COLUMN at BIGINT NOT NULL DEFAULT 0",
+        "CREATE INDEX checkpoint_claimed ON checkpoint (size) WHERE standing = 1",
+    ),
+}
+
+
+def bring_up_to_date(connection: Connection, file: Path) -> None:
+    """Alters the tables of an older version. Raises StoreVersionUnknown for one that this program does not know."""
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    if version == 0 and not inspect(connection).get_table_names():
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    elif version in _MIGRATIONS:
+        for statement in (line for older in range(version, VERSION) for line in _MIGRATIONS[older]):
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    elif version != VERSION:
+        raise StoreVersionUnknown(
+            f"{file} is of version {version}, this program writes version {VERSION}",
+            "use the program that made it, or a new folder; nothing was changed",
+        )

@@ -1,0 +1,177 @@
+"""Receipts that upgrade themselves: from the hub's word to a checkpoint that a quorum of witnesses has cosigned.
+
+A receipt comes under whatever checkpoint its batch made, which nobody cosigns. Once a later one is witnessed, its
+tiles (C2SP tlog-tiles) prove the same entry under that. The hub only reads tiles; the proofs are made and verified
+here, a tile for as many receipts as stand in it.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
+
+from crypto import merkle
+from crypto.errors import ProofInvalid, TileInvalid
+from crypto.merkle import HASH_SIZE, Nodes
+from crypto.note import Checkpoint, Note
+from crypto.proof import LogProof, proof_of
+from crypto.receipt import leaf_of
+from crypto.tiles import Tile, needed, nodes_of, tile_at
+from nodes import histories, store
+from schemas.control import Receipt, Receipts
+from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
+
+log = structlog.get_logger()
+
+# So many receipts are upgraded by one answer, at most.
+AT_ONCE: Final = 500
+# Of checkpoints without a proof under them, so many are kept: the hub may be answering a question about an older one.
+_SPARE: Final = 4
+_EXPECT: Final = "INSERT INTO proof (leaf_index, leaf, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_PROVEN: Final = (
+    update(store.proof)
+    .where(store.proof.c.leaf_index == bindparam("this"), store.proof.c.leaf == bindparam("that"))
+    .values(size=bindparam("under"), path=bindparam("hashes"))
+)
+
+
+def expect(connection: Connection, receipts: Iterable[Receipt], now: int) -> None:
+    """Remembers entries of verified receipts, to be proven under a witnessed checkpoint too.
+
+    Of two entries that the hub gave receipts of in one place, only one can be: then the other is an alarm.
+    """
+    rows = [(receipt.index, leaf_of(receipt.salt, receipt.entry), now) for receipt in receipts]
+    if rows:
+        # Past SQLAlchemy, on the hot path: see `commits`.
+        driver: Any = connection.connection.driver_connection
+        try:
+            driver.executemany(_EXPECT, rows)
+        except sqlite3.Error as error:
+            raise OperationalError(_EXPECT, None, error) from error
+
+
+def keep_witnessed(connection: Connection, size: int, note: str) -> None:
+    """Remembers a checkpoint that a quorum has cosigned, and forgets old ones that nothing is proven under."""
+    table = store.witnessed
+    row = {"size": size, "note": note}
+    connection.execute(insert(table).values(row).on_conflict_do_nothing())
+    spare = select(table.c.size).order_by(table.c.size.desc()).limit(_SPARE)
+    used = select(store.proof.c.size).where(store.proof.c.size == table.c.size).exists()
+    connection.execute(delete(table).where(table.c.size.not_in(spare), ~used))
+
+
+def newest_witnessed(connection: Connection) -> int | None:
+    """The size of the newest checkpoint that a quorum has cosigned."""
+    size: int | None = connection.scalar(select(func.max(store.witnessed.c.size)))
+    return size
+
+
+def question(connection: Connection) -> TileRequest | None:
+    """The tiles that prove the oldest of what is not proven yet; None if there is nothing to ask for."""
+    size = newest_witnessed(connection)
+    if size is None:
+        return None
+    wanted: set[Tile] = set()
+    for index, _ in _waiting(connection, size):
+        more = wanted | needed(size, partial(merkle.inclusion_proof, index, size))
+        if len(more) > MOST_TILES:
+            break
+        wanted = more
+    places = tuple(TilePlace(level=tile.level, index=tile.index) for tile in sorted(wanted))
+    return TileRequest(size=size, tiles=places) if places else None
+
+
+def take_tiles(connection: Connection, answer: Tiles) -> int:
+    """Proves what these tiles prove; returns how many receipts. Tiles that prove nothing are passed over.
+
+    Raises HubCaught if a witnessed checkpoint has another entry where the hub gave a receipt, and TileInvalid,
+    ProofInvalid for tiles that are not of that tree.
+    """
+    note = connection.scalar(select(store.witnessed.c.note).where(store.witnessed.c.size == answer.size))
+    if note is None:
+        return 0
+    root = Checkpoint.parse(Note.parse(note).text).root
+    have = {tile_at(item.level, item.index, answer.size): item.hashes for item in answer.tiles}
+    nodes = cache(nodes_of(answer.size, have.__getitem__))
+    rows = []
+    for index, leaf in _waiting(connection, answer.size):
+        make = partial(merkle.inclusion_proof, index, answer.size)
+        if needed(answer.size, make) <= have.keys():
+            path = make(nodes)
+            _verify(index, answer.size, leaf, path, root, nodes, note)
+            rows.append({"this": index, "that": leaf, "under": answer.size, "hashes": b"".join(path)})
+    if rows:
+        connection.execute(_PROVEN, rows)
+    return len(rows)
+
+
+def _verify(index: int, size: int, leaf: bytes, path: list[bytes], root: bytes, nodes: Nodes, note: str) -> None:
+    try:
+        merkle.verify_inclusion(index, size, leaf, path, root)
+    except ProofInvalid:
+        # Either the tiles are not of this tree, or they are and have another entry there.
+        merkle.verify_inclusion(index, size, nodes(0, index), path, root)
+        detail = f"the hub gave a receipt of entry {index}, and the ledger of {size} entries has another one there"
+        raise histories.HubCaught(histories.REWRITTEN, detail, note) from None
+
+
+def _waiting(connection: Connection, size: int) -> list[tuple[int, bytes]]:
+    table = store.proof.c
+    query = select(table.leaf_index, table.leaf).where(table.size.is_(None), table.leaf_index < size)
+    return [(row.leaf_index, row.leaf) for row in connection.execute(query.order_by(table.leaf_index).limit(AT_ONCE))]
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """How many receipts are under no witnessed checkpoint yet, and when the oldest of them came (ms)."""
+
+    number: int
+    since: int | None
+
+
+def unproven(connection: Connection) -> Unproven:
+    """What waits for a witnessed checkpoint."""
+    table = store.proof.c
+    row = connection.execute(select(func.count(), func.min(table.at)).where(table.size.is_(None))).one()
+    return Unproven(int(row[0]), row[1])
+
+
+def is_witnessed(connection: Connection, receipt: bytes | None) -> bool:
+    """Whether a receipt's entry is under a witnessed checkpoint."""
+    if not receipt:
+        return False
+    single, table = Receipts.from_bytes(receipt).receipts[0], store.proof.c
+    leaf = leaf_of(single.salt, single.entry)
+    query = select(table.size).where(table.leaf_index == single.index, table.leaf == leaf)
+    return connection.scalar(query) is not None
+
+
+def best_proof(connection: Connection, receipt: bytes) -> LogProof:
+    """A receipt as a proof that stands alone: under a witnessed checkpoint, or else under the one that it came with."""
+    bundle = Receipts.from_bytes(receipt)
+    single = bundle.receipts[0]
+    proof, witnessed = store.proof.c, store.witnessed.c
+    query = select(proof.path, witnessed.note).join_from(store.proof, store.witnessed, proof.size == witnessed.size)
+    leaf = leaf_of(single.salt, single.entry)
+    row = connection.execute(query.where(proof.leaf_index == single.index, proof.leaf == leaf)).first()
+    if row is None:
+        return proof_of(single, bundle.checkpoint)
+    hashes = tuple(row.path[start : start + HASH_SIZE] for start in range(0, len(row.path), HASH_SIZE))
+    return LogProof(single.index, hashes, row.note, single.salt + single.entry)
+
+
+def check(answer: Tiles) -> None:
+    """Raises TileInvalid unless each tile is as wide as it is in that tree, and there once."""
+    places = {(item.level, item.index) for item in answer.tiles}
+    for item in answer.tiles:
+        if len(item.hashes) != tile_at(item.level, item.index, answer.size).width * HASH_SIZE:
+            raise TileInvalid(f"tile {item.level}/{item.index} is not as wide as in a tree of {answer.size}")
+    if len(places) != len(answer.tiles):
+        raise TileInvalid("a tile stands there twice")

@@ -1,0 +1,220 @@
+"""The node as a witness of the hub's ledger: it follows the history, cosigns it, and compares with the others.
+
+    ask -> the hub's newest checkpoint, with the proof that it continues the last one -> verify, store, cosign
+        -> what the others have cosigned -> compare, and upgrade receipts once it is a quorum
+
+Nothing of this holds up messages. A hub that is caught at two histories is not trusted any more: `histories`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.engine import Connection
+
+from crypto.cosignature import Cosigner, CosignerKey
+from crypto.errors import CryptoError
+from crypto.keys import SigningKey
+from crypto.note import Note, NoteVerifier
+from crypto.policy import NONE, Log, Policy, read_checkpoint
+from crypto.trust import WITNESS_NAME, Trust
+from crypto.witness import majority
+from nodes import histories, proofs
+from nodes.histories import Followed, Standing
+from nodes.link import Link
+from nodes.publishing import Publication
+from nodes.store import Store
+from nodes.times import iso
+from schemas.control import ControlRefused, MessageType, Wire
+from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessCheckpoint, WitnessCosignature
+
+log = structlog.get_logger()
+
+# With receipts to upgrade and tiles to be had, the next question follows so soon.
+HURRY_S: Final = 2.0
+
+
+@dataclass
+class Witness:
+    """One node's witness. `policy` says whose cosignatures make a quorum; None: more than half of the roster's.
+
+    `caught` is whether the hub is distrusted; the store has it for good. `news` wakes the loop that asks.
+    """
+
+    node: str
+    origin: str
+    hub: NoteVerifier
+    key: SigningKey | None = None
+    policy: Policy | None = None
+    pause_s: float = 10.0
+    caught: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked: TileRequest | None = None
+
+    @property
+    def cosigner(self) -> Cosigner | None:
+        """What this node cosigns with."""
+        return None if self.key is None else Cosigner(f"{WITNESS_NAME}{self.node}", self.key)
+
+    def quorum(self, trust: Trust, now: int) -> Policy:
+        """The policy by which a checkpoint counts as witnessed."""
+        if self.policy is not None:
+            return replace(self.policy, logs=(Log(self.hub),))
+        return majority(self.hub, list(trust.witnesses(now).values()))
+
+    async def run(self, box: Store, link: Link, trust: Callable[[], Trust]) -> None:
+        """Asks for ever, at most once in `pause_s` seconds unless there are receipts to upgrade."""
+        while True:
+            await link.up.wait()
+            self.news.clear()
+            if not self.caught and trust().witnesses(_now()):
+                await _say(link, MessageType.CHECKPOINT_REQUEST, await box.run(self._question))
+            until, hurry, self._asked = time.monotonic() + self.pause_s, True, None
+            while hurry and time.monotonic() < until:
+                await self._tell(box, link)
+                hurry = await self._upgrade(box, link)
+                await asyncio.sleep(min(HURRY_S, self.pause_s))
+            while time.monotonic() < until:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.news.wait(), until - time.monotonic())
+                self.news.clear()
+                await self._tell(box, link)
+
+    def _question(self, connection: Connection) -> CheckpointRequest:
+        last = histories.last(connection, self.origin)
+        old = 0 if last is None else last.checkpoint.size
+        return CheckpointRequest(old=old, claims=tuple(histories.claims(connection, _now())))
+
+    async def _tell(self, box: Store, link: Link) -> None:
+        # Even of a hub that was caught: what was cosigned before may show others, through the hub, what it did.
+        owed = await box.run(histories.unsent)
+        if owed is not None:
+            size, note = owed
+            if await _say(link, MessageType.COSIGNATURE, WitnessCosignature(checkpoint=note)):
+                await box.run(histories.mark_sent, size)
+
+    async def _upgrade(self, box: Store, link: Link) -> bool:
+        wanted = None if self.caught else await box.run(proofs.question)
+        if wanted is None:
+            return False
+        # The same question again only after a pause: its answer may be on its way.
+        if wanted != self._asked and await _say(link, MessageType.TILE_REQUEST, wanted):
+            self._asked = wanted
+        return True
+
+    def take_in(self, connection: Connection, kind: str, body: bytes, trust: Trust, now: int) -> None:
+        """Takes in a checkpoint or tiles. What does not hold is logged and forgotten. Raises HubCaught."""
+        try:
+            if kind == MessageType.TILES:
+                answer = Tiles.from_bytes(body)
+                proofs.check(answer)
+                proofs.take_tiles(connection, answer)
+            else:
+                self._take_checkpoint(connection, WitnessCheckpoint.from_bytes(body), trust, now)
+        except (CryptoError, ControlRefused) as error:
+            log.warning("witness_answer_invalid", type=kind, code=error.code)
+
+    def _take_checkpoint(self, connection: Connection, answer: WitnessCheckpoint, trust: Trust, now: int) -> None:
+        last = histories.last(connection, self.origin)
+        new = histories.follow_answer(answer, last, self.origin, self.hub)
+        if new is None:
+            return
+        parsed = Note.parse(answer.checkpoint)
+        note = str(Note(parsed.text, (parsed.check(self.hub),)))
+        histories.see(connection, new, note, Standing.LINKED, now)
+        histories.take_links(connection, answer.links, new, note, now)
+        again = last is not None and last.checkpoint == new
+        line = last.line if last is not None and again else ""
+        own = self._listed(trust, now)
+        if own is not None:
+            line = line or own.sign(note.partition("\n\n")[0] + "\n", now // 1000).line()
+        sent = own is None or parsed.is_signed_by(own.verifier)
+        histories.keep(connection, Followed(new, note, line), sent=sent)
+        policy = self.quorum(trust, now)
+        for heard in (answer.checkpoint, *answer.others):
+            self._hear(connection, heard, Followed(new, note, line), policy, now)
+
+    def _listed(self, trust: Trust, now: int) -> Cosigner | None:
+        own = self.cosigner
+        return own if own is not None and trust.witnesses(now).get(self.node) == own.verifier else None
+
+    def _hear(self, connection: Connection, note: str, offered: Followed, policy: Policy, now: int) -> None:
+        """What others have cosigned must be of the history that was followed here, or become so by a proof."""
+        try:
+            histories.opened(note, self.origin, self.hub)
+            cosigned = read_checkpoint(note, policy)
+        except CryptoError as error:
+            log.warning("witness_note_invalid", code=error.code)
+            return
+        forgiven = histories.forgiven_until(connection)
+        if forgiven and max((at for _, at in cosigned.witnesses), default=0) * 1000 <= forgiven:
+            # Of a history that an operator has let go.
+            return
+        standing = histories.see(connection, cosigned.checkpoint, note, Standing.CLAIMED, now)
+        if cosigned.checkpoint.size > offered.checkpoint.size:
+            # What others were asked to cosign is never newer than what the hub asks us, unless it has gone back.
+            detail = f"others cosigned a ledger of {cosigned.checkpoint.size} entries, and the hub now offers "
+            detail += f"one of {offered.checkpoint.size}"
+            raise histories.HubCaught(histories.ROLLED_BACK, detail, note, offered.note)
+        if standing is Standing.LINKED and cosigned.quorum and policy.quorum != NONE:
+            proofs.keep_witnessed(connection, cosigned.checkpoint.size, _without_strangers(note, policy))
+
+
+def _without_strangers(note: str, policy: Policy) -> str:
+    # As every reader of a proof must: signatures of keys that nobody here knows are not passed on.
+    parsed = Note.parse(note)
+    known = [*(log.key for log in policy.logs), *(witness.key for witness in policy.witnesses)]
+    return str(Note(parsed.text, tuple(parsed.check(key) for key in known if parsed.is_signed_by(key))))
+
+
+async def _say(link: Link, kind: MessageType, said: Wire) -> bool:
+    confirmed = await link.publish([Publication(f"{kind}-{time.time_ns()}", kind, False, said.to_bytes())])
+    return confirmed == [True]
+
+
+def describe(
+    connection: Connection, origin: str, own: CosignerKey | None, listed: CosignerKey | None, now: int
+) -> dict[str, Any]:
+    """What the witness stands at, for `status`, monitors and `seci-node witness`; `listed` is its key in the roster."""
+    last, found = histories.last(connection, origin), histories.undecided(connection)
+    waiting = proofs.unproven(connection)
+    alarm = None
+    if found is not None:
+        alarm = {"number": found.number, "at": iso(found.at), "code": found.code, "detail": found.detail}
+    return {
+        "vkey": None if own is None else own.vkey(),
+        "listed": "none" if listed is None else "own" if listed == own else "other",
+        "followed": None if last is None else last.checkpoint.size,
+        "cosigned": bool(last is not None and last.line),
+        "witnessed": proofs.newest_witnessed(connection),
+        "unwitnessed_receipts": waiting.number,
+        "unwitnessed_since": iso(waiting.since),
+        "withheld": histories.withheld(connection, now),
+        "alarm": alarm,
+    }
+
+
+def warnings(state: dict[str, Any]) -> list[str]:
+    """What a person must know of it at once; empty if all is well."""
+    found = []
+    if (alarm := state["alarm"]) is not None:
+        found.append(
+            f"THE HUB IS NOT TRUSTED since {alarm['at']}: {alarm['detail']} [{alarm['code']}]; nothing is sent and no "
+            'receipt is taken; see docs/node.md, "When the hub is caught"'
+        )
+    if state["listed"] == "other":
+        found.append(
+            "the roster has another witness key for this node than its own: unless witness.key was lost, "
+            "somebody cosigns in its name; tell the hub's operators, and send them enrolment.json"
+        )
+    if state["withheld"] is not None:
+        found.append(f"the hub does not prove that its ledger of {state['withheld']} entries is part of today's")
+    return found
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,122 @@
+"""A hub that can lie: a log in memory, of which it may keep several, and all that it tells a witness of them."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from crypto import merkle
+from crypto.cosignature import Cosigner
+from crypto.keys import SigningKey
+from crypto.note import Checkpoint, NoteSigner, sign_note
+from crypto.receipt import leaf_of
+from crypto.tiles import Tile, nodes_of, tile_at
+from crypto.trust import WITNESS_NAME
+from schemas.control import Entry, Event, Receipt, Receipts
+from schemas.roster import KeyUse, RosterKey, RosterNode
+from schemas.witnessing import Link, TileHashes, TileRequest, Tiles, WitnessCheckpoint
+from tests.crypto.people import HUB, NOW, Person
+from tests.nodes.conftest import FAR, ORIGIN, entry
+
+SALT = bytes(32)
+
+
+def witness_key(node: str) -> SigningKey:
+    """A node's witness key, always the same."""
+    return SigningKey.from_seed(hashlib.sha256(f"witness key of {node}".encode()).digest())
+
+
+def cosigner(node: str) -> Cosigner:
+    """What it cosigns with."""
+    return Cosigner(f"{WITNESS_NAME}{node}", witness_key(node))
+
+
+def listed(who: Person, witness: str | None = None) -> RosterNode:
+    """A person's entry in a roster with a witness key, its own unless another's is wanted."""
+    node, public = entry(who), witness_key(witness or who.node).public
+    validity = {"not_before": NOW, "not_after": FAR}
+    key = RosterKey(kid=public.key_id, use=KeyUse.WITNESS, public=public.public_bytes(), **validity)
+    return node.model_copy(update={"keys": (*node.keys, key)})
+
+
+@dataclass
+class Log:
+    """One history. `entries` are the ledger's, as bytes; all salts are zero."""
+
+    entries: list[bytes] = field(default_factory=list)
+    signer: NoteSigner = field(default_factory=lambda: NoteSigner(ORIGIN, HUB.signing))
+
+    def grow(self, size: int, word: str = "") -> "Log":
+        """The log with entries up to `size`, which say `word`."""
+        added = [_entry(f"{word}{index}") for index in range(len(self.entries), size)]
+        return replace(self, entries=[*self.entries, *added])
+
+    def up_to(self, size: int) -> "Log":
+        """What it was with so many entries."""
+        return replace(self, entries=self.entries[:size])
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The leaf hashes."""
+        return [leaf_of(SALT, item) for item in self.entries]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Of all entries."""
+        return Checkpoint(ORIGIN, len(self.entries), merkle.root(self.leaves))
+
+    @property
+    def note(self) -> str:
+        """The same, signed."""
+        return sign_note(self.checkpoint.text(), self.signer)
+
+    def cosigned(self, *nodes: str, at: int = NOW // 1000) -> str:
+        """The same, cosigned."""
+        text = self.checkpoint.text()
+        return self.note + "".join(cosigner(node).sign(text, at).line() for node in nodes)
+
+    def proof(self, old: int) -> tuple[bytes, ...]:
+        """The consistency proof from the first `old` entries; empty where there can be none."""
+        if not 0 < old <= len(self.entries):
+            return ()
+        completed = merkle.CompactRange(0, ()).append(self.leaves)[1]
+        return tuple(merkle.consistency_proof(old, len(self.entries), lambda *place: completed[place]))
+
+    def answer(
+        self, old: int, *, claims: Iterable[int] = (), others: Sequence[str] = (), by: Sequence[str] = ()
+    ) -> bytes:
+        """What the hub answers a witness that has followed `old` entries."""
+        links = tuple(Link(size=size, proof=self.proof(size)) for size in claims)
+        told = WitnessCheckpoint(
+            old=old, proof=self.proof(old), checkpoint=self.cosigned(*by), links=links, others=tuple(others)
+        )
+        return told.to_bytes()
+
+    def receipts(self, *indices: int) -> bytes:
+        """Receipts of these entries."""
+        completed = merkle.CompactRange(0, ()).append(self.leaves)[1]
+        size = len(self.entries)
+
+        def path(index: int) -> tuple[bytes, ...]:
+            return tuple(merkle.inclusion_proof(index, size, lambda *place: completed[place]))
+
+        found = tuple(
+            Receipt(index=index, entry=self.entries[index], salt=SALT, proof=path(index)) for index in indices
+        )
+        return Receipts(checkpoint=self.note, receipts=found).to_bytes()
+
+    def tiles(self, asked: TileRequest) -> bytes:
+        """The tiles asked for."""
+        completed = merkle.CompactRange(0, ()).append(self.leaves[: asked.size])[1]
+
+        def read(tile: Tile) -> bytes:
+            first = tile.index * 256
+            return b"".join(completed[tile.level * 8, place] for place in range(first, first + tile.width))
+
+        nodes_of(asked.size, read)
+        tiles = [tile_at(place.level, place.index, asked.size) for place in asked.tiles]
+        hashes = tuple(TileHashes(level=tile.level, index=tile.index, hashes=read(tile)) for tile in tiles)
+        return Tiles(size=asked.size, tiles=hashes).to_bytes()
+
+
+def _entry(word: str) -> bytes:
+    return Entry(event=Event.RELEASED, at=NOW, node="seci", detail=word).to_bytes()

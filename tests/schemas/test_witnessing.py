@@ -1,0 +1,62 @@
+"""The messages of witnesses: what is in them has its bounds, and one form."""
+
+from typing import Any
+
+import pytest
+
+from schemas import cbor
+from schemas.control import ControlRefused, Wire
+from schemas.witnessing import (
+    CheckpointRequest,
+    Link,
+    TileHashes,
+    TilePlace,
+    TileRequest,
+    Tiles,
+    WitnessCheckpoint,
+    WitnessCosignature,
+)
+
+DIGEST = bytes(32)
+LINK = Link(size=4, proof=(DIGEST,))
+PLACE, HASHES = TilePlace(level=7, index=2**63 - 1), TileHashes(level=0, index=0, hashes=bytes(8192))
+LARGEST: tuple[Wire, ...] = (
+    CheckpointRequest(old=2**63 - 1, claims=(0, 1, 2, 3)),
+    WitnessCheckpoint(old=0, proof=(DIGEST,) * 63, checkpoint="x" * 20_000, links=(LINK,) * 4, others=("x",) * 4),
+    WitnessCosignature(checkpoint="x" * 20_000),
+    TileRequest(size=2**63 - 1, tiles=(PLACE,) * 32),
+    Tiles(size=1, tiles=(HASHES,) * 32),
+)
+BEYOND: dict[str, tuple[type[Wire], dict[str, Any]]] = {
+    "a version to come": (CheckpointRequest, {"v": 2, "old": 0, "claims": []}),
+    "a size too large": (CheckpointRequest, {"v": 1, "old": 2**63, "claims": []}),
+    "a size below nothing": (CheckpointRequest, {"v": 1, "old": -1, "claims": []}),
+    "no claims, not even an empty list": (CheckpointRequest, {"v": 1, "old": 1}),
+    "too many claims": (CheckpointRequest, {"v": 1, "old": 1, "claims": [1] * 5}),
+    "a field more": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "x": 1}),
+    "a size as a truth": (CheckpointRequest, {"v": 1, "old": True, "claims": []}),
+    "a hash too short": (Link, {"size": 1, "proof": [bytes(31)]}),
+    "too many hashes": (Link, {"size": 1, "proof": [DIGEST] * 64}),
+    "too long a note": (WitnessCosignature, {"v": 1, "checkpoint": "x" * 20_001}),
+    "no note": (WitnessCosignature, {"v": 1, "checkpoint": ""}),
+    "no tiles": (TileRequest, {"v": 1, "size": 1, "tiles": []}),
+    "too many tiles": (TileRequest, {"v": 1, "size": 1, "tiles": [{"level": 0, "index": 0}] * 33}),
+    "tiles of nothing": (TileRequest, {"v": 1, "size": 0, "tiles": [{"level": 0, "index": 0}]}),
+    "a level too high": (TilePlace, {"level": 8, "index": 0}),
+    "too wide a tile": (TileHashes, {"level": 0, "index": 0, "hashes": bytes(8193)}),
+}
+
+
+@pytest.mark.parametrize("message", LARGEST, ids=lambda message: type(message).__name__)
+def test_the_largest_there_can_be_is_read_as_it_was_written(message: Wire) -> None:
+    data = message.to_bytes()
+    assert type(message).from_bytes(data) == message
+    # Far below the broker's limit for a message, 2 MiB.
+    assert len(data) < 300_000
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_is_beyond_is_refused(name: str) -> None:
+    kind, fields = BEYOND[name]
+    with pytest.raises(ControlRefused):
+        kind.from_bytes(cbor.encode(fields))
