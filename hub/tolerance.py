@@ -70,12 +70,17 @@ def _timestamp(value: bytes) -> tuple[int, Any]:
 
 
 async def through_cancelled_channels(work: Awaitable[T]) -> T:
-    """What `work` gives. Raises ChannelInvalidStateError where a lost channel, and not our caller, cancelled it."""
+    """What `work` gives. Raises ChannelInvalidStateError where a lost channel, and not our caller, ended it."""
     try:
         return await work
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
+            raise
+        raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error
+    except Exception as error:
+        # Nobody else raises that very class: aiormq does for want of a reason.
+        if type(error) is not Exception:
             raise
         raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error
 

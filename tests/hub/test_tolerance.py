@@ -1,9 +1,13 @@
-"""Properties that a hostile node fills with what it likes: read or replaced, and never at a great cost."""
+"""What must not stop the hub: properties that a hostile node fills with what it likes, and channels that are lost."""
 
+import asyncio
+
+import aiormq.exceptions
 import pytest
 from pamqp import header
 
-from hub.tolerance import MAX_TABLE, decode_tolerantly
+from hub.ingest import BROKER_TROUBLE
+from hub.tolerance import MAX_TABLE, decode_tolerantly, through_cancelled_channels
 
 _HEADERS_ALONE = 1 << 13
 
@@ -50,3 +54,28 @@ def test_a_large_table_is_not_looked_into(table: bytes) -> None:
 )
 def test_whatever_a_table_holds_it_is_read_or_replaced(table: bytes) -> None:
     assert isinstance(headers(table), dict)
+
+
+@pytest.mark.parametrize("reason", [Exception, asyncio.CancelledError, aiormq.exceptions.AMQPConnectionError])
+async def test_whatever_a_lost_channel_ends_work_with_is_trouble_with_the_broker(reason: type[BaseException]) -> None:
+    async def work() -> None:
+        raise reason
+
+    with pytest.raises(BROKER_TROUBLE):
+        await through_cancelled_channels(work())
+
+
+async def test_a_fault_of_ours_stays_one() -> None:
+    async def work() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await through_cancelled_channels(work())
+
+
+async def test_who_is_cancelled_stays_cancelled() -> None:
+    waiting = asyncio.create_task(through_cancelled_channels(asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
