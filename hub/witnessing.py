@@ -81,9 +81,11 @@ class Witnessing:
                 waiting, self._waiting = list(self._waiting.values()), {}
                 # Cosignatures first, so that whoever asks at the same time sees them.
                 waiting.sort(key=lambda verdict: not isinstance(verdict.said, WitnessCosignature))
-                answers = [await self._answered(verdict) for verdict in waiting]
-                # What an inbox does not take is asked for again.
-                await dispatcher.publish([answer for answer in answers if answer is not None])
+                for verdict in waiting:
+                    answer = await self._answered(verdict)
+                    if answer is not None:
+                        # One by one, so that a bad line lets some through. What an inbox does not take is asked again.
+                        await dispatcher.publish([answer])
                 await asyncio.sleep(PAUSE_S)
         finally:
             await dispatcher.close()

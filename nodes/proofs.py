@@ -7,7 +7,7 @@ here, a tile for as many receipts as stand in it.
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from crypto.merkle import HASH_SIZE, Nodes
 from crypto.note import Checkpoint, Note
 from crypto.proof import LogProof, proof_of
 from crypto.receipt import leaf_of
-from crypto.tiles import Tile, needed, nodes_of, tile_at
+from crypto.tiles import WIDTH, Tile, needed, nodes_of, tile_at
 from nodes import histories, store
 from schemas.control import Receipt, Receipts
 from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
@@ -31,7 +31,9 @@ from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
 log = structlog.get_logger()
 
 # So many receipts are upgraded by one answer, at most.
-AT_ONCE: Final = 500
+AT_ONCE: Final = MOST_TILES * WIDTH
+# More than the proofs of the oldest receipts take, in a ledger of any size.
+MOST_KEPT: Final = 32
 # Of checkpoints without a proof under them, so many are kept: the hub may be answering a question about an older one.
 _SPARE: Final = 4
 _EXPECT: Final = "INSERT INTO proof (leaf_index, leaf, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -73,43 +75,83 @@ def newest_witnessed(connection: Connection) -> int | None:
     return size
 
 
-def question(connection: Connection) -> TileRequest | None:
-    """The tiles that prove the oldest of what is not proven yet; None if there is nothing to ask for."""
-    size = newest_witnessed(connection)
-    if size is None:
-        return None
-    wanted: set[Tile] = set()
-    for index, _ in _waiting(connection, size):
-        more = wanted | needed(size, partial(merkle.inclusion_proof, index, size))
-        if len(more) > MOST_TILES:
+@dataclass
+class Gathered:
+    """Tiles that came and may be of use again, and the tree's size of the last question.
+
+    One answer is rarely enough for a proof. Full tiles are the same in every later tree; those that are not stay of
+    use as long as the size does, so that each answer brings a proof nearer, however fast the ledger grows. In memory
+    only: after a restart they are asked for again.
+    """
+
+    size: int = 0
+    tiles: dict[Tile, bytes] = field(default_factory=dict)
+
+    def add(self, answer: Tiles) -> None:
+        """Keeps these tiles, and the newest of the others."""
+        for item in answer.tiles:
+            tile = tile_at(item.level, item.index, answer.size)
+            self.tiles.pop(tile, None)
+            self.tiles[tile] = item.hashes
+        for tile in list(self.tiles)[:-MOST_KEPT]:
+            del self.tiles[tile]
+
+
+def question(connection: Connection, gathered: Gathered) -> TileRequest | None:
+    """Tiles to prove the oldest of what is not proven yet; None if there is nothing to ask for."""
+    groups = _waiting(connection, gathered.size) if _note(connection, gathered.size) else {}
+    if not groups:
+        gathered.size = newest_witnessed(connection) or 0
+        groups = _waiting(connection, gathered.size)
+    wanted: dict[Tile, None] = {}
+    for index in groups:
+        wanted |= dict.fromkeys(sorted(_needed(index, gathered.size) - gathered.tiles.keys(), reverse=True))
+        if len(wanted) >= MOST_TILES:
             break
-        wanted = more
-    places = tuple(TilePlace(level=tile.level, index=tile.index) for tile in sorted(wanted))
-    return TileRequest(size=size, tiles=places) if places else None
+    # It may be that all tiles came before the receipt did.
+    tiles = list(wanted)[:MOST_TILES] or [tile_at(0, index, gathered.size) for index in list(groups)[:1]]
+    places = tuple(TilePlace(level=tile.level, index=tile.index) for tile in sorted(tiles))
+    return TileRequest(size=gathered.size, tiles=places) if places else None
 
 
-def take_tiles(connection: Connection, answer: Tiles) -> int:
-    """Proves what these tiles prove; returns how many receipts. Tiles that prove nothing are passed over.
+def take_tiles(connection: Connection, answer: Tiles, gathered: Gathered) -> int:
+    """Proves what these and earlier tiles prove; returns how many receipts. They may prove nothing by themselves.
 
     Raises HubCaught if a witnessed checkpoint has another entry where the hub gave a receipt, and TileInvalid,
-    ProofInvalid for tiles that are not of that tree.
+    ProofInvalid for tiles that are not of that tree: then none are kept.
     """
-    note = connection.scalar(select(store.witnessed.c.note).where(store.witnessed.c.size == answer.size))
+    note = _note(connection, answer.size)
     if note is None:
         return 0
+    gathered.add(answer)
     root = Checkpoint.parse(Note.parse(note).text).root
-    have = {tile_at(item.level, item.index, answer.size): item.hashes for item in answer.tiles}
-    nodes = cache(nodes_of(answer.size, have.__getitem__))
+    nodes = cache(nodes_of(answer.size, gathered.tiles.__getitem__))
     rows = []
-    for index, leaf in _waiting(connection, answer.size):
-        make = partial(merkle.inclusion_proof, index, answer.size)
-        if needed(answer.size, make) <= have.keys():
-            path = make(nodes)
-            _verify(index, answer.size, leaf, path, root, nodes, note)
+    for place, group in _waiting(connection, answer.size).items():
+        if not _needed(place, answer.size) <= gathered.tiles.keys():
+            continue
+        for index, leaf in group:
+            path = merkle.inclusion_proof(index, answer.size, nodes)
+            try:
+                _verify(index, answer.size, leaf, path, root, nodes, note)
+            except ProofInvalid:
+                gathered.tiles.clear()
+                raise
             rows.append({"this": index, "that": leaf, "under": answer.size, "hashes": b"".join(path)})
     if rows:
         connection.execute(_PROVEN, rows)
     return len(rows)
+
+
+def _needed(place: int, size: int) -> frozenset[Tile]:
+    # The same for all leaves of the tile at that place of the lowest row.
+    tiles = needed(size, partial(merkle.inclusion_proof, place * WIDTH, size))
+    return tiles | {tile_at(0, place, size)}
+
+
+def _note(connection: Connection, size: int) -> str | None:
+    found: str | None = connection.scalar(select(store.witnessed.c.note).where(store.witnessed.c.size == size))
+    return found
 
 
 def _verify(index: int, size: int, leaf: bytes, path: list[bytes], root: bytes, nodes: Nodes, note: str) -> None:
@@ -122,10 +164,13 @@ def _verify(index: int, size: int, leaf: bytes, path: list[bytes], root: bytes, 
         raise histories.HubCaught(histories.REWRITTEN, detail, note) from None
 
 
-def _waiting(connection: Connection, size: int) -> list[tuple[int, bytes]]:
-    table = store.proof.c
+def _waiting(connection: Connection, size: int) -> dict[int, list[tuple[int, bytes]]]:
+    """The oldest that are not proven and are in a tree of that size, by the place of their lowest tile."""
+    table, groups = store.proof.c, dict[int, list[tuple[int, bytes]]]()
     query = select(table.leaf_index, table.leaf).where(table.size.is_(None), table.leaf_index < size)
-    return [(row.leaf_index, row.leaf) for row in connection.execute(query.order_by(table.leaf_index).limit(AT_ONCE))]
+    for row in connection.execute(query.order_by(table.leaf_index).limit(AT_ONCE)):
+        groups.setdefault(row.leaf_index // WIDTH, []).append((row.leaf_index, row.leaf))
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

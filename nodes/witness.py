@@ -35,7 +35,7 @@ from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessChe
 log = structlog.get_logger()
 
 # With receipts to upgrade and tiles to be had, the next question follows so soon.
-HURRY_S: Final = 2.0
+HURRY_S: Final = 1.0
 
 
 @dataclass
@@ -54,6 +54,7 @@ class Witness:
     caught: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: TileRequest | None = None
+    _gathered: proofs.Gathered = field(default_factory=proofs.Gathered)
 
     @property
     def cosigner(self) -> Cosigner | None:
@@ -98,7 +99,7 @@ class Witness:
                 await box.run(histories.mark_sent, size)
 
     async def _upgrade(self, box: Store, link: Link) -> bool:
-        wanted = None if self.caught else await box.run(proofs.question)
+        wanted = None if self.caught else await box.run(proofs.question, self._gathered)
         if wanted is None:
             return False
         # The same question again only after a pause: its answer may be on its way.
@@ -112,7 +113,7 @@ class Witness:
             if kind == MessageType.TILES:
                 answer = Tiles.from_bytes(body)
                 proofs.check(answer)
-                proofs.take_tiles(connection, answer)
+                proofs.take_tiles(connection, answer, self._gathered)
             else:
                 self._take_checkpoint(connection, WitnessCheckpoint.from_bytes(body), trust, now)
         except (CryptoError, ControlRefused) as error:

@@ -42,7 +42,7 @@ def broker(services: Services, provisioned: str, authority: Authority) -> Broker
 @pytest.fixture
 async def worker(broker: BrokerAddress, engine: AsyncEngine) -> AsyncIterator[Ingest]:
     """A worker that only publishes."""
-    settings: Any = SimpleNamespace(verifiers=0, canary_s=30.0)
+    settings: Any = SimpleNamespace(verifiers=0, canary_s=30.0, witness_round_s=30.0)
     ledger: Any = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
     worker = Ingest(settings, broker, engine, ledger)
     yield worker

@@ -29,7 +29,15 @@ from nodes.store import Store
 from schemas.control import Entry, Event, MessageType
 from schemas.header import Header
 from schemas.roster import Roster
-from schemas.witnessing import CheckpointRequest, WitnessCosignature
+from schemas.witnessing import (
+    MOST_TILES,
+    TILE_BYTES,
+    CheckpointRequest,
+    TileHashes,
+    TileRequest,
+    Tiles,
+    WitnessCosignature,
+)
 from tests.crypto.people import BG, HUB, NOW, RO, TR, Person
 from tests.nodes.conftest import ORIGIN
 from tests.nodes.twofaced import Log, cosigner, listed, witness_key
@@ -76,6 +84,20 @@ async def _tell(agent: Agent, body: bytes, type: str = MessageType.CHECKPOINT) -
 
 async def _asks(agent: Agent) -> CheckpointRequest:
     return await agent.box.run(agent.witness._question)
+
+
+async def _wanted(agent: Agent) -> TileRequest | None:
+    return await agent.box.run(proofs.question, agent.witness._gathered)
+
+
+async def _upgrade(agent: Agent, log: Log) -> int:
+    """Has the hub's tiles asked for until there is nothing to ask; returns how many answers that took."""
+    for answers in range(50):
+        asked = await _wanted(agent)
+        if asked is None:
+            return answers
+        await _tell(agent, log.tiles(asked), MessageType.TILES)
+    raise AssertionError("it never ends")
 
 
 async def _alarm(agent: Agent) -> histories.Alarm | None:
@@ -363,13 +385,12 @@ async def test_a_receipt_upgrades_itself_once_a_quorum_has_cosigned(bg: Agent, b
     later = log.grow(before + 300)
     await _follow(bg, later, by=["ro"])
     # One of three is no quorum, and its own cosignature is not back from the hub yet.
-    assert await bg.box.run(proofs.question) is None
+    assert await _wanted(bg) is None
     await _follow(bg, later, by=["ro", "bg"])
-    asked = await bg.box.run(proofs.question)
+    asked = await _wanted(bg)
     assert asked is not None
     assert asked.size == before + 300
-    await _tell(bg, later.tiles(asked), MessageType.TILES)
-    assert await bg.box.run(proofs.question) is None
+    assert await _upgrade(bg, later) <= 2
     assert (await bg.box.run(outbox.describe, bg.box, id))["witnessed"] is True
     await bg.box.run(store.save_roster, 1, sign_roster(EVERYBODY, HUB.signing))
     shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
@@ -409,20 +430,26 @@ def _swap(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("harm", [_swap, lambda data: data[:-32] + bytes(32)])
-async def test_tiles_of_no_tree_upgrade_nothing_and_are_no_alarm(bg: Agent, harm: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(("size", "answers"), [(6, 1), (1000, 2)])
+async def test_tiles_of_no_tree_upgrade_nothing_and_are_no_alarm(
+    bg: Agent, harm: Callable[[bytes], bytes], size: int, answers: int
+) -> None:
     id, header, digest = await _sent(bg)
     log = Log().grow(3)
     log.entries.append(_accepted(header, digest))
     await _tell(bg, log.receipts(3), MessageType.RECEIPTS)
-    later = log.grow(6)
+    later = log.grow(size)
     await _follow(bg, later, by=["ro", "tr"])
-    asked = await bg.box.run(proofs.question)
-    assert asked is not None
-    await _tell(bg, harm(later.tiles(asked)), MessageType.TILES)
+    # The first answer is false, which shows when the last tile has come.
+    for answer in range(answers):
+        asked = await _wanted(bg)
+        assert asked is not None
+        body = later.tiles(asked)
+        await _tell(bg, body if answer else harm(body), MessageType.TILES)
     assert (await bg.box.run(outbox.describe, bg.box, id))["witnessed"] is False
     assert await _alarm(bg) is None
     assert await _aside(bg) == []
-    await _tell(bg, later.tiles(asked), MessageType.TILES)
+    assert await _upgrade(bg, later) == answers
     assert (await bg.box.run(outbox.describe, bg.box, id))["witnessed"] is True
 
 
@@ -434,7 +461,7 @@ async def test_a_receipt_that_the_witnessed_history_does_not_have_is_an_alarm(bg
     # The hub goes on as if it had never given that receipt, and keeps the link to it to itself.
     kept = Log().grow(10)
     await _tell(bg, kept.answer(0, by=["ro", "tr"]))
-    asked = await bg.box.run(proofs.question)
+    asked = await _wanted(bg)
     assert asked is not None
     await _tell(bg, kept.tiles(asked), MessageType.TILES)
     alarm = await _alarm(bg)
@@ -451,7 +478,7 @@ async def test_receipts_of_two_entries_in_one_place_are_an_alarm(bg: Agent) -> N
         await _tell(bg, log.grow(size).receipts(3), MessageType.RECEIPTS)
     # The hub never links the first of them. One of the two is not in the ledger, whichever that is.
     await _tell(bg, log.grow(9).answer(0, by=["ro", "tr"]))
-    asked = await bg.box.run(proofs.question)
+    asked = await _wanted(bg)
     assert asked is not None
     await _tell(bg, log.grow(9).tiles(asked), MessageType.TILES)
     alarm = await _alarm(bg)
@@ -468,12 +495,72 @@ async def test_many_receipts_take_few_tiles_and_all_are_proven(bg: Agent) -> Non
     places = [log.entries.index(_accepted(header, digest)) for _, header, digest in sent]
     await _tell(bg, log.receipts(*places), MessageType.RECEIPTS)
     await _follow(bg, log.grow(5000), by=["ro", "tr"])
-    asked = await bg.box.run(proofs.question)
-    assert asked is not None
-    assert len(asked.tiles) <= 20
-    await _tell(bg, log.grow(5000).tiles(asked), MessageType.TILES)
+    # Two tiles that all proofs share, and one for each 256 entries.
+    assert await _upgrade(bg, log.grow(5000)) <= (2 + len(log.entries) // 256 + 1) // MOST_TILES + 1
     assert (await bg.box.run(proofs.unproven)).number == 0
     assert all([(await bg.box.run(outbox.describe, bg.box, id))["witnessed"] for id, _, _ in sent])
+
+
+async def test_each_answer_brings_a_proof_nearer_however_fast_the_ledger_grows(bg: Agent) -> None:
+    id, header, digest = await _sent(bg)
+    log = Log(entries=[_accepted(header, digest)])
+    await _tell(bg, log.receipts(0), MessageType.RECEIPTS)
+    for size in (1000, 1400, 1800):
+        log = log.grow(size)
+        await _follow(bg, log, by=["ro", "tr"])
+        asked = await _wanted(bg)
+        if asked is None:
+            break
+        await _tell(bg, log.tiles(asked), MessageType.TILES)
+    # Of a thousand entries it takes three tiles, of which two are others in each larger ledger.
+    assert (await bg.box.run(outbox.describe, bg.box, id))["witnessed"] is True
+    # What was proven under one checkpoint counts under that; what comes now asks under the newest.
+    _, header, digest = await _sent(bg)
+    log.entries.append(_accepted(header, digest))
+    await _tell(bg, log.receipts(len(log.entries) - 1), MessageType.RECEIPTS)
+    log = log.grow(2200)
+    await _follow(bg, log, by=["ro", "tr"])
+    asked = await _wanted(bg)
+    assert asked is not None
+    assert asked.size == 2200
+
+
+async def test_a_receipt_that_comes_after_its_tiles_is_proven_too(bg: Agent) -> None:
+    sent = [await _sent(bg) for _ in range(2)]
+    log = Log(entries=[_accepted(header, digest) for _, header, digest in sent]).grow(40)
+    for place, (id, _, _) in enumerate(sent):
+        await _tell(bg, log.receipts(place), MessageType.RECEIPTS)
+        await _follow(bg, log, by=["ro", "tr"])
+        assert await _upgrade(bg, log) == 1
+        assert (await bg.box.run(outbox.describe, bg.box, id))["witnessed"] is True
+
+
+async def test_no_more_tiles_are_kept_than_one_proof_may_take(bg: Agent) -> None:
+    gathered = proofs.Gathered()
+    for index in range(100):
+        gathered.add(Tiles(size=2**40, tiles=(TileHashes(level=0, index=index, hashes=bytes(TILE_BYTES)),)))
+    assert [tile.index for tile in gathered.tiles] == list(range(100 - proofs.MOST_KEPT, 100))
+    for size in (2**40 - 1, 2**62 + 12345, 2**63 - 1):
+        for index in (0, size // 3, size - 1):
+            assert len(proofs._needed(index // 256, size)) <= proofs.MOST_KEPT
+
+
+async def test_the_last_entry_of_a_tree_is_held_against_its_receipt_too(bg: Agent) -> None:
+    _, header, digest = await _sent(bg)
+    shown = Log().grow(256)
+    shown.entries.append(_accepted(header, digest))
+    await _tell(bg, shown.grow(300).receipts(256), MessageType.RECEIPTS)
+    # No proof reads the one tile that has only this entry.
+    kept = Log().grow(257)
+    await _tell(bg, kept.answer(0, by=["ro", "tr"]))
+    for _ in range(2):
+        asked = await _wanted(bg)
+        assert asked is not None
+        await _tell(bg, kept.tiles(asked), MessageType.TILES)
+    assert set(await _aside(bg)) == {histories.REWRITTEN}
+    alarm = await _alarm(bg)
+    assert alarm is not None
+    assert alarm.code == histories.REWRITTEN
 
 
 async def test_what_is_cosigned_is_what_the_hub_takes(bg: Agent) -> None:
