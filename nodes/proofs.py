@@ -6,7 +6,7 @@ here, a tile for as many receipts as stand in it.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -32,8 +32,8 @@ log = structlog.get_logger()
 
 # So many receipts are upgraded by one answer, at most.
 AT_ONCE: Final = MOST_TILES * WIDTH
-# More than the proofs of the oldest receipts take, in a ledger of any size.
-MOST_KEPT: Final = 32
+# More than the proofs of two receipts take, in a ledger of any size; 8 KiB each.
+MOST_KEPT: Final = 48
 # Of checkpoints without a proof under them, so many are kept: the hub may be answering a question about an older one.
 _SPARE: Final = 4
 _EXPECT: Final = "INSERT INTO proof (leaf_index, leaf, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -88,13 +88,21 @@ class Gathered:
     tiles: dict[Tile, bytes] = field(default_factory=dict)
 
     def add(self, answer: Tiles) -> None:
-        """Keeps these tiles, and the newest of the others."""
-        for item in answer.tiles:
-            tile = tile_at(item.level, item.index, answer.size)
-            self.tiles.pop(tile, None)
-            self.tiles[tile] = item.hashes
+        """Keeps these tiles, and of the others those that were asked for last."""
+        self._keep({tile_at(item.level, item.index, answer.size): item.hashes for item in answer.tiles})
         for tile in list(self.tiles)[:-MOST_KEPT]:
             del self.tiles[tile]
+
+    def missing(self, wanted: frozenset[Tile]) -> list[Tile]:
+        """Which of these are not here, upper rows first: many proofs share them. Those that are stay."""
+        self._keep({tile: self.tiles[tile] for tile in wanted if tile in self.tiles})
+        return sorted(wanted - self.tiles.keys(), reverse=True)
+
+    def _keep(self, tiles: Mapping[Tile, bytes]) -> None:
+        for tile, hashes in tiles.items():
+            # Behind all others.
+            self.tiles.pop(tile, None)
+            self.tiles[tile] = hashes
 
 
 def question(connection: Connection, gathered: Gathered) -> TileRequest | None:
@@ -104,12 +112,12 @@ def question(connection: Connection, gathered: Gathered) -> TileRequest | None:
         gathered.size = newest_witnessed(connection) or 0
         groups = _waiting(connection, gathered.size)
     wanted: dict[Tile, None] = {}
-    for index in groups:
-        wanted |= dict.fromkeys(sorted(_needed(index, gathered.size) - gathered.tiles.keys(), reverse=True))
+    for place in groups:
+        wanted |= dict.fromkeys(gathered.missing(_needed(place, gathered.size)))
         if len(wanted) >= MOST_TILES:
             break
     # It may be that all tiles came before the receipt did.
-    tiles = list(wanted)[:MOST_TILES] or [tile_at(0, index, gathered.size) for index in list(groups)[:1]]
+    tiles = list(wanted)[:MOST_TILES] or [tile_at(0, place, gathered.size) for place in list(groups)[:1]]
     places = tuple(TilePlace(level=tile.level, index=tile.index) for tile in sorted(tiles))
     return TileRequest(size=gathered.size, tiles=places) if places else None
 
@@ -128,7 +136,7 @@ def take_tiles(connection: Connection, answer: Tiles, gathered: Gathered) -> int
     nodes = cache(nodes_of(answer.size, gathered.tiles.__getitem__))
     rows = []
     for place, group in _waiting(connection, answer.size).items():
-        if not _needed(place, answer.size) <= gathered.tiles.keys():
+        if tile_at(0, place, answer.size) not in gathered.tiles or gathered.missing(_needed(place, answer.size)):
             continue
         for index, leaf in group:
             path = merkle.inclusion_proof(index, answer.size, nodes)
