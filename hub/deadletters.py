@@ -2,8 +2,9 @@
 
 A message counts as delivered again whenever a worker dies with it in hand, so a dead letter need not be
 at fault. One that was accepted goes to its recipients once more; one that never was is put into quarantine
-with its sender told; one from an inbox, which the node could not keep, is held and tried again. Nothing
-is parsed here that was not parsed before, in case that is what killed the workers.
+with its sender told; one from an inbox, which the node could not keep, is held and tried again. What witnesses
+ask and are told is let go, for they ask again. Nothing is parsed here that was not parsed before, in case that is
+what killed the workers.
 """
 
 import asyncio
@@ -34,7 +35,15 @@ log = structlog.get_logger()
 REASON: Final = "delivered_too_often"
 _INGRESS: Final = "q.in."
 _INBOX: Final = "q.inbox."
+# Of all reasons the one that workers have a part in.
+_LIMIT: Final = "delivery_limit"
 _TYPES: Final = frozenset(MessageType)
+_OF_WITNESSES: Final = _TYPES - {
+    MessageType.ENVELOPE,
+    MessageType.ACKNOWLEDGEMENT,
+    MessageType.RECEIPTS,
+    MessageType.ROSTER,
+}
 
 
 async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
@@ -62,6 +71,8 @@ async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> N
 async def _settle(message: Any, engine: AsyncEngine, ledger: Ledger, dispatcher: Dispatcher) -> None:
     queue, body, now = _origin(message), bytes(message.body), time.time_ns() // 1_000_000
     log.error("dead_letter", queue=queue, digest=evidence(body).hex())
+    if _is_asked_again(message, queue):
+        return
     undelivered = _undelivered(message, queue, body)
     async with writing(engine, ledger) as connection:
         if undelivered is not None:
@@ -99,10 +110,20 @@ def _undelivered(message: Any, queue: str, body: bytes) -> Publication | None:
     return Publication(node, MessageType(kind), queue.endswith(".urgent"), id, body, after)
 
 
+def _is_asked_again(message: Any, queue: str) -> bool:
+    """Whether it is a witness's question or the answer to one, and nothing that may have killed workers."""
+    killed = queue.startswith(_INGRESS) and _death(message).get("reason") == _LIMIT
+    return message.header.properties.message_type in _OF_WITNESSES and not killed
+
+
 def _origin(message: Any) -> str:
     """The queue it died in as the broker says, fit for tables and logs; empty if that does not read."""
+    queue = _death(message).get("queue")
+    return printable(queue) if isinstance(queue, str) else ""
+
+
+def _death(message: Any) -> dict[str, Any]:
     headers = message.header.properties.headers
     deaths = headers.get("x-death") if isinstance(headers, dict) else None
-    first = deaths[0] if isinstance(deaths, list) and deaths else None
-    queue = first.get("queue") if isinstance(first, dict) else None
-    return printable(queue) if isinstance(queue, str) else ""
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    return last if isinstance(last, dict) else {}

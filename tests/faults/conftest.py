@@ -29,8 +29,10 @@ from tests.faults.load import Load, Post, under_load
 from tests.system.conftest import NODES
 
 SENDERS = NODES[:4]
-# The product waits longer for a receipt before it sends again; what that is for shows sooner so.
+# The product waits longer for a receipt before it sends again, and between witnesses' questions; what that is for
+# shows sooner so.
 RESEND_AFTER_S = 5.0
+WITNESS_S = 1.0
 BEFORE, AFTER = 12, 8
 
 
@@ -82,10 +84,11 @@ def lines(prepared: Exchange) -> Iterator[Lines]:
     """The way to the broker of all agents, and of the hub."""
     port = prepared.services.broker.port
     with bad_line(port) as agents, bad_line(port) as hub:
-        change_settings(prepared.hub_home / "hub.json", broker_port=hub.port)
+        change_settings(prepared.hub_home / "hub.json", broker_port=hub.port, witness_round_s=WITNESS_S)
         for node in prepared.nodes:
             file = prepared.node_home(node) / "node.json"
-            change_settings(file, broker_port=agents.port, resend_after=RESEND_AFTER_S)
+            changes = {"resend_after": RESEND_AFTER_S, "witness_pause": WITNESS_S}
+            change_settings(file, broker_port=agents.port, **changes)
         yield Lines(agents, hub)
 
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from deploy.local import processes
 from deploy.local.chaos import Rule, Side
 from deploy.local.exchange import Exchange
 from tests.faults.conftest import Decision, Lines, Scenario
@@ -63,11 +64,14 @@ def test_slow_line(scenario: Scenario, lines: Lines) -> None:
         load.go_on(60)
 
 
-def test_connections_cut_again_and_again(scenario: Scenario, lines: Lines) -> None:
+def test_connections_cut_again_and_again(exchange: Exchange, scenario: Scenario, lines: Lines) -> None:
     with scenario() as load:
         for source in Side:
             lines.set(Rule(cut_after=30_000), source)
             load.go_on(40)
+    hub = next(found for found in processes.recorded(exchange.folder) if found.name == "hub")
+    assert processes.alive(hub)
+    until("all witnessed", lambda: not any(exchange.node(n, "witness")["unwitnessed_receipts"] for n in NODES))
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(24, marks=pytest.mark.long)])

@@ -7,7 +7,7 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from hub.deadletters import _origin, _undelivered
+from hub.deadletters import _is_asked_again, _origin, _undelivered
 from hub.publication import Publication
 from hub.tolerance import MAX_TABLE, decode_tolerantly
 from schemas.control import MessageType
@@ -85,3 +85,23 @@ def test_what_an_inbox_could_not_keep_is_tried_again() -> None:
 def test_what_the_hub_never_published_to_an_inbox_is_not(queue: str, properties: dict[str, Any]) -> None:
     letter = _dead(queue, **{"message_type": "envelope", "message_id": "ro/1/bg", **properties})
     assert _undelivered(letter, _origin(letter), b"x") is None
+
+
+@pytest.mark.parametrize(
+    ("queue", "kind", "reason", "let_go"),
+    [
+        ("q.in.ro", "checkpoint_request", "expired", True),
+        ("q.in.ro", "cosignature", "maxlen", True),
+        ("q.in.ro", "tile_request", "delivery_limit", False),
+        ("q.inbox.ro", "tiles", "delivery_limit", True),
+        ("q.inbox.ro", "checkpoint", "expired", True),
+        ("q.inbox.ro", "roster", "expired", False),
+        ("q.in.ro", "envelope", "expired", False),
+        ("q.in.ro", "acknowledgement", "expired", False),
+        ("q.inbox.ro", "receipts", "delivery_limit", False),
+        ("q.in.ro", None, "expired", False),
+    ],
+)
+def test_what_witnesses_ask_again_is_let_go(queue: str, kind: str | None, reason: str, let_go: bool) -> None:
+    letter = _letter({"x-death": [{"queue": queue, "reason": reason, "count": 1}]}, message_type=kind)
+    assert _is_asked_again(letter, _origin(letter)) is let_go

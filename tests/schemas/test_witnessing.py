@@ -55,6 +55,10 @@ def test_the_largest_there_can_be_is_read_as_it_was_written(message: Wire) -> No
     assert len(data) < 300_000
 
 
+def test_an_answer_with_tiles_is_small_enough_for_a_bad_line() -> None:
+    assert len(LARGEST[-1].to_bytes()) < 17_000
+
+
 @pytest.mark.parametrize("name", BEYOND)
 def test_what_is_beyond_is_refused(name: str) -> None:
     kind, fields = BEYOND[name]

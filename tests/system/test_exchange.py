@@ -15,6 +15,7 @@ from deploy.local.exchange import Exchange
 from deploy.local.instance import REPOSITORY
 from deploy.local.leaks import find_leaks
 from schemas.codes import TASK_FORCES
+from schemas.witnessing import CheckpointRequest
 from tests.system.conftest import NODES
 from tests.system.play import await_delivered, bury, check_nothing_lost, inbox, kill, post, process, state, until
 
@@ -242,12 +243,19 @@ def test_a_dead_letter_that_was_accepted_is_delivered_after_all(exchange: Exchan
     await_delivered(exchange, [("ro", id)])
     quarantined = exchange.hub("status")["quarantined"]
     accepted = run_sent_envelope(exchange.node_home("ro"), id)
-    dead = [("q.in.ro", accepted, "envelope"), ("q.in.hr", b"killed a worker", "envelope")]
+    # What a witness asks may die beside it any time.
+    question = CheckpointRequest(old=0).to_bytes()
+    dead = [
+        ("q.in.ro", accepted, "envelope"),
+        ("q.in.ro", question, "checkpoint_request"),
+        ("q.in.hr", b"killed a worker", "envelope"),
+    ]
     asyncio.run(bury(exchange, dead))
     until("one in quarantine", lambda: exchange.hub("status")["quarantined"] == quarantined + 1)
     marker = post(exchange, "ro", to=["bg"])
     await_delivered(exchange, [("ro", marker)])
     check_nothing_lost(exchange, [("ro", id), ("ro", marker)], NODES)
+    assert exchange.hub("status")["quarantined"] == quarantined + 1
     assert '"dead_letter"' in (exchange.logs / "hub.log").read_text()
 
 
