@@ -9,11 +9,14 @@ import pytest
 
 from hub.errors import BrokenOff
 from hub.ingest import Ingest
-from hub.judge import Arrival
+from hub.judge import Arrival, Unreadable, Verdict
 from hub.publication import Publication
 from hub.record import Recorded
+from schemas.control import MessageType
+from schemas.witnessing import CheckpointRequest
 from tests.crypto.people import HUB
 
+QUESTION = CheckpointRequest(old=7).to_bytes()
 BATCHES = [[Arrival("ro", "poem", b"", tag)] for tag in (1, 2, 3)]
 
 
@@ -27,11 +30,15 @@ class Lane:
         self.acknowledged += [arrival.tag for arrival in batch]
 
 
-@pytest.mark.parametrize("stage", ["_patiently", "_send"])
-async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _worker() -> Ingest:
     ledger = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
     settings = SimpleNamespace(verifiers=0, canary_s=30.0, witness_round_s=30.0)
-    worker = Ingest(cast(Any, settings), *cast(Any, (None, None, ledger)))
+    return Ingest(cast(Any, settings), *cast(Any, (None, None, ledger)))
+
+
+@pytest.mark.parametrize("stage", ["_patiently", "_send"])
+async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = _worker()
     lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=None, signed=b"")), 0
 
     async def stand_in(*_: Any) -> Recorded:
@@ -55,3 +62,23 @@ async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, mo
     assert isinstance(second, ConnectionError)
     assert isinstance(third, BrokenOff)
     assert lane.acknowledged == [1]
+
+
+@pytest.mark.parametrize(("bodies", "recorded"), [([QUESTION], 0), ([QUESTION, QUESTION], 0), ([QUESTION, b"x"], 1)])
+async def test_a_batch_of_witnesses_questions_is_not_recorded(
+    bodies: list[bytes], recorded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, lane, put_on_record = _worker(), Lane(), list[list[Verdict]]()
+
+    async def patiently(_: object, judging: asyncio.Task[list[Verdict]], *__: object) -> Recorded:
+        put_on_record.append(await judging)
+        return Recorded((), ())
+
+    monkeypatch.setattr(worker, "_patiently", patiently)
+    batch = [Arrival("ro", MessageType.CHECKPOINT_REQUEST, body, tag) for tag, body in enumerate(bodies)]
+    roster = cast(Any, SimpleNamespace(trust=None, signed=b""))
+    await worker._carry(cast(Any, lane), batch, roster, asyncio.Event(), cast(Any, None))
+    assert [[type(verdict) for verdict in batch] for batch in put_on_record] == [[Unreadable]] * recorded
+    # Of the questions of one node the last one waits for its answer, beside the main loop.
+    assert len(worker._witnessing._waiting) == 1
+    assert lane.acknowledged == list(range(len(bodies)))
