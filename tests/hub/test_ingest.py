@@ -70,8 +70,8 @@ async def test_a_batch_of_witnesses_questions_is_not_recorded(
 ) -> None:
     worker, lane, put_on_record = _worker(), Lane(), list[list[Verdict]]()
 
-    async def patiently(_: object, judging: asyncio.Task[list[Verdict]], *__: object) -> Recorded:
-        put_on_record.append(await judging)
+    async def patiently(_: object, __: object, verdicts: list[Verdict], *___: object) -> Recorded:
+        put_on_record.append(verdicts)
         return Recorded((), ())
 
     monkeypatch.setattr(worker, "_patiently", patiently)
