@@ -257,3 +257,39 @@ class ContentUnbound(CryptoError):
     """The bundle has the content without the envelope, whose header alone says what the content must be."""
 
     code = "content_unbound"
+
+
+class TimestampInvalid(CryptoError):
+    """A TSA's answer proves nothing: see its kinds."""
+
+    code = "timestamp_invalid"
+
+
+class TimestampMalformed(TimestampInvalid):
+    """The bytes are not an RFC 3161 response with a timestamp, or too many."""
+
+    code = "timestamp_malformed"
+
+
+class TimestampNotGranted(TimestampInvalid):
+    """The TSA refused to give a timestamp."""
+
+    code = "timestamp_not_granted"
+
+
+class TimestampForeign(TimestampInvalid):
+    """The timestamp is of other bytes, or the answer to another question."""
+
+    code = "timestamp_foreign"
+
+
+class TimestampUntrusted(TimestampInvalid):
+    """The timestamp is not signed by a TSA whose certificate goes back to a trusted root and is for timestamps only."""
+
+    code = "timestamp_untrusted"
+
+
+class TsaRootsUnusable(TimestampInvalid):
+    """The file of trusted roots of TSAs is missing or has no certificates in PEM."""
+
+    code = "tsa_roots_unusable"

@@ -6,9 +6,10 @@ from tests.fuzz.agent import agent
 from tests.fuzz.joining import joining
 from tests.fuzz.proofs import proofs
 from tests.fuzz.target import Target
+from tests.fuzz.timestamps import timestamps
 from tests.fuzz.wire import wire
 
 
 def targets(folder: Path) -> tuple[Target, ...]:
     """All of them; `folder` is an empty one, for nodes' files."""
-    return (*wire(), *proofs(), *joining(folder), *agent(folder))
+    return (*wire(), *proofs(), *joining(folder), *agent(folder), *timestamps(folder))
