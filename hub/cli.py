@@ -27,6 +27,7 @@ from hub.audit import audit
 from hub.broker import BrokerAddress
 from hub.cli_quarantine import quarantine_app
 from hub.cli_status import status
+from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, LedgerBroken, SettingsInvalid
@@ -79,8 +80,9 @@ def init(
         database.migrate(admin_database)
     except (OSError, DBAPIError) as error:
         raise DatabaseUnreachable(f"PostgreSQL: {error}", "check --admin-database, then repeat the command") from error
-    if lock_store is None and (home / "hub.json").exists():
-        lock_store = Settings.load(home).lock_store
+    known = Settings.stored(home) if (home / "hub.json").exists() else None
+    if lock_store is None and known is not None:
+        lock_store = known.lock_store
     settings = Settings(
         home=home,
         database_url=database_url,
@@ -90,6 +92,9 @@ def init(
         passphrase_file=passphrase_file,
         lock_store=None if lock_store is None else lock_store.absolute(),
     )
+    if known is not None:
+        # No option says them, and an update must not turn the timestamps off.
+        settings = settings.model_copy(update=known.model_dump(include={"tsa_url", "tsa_roots", "tsa_interval_s"}))
     settings.save()
     log = ledger_of(settings)
     _begin_lock_store(settings, log)
@@ -222,7 +227,8 @@ def run(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
-        async with monitored(make_app(ingest, engine), home, port) as url:
+        stamping_s = None if settings.tsa is None else settings.tsa.interval_s
+        async with monitored(make_app(ingest, engine, stamping_s), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
@@ -321,6 +327,8 @@ def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, 
     )
 
 
+ledger_app.command()(timestamp)
+ledger_app.command()(timestamps)
 for _command in (status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 

@@ -6,6 +6,7 @@ from typing import Final
 import typer
 
 from hub.broker import BrokerAddress
+from hub.cli_time import time_line, with_lateness
 from hub.errors import HubError
 from hub.overview import overview
 from hub.settings import Settings
@@ -24,6 +25,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     """
     settings = Settings.load(home)
     found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
+    found["timestamps"] = with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
     found["ledger"]["vkey"] = ledger_of(settings).signer.verifier.vkey()
     lines = [
@@ -39,12 +41,14 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"overdue     {found['overdue']} answers",
         *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
         f"held        {found['held']} deliveries that the broker would not take yet",
+        time_line(found["timestamps"]),
         f"broker      {found['broker']}",
     ]
     answer(found, as_json, "\n".join(lines))
     if found["broker"] != "reachable":
         raise typer.Exit(5)
-    if found["held"] or found["quarantined"] or found["overdue"] or not found["workers"]:
+    late = found["timestamps"]["late"]
+    if found["held"] or found["quarantined"] or found["overdue"] or late or not found["workers"]:
         raise typer.Exit(3)
 
 

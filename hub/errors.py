@@ -103,6 +103,39 @@ class StillUnreadable(HubError):
     exit_code = 4
 
 
+class TsaUnset(HubError):
+    """No TSA is named in the settings."""
+
+    code = "tsa_unset"
+    exit_code = 2
+
+
+class NothingToStamp(HubError):
+    """The ledger has no checkpoint yet."""
+
+    code = "nothing_to_stamp"
+    exit_code = 4
+
+
+class TsaUnreachable(HubError):
+    """The TSA does not answer, or not in time."""
+
+    code = "tsa_unreachable"
+    exit_code = 5
+
+
+class TsaAnswerUnfit(HubError):
+    """The TSA's answer is larger than any timestamp, or has another HTTP status than 200."""
+
+    code = "tsa_answer_unfit"
+
+
+class TsaClockOff(HubError):
+    """The TSA says another time than our clock, by minutes."""
+
+    code = "tsa_clock_off"
+
+
 class Fault(StrEnum):
     """What was done to the ledger's tables."""
 

@@ -35,6 +35,7 @@ from hub.pen import Pen, writing
 from hub.publication import Publication
 from hub.record import Recorded, record
 from hub.settings import Settings
+from hub.timestamps import keep_stamping
 from hub.tolerance import through_cancelled_channels
 from hub.verifiers import Verifiers
 from hub.witnessing import Witnessing
@@ -103,6 +104,8 @@ class Ingest:
         """Works until `stop` is set, through every failure of broker and database."""
         works = (self._retry, self._drain, self._see_to, self._witnessing.answer, self.canary.send_canaries)
         asides = [asyncio.create_task(self._beside(work)) for work in works]
+        if self._settings.tsa is not None:
+            asides.append(asyncio.create_task(self._beside(self._stamp)))
         try:
             await self._keep_working(stop)
         finally:
@@ -159,6 +162,10 @@ class Ingest:
                 async with writing(self._engine, self._ledger) as connection:
                     due = await see_to(connection, self._ledger) > 0
             await asyncio.sleep(TICK_S)
+
+    async def _stamp(self) -> None:
+        if self._settings.tsa is not None:
+            await keep_stamping(self._engine, self._settings.tsa)
 
     async def _drain(self) -> None:
         await drain(self._broker, self._engine, self._ledger)

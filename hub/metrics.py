@@ -115,8 +115,11 @@ def count_event(_: object, level: str, event: structlog.typing.EventDict) -> str
     return event
 
 
-def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float) -> bytes:
-    """The text format, version 0.0.4. Without a `reading` the database did not answer: its part is left out."""
+def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float, stamping_s: float | None) -> bytes:
+    """The text format, version 0.0.4. Without a `reading` the database did not answer: its part is left out.
+
+    `stamping_s` is the interval of timestamps; None leaves out what is said of them: no TSA is set.
+    """
     now = CollectorRegistry()
     Gauge("seci_hub_consuming", "1 while the ingress queues are consumed.", registry=now).set(int(consuming))
     Gauge("seci_hub_database_up", "1 if PostgreSQL answered.", registry=now).set(int(reading is not None))
@@ -124,6 +127,9 @@ def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float)
     age.set(canary_age_s)
     if reading is not None:
         _gauges(now, reading)
+    if reading is not None and reading.unstamped_s is not None and stamping_s is not None:
+        _set(now, "unstamped_seconds", "For how long the oldest checkpoint has no timestamp.", reading.unstamped_s)
+        _set(now, "timestamp_interval_seconds", "How often a TSA is asked for one.", stamping_s)
     return generate_latest(REGISTRY) + generate_latest(now)
 
 
@@ -137,4 +143,8 @@ def _gauges(registry: CollectorRegistry, reading: Reading) -> None:
         ("overdue", "Answers that somebody owes, past the time asked for.", reading.overdue),
         ("workers", "Workers that have the database open.", reading.workers),
     ):
-        Gauge(f"seci_hub_{name}", meaning, registry=registry).set(value)
+        _set(registry, name, meaning, value)
+
+
+def _set(registry: CollectorRegistry, name: str, meaning: str, value: float) -> None:
+    Gauge(f"seci_hub_{name}", meaning, registry=registry).set(value)

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -40,8 +41,8 @@ CLOSE_S: Final = 3
 PROBLEM: Final = "application/problem+json"
 
 
-def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
-    """The application of one worker."""
+def make_app(ingest: Ingest, engine: AsyncEngine, stamping_s: float | None = None) -> Starlette:
+    """The application of one worker; `stamping_s` is the interval of timestamps, None if no TSA is set."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -55,10 +56,10 @@ def make_app(ingest: Ingest, engine: AsyncEngine) -> Starlette:
         return _problem(lacking) if lacking else JSONResponse({"status": "ok"})
 
     async def exposition(_: Request) -> Response:
-        found = await _ask(engine, reading.read)
+        found = await _ask(engine, partial(reading.read, stamped=stamping_s is not None))
         now = found if isinstance(found, Reading) else None
         age = time.time() - (ingest.canary.state.received or metrics.STARTED)
-        text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age)
+        text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age, stamping_s=stamping_s)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keys import VerifyKey
 from crypto.trust import open_roster
-from hub import deadlines, ledger, reading, registrar, tables
+from hub import deadlines, ledger, reading, registrar, tables, timestamps
 from hub.watch import iso
 
 
@@ -28,6 +28,7 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "overdue": await deadlines.escalated(connection, time.time_ns() // 1_000_000),
         "contradictions": await _count(connection, tables.contradiction),
         "held": (await reading.held(connection))[0],
+        "timestamps": await timestamps.standing(connection),
         "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),
         "workers": await reading.workers(connection),
     }

@@ -38,13 +38,16 @@ _UNDELIVERED: Final = """
 # Names what the newest migrations added, and reads none of it.
 _PROBE: Final = """
     SELECT CAST('take_turn_seeing(bigint, uuid[], text[], bytea[])' AS regprocedure), (SELECT since FROM held LIMIT 0),
-        (SELECT at FROM contradiction LIMIT 0)
+        (SELECT at FROM contradiction LIMIT 0), (SELECT tried FROM timestamp_progress LIMIT 0)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Entries in the ledger, the roster's version, what is held and for how long at most (s), and so on."""
+    """Entries in the ledger, the roster's version, what is held and for how long at most (s), and so on.
+
+    `unstamped_s` is None where no TSA is set.
+    """
 
     ledger: int
     roster: int
@@ -53,6 +56,7 @@ class Reading:
     quarantined: int
     overdue: int
     workers: int
+    unstamped_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,8 @@ async def probe(connection: AsyncConnection) -> None:
     await connection.execute(text(_PROBE))
 
 
-async def read(connection: AsyncConnection) -> Reading:
-    """The counts of this moment."""
+async def read(connection: AsyncConnection, *, stamped: bool = False) -> Reading:
+    """The counts of this moment; of timestamps only if there are to be any."""
     number, since = await held(connection)
     return Reading(
         ledger=int(await connection.scalar(select(func.max(tables.ledger_checkpoint.c.size))) or 0),
@@ -80,6 +84,7 @@ async def read(connection: AsyncConnection) -> Reading:
         quarantined=await undecided(connection),
         overdue=await escalated(connection, time.time_ns() // 1_000_000),
         workers=await workers(connection),
+        unstamped_s=await unstamped_s(connection) if stamped else None,
     )
 
 
@@ -100,6 +105,14 @@ async def undecided(connection: AsyncConnection) -> int:
 async def workers(connection: AsyncConnection) -> int:
     """How many workers have the database open."""
     return int(await connection.scalar(text(_WORKERS), {"name": WORKER}) or 0)
+
+
+async def unstamped_s(connection: AsyncConnection) -> float:
+    """For how long the oldest checkpoint that no timestamp covers has stood (s); 0 if there is none."""
+    table = tables.ledger_checkpoint.c
+    stamped = select(func.coalesce(func.max(tables.timestamps.c.size), 0)).scalar_subquery()
+    since = await connection.scalar(select(table.at).where(table.size > stamped).order_by(table.size).limit(1))
+    return 0.0 if since is None else _age(since)
 
 
 async def events_between(connection: AsyncConnection, first: int, end: int) -> dict[Event, int]:

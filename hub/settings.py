@@ -9,16 +9,34 @@ hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: ce
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
 from crypto.keyfile import Secret, write_private
 from hub.errors import SettingsInvalid
 
 HOME_VARIABLE = "SECI_HUB_HOME"
 LOG_ORIGIN = "seci.exchange/ledger"
+# What the environment says goes before hub.json.
+_VARIABLES: Final = {
+    "database_url": "SECI_HUB_DATABASE_URL",
+    "tsa_url": "SECI_HUB_TSA_URL",
+    "tsa_roots": "SECI_HUB_TSA_ROOTS",
+    "tsa_interval_s": "SECI_HUB_TSA_INTERVAL_S",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tsa:
+    """A time-stamping authority: its URL, the file of roots to verify it with, and how often it is asked (s)."""
+
+    url: str
+    roots: Path
+    interval_s: float
 
 
 class Settings(BaseModel):
@@ -30,6 +48,8 @@ class Settings(BaseModel):
     send too; `node_burst` how many at once while it is alone.
     `witness_round_s` is how long a checkpoint is offered to the nodes to be cosigned, before a newer one is.
     `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
+    `tsa_url` is where timestamps are asked for (RFC 3161 over HTTP) each `tsa_interval_s`, and none if it is not set;
+    `tsa_roots` is the file (PEM) of the certificates that the TSA's own must go back to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -43,6 +63,9 @@ class Settings(BaseModel):
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
     lock_store: Path | None = None
+    tsa_url: AnyHttpUrl | None = None
+    tsa_roots: Path | None = None
+    tsa_interval_s: float = Field(3600.0, ge=1)
     batch_size: int = Field(200, ge=1, le=1000)
     shared_batch: int = Field(32, ge=1, le=1000)
     node_rate: float = Field(300.0, gt=0)
@@ -55,11 +78,20 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """The settings in `home`. Raises SettingsInvalid."""
+        """The settings in `home`, where the environment does not say otherwise. Raises SettingsInvalid."""
+        named = {name: os.environ[variable] for name, variable in _VARIABLES.items() if os.environ.get(variable)}
+        settings = cls.stored(home, named)
+        if settings.tsa_url is not None and settings.tsa_roots is None:
+            raise SettingsInvalid("a TSA is set, and no file of roots to verify it with", "set `tsa_roots` in hub.json")
+        return settings
+
+    @classmethod
+    def stored(cls, home: Path, named: Mapping[str, str] | None = None) -> Self:
+        """The settings in `home`, but for those `named`. Raises SettingsInvalid."""
         file = home / "hub.json"
         try:
             fields = json.loads(file.read_bytes())
-            stored = cls.model_validate({**fields, "home": home})
+            return cls.model_validate({**fields, **(named or {}), "home": home})
         except OSError as error:
             raise SettingsInvalid(
                 f"{file} does not read: {error.strerror}",
@@ -67,12 +99,17 @@ class Settings(BaseModel):
             ) from error
         except (ValueError, TypeError) as error:
             raise SettingsInvalid(f"{file} is damaged: {error}", "correct the file") from error
-        override = os.environ.get("SECI_HUB_DATABASE_URL")
-        return stored.model_copy(update={"database_url": override}) if override else stored
 
     def save(self) -> None:
         """Writes hub.json, readable by the owner only: it names the database's password."""
         write_private(self.home / "hub.json", (self.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
+
+    @property
+    def tsa(self) -> Tsa | None:
+        """Whom to ask for timestamps, if anybody."""
+        if self.tsa_url is None or self.tsa_roots is None:
+            return None
+        return Tsa(str(self.tsa_url), self.home / self.tsa_roots, self.tsa_interval_s)
 
     @property
     def lock_file(self) -> Path:

@@ -1,7 +1,7 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held` and `deadline_progress`; and it may delete `quarantine_content`,
-`witness_round` and `cosignature`.
+What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`; and it may delete
+`quarantine_content`, `witness_round` and `cosignature`.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
 """
@@ -217,3 +217,23 @@ Index("message_in_reply_to", message.c.in_reply_to, postgresql_where=message.c.i
 Index("message_remind_at", message.c.remind_at, message.c.leaf_index, postgresql_where=message.c.remind_at.is_not(None))
 Index("message_reply_by", message.c.reply_by, message.c.leaf_index, postgresql_where=message.c.reply_by.is_not(None))
 Index("acknowledgement_id", acknowledgement.c.id)
+
+# What a TSA signed of checkpoints: its time, the subject of its certificate, its whole answer (RFC 3161, DER).
+timestamps: Final = Table(
+    "timestamps",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, Identity(), primary_key=True),
+    Column("said", BigInteger, nullable=False),
+    Column("tsa", Text, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+# One row: when a TSA was asked last, how many attempts in a row have failed, and with which code.
+timestamp_progress: Final = Table(
+    "timestamp_progress",
+    metadata,
+    Column("tried", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("code", Text),
+)

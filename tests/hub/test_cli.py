@@ -14,7 +14,7 @@ from crypto.certificates import create_csr, new_tls_key, to_pem
 from crypto.enrolment import sign_request
 from crypto.keys import EncryptionKey, SigningKey
 from hub.cli import main
-from hub.settings import Settings
+from hub.settings import Settings, Tsa
 from hub.setup import BrokerNames, make_keys
 
 Type = Callable[..., tuple[int, Any]]
@@ -118,6 +118,35 @@ def test_an_unknown_task_force_is_named_before_anything_is_done(home: Path, type
     assert (code, said["code"]) == (2, "usage")
     assert "piracy" in said["detail"]
     assert "trafficking" in said["detail"]
+
+
+def test_the_environment_goes_before_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load(home).tsa is None
+    for name, value in (("URL", "http://tsa.example/"), ("ROOTS", "roots.pem"), ("INTERVAL_S", "77")):
+        monkeypatch.setenv(f"SECI_HUB_TSA_{name}", value)
+    assert Settings.load(home).tsa == Tsa("http://tsa.example/", home / "roots.pem", 77)
+    assert Settings.stored(home).tsa is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "environment"),
+    [
+        ({"tsa_url": "tsa.example", "tsa_roots": "roots.pem"}, {}),
+        ({"tsa_url": "ftp://tsa.example/", "tsa_roots": "roots.pem"}, {}),
+        ({"tsa_url": "http://tsa.example:99999/", "tsa_roots": "roots.pem"}, {}),
+        ({"tsa_url": "http://tsa.example/"}, {}),
+        ({}, {"SECI_HUB_TSA_INTERVAL_S": "often"}),
+        ({}, {"SECI_HUB_TSA_INTERVAL_S": "0"}),
+    ],
+)
+def test_a_tsa_that_cannot_be_is_a_matter_of_settings(
+    home: Path, typed: Type, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], environment: dict[str, str]
+) -> None:
+    (home / "hub.json").write_text(json.dumps(json.loads((home / "hub.json").read_text()) | fields))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code, said = typed("ledger", "timestamp", "--home", home)
+    assert (code, said["code"]) == (2, "settings_invalid")
 
 
 def _ctl(folder: Path, script: str) -> tuple[str, ...]:

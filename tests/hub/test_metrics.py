@@ -12,7 +12,7 @@ from schemas.control import Entry, Event
 from schemas.refusals import RefusalCode
 
 REPOSITORY = Path(__file__).parents[2]
-READING = Reading(ledger=1000, roster=3, held=2, held_s=12.5, quarantined=1, overdue=0, workers=2)
+READING = Reading(ledger=1000, roster=3, held=2, held_s=12.5, quarantined=1, overdue=0, workers=2, unstamped_s=3.5)
 
 
 def _samples(text: bytes) -> dict[str, float]:
@@ -24,8 +24,8 @@ def _samples(text: bytes) -> dict[str, float]:
     }
 
 
-def _exposed(reading: Reading | None = READING) -> dict[str, float]:
-    return _samples(metrics.exposition(reading, consuming=True, canary_age_s=1.5))
+def _exposed(reading: Reading | None = READING, stamping_s: float | None = 60.0) -> dict[str, float]:
+    return _samples(metrics.exposition(reading, consuming=True, canary_age_s=1.5, stamping_s=stamping_s))
 
 
 def _entry(event: Event, code: RefusalCode | None = None, detail: str | None = None) -> Entry:
@@ -99,12 +99,22 @@ def test_without_the_database_its_figures_are_left_out_and_not_made_up() -> None
             "quarantined",
             "overdue",
             "workers",
+            "unstamped_seconds",
+            "timestamp_interval_seconds",
         )
     }
 
 
+def test_without_a_tsa_nothing_is_said_of_timestamps() -> None:
+    off = _exposed(stamping_s=None)
+    assert {name: value for name, value in _exposed().items() if name not in off} == {
+        "seci_hub_unstamped_seconds": 3.5,
+        "seci_hub_timestamp_interval_seconds": 60.0,
+    }
+
+
 def test_the_names_keep_prometheus_conventions() -> None:
-    text = metrics.exposition(READING, consuming=True, canary_age_s=0.0).decode()
+    text = metrics.exposition(READING, consuming=True, canary_age_s=0.0, stamping_s=60.0).decode()
     for family in text_string_to_metric_families(text):
         assert family.name.startswith("seci_hub_")
         assert family.documentation

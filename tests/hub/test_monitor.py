@@ -56,6 +56,10 @@ async def test_to_ask_whether_it_is_ready_reads_no_table(filled: AsyncEngine) ->
     ("older", "again"),
     [
         ("ALTER TABLE held RENAME COLUMN since TO other", "ALTER TABLE held RENAME COLUMN other TO since"),
+        (
+            "ALTER TABLE timestamp_progress RENAME tried TO other",
+            "ALTER TABLE timestamp_progress RENAME other TO tried",
+        ),
         ("ALTER FUNCTION take_turn_seeing RENAME TO other", "ALTER FUNCTION other RENAME TO take_turn_seeing"),
     ],
 )
