@@ -16,9 +16,10 @@ import typer
 
 from crypto import typed
 from crypto.bundle import MAX_EVIDENCE, Evidence
-from crypto.errors import CryptoError, PolicyInvalid
+from crypto.errors import CryptoError, NoteInvalid, PolicyInvalid, TsaRootsUnusable
 from crypto.evidence import Answer, Established, Logged, verify_evidence
-from crypto.policy import MAX_POLICY_SIZE, Policy
+from crypto.policy import MAX_POLICY_SIZE, Cosigned, Policy, read_checkpoint
+from crypto.timestamp import MAX_RESPONSE, MAX_ROOTS, Timestamp, read_roots, verify_timestamp
 from schemas.control import ControlRefused, Event
 
 UNPROVEN: Final = 1
@@ -29,35 +30,57 @@ _NEXT: Final = {
     "evidence_malformed": "name a file that `seci-node receipt` wrote, as it wrote it, or ask its sender for another",
     "note_invalid": "see that the policy has the key of this bundle's log; if it has, do not rely on the bundle",
     "not_witnessed": "ask the witnesses for their cosignatures, or judge by a policy that asks for fewer",
+    "timestamp_foreign": "name the checkpoint and the answer that belong together, each as it was written",
+    "timestamp_malformed": "name a file that `seci-hub ledger timestamps` wrote, as it wrote it, or ask for another",
+    "timestamp_untrusted": "if it is another TSA's, get its root from the TSA; else do not rely on the timestamp",
 }
+_POLICY: Final = "correct the policy: docs/ledger.md shows one"
+_ROOTS: Final = "name a file with the root certificates that the TSA publishes, in PEM"
 app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="What `seci-node receipt` wrote.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="What `seci-node receipt` wrote; with --timestamp, a checkpoint of the ledger.")
+    ],
     policy: Annotated[Path, typer.Option(help="Keys to trust, of the log and its witnesses (C2SP tlog-policy).")],
+    timestamp: Annotated[
+        Path | None, typer.Option(help="A TSA's answer (RFC 3161), which says when the checkpoint existed.")
+    ] = None,
+    tsa_roots: Annotated[
+        Path | None, typer.Option(help="With --timestamp: certificates (PEM) that the TSA's own must go back to.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     version: typed.Version = False,
 ) -> None:
     """Verify what proves a message: who sent it, when, to whom, what became of it.
 
-    Exit code 1 if it proves nothing, 2 if a file does not read or the policy is none.
+    With --timestamp and --tsa-roots: verify when a checkpoint of the ledger, and all entries before it, existed.
+    Exit code 1 if nothing is proven, 2 if a file does not read or the policy is none.
     """
+    if (timestamp is None) is not (tsa_roots is None):
+        raise typer.BadParameter("--timestamp and --tsa-roots go together")
     try:
         trusted = Policy.from_bytes(_read(policy, MAX_POLICY_SIZE))
         data = _read(bundle, MAX_EVIDENCE)
-    except PolicyInvalid as error:
-        typed.fail(
-            PROGRAM, error.code, _printable(f"{policy}: {error}"), "correct the policy: docs/ledger.md shows one"
-        )
+        said = None if timestamp is None else _read(timestamp, MAX_RESPONSE)
+        roots = () if tsa_roots is None else read_roots(_read(tsa_roots, MAX_ROOTS))
+    except (PolicyInvalid, TsaRootsUnusable) as error:
+        file, step = (tsa_roots, _ROOTS) if isinstance(error, TsaRootsUnusable) else (policy, _POLICY)
+        typed.fail(PROGRAM, error.code, _printable(f"{file}: {error}"), step)
         raise typer.Exit(USAGE) from error
     except OSError as error:
         detail = _printable(f"{error.filename} does not read: {error.strerror}")
         typed.fail(PROGRAM, "file_unreadable", detail, "name a file that is there, and that you may read")
         raise typer.Exit(USAGE) from error
     try:
-        found = verify_evidence(Evidence.from_bytes(data), trusted)
+        if said is None:
+            found = verify_evidence(Evidence.from_bytes(data), trusted)
+            lines, fields = _lines(found), _described(found)
+        else:
+            checkpoint, time = _checkpoint(data, trusted), verify_timestamp(said, data, roots)
+            lines, fields = _time_lines(checkpoint, time), _timed(checkpoint, time)
     except (CryptoError, ControlRefused) as error:
         step = _NEXT.get(error.code, "do not rely on this bundle; ask for another, written anew by `seci-node receipt`")
         if as_json:
@@ -65,12 +88,42 @@ def verify(
         else:
             typer.echo(_printable(f"NOT PROVEN: {error} [{error.code}]") + f"\nnext: {step}", err=True)
         raise typer.Exit(UNPROVEN) from error
-    typer.echo(json.dumps(_described(found)) if as_json else "\n".join(map(_printable, _lines(found))))
+    typer.echo(json.dumps(fields) if as_json else "\n".join(map(_printable, lines)))
 
 
 def _read(file: Path, most: int) -> bytes:
     with file.open("rb") as opened:
         return opened.read(most + 1)
+
+
+def _checkpoint(data: bytes, policy: Policy) -> Cosigned:
+    try:
+        # Without a quorum: a timestamp is given before witnesses cosign.
+        return read_checkpoint(data.decode(), policy)
+    except UnicodeDecodeError as error:
+        raise NoteInvalid("the file is no checkpoint") from error
+
+
+def _time_lines(cosigned: Cosigned, said: Timestamp) -> Iterator[str]:
+    checkpoint = cosigned.checkpoint
+    yield f"PROVEN under the policy, by the log {checkpoint.origin} and a TSA:"
+    yield _line("checkpoint", f"{checkpoint.size} entries, root {checkpoint.root.hex()},")
+    times = [f"{name} {_when(at * 1000)}" for name, at in cosigned.witnesses]
+    yield _line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
+    yield _line("existed", f"by {_when(said.at)}, give or take {said.within} ms, says {said.tsa},")
+    yield _line("", "and with it every entry under it")
+
+
+def _timed(cosigned: Cosigned, said: Timestamp) -> dict[str, Any]:
+    checkpoint = cosigned.checkpoint
+    return {
+        "ok": True,
+        "checkpoint": {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()},
+        "witnesses": [{"name": name, "at": _when(at * 1000)} for name, at in cosigned.witnesses],
+        "existed_by": _when(said.at),
+        "within_ms": said.within,
+        "tsa": said.tsa,
+    }
 
 
 def _printable(text: str) -> str:
