@@ -111,6 +111,9 @@ def _to_wire(value: Any) -> Any:
         return str(value)
     if isinstance(value, list | tuple):
         return [_to_wire(item) for item in value]
+    if isinstance(value, UUID):
+        # The database's driver has a class of its own for them.
+        return value.bytes
     return value
 
 

@@ -1,6 +1,7 @@
 """Control messages come back as they were, have one encoding each, and name what is wrong with them."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -93,6 +94,11 @@ def test_a_bad_value_inside_a_receipt_is_refused_and_its_place_named(path: str, 
     fields["receipts"][0][field] = value
     with pytest.raises(ControlRefused, match=rf"^Receipts\.{path}: "):
         Receipts.from_bytes(cbor.encode(fields))
+
+
+def test_an_id_of_the_databases_own_class_is_written_like_any_other() -> None:
+    found = type("Driver", (UUID,), {"__slots__": ()})(bytes=FIXED_ID.bytes)
+    assert ENTRY.model_copy(update={"message": found}).to_bytes() == ENTRY.to_bytes()
 
 
 def test_a_missing_field_is_named() -> None:
