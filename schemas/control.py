@@ -114,7 +114,7 @@ def _to_wire(value: Any) -> Any:
     if isinstance(value, UUID):
         # The database's driver has a class of its own for them.
         return value.bytes
-    return value
+    raise TypeError(f"{kind.__name__} has no form on the wire")
 
 
 class AcknowledgedMessage(Wire):
