@@ -1,6 +1,7 @@
 """Everything that can go wrong in this room, each with a stable code and the next step."""
 
-from typing import ClassVar
+from enum import StrEnum
+from typing import Any, ClassVar
 
 
 class CryptoError(Exception):
@@ -293,3 +294,55 @@ class TsaRootsUnusable(TimestampInvalid):
     """The file of trusted roots of TSAs is missing or has no certificates in PEM."""
 
     code = "tsa_roots_unusable"
+
+
+class LedgerFault(StrEnum):
+    """What is wrong with an exported ledger."""
+
+    MANIFEST_MALFORMED = "manifest_malformed"
+    """`ledger.json` does not say which ledger it is."""
+    UNFINISHED = "unfinished"
+    """There is no checkpoint, or there are files beyond it."""
+    FILE_MISSING = "file_missing"
+    FILE_TRUNCATED = "file_truncated"
+    RECORD_MALFORMED = "record_malformed"
+    """A file has a record that is none."""
+    ENTRY_MALFORMED = "entry_malformed"
+    """What was hashed is not a ledger entry."""
+    ENTRIES_MISSING = "entries_missing"
+    """There are fewer entries than a checkpoint or a file's name says."""
+    ENTRIES_ADDED = "entries_added"
+    """There are more."""
+    ENTRIES_CHANGED = "entries_changed"
+    """The root is another one than was signed: an entry was changed, exchanged or moved."""
+    CHECKPOINT_UNSIGNED = "checkpoint_unsigned"
+    """A checkpoint is not signed by a key of the log, or is of another log."""
+    HISTORY_FORKED = "history_forked"
+    """The log has signed two histories: this is proof of it."""
+    EXPORT_OLDER = "export_older"
+    """A checkpoint that the auditor has is of more entries than the export."""
+    ROSTER_WRONG = "roster_wrong"
+    """A roster is not the one that its entry names, or not the next one."""
+
+
+class LedgerUnproven(CryptoError):
+    """An exported ledger does not prove what it should: the fault, in which file, and from which entry on.
+
+    `index` is that of the first entry that may be at fault; None if it concerns none.
+    """
+
+    code = "ledger_unproven"
+
+    def __init__(self, fault: LedgerFault, message: str, *, file: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.file = file
+        self.index = index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It is found in one process and told by another.
+        return _unproven, (self.fault, str(self), self.file, self.index)
+
+
+def _unproven(fault: LedgerFault, message: str, file: str, index: int | None) -> LedgerUnproven:
+    return LedgerUnproven(fault, message, file=file, index=index)

@@ -7,6 +7,7 @@ The signatures here are plain Ed25519 (type 0x01); those with a time are in `cry
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -16,6 +17,7 @@ from crypto.keys import SignatureAlgorithm, SigningKey, VerifyKey
 
 MAX_SIGNATURES: Final = 100
 _DASH: Final = "\N{EM DASH} "
+_NOT_PLAIN: Final = re.compile("[\\x00-\\x09\\x0b-\\x1f\\ud800-\\udfff]")
 
 
 class Verifier(Protocol):
@@ -205,7 +207,7 @@ def open_note(note: str, *verifiers: Verifier) -> str:
 
 def _is_plain(text: str) -> bool:
     # Valid UTF-8 (no lone surrogate) without control characters other than newline.
-    return not any((letter < " " and letter != "\n") or "\ud800" <= letter <= "\udfff" for letter in text)
+    return _NOT_PLAIN.search(text) is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class _Draft:
             return
         match _BLANK.split(text):
             case ["log", vkey, *url] if len(url) < 2:
-                log = Log(_log_key(vkey), *url)
+                log = Log(log_key(vkey), *url)
                 self._see("log", log.key)
                 self.logs.append(log)
             case ["witness", name, vkey, *url] if len(url) < 2:
@@ -176,7 +176,8 @@ class _Draft:
         self.quorum = name
 
 
-def _log_key(vkey: str) -> LogKey:
+def log_key(vkey: str) -> LogKey:
+    """The key of a log, of either type. Raises NoteInvalid, PolicyInvalid."""
     try:
         return NoteVerifier.parse(vkey)
     except NoteInvalid:

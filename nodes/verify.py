@@ -1,4 +1,4 @@
-"""`seci-verify`: what an evidence bundle proves, in plain words. Offline; a policy file is all that it asks for.
+"""`seci-verify`: what an evidence bundle or an exported ledger proves, in plain words. Offline; it asks for a policy.
 
 It imports nothing of the agent, so that an auditor need not set one up.
 """
@@ -6,8 +6,7 @@ It imports nothing of the agent, so that an auditor need not set one up.
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,10 +15,13 @@ import typer
 
 from crypto import typed
 from crypto.bundle import MAX_EVIDENCE, Evidence
-from crypto.errors import CryptoError, NoteInvalid, PolicyInvalid, TsaRootsUnusable
+from crypto.errors import CryptoError, LedgerUnproven, NoteInvalid, PolicyInvalid, TsaRootsUnusable
 from crypto.evidence import Answer, Established, Logged, verify_evidence
 from crypto.policy import MAX_POLICY_SIZE, Cosigned, Policy, read_checkpoint
+from crypto.progress import Progress
 from crypto.timestamp import MAX_RESPONSE, MAX_ROOTS, Timestamp, read_roots, verify_timestamp
+from nodes.verify_ledger import verify_ledger
+from nodes.verify_words import ledger_fields, ledger_lines, line, when
 from schemas.control import ControlRefused, Event
 
 UNPROVEN: Final = 1
@@ -28,7 +30,7 @@ PROGRAM: Final = "seci-verify"
 
 _NEXT: Final = {
     "evidence_malformed": "name a file that `seci-node receipt` wrote, as it wrote it, or ask its sender for another",
-    "note_invalid": "see that the policy has the key of this bundle's log; if it has, do not rely on the bundle",
+    "note_invalid": "see that the policy has the key of this log; if it has, do not rely on what you were given",
     "not_witnessed": "ask the witnesses for their cosignatures, or judge by a policy that asks for fewer",
     "timestamp_foreign": "name the checkpoint and the answer that belong together, each as it was written",
     "timestamp_malformed": "name a file that `seci-hub ledger timestamps` wrote, as it wrote it, or ask for another",
@@ -36,36 +38,65 @@ _NEXT: Final = {
 }
 _POLICY: Final = "correct the policy: docs/ledger.md shows one"
 _ROOTS: Final = "name a file with the root certificates that the TSA publishes, in PEM"
+_NEXT_OF_LEDGERS: Final = {
+    "unfinished": "let the export be run again on its folder: it goes on",
+    "file_missing": "copy the file again, or let the export be run again on its folder: it writes what is missing",
+    "file_truncated": "copy the file again; if it is so at its origin, delete it and let the export be run again",
+    "export_older": "ask for an export of today",
+    "history_forked": "keep the folder and the checkpoint as they are: together they are proof against the log",
+}
+Told = tuple[list[str], dict[str, Any]]
+"""What is proven: in plain words, and as JSON."""
+
 app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
 def verify(
-    bundle: Annotated[
-        Path, typer.Argument(help="What `seci-node receipt` wrote; with --timestamp, a checkpoint of the ledger.")
+    what: Annotated[
+        Path,
+        typer.Argument(
+            help="What `seci-node receipt` wrote, or the folder of `seci-hub ledger export`; of --timestamp the checkpoint."
+        ),
     ],
-    policy: Annotated[Path, typer.Option(help="Keys to trust, of the log and its witnesses (C2SP tlog-policy).")],
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Keys to trust, of the log and its witnesses (C2SP tlog-policy); a ledger names one itself."),
+    ] = None,
     timestamp: Annotated[
         Path | None, typer.Option(help="A TSA's answer (RFC 3161), which says when the checkpoint existed.")
     ] = None,
     tsa_roots: Annotated[
         Path | None, typer.Option(help="With --timestamp: certificates (PEM) that the TSA's own must go back to.")
     ] = None,
+    known: Annotated[
+        list[Path] | None, typer.Option(help="Of a ledger: a checkpoint that somebody holds. May be repeated.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Of a ledger: take earlier checkpoints by their roots, without signatures.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     version: typed.Version = False,
 ) -> None:
-    """Verify what proves a message: who sent it, when, to whom, what became of it.
+    """Verify what proves a message (who sent it, when, to whom, what became of it), or a whole ledger from its leaves.
 
     With --timestamp and --tsa-roots: verify when a checkpoint of the ledger, and all entries before it, existed.
-    Exit code 1 if nothing is proven, 2 if a file does not read or the policy is none.
+    Offline: no network, no account, no node. Exit code 1 if it is not proven, 2 if a file does not read or the policy
+    is none.
     """
     if (timestamp is None) is not (tsa_roots is None):
         raise typer.BadParameter("--timestamp and --tsa-roots go together")
+    if policy is None and (timestamp is not None or not what.is_dir()):
+        typed.fail(PROGRAM, typed.USAGE, "Missing option '--policy'", f"see {PROGRAM} --help")
+        raise typer.Exit(USAGE)
     try:
-        trusted = Policy.from_bytes(_read(policy, MAX_POLICY_SIZE))
-        data = _read(bundle, MAX_EVIDENCE)
-        said = None if timestamp is None else _read(timestamp, MAX_RESPONSE)
-        roots = () if tsa_roots is None else read_roots(_read(tsa_roots, MAX_ROOTS))
+        trusted = None if policy is None else Policy.from_bytes(_read(policy, MAX_POLICY_SIZE))
+        if timestamp is not None and tsa_roots is not None:
+            lines, fields = _timed(what, _read(timestamp, MAX_RESPONSE), _read(tsa_roots, MAX_ROOTS), _of(trusted))
+        elif what.is_dir():
+            lines, fields = _ledger(what, trusted, known or (), quick=quick)
+        else:
+            lines, fields = _bundle(what, _of(trusted))
     except (PolicyInvalid, TsaRootsUnusable) as error:
         file, step = (tsa_roots, _ROOTS) if isinstance(error, TsaRootsUnusable) else (policy, _POLICY)
         typed.fail(PROGRAM, error.code, _printable(f"{file}: {error}"), step)
@@ -74,21 +105,39 @@ def verify(
         detail = _printable(f"{error.filename} does not read: {error.strerror}")
         typed.fail(PROGRAM, "file_unreadable", detail, "name a file that is there, and that you may read")
         raise typer.Exit(USAGE) from error
-    try:
-        if said is None:
-            found = verify_evidence(Evidence.from_bytes(data), trusted)
-            lines, fields = _lines(found), _described(found)
-        else:
-            checkpoint, time = _checkpoint(data, trusted), verify_timestamp(said, data, roots)
-            lines, fields = _time_lines(checkpoint, time), _timed(checkpoint, time)
+    except LedgerUnproven as error:
+        step = _NEXT_OF_LEDGERS.get(error.fault, "do not rely on this export; keep it, and ask for another")
+        _fail(error, step, as_json, fault=str(error.fault), file=error.file, index=error.index)
+        raise typer.Exit(UNPROVEN) from error
     except (CryptoError, ControlRefused) as error:
         step = _NEXT.get(error.code, "do not rely on this bundle; ask for another, written anew by `seci-node receipt`")
-        if as_json:
-            typed.fail(PROGRAM, error.code, str(error), step)
-        else:
-            typer.echo(_printable(f"NOT PROVEN: {error} [{error.code}]") + f"\nnext: {step}", err=True)
+        _fail(error, step, as_json)
         raise typer.Exit(UNPROVEN) from error
     typer.echo(json.dumps(fields) if as_json else "\n".join(map(_printable, lines)))
+
+
+def _bundle(file: Path, policy: Policy) -> Told:
+    found = verify_evidence(Evidence.from_bytes(_read(file, MAX_EVIDENCE)), policy)
+    return list(_lines(found)), _described(found)
+
+
+def _ledger(folder: Path, policy: Policy | None, known: Sequence[Path], *, quick: bool) -> Told:
+    progress = Progress("entries")
+    try:
+        found = verify_ledger(folder, policy, known, progress, signed=not quick)
+    finally:
+        progress.end()
+    return list(ledger_lines(found)), ledger_fields(found)
+
+
+def _timed(file: Path, said: bytes, roots: bytes, policy: Policy) -> Told:
+    trusted, data = read_roots(roots), _read(file, MAX_EVIDENCE)
+    checkpoint, time = _checkpoint(data, policy), verify_timestamp(said, data, trusted)
+    return list(_time_lines(checkpoint, time)), _time_fields(checkpoint, time)
+
+
+def _of(policy: Policy | None) -> Policy:
+    return policy or Policy.of([], [], 0)
 
 
 def _read(file: Path, most: int) -> bytes:
@@ -107,23 +156,33 @@ def _checkpoint(data: bytes, policy: Policy) -> Cosigned:
 def _time_lines(cosigned: Cosigned, said: Timestamp) -> Iterator[str]:
     checkpoint = cosigned.checkpoint
     yield f"PROVEN under the policy, by the log {checkpoint.origin} and a TSA:"
-    yield _line("checkpoint", f"{checkpoint.size} entries, root {checkpoint.root.hex()},")
-    times = [f"{name} {_when(at * 1000)}" for name, at in cosigned.witnesses]
-    yield _line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
-    yield _line("existed", f"by {_when(said.at)}, give or take {said.within} ms, says {said.tsa},")
-    yield _line("", "and with it every entry under it")
+    yield line("checkpoint", f"{checkpoint.size} entries, root {checkpoint.root.hex()},")
+    times = [f"{name} {when(at * 1000)}" for name, at in cosigned.witnesses]
+    yield line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
+    yield line("existed", f"by {when(said.at)}, give or take {said.within} ms, says {said.tsa},")
+    yield line("", "and with it every entry under it")
 
 
-def _timed(cosigned: Cosigned, said: Timestamp) -> dict[str, Any]:
+def _time_fields(cosigned: Cosigned, said: Timestamp) -> dict[str, Any]:
     checkpoint = cosigned.checkpoint
     return {
         "ok": True,
         "checkpoint": {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()},
-        "witnesses": [{"name": name, "at": _when(at * 1000)} for name, at in cosigned.witnesses],
-        "existed_by": _when(said.at),
+        "witnesses": [{"name": name, "at": when(at * 1000)} for name, at in cosigned.witnesses],
+        "existed_by": when(said.at),
         "within_ms": said.within,
         "tsa": said.tsa,
     }
+
+
+def _fail(error: CryptoError | ControlRefused, step: str, as_json: bool, **more: Any) -> None:
+    if as_json:
+        typer.echo(
+            json.dumps({"ok": False, "code": error.code, **more, "detail": str(error), "next": step, "errors": []})
+        )
+    else:
+        named = f"{error.code}: {more['fault']}, {more['file']}" if more else error.code
+        typer.echo(_printable(f"NOT PROVEN: {error} [{named}]") + f"\nnext: {step}", err=True)
 
 
 def _printable(text: str) -> str:
@@ -134,53 +193,48 @@ def _printable(text: str) -> str:
 def _lines(found: Established) -> Iterator[str]:
     entry, header = found.decision.entry, found.header
     yield f"PROVEN under the policy, by the log {found.decision.proven.checkpoint.origin}:"
-    yield _line("message", str(header.id if header is not None else entry.message))
-    yield _line("envelope", f"SHA-256 {found.digest.hex()}")
+    yield line("message", str(header.id if header is not None else entry.message))
+    yield line("envelope", f"SHA-256 {found.digest.hex()}")
     if header is None or found.signed is None:
-        yield _line("sender", f"{_name(found, entry.sender or entry.node)}, by the ledger's word alone: its signature")
-        yield _line("", "is in the envelope, which the bundle leaves out")
+        yield line("sender", f"{_name(found, entry.sender or entry.node)}, by the ledger's word alone: its signature")
+        yield line("", "is in the envelope, which the bundle leaves out")
     else:
         roster = found.signed.roster
-        yield _line("sender", f"{_name(found, header.sender)}, which signed it with key {found.signed.kid.hex()},")
-        yield _line("", f"its own by the roster version {roster.version} of {_when(roster.at)}")
+        yield line("sender", f"{_name(found, header.sender)}, which signed it with key {found.signed.kid.hex()},")
+        yield line("", f"its own by the roster version {roster.version} of {when(roster.at)}")
     said = header or entry
     if said.kind is not None:
         operation = "" if said.operation is None else f", operation {said.operation}"
-        yield _line("what", f"{said.kind} version {said.kind_version}, task force {said.task_force}{operation}")
-        yield _line("", f"handling {said.handling}, priority {said.priority}")
+        yield line("what", f"{said.kind} version {said.kind_version}, task force {said.task_force}{operation}")
+        yield line("", f"handling {said.handling}, priority {said.priority}")
     if said.created is not None:
-        yield _line("written", f"{_when(said.created)} by the sender's clock")
-    yield _line("to", ", ".join(_name(found, node) for node in said.recipients or ()) or "not said")
+        yield line("written", f"{when(said.created)} by the sender's clock")
+    yield line("to", ", ".join(_name(found, node) for node in said.recipients or ()) or "not said")
     why = "" if entry.code is None else f" [{entry.code}]: {entry.detail or ''}"
-    yield _line(str(entry.event), f"{_when(entry.at)} by the hub{why}")
+    yield line(str(entry.event), f"{when(entry.at)} by the hub{why}")
     yield from _places(found.decision)
     for answer in found.answers:
         yield from _answer_lines(found, answer)
     if silent := _silent(found):
-        yield _line("not shown", f"what became of it at {', '.join(silent)}")
+        yield line("not shown", f"what became of it at {', '.join(silent)}")
     if found.body is not None:
-        yield _line("content", f"{len(found.body)} bytes, exactly what the sender signed:")
-        yield from (f"  | {line}" for line in found.body.decode(errors="backslashreplace").splitlines())
+        yield line("content", f"{len(found.body)} bytes, exactly what the sender signed:")
+        yield from (f"  | {text}" for text in found.body.decode(errors="backslashreplace").splitlines())
 
 
 def _answer_lines(found: Established, answer: Answer) -> Iterator[str]:
     why = "" if answer.item.code is None else f" [{answer.item.code}]"
-    line = f"{_name(found, answer.recipient)} {_when(answer.logged.entry.at)}{why}"
-    yield _line(str(answer.item.outcome), line)
-    yield _line("", f"signed by the recipient itself {_when(answer.at)}, roster version {answer.roster.version}")
+    yield line(str(answer.item.outcome), f"{_name(found, answer.recipient)} {when(answer.logged.entry.at)}{why}")
+    yield line("", f"signed by the recipient itself {when(answer.at)}, roster version {answer.roster.version}")
     yield from _places(answer.logged)
 
 
 def _places(logged: Logged) -> Iterator[str]:
     checkpoint = logged.proven.checkpoint
-    yield _line("", f"entry {logged.proven.index} under the checkpoint of {checkpoint.size} entries, root")
-    yield _line("", f"{checkpoint.root.hex()},")
-    times = [f"{name} {_when(at * 1000)}" for name, at in logged.cosigned.witnesses]
-    yield _line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
-
-
-def _line(label: str, text: str) -> str:
-    return f"  {label:11} {text}"
+    yield line("", f"entry {logged.proven.index} under the checkpoint of {checkpoint.size} entries, root")
+    yield line("", f"{checkpoint.root.hex()},")
+    times = [f"{name} {when(at * 1000)}" for name, at in logged.cosigned.witnesses]
+    yield line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
 
 
 def _name(found: Established, node: str) -> str:
@@ -192,14 +246,6 @@ def _silent(found: Established) -> list[str]:
     heard = {answer.recipient for answer in found.answers}
     accepted = found.decision.entry.event is Event.ACCEPTED
     return [node for node in said.recipients or () if accepted and node not in heard]
-
-
-def _when(millis: int) -> str:
-    try:
-        return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        # A witness may state any number of seconds.
-        return f"{millis} ms since 1970"
 
 
 def _described(found: Established) -> dict[str, Any]:
@@ -216,14 +262,14 @@ def _described(found: Established) -> dict[str, Any]:
         "kind_version": said.kind_version,
         "task_force": said.task_force,
         "operation": said.operation,
-        "created": None if said.created is None else _when(said.created),
+        "created": None if said.created is None else when(said.created),
         "recipients": list(said.recipients or ()),
         "decision": {**_entry(found.decision), "detail": entry.detail},
         "answers": [
             {
                 "recipient": answer.recipient,
                 **_entry(answer.logged),
-                "signed_at": _when(answer.at),
+                "signed_at": when(answer.at),
                 "roster": answer.roster.version,
             }
             for answer in found.answers
@@ -237,11 +283,11 @@ def _entry(logged: Logged) -> dict[str, Any]:
     checkpoint = logged.proven.checkpoint
     return {
         "event": str(logged.entry.event),
-        "at": _when(logged.entry.at),
+        "at": when(logged.entry.at),
         "code": None if logged.entry.code is None else str(logged.entry.code),
         "index": logged.proven.index,
         "checkpoint": {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()},
-        "witnesses": [{"name": name, "at": _when(at * 1000)} for name, at in logged.cosigned.witnesses],
+        "witnesses": [{"name": name, "at": when(at * 1000)} for name, at in logged.cosigned.witnesses],
     }
 
 

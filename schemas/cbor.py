@@ -33,7 +33,7 @@ def _check_keys(fields: Mapping[Any, Any], immutable: bool) -> Any:
 
 # The library makes dates, regular expressions, bignums, cyclic lists and more of these tags. This protocol has
 # none of them, and a stranger's bytes must not choose what is built here.
-_REFUSED_TAGS: Final = dict.fromkeys(
+REFUSED_TAGS: Final = dict.fromkeys(
     (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
 )
 
@@ -54,7 +54,7 @@ def decode(data: bytes, most_items: int = MOST_ITEMS) -> Any:
     """The value of one deterministic CBOR item of at most `most_items` in all. Raises EncodingRefused."""
     _check_items(data, most_items)
     try:
-        value = cbor2.loads(data, semantic_decoders=_REFUSED_TAGS, object_hook=_check_keys)
+        value = cbor2.loads(data, semantic_decoders=REFUSED_TAGS, object_hook=_check_keys)
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
         raise EncodingRefused(f"not a CBOR item: {type(error).__name__}") from error
@@ -68,7 +68,7 @@ def decode_item(data: bytes, most_items: int = MOST_ITEMS) -> Any:
     _check_items(data, most_items)
     stream = BytesIO(data)
     try:
-        value = cbor2.CBORDecoder(stream, semantic_decoders=_REFUSED_TAGS, object_hook=_check_keys).decode()
+        value = cbor2.CBORDecoder(stream, semantic_decoders=REFUSED_TAGS, object_hook=_check_keys).decode()
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
         raise EncodingRefused(f"not a CBOR item: {type(error).__name__}") from error
     if stream.tell() != len(data):

@@ -1,20 +1,23 @@
-"""What is read of the ledger outside the broker: cosignatures, policies, proofs on disk, tiles."""
+"""What is read of the ledger outside the broker: cosignatures, policies, proofs on disk, tiles, a whole export."""
 
 from collections.abc import Callable
 
 from crypto import cose, merkle
 from crypto.bundle import Evidence
 from crypto.cosignature import CosignerKey, add_cosignatures, cosign
-from crypto.errors import CryptoError, NoteInvalid, PolicyInvalid, ProofMalformed, TileInvalid
+from crypto.errors import CryptoError, LedgerUnproven, NoteInvalid, PolicyInvalid, ProofMalformed, TileInvalid
 from crypto.evidence import verify_evidence
+from crypto.export import Manifest
+from crypto.history import LogKeys, Task, recompute
 from crypto.note import Note, sign_note
 from crypto.policy import Policy, read_checkpoint
 from crypto.proof import LogProof, proof_of, verify_entry
 from crypto.tiles import Tile, bundle, read_bundle, read_tile
 from crypto.trust import ACKNOWLEDGEMENT_TYPE
 from crypto.witness import AddCheckpoint, follow
-from schemas.control import ControlRefused
-from tests.crypto import exhibits, people
+from schemas.control import ControlRefused, Entry
+from schemas.entries import EntryReader
+from tests.crypto import exhibits, exported, people
 from tests.crypto.cosigners import AT, BG, LOG, LOG_PQ, RO, RO_PQ, Ledger
 from tests.fuzz.target import OF_CBOR, OF_JSON, OF_TEXT, Target
 
@@ -23,6 +26,7 @@ _NOTE = _LEDGER.checkpoint()
 _LINES = cosign(_NOTE, RO, AT) + cosign(_NOTE, RO_PQ, AT)
 _KEYS = [RO.verifier, RO_PQ.verifier]
 _COSIGNED = add_cosignatures(_NOTE, _LINES, _KEYS)
+_KEY = exhibits.LOG.verifier
 _POLICY = Policy.from_bytes(
     f"log {LOG.verifier.vkey()} https://ledger.example.org/\nlog {LOG_PQ.verifier.vkey()}\n"
     f"witness ro {RO.verifier.vkey()}\nwitness ropq {RO_PQ.verifier.vkey()}\nwitness bg {BG.verifier.vkey()}\n"
@@ -32,7 +36,7 @@ _POLICY = Policy.from_bytes(
 
 def proofs() -> tuple[Target, ...]:
     """Texts of others, and of a log or a witness that signs anything."""
-    return (*_signatures(), *_files(), *_tiles(), *_evidence())
+    return (*_signatures(), *_files(), *_tiles(), *_evidence(), *_export())
 
 
 def _evidence() -> tuple[Target, ...]:
@@ -49,6 +53,41 @@ def _evidence() -> tuple[Target, ...]:
     return (
         Target("evidence bundle", (whole,), OF_JSON, judged, (CryptoError, ControlRefused)),
         Target("evidence bundle, a word signed anew", (word,), OF_CBOR, worded, (CryptoError, ControlRefused)),
+    )
+
+
+def _export() -> tuple[Target, ...]:
+    task, keys, reader = Task("entries/00000000", 0, exported.CHUNK), LogKeys(exhibits.ORIGIN, (_KEY,)), EntryReader()
+
+    def manifest(data: bytes) -> object:
+        read = Manifest.from_bytes(data)
+        assert read.to_bytes() == data
+        return read
+
+    def file(data: bytes) -> object:
+        part = recompute(data, task, keys, reader)
+        if part.fault is not None:
+            raise part.fault
+        return part
+
+    def judged(data: bytes) -> object:
+        # As the definition does, whatever was read before.
+        try:
+            Entry.from_bytes(data)
+        except ControlRefused:
+            try:
+                reader.read(data)
+            except ControlRefused:
+                raise
+            raise AssertionError("an entry for the reader only") from None
+        return reader.read(data)
+
+    ledger = exported.Ledger()
+    whole = b"".join(ledger.records(0, exported.CHUNK))
+    return (
+        Target("manifest of an export", (ledger.manifest.to_bytes(),), OF_JSON, manifest, (LedgerUnproven,)),
+        Target("file of an export", (whole,), OF_TEXT, file, (LedgerUnproven,)),
+        Target("entry, read as one of many", tuple(ledger.entries[:3]), OF_CBOR, judged, (ControlRefused,)),
     )
 
 

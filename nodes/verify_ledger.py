@@ -1,0 +1,269 @@
+"""An exported ledger on an auditor's machine: every file of it read, computed again, and held against what was signed.
+
+Files are gone through by as many processes as there are processors, a few at a time, and joined in their order. It
+opens only files whose names it makes itself, and none over the size that any can have.
+"""
+
+import hashlib
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NoteInvalid, NotWitnessed
+from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, MAX_FILE, WITNESSED, Manifest, number_of, roster_file
+from crypto.history import LogKeys, Part, RosterEntry, Tally, Task, Walk, recompute
+from crypto.note import NoteVerifier
+from crypto.policy import Cosigned, Policy, read_checkpoint
+from crypto.trust import open_roster
+from schemas.control import ControlRefused
+from schemas.entries import EntryReader
+from schemas.roster import Roster
+
+# For fewer files it is not worth to start processes.
+_FEW: Final = 4
+_AHEAD: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A checkpoint that somebody holds: the file it is in, and who has signed it."""
+
+    file: Path
+    cosigned: Cosigned
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All that an export proves. `signed`: so was each earlier checkpoint's signature, not its root only."""
+
+    cosigned: Cosigned
+    vkeys: tuple[str, ...]
+    policy: bool
+    known: tuple[Known, ...]
+    """Those that the auditor holds."""
+    held: tuple[Known, ...]
+    """The same, and the export's own `witnessed`."""
+    checkpoints: int
+    signed: bool
+    tally: Tally
+    rosters: int
+    roster: Roster | None
+    seconds: float
+
+    @property
+    def witnessed(self) -> Cosigned:
+        """The newest checkpoint that meets the policy's quorum, or the newest of all."""
+        met = [found for found in (self.cosigned, *(item.cosigned for item in self.held)) if found.quorum]
+        return max(met, key=lambda found: found.checkpoint.size, default=self.cosigned)
+
+
+def verify_ledger(
+    folder: Path,
+    policy: Policy | None,
+    known: Sequence[Path],
+    progress: Callable[[int, int], None],
+    *,
+    signed: bool = True,
+) -> Audit:
+    """What the export in `folder` proves to whoever trusts the policy's keys, or without one, the key that it names.
+
+    `progress` is told how many entries of how many are done. Raises LedgerUnproven; NoteInvalid, NotWitnessed for
+    what the policy asks and the checkpoint has not; OSError for a folder or `known` file that does not read.
+    """
+    begin = time.monotonic()
+    manifest = Manifest.from_bytes(_read(folder / MANIFEST))
+    keys = _keys(manifest, policy)
+    judge = policy or Policy.of(keys.keys, [], 0)
+    note = _newest_note(folder)
+    newest = _judged(note, keys, judge)
+    size = newest.checkpoint.size
+    _see_names(folder, manifest, size)
+    own = [folder / WITNESSED] if (folder / WITNESSED).exists() else []
+    held = tuple(Known(path, _judged(_read(path).decode(errors="replace"), keys, judge)) for path in (*own, *known))
+    for item in held:
+        _see_inside(item, size)
+    walk, rosters = Walk(keys, manifest.chunk, signed), _Rosters(folder, keys)
+    sizes = [item.cosigned.checkpoint.size for item in held]
+    for part in _parts(folder, _tasks(manifest, size, sizes), manifest.files(size), keys, signed=signed):
+        walk.go_on(part)
+        if not walk.doubtful:
+            rosters.take(part)
+        progress(walk.size, size)
+    walk.finish(newest.checkpoint, note, CHECKPOINT)
+    for item in held:
+        _hold_against(item, walk)
+    found = Audit(
+        *(newest, keys.vkeys(), policy is not None, held[len(own) :], held, walk.checkpoints, signed, walk.tally),
+        *(rosters.count, rosters.newest, time.monotonic() - begin),
+    )
+    if not found.witnessed.quorum:
+        raise NotWitnessed(f"the quorum {judge.quorum!a} has cosigned no checkpoint of the export, nor one of --known")
+    return found
+
+
+def _keys(manifest: Manifest, policy: Policy | None) -> LogKeys:
+    if policy is None:
+        return LogKeys.of(manifest.origin, [manifest.vkey])
+    keys = tuple(log.key for log in policy.logs if log.key.name == manifest.origin)
+    if not keys:
+        raise NoteInvalid(f"the export is of the log {manifest.origin}, of which the policy lists no key")
+    return LogKeys(manifest.origin, keys)
+
+
+def _newest_note(folder: Path) -> str:
+    try:
+        return _read(folder / CHECKPOINT).decode(errors="replace")
+    except FileNotFoundError as error:
+        words = "the export has no checkpoint: it was cut short; let it be run again, and it goes on"
+        raise LedgerUnproven(LedgerFault.UNFINISHED, words, file=CHECKPOINT) from error
+
+
+def _judged(note: str, keys: LogKeys, policy: Policy) -> Cosigned:
+    keys.open(note)
+    return read_checkpoint(note, policy)
+
+
+def _see_inside(item: Known, size: int) -> None:
+    found = item.cosigned.checkpoint.size
+    if found > size:
+        words = f"{item.file} is a checkpoint of {found} entries, and the export has {size}: ask for a newer one"
+        raise LedgerUnproven(LedgerFault.EXPORT_OLDER, words, file=CHECKPOINT, index=size)
+
+
+def _see_names(folder: Path, manifest: Manifest, size: int) -> None:
+    """Raises LedgerUnproven for a file that is missing, and for one that belongs to another checkpoint."""
+    for number in range(manifest.files(size)):
+        name = manifest.file(number, size)
+        if not (folder / name).is_file():
+            first = number * manifest.chunk
+            words = f"{name}, with the entries {first} to {first + manifest.width(number, size) - 1}, is missing"
+            raise LedgerUnproven(LedgerFault.FILE_MISSING, words, file=name, index=first)
+    with os.scandir(folder / ENTRIES) as found:
+        extra = min((item.name for item in found if _is_extra(item.name, manifest, size)), default=None)
+    if extra is not None:
+        words = (
+            f"{ENTRIES}/{extra} does not belong to the checkpoint of {size} entries: an older checkpoint was put in, "
+            "or the export was cut short; let it be run again, and it goes on"
+        )
+        raise LedgerUnproven(LedgerFault.UNFINISHED, words, file=f"{ENTRIES}/{extra}", index=size)
+
+
+def _is_extra(name: str, manifest: Manifest, size: int) -> bool:
+    number = number_of(name)
+    if number is None:
+        return False
+    return number[0] >= manifest.files(size) or f"{ENTRIES}/{name}" != manifest.file(number[0], size)
+
+
+def _tasks(manifest: Manifest, size: int, stops: Sequence[int]) -> Iterator[Task]:
+    for number in range(manifest.files(size)):
+        first, width = number * manifest.chunk, manifest.width(number, size)
+        inside = tuple(stop for stop in stops if first < stop <= first + width)
+        yield Task(manifest.file(number, size), first, width, inside)
+
+
+def _hold_against(item: Known, walk: Walk) -> None:
+    found = item.cosigned.checkpoint
+    if found.size and walk.roots[found.size] != found.root:
+        words = f"{item.file} is a checkpoint of another history of {found.size} entries, signed by the log, too"
+        raise LedgerUnproven(LedgerFault.HISTORY_FORKED, words, file=str(item.file), index=0)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        return opened.read(MAX_FILE + 1)
+
+
+# Of a process that goes through files.
+_worker: tuple[Path, LogKeys, EntryReader, bool]
+
+
+def _begin_worker(folder: Path, origin: str, vkeys: Sequence[str], signed: bool) -> None:
+    global _worker
+    _worker = (folder, LogKeys.of(origin, vkeys), EntryReader(), signed)
+
+
+def _begin_process(folder: Path, origin: str, vkeys: Sequence[str], signed: bool) -> None:
+    # Ctrl-C is for the one who waits for us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _begin_worker(folder, origin, vkeys, signed)
+
+
+def _work(task: Task) -> Part:
+    folder, keys, reader, signed = _worker
+    try:
+        data = _read(folder / task.file)
+    except OSError as error:
+        words = f"{task.file} does not read: {error.strerror}"
+        fault = LedgerUnproven(LedgerFault.FILE_MISSING, words, file=task.file, index=task.first)
+        return Part(task, fault=fault)
+    return recompute(data, task, keys, reader, signed=signed)
+
+
+def _parts(folder: Path, tasks: Iterator[Task], count: int, keys: LogKeys, *, signed: bool) -> Iterator[Part]:
+    """All `count` files gone through, in their order."""
+    setting = (folder, keys.origin, keys.vkeys(), signed)
+    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count < _FEW or processes < 2:
+        _begin_worker(*setting)
+        yield from map(_work, tasks)
+        return
+    pool = ProcessPoolExecutor(processes, initializer=_begin_process, initargs=setting)
+    try:
+        pending: deque[Future[Part]] = deque(pool.submit(_work, task) for task in islice(tasks, processes * _AHEAD))
+        while pending:
+            yield pending.popleft().result()
+            pending.extend(pool.submit(_work, task) for task in islice(tasks, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Rosters:
+    """The rosters of an export, each against its entry."""
+
+    def __init__(self, folder: Path, keys: LogKeys) -> None:
+        self.newest: Roster | None = None
+        self.count = 0
+        self._folder = folder
+        self._keys = [key.key for key in keys.keys if isinstance(key, NoteVerifier)]
+        self._gap = False
+
+    def take(self, part: Part) -> None:
+        """Raises LedgerUnproven."""
+        # The entry of a roster may be among those that were erased.
+        self._gap = self._gap or part.tally.erasures > 0
+        for entry in part.rosters:
+            last = self.newest.version if self.newest else 0
+            if entry.version <= last or (entry.version != last + 1 and not self._gap):
+                raise _roster_wrong(entry, f"its version is {entry.version}, and that of the one before {last}")
+            self.newest = self._opened(entry)
+            self.count += 1
+
+    def _opened(self, entry: RosterEntry) -> Roster:
+        name = roster_file(entry.version)
+        try:
+            data = _read(self._folder / name)
+        except OSError as error:
+            raise _roster_wrong(entry, f"{name} does not read: {error.strerror}") from error
+        if hashlib.sha256(data).digest() != entry.digest:
+            raise _roster_wrong(entry, f"{name} is not the one that the entry names")
+        for key in self._keys:
+            try:
+                roster = open_roster(data, key)
+            except (CryptoError, ControlRefused):
+                continue
+            if roster.version == entry.version:
+                return roster
+        raise _roster_wrong(entry, f"{name} is not signed with the log's Ed25519 key, or of another version")
+
+
+def _roster_wrong(entry: RosterEntry, words: str) -> LedgerUnproven:
+    text = f"the roster of entry {entry.index}: {words}"
+    return LedgerUnproven(LedgerFault.ROSTER_WRONG, text, file=roster_file(entry.version), index=entry.index)

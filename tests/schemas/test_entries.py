@@ -1,0 +1,96 @@
+"""Reading many entries at once: a reader judges each as `Entry.from_bytes` does, whatever it has read before."""
+
+import random
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import cbor, entries
+from schemas.control import ControlRefused, Entry
+from schemas.entries import EntryReader
+
+DIGEST, ID = bytes(32), bytes(16)
+GOOD: dict[str, Any] = {
+    "v": 1,
+    "event": "accepted",
+    "at": 1_700_000_000_000,
+    "node": "ro",
+    "message": ID,
+    "recipients": ["bg", "hu"],
+    "kind_version": 1,
+    "task_force": "drugs",
+    "created": 5,
+    "envelope": DIGEST,
+    "code": "expired",
+    "detail": "too late",
+}
+BAD = [
+    *({"v": 2}, {"v": True}, {"v": "1"}, {"event": "accept"}, {"event": 1}, {"at": -1}, {"at": 2**60}, {"at": 1.0}),
+    *({"at": True}, {"at": "1"}, {"node": "RO"}, {"node": b"ro"}, {"node": ["ro"]}, {"message": bytes(15)}),
+    *({"message": "ab" * 16}, {"message": None}, {"recipients": "bg"}, {"recipients": ["bg", "BG"]}),
+    *({"recipients": [["bg"]]}, {"recipients": {"bg": 1}}, {"recipients": ["bg", b"hu"]}, {"envelope": bytes(31)}),
+    *({"envelope": "x" * 32}, {"code": "late"}, {"detail": 5}, {"detail": None}, {"extra": 1}, {"kind_version": "1"}),
+    *({"kind_version": 1.5}, {"created": -1}, {"node": {}}, {"task_force": b"drugs"}, {"task_force": ["drugs"]}),
+]
+
+
+def _both(reader: EntryReader, data: bytes) -> bool:
+    """Whether it passes: by the reader as by the definition."""
+    try:
+        Entry.from_bytes(data)
+    except ControlRefused:
+        with pytest.raises(ControlRefused):
+            reader.read(data)
+        return False
+    assert reader.read(data) == cbor.decode(data)
+    return True
+
+
+@pytest.mark.parametrize("change", BAD, ids=str)
+def test_what_is_no_entry_is_none_before_and_after_its_like(change: dict[str, Any]) -> None:
+    reader = EntryReader()
+    bad = cbor.encode(GOOD | change)
+    for data in (bad, cbor.encode(GOOD), bad):
+        assert _both(reader, data) == (data != bad)
+    for name in GOOD:
+        _both(reader, cbor.encode({key: value for key, value in (GOOD | change).items() if key != name}))
+
+
+def test_the_encoding_is_the_one_that_there_is() -> None:
+    reader, data = EntryReader(), cbor.encode(GOOD)
+    assert _both(reader, data)
+    unsorted = cbor2.dumps(dict(reversed(cbor2.loads(data).items())))
+    for other in (data + b"\0", data[:-1], unsorted, b"\xbf" + data[1:] + b"\xff", b"", cbor2.dumps(1), b"\xc0" + data):
+        assert not _both(reader, other)
+    long = cbor.encode(GOOD | {"detail": "x" * 5000})
+    assert _both(reader, long)
+    assert not _both(reader, long + b"\0")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(GOOD)), st.sampled_from(BAD), st.booleans()), max_size=8), st.randoms()
+)
+@settings(max_examples=60, deadline=None)
+def test_a_reader_that_has_read_anything_judges_as_the_definition(
+    steps: list[tuple[str, dict[str, Any], bool]], chance: random.Random
+) -> None:
+    reader = EntryReader()
+    for name, change, flip in steps:
+        fields = GOOD | change
+        fields.pop(name, None)
+        data = bytearray(cbor.encode(fields))
+        if flip:
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        _both(reader, bytes(data))
+        _both(reader, cbor.encode(GOOD))
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MOST_SEEN", 50)
+    reader = EntryReader()
+    for number in range(400):
+        assert _both(reader, cbor.encode(GOOD | {"kind_version": number}))
+        assert len(reader._seen) + len(reader._shapes) < 100
