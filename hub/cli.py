@@ -6,8 +6,7 @@ import gc
 import os
 import shlex
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -23,14 +22,14 @@ from crypto import certificates, keyfile, typed
 from crypto.errors import CryptoError
 from crypto.journal import configure_logging
 from hub import database, registrar, topology
-from hub.audit import audit
 from hub.broker import BrokerAddress
+from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
-from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, LedgerBroken, SettingsInvalid
+from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
@@ -50,8 +49,6 @@ app: Final = typer.Typer(
     callback=typed.with_version,
 )
 STOP_S: Final = 4.0
-_SAY_EVERY: Final = 100_000
-ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 
@@ -251,46 +248,6 @@ async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:
         os._exit(0)
     told.cancel()
     await work
-
-
-@ledger_app.command("verify")
-def ledger_verify(home: Home, as_json: AsJson = False) -> None:
-    """Compute the whole ledger again, row by row, and hold it against every checkpoint and the lock store.
-
-    Exit code 6 if a row was changed, taken away or added: it says which was the first. Safe beside running workers.
-    """
-    settings = Settings.load(home)
-    log = ledger_of(settings)
-    try:
-        audited = with_database(settings, lambda connection: audit(connection, log, _progress()))
-    except LedgerBroken as error:
-        if not as_json:
-            raise
-        found = {"fault": error.fault, "table": error.table, "index": error.index}
-        answer({"ok": False, "code": error.code, **found, "detail": str(error), "next": error.next_step}, as_json, "")
-        raise typer.Exit(error.exit_code) from error
-    result = {
-        "ok": True,
-        "size": audited.size,
-        "checkpoints": audited.checkpoints,
-        "root": audited.root.hex(),
-    }
-    text = f"ledger holds: {audited.size} entries, {audited.checkpoints} checkpoints, root {audited.root.hex()}"
-    answer(result, as_json, text)
-
-
-def _progress() -> Callable[[int, int], None]:
-    said = 0
-
-    def progress(done: int, size: int) -> None:
-        nonlocal said
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{done} of {size} entries" + ("\n" if done == size else ""))
-        elif done - said >= _SAY_EVERY:
-            said = done
-            say(f"{done} of {size} entries")
-
-    return progress
 
 
 def _read_request(path: Path) -> EnrolmentRequest:

@@ -169,6 +169,27 @@ class FileUnwritable(HubError):
     exit_code = 2
 
 
+class LedgerEmpty(HubError):
+    """There is no entry yet to export."""
+
+    code = "ledger_empty"
+    exit_code = 4
+
+
+class ExportForeign(HubError):
+    """The folder to export to holds something else: another ledger, or what is no export."""
+
+    code = "export_foreign"
+    exit_code = 2
+
+
+class ExportBusy(HubError):
+    """Somebody else is exporting to the same folder."""
+
+    code = "export_busy"
+    exit_code = 4
+
+
 class LedgerBehind(HubError):
     """The database has fewer entries than were signed: it was restored from a backup."""
 

@@ -66,3 +66,26 @@ def test_without_content_the_bundle_does_not_have_it(exchange: Exchange, tmp_pat
         exchange.node("ro", "receipt", id, "--out", str(tmp_path / "no" / "folder" / "bundle.json"))
     with pytest.raises(CommandFailed, match="ended with 4"):
         exchange.node("bg", "receipt", id)
+
+
+def test_the_whole_ledger_is_proven_to_an_auditor_who_has_an_export(exchange: Exchange, tmp_path: Path) -> None:
+    id = post(exchange, "ro", to=["bg", "tr"])
+    await_delivered(exchange, [("ro", id)])
+    found = exchange.hub("ledger", "search", "--id", id)["entries"]
+    assert [(item["event"], item["task_force"]) for item in found] == [
+        *(("delivered", item["task_force"]) for item in found[:2]),
+        ("accepted", found[2]["task_force"]),
+    ]
+    out, policy, held = tmp_path / "export", tmp_path / "policy", tmp_path / "held"
+    policy.write_text(f"log {exchange.hub('status')['ledger']['vkey']}\nquorum none\n")
+    # A focal point holds a checkpoint, too: the one under which its receipts are proven.
+    held.write_text(exchange.node("ro", "receipt", id)["proofs"][0].partition("\n\n")[2])
+    said = exchange.hub("ledger", "export", str(out))
+    code, found = _verify(out, "--policy", policy, "--known", held)
+    assert code == 0, found
+    assert (found["size"], found["root"], found["policy"]) == (said["size"], said["root"], True)
+    assert found["known"][0]["size"] <= found["size"] == sum(found["events"].values())
+    assert set(found["roster"]["nodes"]) == {"ro", "bg", "tr", "hr", "seci"}
+    assert not any(b"double floor" in file.read_bytes() for file in out.rglob("*") if file.is_file())
+    held.write_text(held.read_text().replace("A", "B", 1) if "A" in held.read_text() else "")
+    assert _verify(out, "--policy", policy, "--known", held)[1]["code"] == "note_invalid"

@@ -1,0 +1,152 @@
+"""`seci-hub ledger`: verify what is stored, export it for auditors, find entries in it."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto import typed
+from crypto.export import Manifest
+from crypto.progress import Progress
+from hub import search as searching
+from hub.audit import audit
+from hub.errors import LedgerBroken
+from hub.export import Exported, export
+from hub.exportfolder import ExportFolder
+from hub.search import Sought
+from hub.settings import Settings
+from hub.setup import hub_key, ledger_of
+from hub.shell import AsJson, Home, answer, say, with_database
+from schemas.codes import TASK_FORCES
+from schemas.control import Event
+
+ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
+_EVENTS: Final = tuple(map(str, Event))
+# A day, or a moment; in UTC unless it says another zone.
+_TIMES: Final = [
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+]
+
+
+@ledger_app.command()
+def verify(home: Home, as_json: AsJson = False) -> None:
+    """Compute the whole ledger again, row by row, and hold it against every checkpoint and the lock store.
+
+    Exit code 6 if a row was changed, taken away or added: it says which was the first. Safe beside running workers.
+    """
+    settings = Settings.load(home)
+    log = ledger_of(settings)
+    progress = Progress("entries")
+    try:
+        audited = with_database(settings, lambda connection: audit(connection, log, progress))
+    except LedgerBroken as error:
+        if not as_json:
+            raise
+        found = {"fault": error.fault, "table": error.table, "index": error.index}
+        answer({"ok": False, "code": error.code, **found, "detail": str(error), "next": error.next_step}, as_json, "")
+        raise typer.Exit(error.exit_code) from error
+    finally:
+        progress.end()
+    result = {
+        "ok": True,
+        "size": audited.size,
+        "checkpoints": audited.checkpoints,
+        "root": audited.root.hex(),
+    }
+    text = f"ledger holds: {audited.size} entries, {audited.checkpoints} checkpoints, root {audited.root.hex()}"
+    answer(result, as_json, text)
+
+
+@ledger_app.command("export")
+def export_(
+    folder: Annotated[Path, typer.Argument(help="Made if it is not there; one that is there is gone on with.")],
+    home: Home,
+    first: Annotated[
+        int,
+        typer.Option("--from", min=0, max=typed.MOST, help="Leave out files that have only entries before it."),
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write the whole ledger to a folder that `seci-verify` computes again, without any part of the hub.
+
+    It holds entries with their salts, checkpoints and rosters: who sent what kind of message to whom and when, never
+    content. Run it again to go on after an interruption or to add what is new. Safe beside running workers.
+    """
+    settings = Settings.load(home)
+    log = ledger_of(settings)
+    manifest = Manifest(log.origin, log.signer.verifier.vkey())
+    progress, begin = Progress("entries"), time.monotonic()
+    try:
+        with ExportFolder.open(folder, manifest) as opened:
+
+            async def work(connection: AsyncConnection) -> Exported:
+                return await export(connection, opened, first, progress)
+
+            done, written = with_database(settings, work), opened.files
+    finally:
+        progress.end()
+    result = {
+        "ok": True,
+        "folder": str(folder),
+        "origin": log.origin,
+        "size": done.size,
+        "root": done.root.hex(),
+        "files": done.files,
+        "kept": done.kept,
+        "written": written,
+        "rosters": done.rosters,
+        "seconds": round(time.monotonic() - begin, 3),
+    }
+    text = f"{done.size} entries in {folder}, root {done.root.hex()}; {written} files written, {done.kept} kept"
+    answer(result, as_json, text)
+    say(f"next: give it to the auditor, and the ledger's key over another way; there: seci-verify {folder}")
+
+
+@ledger_app.command()
+def search(
+    home: Home,
+    id: Annotated[UUID | None, typer.Option(help="A message's id.")] = None,
+    thread: Annotated[UUID | None, typer.Option(help="All messages of a thread.")] = None,
+    node: Annotated[str | None, typer.Option(help="Who acted, sent it, or is to get it.")] = None,
+    task_force: Annotated[str | None, typer.Option(parser=typed.one_of(TASK_FORCES), metavar="CODE")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=_TIMES, help="From then on, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Before then, UTC.")] = None,
+    event: Annotated[str | None, typer.Option(parser=typed.one_of(_EVENTS), metavar="EVENT")] = None,
+    before: Annotated[int | None, typer.Option(min=0, max=typed.MOST, help="Go on below this ledger index.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Find entries, newest first. All that is asked must hold."""
+    settings = Settings.load(home)
+    sought = Sought(id, thread, node, task_force, event, _millis(since), _millis(until), before, limit)
+
+    async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
+        if node is not None:
+            await searching.check_node(connection, node, hub_key(settings).public)
+        return await searching.search(connection, sought)
+
+    found = with_database(settings, work)
+    more = found[-1]["index"] if len(found) == limit else None
+    answer({"entries": found, "before": more}, as_json, "\n".join(map(_line, found)) or "none")
+    if more is not None:
+        say(f"there may be more: --before {more}")
+
+
+def _millis(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _line(found: dict[str, Any]) -> str:
+    words = [found[name] for name in ("message", "task_force", "kind", "code", "detail") if name in found]
+    who = found.get("node", "erased")
+    return f"{found['index']:>8}  {found['at']}  {found['event']:11} {who:6} {'  '.join(words)}".rstrip()

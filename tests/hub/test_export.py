@@ -1,0 +1,221 @@
+"""`seci-hub ledger export` out of a real database, and what `seci-verify` makes of it."""
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from crypto.cosignature import Cosigner, cosign
+from crypto.errors import LedgerFault, LedgerUnproven
+from crypto.export import CHUNK, Manifest
+from crypto.keys import SigningKey
+from crypto.policy import Policy
+from deploy.local.instance import REPOSITORY
+from hub import registrar, tables
+from hub.errors import LedgerBroken
+from hub.export import Exported, export
+from hub.exportfolder import ExportFolder
+from hub.ledger import head
+from hub.pen import writing
+from nodes.verify_ledger import Audit, verify_ledger
+from tests.hub.ownhub import OwnHub
+
+pytestmark = pytest.mark.system
+# Three files, the last of which is not full.
+FIRST = (1, 300, CHUNK - 1, CHUNK)
+
+
+async def _fill(own: OwnHub, engine: AsyncEngine, batches: Sequence[int]) -> None:
+    for count in batches:
+        await own.append(engine, count)
+
+
+async def _publish(own: OwnHub, engine: AsyncEngine) -> None:
+    async with writing(engine, own.log) as connection:
+        await registrar.publish_roster(connection, own.log, (), own.log.signer.key)
+
+
+async def _export(own: OwnHub, engine: AsyncEngine, out: Path, first: int = 0) -> Exported:
+    """As the command does it."""
+    manifest = Manifest(own.log.origin, own.log.signer.verifier.vkey())
+    with ExportFolder.open(out, manifest) as folder:
+        async with engine.connect() as connection:
+            return await export(connection, folder, first, lambda *_: None)
+
+
+def _verify(out: Path, *known: Path) -> Audit:
+    return verify_ledger(out, None, known, lambda *_: None)
+
+
+def _fault(out: Path) -> tuple[LedgerFault, int | None]:
+    with pytest.raises(LedgerUnproven) as found:
+        _verify(out)
+    return found.value.fault, found.value.index
+
+
+def _typed(out: Path, policy: Path) -> Any:
+    argv = [sys.executable, "-m", "nodes.verify", str(out), "--policy", str(policy), "--json"]
+    return json.loads(subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+async def test_an_export_proves_the_ledger_and_goes_on_as_it_grows(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    out, policy = tmp_path / "out", tmp_path / "policy"
+    policy.write_bytes(Policy.of([own.log.signer.verifier], [], 0).to_bytes())
+    assert own.type("ledger", "export", str(out))[1]["code"] == "ledger_empty"
+    await _publish(own, own_engine)
+    await _fill(own, own_engine, FIRST)
+    code, said = own.type("ledger", "export", str(out))
+    size = 1 + sum(FIRST)
+    assert (code, said["size"], said["files"], said["kept"], said["rosters"]) == (0, size, 3, 0, 1)
+    found = _typed(out, policy)
+    assert (found["size"], found["root"], found["checkpoints"]) == (size, said["root"], 1 + len(FIRST))
+    assert found["events"] == {"refused": size - 1, "roster": 1}
+    before = _content(out)
+    assert (await _export(own, own_engine, out)).kept == 3
+    assert _content(out) == before
+    await _fill(own, own_engine, (5, CHUNK))
+    await _publish(own, own_engine)
+    done = await _export(own, own_engine, out)
+    assert (done.files, done.kept, done.rosters) == (4, 2, 2)
+    await _export(own, own_engine, tmp_path / "fresh")
+    assert _content(out) == _content(tmp_path / "fresh")
+    (tmp_path / "held").write_bytes(before["checkpoint"])
+    audit = _verify(out, tmp_path / "held")
+    assert (audit.cosigned.checkpoint.size, audit.known[0].cosigned.checkpoint.size) == (done.size, size)
+
+
+async def test_only_what_is_new_can_be_laid_over_an_older_export(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await _fill(own, own_engine, FIRST)
+    await _export(own, own_engine, tmp_path / "old")
+    await _fill(own, own_engine, (CHUNK,))
+    done = await _export(own, own_engine, tmp_path / "new", 2 * CHUNK + 1)
+    assert sorted(item.name for item in (tmp_path / "new" / "entries").iterdir()) == ["00000002", "00000003.p300"]
+    assert _fault(tmp_path / "new") == (LedgerFault.FILE_MISSING, 0)
+    shutil.copytree(tmp_path / "new", tmp_path / "old", dirs_exist_ok=True)
+    # The older one's last file, which was not full, is in the way.
+    assert _fault(tmp_path / "old") == (LedgerFault.UNFINISHED, done.size)
+    await _export(own, own_engine, tmp_path / "old")
+    assert _verify(tmp_path / "old").cosigned.checkpoint.size == done.size
+
+
+async def test_killed_again_and_again_it_comes_to_the_same_bytes(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await _publish(own, own_engine)
+    await _fill(own, own_engine, FIRST)
+    await _export(own, own_engine, tmp_path / "whole")
+    whole = _content(tmp_path / "whole")
+    out, put = tmp_path / "out", "hub.exportfolder:ExportFolder.put"
+    moments = ((put,), (put, "--after"), ("hub.export:_rows", "--call", "2"), ("hub.exportfolder:ExportFolder.finish",))
+    for moment in moments:
+        assert own.type("ledger", "export", str(out), crash_at=moment)[0] == -signal.SIGKILL
+        assert not (out / "checkpoint").exists()
+    assert (await _export(own, own_engine, out)).kept == 3
+    assert _content(out) == whole
+
+
+async def test_what_is_erased_leaves_an_older_export_too(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
+    await _fill(own, own_engine, FIRST)
+    out = tmp_path / "out"
+    root = (await _export(own, own_engine, out)).root
+    async with own_engine.connect() as connection:
+        salt = await connection.scalar(text("SELECT salt FROM ledger_content WHERE leaf_index = 7"))
+    assert salt in (out / "entries" / "00000000").read_bytes()
+    own.sql("DELETE FROM ledger_content WHERE leaf_index = 7")
+    done = await _export(own, own_engine, out)
+    assert (done.kept, done.erased, done.root) == (2, 1, root)
+    assert salt not in (out / "entries" / "00000000").read_bytes()
+    assert _verify(out).tally.erased == [7]
+    await _export(own, own_engine, tmp_path / "fresh")
+    assert _content(out) == _content(tmp_path / "fresh")
+
+
+async def test_the_checkpoint_that_most_have_cosigned_goes_with_it(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    witnesses = [Cosigner(f"{node}.example.org", SigningKey.generate()) for node in ("bg", "ro")]
+    for count, signers in ((3, witnesses), (4, witnesses), (5, witnesses[:1]), (6, ())):
+        await own.append(own_engine, count)
+        async with own_engine.begin() as connection:
+            newest = await head(connection)
+            rows = [
+                {"size": newest.range.size, "node": who.name[:2], "line": cosign(newest.note, who, 1), "at": 1}
+                for who in signers
+            ]
+            if rows:
+                await connection.execute(insert(tables.cosignature), rows)
+    await _export(own, own_engine, tmp_path / "out")
+    policy = Policy.of([own.log.signer.verifier], [who.verifier for who in witnesses], 2)
+    found = verify_ledger(tmp_path / "out", policy, (), lambda *_: None)
+    assert (found.cosigned.checkpoint.size, found.witnessed.checkpoint.size) == (18, 7)
+    assert [name for name, _ in found.witnessed.witnesses] == ["bg.example.org", "ro.example.org"]
+
+
+async def test_a_ledger_that_was_changed_is_not_passed_on_as_a_sound_one(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await _fill(own, own_engine, (3, 4))
+    own.sql("UPDATE ledger_content SET salt = sha256('x') WHERE leaf_index = 5")
+    code, said = own.type("ledger", "export", str(tmp_path / "out"))
+    assert (code, said["code"]) == (6, "ledger_broken")
+    own.sql(
+        "UPDATE ledger_leaf SET hash = sha256('\\x00' || sha256(salt || entry)) "
+        "FROM ledger_content WHERE ledger_content.leaf_index = ledger_leaf.leaf_index"
+    )
+    await _export(own, own_engine, tmp_path / "out")
+    assert _fault(tmp_path / "out") == (LedgerFault.ENTRIES_CHANGED, 3)
+    own.sql("DELETE FROM ledger_leaf WHERE leaf_index = 2")
+    with pytest.raises(LedgerBroken, match="the leaf of entry 2 is missing"):
+        await _export(own, own_engine, tmp_path / "other")
+
+
+# On one processor it is all done by one process, whose greatest size the kernel knows.
+_MEASURED = """
+import os, re, runpy, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell a process's greatest size")
+async def test_memory_does_not_grow_with_the_ledger(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
+    await _fill(own, own_engine, [2000] * 5)
+    small = await asyncio.to_thread(_peaks, own, tmp_path / "small")
+    await _fill(own, own_engine, [5000] * 18)
+    large = await asyncio.to_thread(_peaks, own, tmp_path / "large")
+    # Of ninety thousand rows more than a hundred bytes each would be held, were they held.
+    for ours, theirs in zip(large, small, strict=True):
+        assert ours < theirs + 4 * 1024
+
+
+def _peaks(own: OwnHub, out: Path) -> list[int]:
+    """The most memory (KiB) of an export, and of verifying it."""
+    commands = (["hub.cli", "ledger", "export", str(out), "--home", str(own.home)], ["nodes.verify", str(out)])
+    return [_peak(command) for command in commands]
+
+
+def _peak(command: Sequence[str]) -> int:
+    argv = [sys.executable, "-c", _MEASURED, *command]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=120)
+    return int(done.stdout.splitlines()[-1])
