@@ -4,6 +4,7 @@ Ours is the hub's own append, as a busy worker calls it: salts, leaves, tree, si
 and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied into
 empty tables of the same form, in transactions of as many, with nothing computed and nothing kept elsewhere. The two
 take turns. Proofs are of random entries, one by one, as when a message comes again, once the ledger has its entries.
+At the end it is exported, and verified as an auditor does it (`recompute`).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench import recompute
 from bench.busy import look, others_between
 from bench.figure import Figure, Target, most
 from bench.history import accepted
@@ -68,6 +70,7 @@ async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
             say(f"  round {number + 1}/{ROUNDS}: append {rates[-1][0]:.0f}/s, copy {rates[-1][1]:.0f}/s")
         size = await _fill(engine, log, route, entries)
         proof_ms, details = await _proofs(engine, log, size)
+        verified = await recompute.figure(engine, log, place.exchange.folder)
     finally:
         await engine.dispose()
     ours, beside = (median(pair[which] for pair in rates) for which in (0, 1))
@@ -80,6 +83,7 @@ async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
             note=f"of processor time for a proof among {size} entries, beside the most it may take",
             details=details,
         ),
+        verified,
     ]
 
 

@@ -56,7 +56,7 @@ def verify(
     what: Annotated[
         Path,
         typer.Argument(
-            help="What `seci-node receipt` wrote, or the folder of `seci-hub ledger export`; of --timestamp the checkpoint."
+            help="What `seci-node receipt` wrote, or the folder of `seci-hub ledger export`; or a checkpoint."
         ),
     ],
     policy: Annotated[
