@@ -23,6 +23,8 @@ OWED: Final = "owed"
 LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
 # An inbox that is silent is passed over by all who publish until it has answered here.
 SILENT_PAUSE_MS: Final = 30 * 1000
+# While an inbox is silent, publishing takes its time with the lock held; a worker that is frozen gives it back then.
+_LOCK_PATIENCE: Final = text("SET LOCAL idle_in_transaction_session_timeout = '5min'")
 # "HELD" in ASCII: the advisory lock of the one worker at a time that tries again.
 _LOCK: Final = 0x48454C44
 _OF_A_QUEUE: Final = 20
@@ -75,9 +77,10 @@ async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:
         rows = (await connection.execute(text(_DUE), {"now": now})).all()
         if not rows:
             return 0
-        untaken = await dispatcher.publish([_publication(row) for row in rows])
+        await connection.execute(_LOCK_PATIENCE)
+        tried, untaken = await _publish(dispatcher, rows)
         reasons = {(item.publication.node, item.publication.message_id): item.reason for item in untaken}
-        taken = [key for row in rows if (key := (row.node, row.message_id)) not in reasons]
+        taken = [key for row in tried if (key := (row.node, row.message_id)) not in reasons]
         table = tables.held.c
         await connection.execute(delete(tables.held).where(tuple_(table.node, table.message_id).in_(taken)))
         refused: set[tuple[str, int]] = set()
@@ -86,6 +89,18 @@ async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:
                 refused.add((row.node, row.urgent))
                 await _defer(connection, row, now, reasons[row.node, row.message_id])
     return len(taken)
+
+
+async def _publish(dispatcher: Dispatcher, rows: Sequence[Any]) -> tuple[list[Any], list[Untaken]]:
+    """The rows that were tried, and what of them was not taken."""
+    firsts = {(row.node, row.urgent): row for row in reversed(rows)}
+    # An inbox that gave no answer gets one message until it does: each would wait there, to be delivered as often.
+    trials = [row for row in firsts.values() if row.reason in (SILENT, UNCONFIRMED)]
+    untaken = await dispatcher.publish([_publication(row) for row in trials]) if trials else []
+    silent = {(item.publication.node, int(item.publication.urgent)) for item in untaken}
+    others = [row for row in rows if row not in trials and (row.node, row.urgent) not in silent]
+    untaken += await dispatcher.publish([_publication(row) for row in others])
+    return trials + others, untaken
 
 
 async def _defer(connection: AsyncConnection, row: Any, now: int, reason: str) -> None:

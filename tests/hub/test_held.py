@@ -1,5 +1,6 @@
 """What is held, in a real database: tried in order and with patience, at a cost that does not grow with it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
@@ -8,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.services import Services
-from hub.dispatch import Dispatcher, Untaken
+from hub import database
+from hub.dispatch import SILENT, Dispatcher, Untaken
 from hub.held import retry_held
 from hub.publication import Publication
 from tests.hub.plans import questions, rows_read
@@ -69,3 +71,31 @@ async def test_a_look_at_what_is_due_does_not_read_all_that_is_held(held: AsyncE
         await retry_held(held, cast(Dispatcher, Inboxes("bg", "ro", "tr")))
     read = [await rows_read(held, question) for question in asked]
     assert 0 < sum(read) < MANY / 20
+
+
+async def test_of_an_inbox_that_gave_no_answer_one_message_is_tried_until_it_does(held: AsyncEngine) -> None:
+    silent = text("UPDATE held SET due = 0, reason = :reason WHERE node = 'ro'")
+    async with held.begin() as connection:
+        await connection.execute(silent, {"reason": SILENT})
+    inboxes = Inboxes("ro")
+    assert await retry_held(held, cast(Dispatcher, inboxes)) == 5
+    assert [item.message_id for item in inboxes.offered if item.node == "ro"] == ["0 message 1"]
+    async with held.begin() as connection:
+        await connection.execute(silent, {"reason": SILENT})
+    answering = Inboxes()
+    assert await retry_held(held, cast(Dispatcher, answering)) == 20
+    assert [item.message_id for item in answering.offered] == [f"0 message {number}" for number in range(1, 21)]
+
+
+async def test_publishing_may_take_longer_than_a_worker_may_hold_up_the_ledger(
+    held: AsyncEngine, tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Inboxes):
+        async def publish(self, publications: Sequence[Publication]) -> list[Untaken]:
+            await asyncio.sleep(1)
+            return await super().publish(publications)
+
+    monkeypatch.setattr(database, "PATIENCE_MS", "200")
+    engine = database.engine_of(tables, f"{database.WORKER} 1")
+    assert await retry_held(engine, cast(Dispatcher, Slow())) == 25
+    await engine.dispose()
