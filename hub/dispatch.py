@@ -120,7 +120,8 @@ class Dispatcher:
     ) -> list[_Answer]:
         reasons = await _publish(channels, items, then, enough)
         answers = list(zip((*items, *then), reasons, strict=True))
-        self._heard({_key(item) for item, reason in answers if reason != UNCONFIRMED})
+        # Not if it answered in part: when it is silent for long, the broker rejects in its place.
+        self._heard({_key(item) for item, _ in answers} - {_key(item) for item in _unconfirmed(answers)})
         return answers
 
     async def _ask_apart(self, items: Sequence[Publication]) -> list[_Answer]:
