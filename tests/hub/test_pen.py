@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from hub import ledger, rows, tables
+from hub import archive, database, ledger, rows, tables
+from hub.archive import Asked
 from hub.database import DATABASE_TROUBLE
 from hub.pen import Pen
 from tests.hub.ownhub import OwnHub, entries
@@ -97,6 +98,30 @@ async def test_a_connection_that_was_lost_is_trouble_once(own: OwnHub, own_engin
         await _append(pen, own)
     assert await _append(pen, own) != server
     assert await _size(own_engine) == 2
+
+
+async def test_a_plan_made_for_empty_tables_reads_none_of_them_whole_later(own: OwnHub) -> None:
+    engine = database.engine_of(own.url, f"{database.WORKER} 1")
+    pen, ids = Pen(engine, own.log), [uuid4() for _ in range(200)]
+
+    async def ask() -> int:
+        async with pen.writing() as connection:
+            await archive.take_turn_seeing(connection, [Asked("ro", id, bytes(32)) for id in ids])
+            await archive.addressed(connection, ids)
+            await archive.acknowledgements(connection, ids)
+            return int(await connection.scalar(text("SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables")) or 0)
+
+    await ask()
+    many = "FROM generate_series(1, 5000) AS n"
+    own.sql(
+        f"""
+        INSERT INTO message SELECT 'ro', gen_random_uuid(), '', n, 0, gen_random_uuid(), '', '', '', '{{bg}}', 0 {many};
+        INSERT INTO acknowledgement SELECT 'ro', gen_random_uuid(), 'bg', '', n, 0, '' {many}
+        """
+    )
+    assert await ask() == 0
+    await pen.close()
+    await engine.dispose()
 
 
 async def test_columns_stand_in_the_database_as_in_the_tables(own_engine: AsyncEngine) -> None:
