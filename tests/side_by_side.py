@@ -1,7 +1,7 @@
-"""`python -m tests.side_by_side`: all tests but the long ones, the faults beside the rest.
+"""`python -m tests.side_by_side`: all tests but the long ones, those of whole exchanges beside the rest.
 
 Most of them wait most of the time, for a broker that starts or a fault that passes. What the rest say is shown as
-they say it, and what the faults said after that. Exit code 0 only if both passed.
+they say it, and what the others said after that. Exit code 0 only if both passed.
 """
 
 import subprocess
@@ -12,33 +12,34 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TextIO
 
-FAULTS: Final = Path("build/faults.txt")
+WHOLE: Final = ("tests/faults", "tests/system")
+SAID: Final = Path("build/whole.txt")
 LOOK_S: Final = 0.5
 
 
 def main() -> int:
     """Runs both and says how they ended."""
-    FAULTS.parent.mkdir(exist_ok=True)
+    SAID.parent.mkdir(exist_ok=True)
     # A folder of our own: in the common one, each session of pytest removes those of sessions before it.
-    with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder, FAULTS.open("w") as said:
-        faults = _pytest(["tests/faults", f"--basetemp={folder}/faults"], said)
-        rest = _pytest(["--durations=10", "--ignore=tests/faults", f"--basetemp={folder}/rest"], None)
+    with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder, SAID.open("w") as said:
+        whole = _pytest([*WHOLE, f"--basetemp={folder}/whole"], said)
+        rest = _pytest([*(f"--ignore={tests}" for tests in WHOLE), f"--basetemp={folder}/rest"], None)
         try:
             rest.wait()
-            _say(f"tests: the rest ended with {rest.returncode}; what follows was said by tests/faults meanwhile")
-            _follow(FAULTS, faults)
+            _say(f"tests: the rest ended with {rest.returncode}; what follows was said by the others meanwhile")
+            _follow(SAID, whole)
         except KeyboardInterrupt:
             # Both were told as we were; they end what they have started.
             rest.wait()
-            faults.wait()
+            whole.wait()
             return 130
-    if rest.returncode or faults.returncode:
-        _say(f"tests FAILED: exit code {rest.returncode} of the rest, {faults.returncode} of tests/faults")
-    return int(rest.returncode or faults.returncode)
+    if rest.returncode or whole.returncode:
+        _say(f"tests FAILED: exit code {rest.returncode} of the rest, {whole.returncode} of {' and '.join(WHOLE)}")
+    return int(rest.returncode or whole.returncode)
 
 
 def _pytest(arguments: Sequence[str], output: TextIO | None) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "-v", *arguments]
+    command = [sys.executable, "-m", "pytest", "-v", "--durations=10", *arguments]
     return subprocess.Popen(command, stdout=output, stderr=None if output is None else subprocess.STDOUT)
 
 
