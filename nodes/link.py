@@ -29,6 +29,7 @@ log = structlog.get_logger()
 HEARTBEAT_S: Final = 15
 CONNECT_S: Final = 10
 CONFIRM_S: Final = 10
+CLOSE_S: Final = 2
 LONGEST_PAUSE_S: Final = 30.0
 # For how long an urgent message makes another one likely.
 ACTIVE_S: Final = 10.0
@@ -177,6 +178,22 @@ class Link:
         self._connections.append(sending)
         receiving = await connect(self._settings, self._context, "consume")
         self._connections.append(receiving)
+        # Who waits for an answer on a channel may hear nothing of it when the connection is lost.
+        preparing = asyncio.create_task(self._prepare(sending, receiving))
+        preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            while not preparing.done():
+                if any(connection.is_closed for connection in (sending, receiving)):
+                    raise ConnectionError("the connection closed while it was being prepared")
+                await asyncio.wait((preparing,), timeout=0.1)
+            await preparing
+        finally:
+            preparing.cancel()
+        self.state = LinkState(True, _now(), "")
+        self.up.set()
+        log.info("link_up")
+
+    async def _prepare(self, sending: AbstractConnection, receiving: AbstractConnection) -> None:
         channel = await sending.channel(publisher_confirms=True)
         publishing: Any = await channel.get_underlay_channel()
         publishing.owner = channel
@@ -185,9 +202,6 @@ class Link:
         for suffix in (URGENT, ""):
             self._lanes.append(await self._consume(receiving, suffix))
         self._publishing, self._gone = publishing, asyncio.get_running_loop().create_future()
-        self.state = LinkState(True, _now(), "")
-        self.up.set()
-        log.info("link_up")
 
     async def _consume(self, connection: AbstractConnection, suffix: str) -> Receiver:
         channel = await connection.channel(publisher_confirms=False)
@@ -227,19 +241,25 @@ class Link:
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         connections, self._connections = self._connections, []
-        for connection in connections:
-            try:
-                async with asyncio.timeout(2):
-                    await connection.close()
-            except (Exception, asyncio.CancelledError) as error:
-                _raise_if_ours(error)
-                log.info("link_close_failed")
+        if not connections:
+            return
+        # Not by a timeout's cancelling, which the library may take for another's and go on waiting.
+        closing = [asyncio.ensure_future(connection.close()) for connection in connections]
+        await asyncio.wait(closing, timeout=CLOSE_S)
+        for done in closing:
+            done.cancel()
+            done.add_done_callback(_look_at)
 
     def _down(self, reason: str) -> None:
         self.up.clear()
         since = _now() if self.state.connected else self.state.since
         self.state = LinkState(False, since, reason)
         log.warning("link_down", reason=reason)
+
+
+def _look_at(closed: asyncio.Future[Any]) -> None:
+    if closed.cancelled() or closed.exception() is not None:
+        log.info("link_close_failed")
 
 
 def _raise_if_ours(error: BaseException) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -185,3 +186,40 @@ async def test_what_fails_while_a_lane_is_renewed_gives_the_link_up(agent: Agent
     async with asyncio.timeout(2):
         with pytest.raises(OSError, match="lost"):
             await link._until_closed()
+
+
+async def test_who_is_deaf_to_cancelling_holds_up_no_new_link(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def close() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+                return
+
+    released = asyncio.Event()
+    monkeypatch.setattr("nodes.link.CLOSE_S", 0.05)
+    link: Any = agent.link
+    link._connections = [SimpleNamespace(close=close)]
+    giving_up = asyncio.create_task(link._close())
+    done, _ = await asyncio.wait((giving_up,), timeout=5)
+    released.set()
+    assert done
+
+
+async def test_a_connection_lost_before_its_channels_are_open_is_seen(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(*_: Any) -> Any:
+        return connection
+
+    connection = SimpleNamespace(is_closed=False, channel=_never_a_channel)
+    monkeypatch.setattr("nodes.link.connect", connect)
+    opening = asyncio.create_task(cast(Any, agent.link)._open())
+    await asyncio.sleep(0.05)
+    connection.is_closed = True
+    async with asyncio.timeout(5):
+        with pytest.raises(ConnectionError):
+            await opening
+
+
+async def _never_a_channel(**_: Any) -> None:
+    await asyncio.Event().wait()
