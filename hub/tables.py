@@ -219,6 +219,7 @@ contradiction: Final = Table(
 Index("message_id", message.c.id, unique=True)
 Index("refusal_message", refusal.c.message)
 Index("erasure_erased_by", erasure.c.erased_by)
+Index("ledger_content_erased", ledger_content.c.leaf_index, postgresql_where=text("event = 'erased'"))
 Index("message_envelope", message.c.envelope)
 Index("message_thread", message.c.thread, message.c.leaf_index)
 Index("message_expires", message.c.expires, message.c.leaf_index)

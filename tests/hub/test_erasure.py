@@ -14,13 +14,13 @@ from crypto import merkle
 from crypto.receipt import leaf_of, verify_receipts
 from crypto.trust import sign_acknowledgement
 from deploy.local.services import Services
-from hub import audit, database, deadlines, erasure, ledger, registrar, rows, tables, tilestore, watch
-from hub.erasure import DAY_MS, Candidate, obstacle
+from hub import audit, database, deadlines, erasure, ledger, registrar, rows, search, tables, tilestore, watch
 from hub.errors import EntryErased, EntryUnknown, Fault, LedgerBroken, NotErasable
 from hub.judge import OLDEST_MS, Arrival, judge
 from hub.pen import writing
 from hub.quarantine import Decision
 from hub.record import Recorded, record
+from hub.search import Sought
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, MessageType, Outcome, Receipts
 from schemas.refusals import RefusalCode
 from tests.crypto.people import BG, HOUR, NAMES, NOW, sealed, trust
@@ -257,26 +257,10 @@ async def test_an_erased_step_of_a_trace_is_told(own: OwnHub, own_engine: AsyncE
     await _erase(own, own_engine, ACCEPTED, DELIVERED)
     async with own_engine.connect() as connection:
         steps = await watch.trace(connection, FIXED_ID)
+        found = await search.search(connection, Sought(event="erased"))
     assert [step["event"] for step in steps] == ["erased", "erased", "expired", "expired"]
-    assert steps[0]["detail"] == "Ana: court order 7/2026"
-
-
-@pytest.mark.parametrize(
-    ("found", "now", "words"),
-    [
-        (Candidate(0, Entry(event=Event.ROSTER, at=0, node="seci")), NOW, "never"),
-        (Candidate(0, Entry(event=Event.ERASED, at=0, node="seci")), NOW, "never"),
-        (Candidate(0, Entry(event=Event.QUARANTINED, at=0, node="ro"), decided=False), NOW, "nobody has decided"),
-        (Candidate(0, Entry(event=Event.QUARANTINED, at=0, node="ro")), NOW, None),
-        (Candidate(0, Entry(event=Event.REFUSED, at=NOW, node="ro")), NOW + OLDEST_MS + DAY_MS - 1, "15 days old"),
-        (Candidate(0, Entry(event=Event.REFUSED, at=NOW, node="ro")), NOW + OLDEST_MS + DAY_MS, None),
-        (Candidate(0, Entry(event=Event.DELIVERED, at=0, node="ro"), "alert", NOW), NOW + DAY_MS - 1, "expired less"),
-        (Candidate(0, Entry(event=Event.DELIVERED, at=NOW, node="ro"), "alert", NOW), NOW + DAY_MS, None),
-    ],
-)
-def test_what_is_needed_yet_stays(found: Candidate, now: int, words: str | None) -> None:
-    said = obstacle(found, now)
-    assert said is None if words is None else words in (said or "")
+    assert steps[0]["detail"] == found[0]["detail"] == "Ana: court order 7/2026"
+    assert [item["index"] for item in found] == [310]
 
 
 async def test_all_of_them_are_erased_or_none(own: OwnHub, own_engine: AsyncEngine) -> None:

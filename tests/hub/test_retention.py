@@ -1,4 +1,4 @@
-"""Rules of retention: which one counts, and a run over a real ledger that is interrupted and has company."""
+"""What may be erased, what is to be by the rules, and a run over a real ledger that is interrupted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hub import audit, retention
-from hub.erasure import DAY_MS, Candidate
+from hub.erasure import DAY_MS, Candidate, obstacle
+from hub.judge import OLDEST_MS
 from hub.quarantine import Decision
 from hub.retention import Swept
 from hub.settings import RetentionRule
@@ -55,6 +56,24 @@ def test_what_is_old_enough_and_not_needed_is_due(
 ) -> None:
     found = Candidate(7, Entry(event=event, at=NOW, node="ro"), kind, expires)
     assert retention.is_due(found, RULES, NOW + age * DAY_MS) is due
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "words"),
+    [
+        (Candidate(0, Entry(event=Event.ROSTER, at=0, node="seci")), NOW, "never"),
+        (Candidate(0, Entry(event=Event.ERASED, at=0, node="seci")), NOW, "never"),
+        (Candidate(0, Entry(event=Event.QUARANTINED, at=0, node="ro"), decided=False), NOW, "nobody has decided"),
+        (Candidate(0, Entry(event=Event.QUARANTINED, at=0, node="ro")), NOW, None),
+        (Candidate(0, Entry(event=Event.REFUSED, at=NOW, node="ro")), NOW + OLDEST_MS + DAY_MS - 1, "15 days old"),
+        (Candidate(0, Entry(event=Event.REFUSED, at=NOW, node="ro")), NOW + OLDEST_MS + DAY_MS, None),
+        (Candidate(0, Entry(event=Event.DELIVERED, at=0, node="ro"), "alert", NOW), NOW + DAY_MS - 1, "expired less"),
+        (Candidate(0, Entry(event=Event.DELIVERED, at=NOW, node="ro"), "alert", NOW), NOW + DAY_MS, None),
+    ],
+)
+def test_what_is_needed_yet_stays(found: Candidate, now: int, words: str | None) -> None:
+    said = obstacle(found, now)
+    assert said is None if words is None else words in (said or "")
 
 
 class _Enough(Exception):

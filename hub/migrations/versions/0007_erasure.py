@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Adds the table that says which entry erased which, and the function."""
     op.execute("CREATE TABLE erasure (leaf_index bigint PRIMARY KEY, erased_by bigint NOT NULL)")
     op.execute("CREATE INDEX erasure_erased_by ON erasure (erased_by)")
+    op.execute("CREATE INDEX ledger_content_erased ON ledger_content (leaf_index) WHERE event = 'erased'")
     op.execute(f"GRANT SELECT ON erasure TO {_HUB_ROLE}")
     # A number of CBOR, and the head of an array (RFC 8949, 3.1), in their shortest form.
     op.execute(
