@@ -4,12 +4,14 @@ import asyncio
 import getpass
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto import typed
+from crypto.progress import Progress
 from hub import database, erasure
 from hub import retention as rules
 from hub.erasure import Candidate
@@ -86,7 +88,11 @@ def retention(
         step = 'add for example "retention": [{"event": "refused", "keep_days": 365}]; see docs/operations.md'
         raise SettingsInvalid("hub.json has no rules of retention", step)
     erasing = None if dry_run else (ledger_of(settings), decision)
-    done = _swept(settings, lambda engine: rules.sweep(engine, settings.retention, _tell, erasing))
+    progress = Progress("entries")
+    try:
+        done = _swept(settings, lambda engine: rules.sweep(engine, settings.retention, progress, erasing))
+    finally:
+        progress.end()
     counts = [
         {"event": event, "kind": kind, "entries": number} for (event, kind), number in sorted(done.due.items(), key=str)
     ]
@@ -98,12 +104,11 @@ def retention(
         say(_STAYS)
 
 
-def _swept(settings: Settings, work: Any) -> Swept:
+def _swept(settings: Settings, work: Callable[[AsyncEngine], Coroutine[Any, Any, Swept]]) -> Swept:
     async def main() -> Swept:
         engine = database.engine_of(settings.database_url)
         try:
-            found: Swept = await work(engine)
-            return found
+            return await work(engine)
         finally:
             await engine.dispose()
 
@@ -111,10 +116,6 @@ def _swept(settings: Settings, work: Any) -> Swept:
         return asyncio.run(main())
     except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
-
-
-def _tell(done: int, size: int, due: int) -> None:
-    say(f"{done} of {size} entries looked at, {due} due")
 
 
 def _decision(operator: str | None, reason: str) -> Decision:

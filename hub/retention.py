@@ -53,12 +53,12 @@ def is_due(found: Candidate, rules: Iterable[RetentionRule], now: int) -> bool:
 async def sweep(
     engine: AsyncEngine,
     rules: Sequence[RetentionRule],
-    progress: Callable[[int, int, int], None],
+    progress: Callable[[int, int], None],
     erasing: tuple[Ledger, Decision] | None,
 ) -> Swept:
     """Goes through the ledger once, and erases what is due; without `erasing` it only counts.
 
-    `progress` is told how many entries of how many are done, and how many were due. Raises as `erasure.erase`, but for
+    `progress` is told how many entries of how many are done. Raises as `erasure.erase`, but for
     what somebody else erases meanwhile.
     """
     done, after = Swept(), -1
@@ -72,10 +72,10 @@ async def sweep(
             due = await _erase(engine, *erasing, [item.index for item in due], rules, done)
         done.due.update((str(item.entry.event), item.kind) for item in due)
         if len(rows) < BATCH:
-            progress(size, size, done.count)
+            progress(size, size)
             return done
         after = rows[-1].leaf_index
-        progress(after + 1, size, done.count)
+        progress(after + 1, size)
 
 
 _SIZE: Final = select(func.max(tables.ledger_checkpoint.c.size)).scalar_subquery()

@@ -80,7 +80,7 @@ class _Enough(Exception):
     """Raised in the middle of a run."""
 
 
-def _stop(done: int, size: int, due: int) -> None:
+def _stop(done: int, size: int) -> None:
     raise _Enough
 
 
@@ -90,7 +90,7 @@ async def test_a_run_that_is_interrupted_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
     erasing = (own.log, Decision("Ana", retention.REASON))
-    said: list[tuple[int, int, int]] = []
+    said: list[tuple[int, int]] = []
 
     async def sweep(rules: Sequence[RetentionRule], *, dry: bool = False) -> Swept:
         return await retention.sweep(own_engine, rules, lambda *told: said.append(told), None if dry else erasing)
@@ -102,7 +102,7 @@ async def test_a_run_that_is_interrupted_is_gone_on_with(
 
     await own.append(own_engine, 8)
     assert (await sweep(RULES, dry=True)).due == {("refused", None): 8}
-    assert (said, await audited()) == ([(3, 8, 3), (6, 8, 6), (8, 8, 8)], (8, 0))
+    assert (said, await audited()) == ([(3, 8), (6, 8), (8, 8)], (8, 0))
     assert (await sweep(RULES[:3])).count == 0
     with pytest.raises(_Enough):
         await retention.sweep(own_engine, RULES, _stop, erasing)
