@@ -321,6 +321,8 @@ class LedgerFault(StrEnum):
     """The log has signed two histories: this is proof of it."""
     EXPORT_OLDER = "export_older"
     """A checkpoint that the auditor has is of more entries than the export."""
+    CONTENT_MISSING = "content_missing"
+    """Of an entry there is the leaf hash alone, and no later entry says that it was erased."""
     ROSTER_WRONG = "roster_wrong"
     """A roster is not the one that its entry names, or not the next one."""
 

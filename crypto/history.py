@@ -136,6 +136,10 @@ class Part:
     stops: list[Stop] = field(default_factory=list)
     rosters: list[RosterEntry] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    holes: list[int] = field(default_factory=list)
+    """Entries of which there is the leaf hash alone."""
+    erasures: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    """Entries that say which others were erased."""
     fault: LedgerUnproven | None = None
 
 
@@ -188,6 +192,7 @@ class _File:
             if self.part.tally.erasures < NAMED:
                 self.part.tally.erased.append(self.index)
             self.part.tally.erasures += 1
+            self.part.holes.append(self.index)
             self.leaves.append(item.payload)
         else:
             words = f"at byte {item.place} of {self.task.file}, where entry {self.index} should be, is no record"
@@ -207,6 +212,8 @@ class _File:
             if version is None or digest is None:
                 raise self.wrong(LedgerFault.ROSTER_WRONG, f"entry {self.index} does not say which roster it is of")
             self.part.rosters.append(RosterEntry(self.index, self.task.file, version, digest))
+        if event == Event.ERASED:
+            self.part.erasures.append((self.index, tuple(fields.get("erased", ()))))
         tally.events[event] += 1
         tally.saw(self.index, fields["at"])
         self.leaves.append(leaf_of(salt, data))
@@ -287,6 +294,8 @@ class Walk:
     _left: CompactRange = field(default_factory=lambda: CompactRange(0, ()))
     _since: int = 0
     _doubt: LedgerUnproven | None = None
+    # The entries without content that no erasure has named yet, and their files.
+    _unnamed: dict[int, str] = field(default_factory=dict)
 
     @property
     def doubtful(self) -> bool:
@@ -307,6 +316,7 @@ class Walk:
         if part.fault is not None:
             raise self._doubt or part.fault
         self.tally.add(part.tally, part.task.first)
+        self._see_erasures(part)
         self.size = part.task.first + part.task.width
         if self.size % self.chunk == 0:
             self._left = self._left.append([part.subtree])[0]
@@ -319,6 +329,17 @@ class Walk:
         if (self.size, self.root) != (newest.size, newest.root):
             raise self._doubt or self._doubted(newest.size, note, file)
         self._holds(newest.size, signed=True)
+        if self._unnamed:
+            index = min(self._unnamed)
+            words = f"entry {index} is there by its leaf hash alone, and no later entry says that it was erased"
+            raise LedgerUnproven(LedgerFault.CONTENT_MISSING, words, file=self._unnamed[index], index=index)
+
+    def _see_erasures(self, part: Part) -> None:
+        self._unnamed.update(dict.fromkeys(part.holes, part.task.file))
+        for by, indices in part.erasures:
+            for index in indices:
+                if index < by:
+                    self._unnamed.pop(index, None)
 
     def _holds(self, size: int, *, signed: bool) -> None:
         if self._doubt is None:

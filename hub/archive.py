@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, literal, select
+from sqlalchemy import ARRAY, BigInteger, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.envelope import claimed_id, digest_of
@@ -89,14 +89,23 @@ async def addressed(
 
 async def acknowledgements(
     connection: AsyncConnection, ids: Iterable[UUID]
-) -> dict[tuple[str, UUID, str], tuple[int, bytes]]:
-    """Entry and signed acknowledgement, by sender, id and recipient."""
+) -> dict[tuple[str, UUID, str], tuple[int, bytes | None]]:
+    """Entry and signed acknowledgement (None if that is erased), by sender, id and recipient."""
     table = tables.acknowledgement.c
     document = tables.acknowledgement_document.c
     query = (
         select(table.sender, table.id, table.recipient, table.leaf_index, document.signed)
-        .join_from(tables.acknowledgement, tables.acknowledgement_document, table.evidence == document.evidence)
+        .outerjoin_from(tables.acknowledgement, tables.acknowledgement_document, table.evidence == document.evidence)
         .where(table.id == any_(literal(list(ids), ARRAY(Uuid))))
     )
     rows = await connection.execute(query)
     return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
+
+
+async def erased(connection: AsyncConnection, indices: Iterable[int]) -> set[int]:
+    """Those of these entries whose content is erased: nobody can be given their receipts any more."""
+    table, wanted = tables.erasure.c, list(indices)
+    if not wanted:
+        return set()
+    query = select(table.leaf_index).where(table.leaf_index == any_(literal(wanted, ARRAY(BigInteger))))
+    return set((await connection.execute(query)).scalars())

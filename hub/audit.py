@@ -16,6 +16,7 @@ from sqlalchemy import BigInteger, and_, func, literal, not_, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.note import Checkpoint
+from hub import auditerased as erasures
 from hub import tables
 from hub.auditwalk import Subtrees, Walk, broken
 from hub.errors import Fault, LockStoreUnusable
@@ -29,11 +30,12 @@ _HIGHEST: Final = 62
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What was verified: leaves, checkpoints, and the root (32 bytes) of the newest tree."""
+    """What was verified: leaves, checkpoints, the root (32 bytes) of the newest tree; and how many are erased."""
 
     size: int
     checkpoints: int
     root: bytes
+    erased: int
 
 
 async def audit(connection: AsyncConnection, ledger: Ledger, progress: Callable[[int, int], None]) -> Audited:
@@ -50,13 +52,17 @@ async def audit(connection: AsyncConnection, ledger: Ledger, progress: Callable[
     for start in range(0, size, CHUNK):
         end = min(size, start + CHUNK)
         found = await _entries(connection, start, end)
-        walk.go_on(found, await _checkpoints(connection, start, end), await _subtrees(connection, start, end))
+        erased = await erasures.named(connection, start, end)
+        checkpoints, subtrees = await _checkpoints(connection, start, end), await _subtrees(connection, start, end)
+        walk.go_on(found, checkpoints, subtrees, erased)
+        await erasures.hold_against(connection, found, start)
         progress(end, size)
     await _see_outside(connection, size, kept)
+    await erasures.see_outside(connection, size)
     if isinstance(kept, LockStoreUnusable):
         raise kept
     await _hold_against(connection, kept, ledger.checkpoint(walk.tree))
-    return Audited(size, walk.checkpoints, walk.tree.root())
+    return Audited(size, walk.checkpoints, walk.tree.root(), walk.erased)
 
 
 def _kept(ledger: Ledger) -> Kept | LockStoreUnusable:

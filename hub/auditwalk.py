@@ -1,6 +1,6 @@
 """The audit's arithmetic: a walk over the ledger's rows, from the first to the newest checkpoint. It reads nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,30 +36,37 @@ class Walk:
     verifier: NoteVerifier
     tree: CompactRange = field(default_factory=lambda: CompactRange(0, ()))
     checkpoints: int = 0
+    erased: int = 0
     _since: int = 0
     # The tree of the contents, once it is another one; the first entry at fault; the first subtree at fault.
     _other: CompactRange | None = None
     _entry: LedgerBroken | None = None
     _subtree: LedgerBroken | None = None
 
-    def go_on(self, rows: Sequence[Any], checkpoints: Sequence[Any], subtrees: Subtrees) -> None:
+    def go_on(
+        self, rows: Sequence[Any], checkpoints: Sequence[Any], subtrees: Subtrees, erased: Collection[int] = ()
+    ) -> None:
         """Goes on with the next entries, the checkpoints over these, and the subtrees that they complete.
 
-        A fault is raised at the checkpoint behind it, which tells what the tree should be. Raises LedgerBroken.
+        Of the entries `erased`, which an erasure names, there is no content. A fault is raised at the checkpoint behind
+        it, which tells what the tree should be. Raises LedgerBroken.
         """
         start = done = self.tree.size
         for checkpoint in checkpoints:
-            self._extend(rows[done - start : checkpoint.size - start], subtrees)
+            self._extend(rows[done - start : checkpoint.size - start], subtrees, erased)
             self._hold_against(checkpoint)
             done = checkpoint.size
-        self._extend(rows[done - start :], subtrees)
+        self._extend(rows[done - start :], subtrees, erased)
 
-    def _extend(self, rows: Sequence[Any], subtrees: Subtrees) -> None:
+    def _extend(self, rows: Sequence[Any], subtrees: Subtrees, erased: Collection[int]) -> None:
         leaves, contents = [], []
         for index, row in enumerate(rows, self.tree.size):
             leaf = None if row is None else row.hash
             content = None if row is None or row.entry is None else leaf_of(row.salt, row.entry)
-            if leaf is None or leaf != content or not _is_labelled(row):
+            if index in erased and leaf is not None:
+                self._entry = self._entry or (_fault_of_erased(index) if content else None)
+                self.erased += 1
+            elif leaf is None or leaf != content or not _is_labelled(row):
                 self._entry = self._entry or _fault_of(index, leaf, content)
             known = leaf or content
             if known is None:
@@ -133,12 +140,17 @@ def _fault_of(index: int, leaf: bytes | None, content: bytes | None) -> LedgerBr
     if leaf is None:
         return broken(Fault.ROW_MISSING, _LEAF, index, f"the leaf of entry {index} is missing")
     if content is None:
-        return broken(Fault.ROW_MISSING, _CONTENT, index, f"the content of entry {index} is missing")
+        words = f"the content of entry {index} is missing, and no erasure names it"
+        return broken(Fault.ROW_MISSING, _CONTENT, index, words)
     if leaf == content:
         words = f"the columns `event` and `at` of entry {index} are not what it says"
         return broken(Fault.CONTENT_CHANGED, _CONTENT, index, words)
     words = f"leaf and content of entry {index} do not fit, and neither gives the root that was signed"
     return broken(Fault.ENTRY_CHANGED, _LEAF, index, words)
+
+
+def _fault_of_erased(index: int) -> LedgerBroken:
+    return broken(Fault.ROW_ADDED, _CONTENT, index, f"entry {index} was erased, and there is content of it again")
 
 
 def _fault_of_subtree(level: int, place: int, stored: bool) -> LedgerBroken:

@@ -23,6 +23,7 @@ from crypto.errors import CryptoError
 from crypto.journal import configure_logging
 from hub import database, registrar, topology
 from hub.broker import BrokerAddress
+from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_status import status
@@ -88,6 +89,7 @@ def init(
         broker_ctl=tuple(shlex.split(broker_ctl)),
         passphrase_file=passphrase_file,
         lock_store=None if lock_store is None else lock_store.absolute(),
+        retention=() if known is None else known.retention,
     )
     if known is not None:
         # No option says them, and an update must not turn the timestamps off.
@@ -286,6 +288,8 @@ def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, 
 
 ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
+ledger_app.command()(erase)
+ledger_app.command()(retention)
 for _command in (status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 

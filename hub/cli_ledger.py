@@ -60,8 +60,10 @@ def verify(home: Home, as_json: AsJson = False) -> None:
         "size": audited.size,
         "checkpoints": audited.checkpoints,
         "root": audited.root.hex(),
+        "erased": audited.erased,
     }
-    text = f"ledger holds: {audited.size} entries, {audited.checkpoints} checkpoints, root {audited.root.hex()}"
+    erased = f", {audited.erased} erased" if audited.erased else ""
+    text = f"ledger holds: {audited.size} entries{erased}, {audited.checkpoints} checkpoints, root {audited.root.hex()}"
     answer(result, as_json, text)
 
 

@@ -162,6 +162,27 @@ class LedgerBroken(HubError):
         self.index = index
 
 
+class EntryUnknown(HubError):
+    """The ledger has no entry of this index."""
+
+    code = "entry_unknown"
+    exit_code = 4
+
+
+class EntryErased(HubError):
+    """The entry's content was erased: its leaf is all that is left."""
+
+    code = "entry_erased"
+    exit_code = 4
+
+
+class NotErasable(HubError):
+    """The entry may not be erased, or not yet."""
+
+    code = "not_erasable"
+    exit_code = 4
+
+
 class FileUnwritable(HubError):
     """A file or folder that was asked for cannot be written."""
 

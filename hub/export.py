@@ -104,6 +104,9 @@ async def _file(connection: AsyncConnection, start: int, end: int, done: Exporte
 
 def _record(row: Any, done: Exported) -> bytes:
     if row.entry is None:
+        if row.erased_by is None:
+            words = f"the content of entry {row.leaf_index} is missing, and no erasure names it"
+            raise broken(Fault.ROW_MISSING, tables.ledger_content.name, row.leaf_index, words)
         done.erased += 1
         return record(Kind.LEAF, row.hash)
     if leaf_of(row.salt, row.entry) != row.hash:
@@ -113,10 +116,11 @@ def _record(row: Any, done: Exported) -> bytes:
 
 
 async def _rows(connection: AsyncConnection, start: int, end: int) -> Any:
-    leaf, content = tables.ledger_leaf, tables.ledger_content
+    leaf, content, erasure = tables.ledger_leaf, tables.ledger_content, tables.erasure
+    joined = leaf.outerjoin(content, leaf.c.leaf_index == content.c.leaf_index)
     query = (
-        select(leaf.c.leaf_index, leaf.c.hash, content.c.salt, content.c.entry)
-        .select_from(leaf.outerjoin(content, leaf.c.leaf_index == content.c.leaf_index))
+        select(leaf.c.leaf_index, leaf.c.hash, content.c.salt, content.c.entry, erasure.c.erased_by)
+        .select_from(joined.outerjoin(erasure, leaf.c.leaf_index == erasure.c.leaf_index))
         .where(leaf.c.leaf_index >= start, leaf.c.leaf_index < end)
         .order_by(leaf.c.leaf_index)
     )

@@ -24,7 +24,7 @@ from crypto.errors import NoteInvalid
 from crypto.note import Checkpoint, NoteSigner, open_note, sign_note
 from crypto.receipt import leaf_of
 from hub import rows, tables
-from hub.errors import LockStoreUnusable
+from hub.errors import EntryErased, EntryUnknown, LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
 from hub.rows import Rows
 from schemas.control import SALT_SIZE, Entry, Receipt
@@ -269,19 +269,37 @@ def _is_signed(note: str | None, checkpoint: Checkpoint, ledger: Ledger) -> bool
 
 
 async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[int]) -> Appended:
-    """Receipts of entries recorded earlier, under the newest checkpoint. Raises as `append`."""
+    """Receipts of entries recorded earlier, under the newest checkpoint.
+
+    Raises EntryErased, EntryUnknown; and as `append`.
+    """
     if _proposed(connection) is None:
         await check(connection, ledger)
     newest = await head(connection)
     content = tables.ledger_content.c
     query = select(content.leaf_index, content.salt, content.entry).where(content.leaf_index.in_(indices))
     found = {row.leaf_index: row for row in await connection.execute(query)}
+    for index in indices:
+        if index not in found:
+            raise await missing(connection, index)
     receipts = []
     for index in indices:
         nodes = await _nodes_for(connection, index, newest.range.size)
         proof = merkle.inclusion_proof(index, newest.range.size, lambda *place, known=nodes: known[place])
         receipts.append(Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=tuple(proof)))
     return Appended(newest.note, tuple(receipts))
+
+
+async def missing(connection: AsyncConnection, index: int) -> EntryErased | EntryUnknown:
+    """Why there is no content of this entry."""
+    table = tables.erasure.c
+    by = await connection.scalar(select(table.erased_by).where(table.leaf_index == index))
+    if by is None:
+        return EntryUnknown(f"the ledger has no entry {index}", "give indices as `seci-hub trace` shows them")
+    return EntryErased(
+        f"entry {index} was erased, as entry {by} says; its leaf is all that is left",
+        "look for it in evidence that its sender has kept, or in an earlier export",
+    )
 
 
 async def _nodes_for(connection: AsyncConnection, index: int, size: int) -> dict[tuple[int, int], bytes]:

@@ -33,6 +33,7 @@ _TABLES: Final = (
     tables.quarantine,
     tables.quarantine_content,
 )
+_ERASED = "it was on record already, and the record has been erased since; this copy is not delivered"
 _REUSED = "another message with this id was accepted before; this one is not delivered"
 
 
@@ -119,17 +120,23 @@ async def _take_envelopes(
     connection: AsyncConnection, draft: _Draft, verdicts: Sequence[Acceptable | Refusable], seen: archive.Seen
 ) -> None:
     known, refused = seen.messages, seen.refused
+    erased = await archive.erased(connection, [*(message.index for message in known.values()), *refused.values()])
     duplicates: dict[tuple[str, UUID], tuple[archive.Message, bytes]] = {}
     for verdict in verdicts:
         node, digest, id = verdict.arrival.node, verdict.digest, verdict.message
         before = known.get(id) if id is not None else None
-        if before is not None and id is not None and (before.sender, before.envelope) == (node, digest):
+        same = before if before is not None and (before.sender, before.envelope) == (node, digest) else None
+        if refused.get((node, digest)) in erased:
+            refused[node, digest] = _refuse(draft, verdict, *_now_refused(verdict), new=False)
+        elif same is not None and id is not None and same.index not in erased:
             # What was accepted stays so, whatever the roster or the clock says by now.
-            draft.repeat(before.index, Owed((node,)))
-            if before.index < draft.base:
-                duplicates[node, id] = (before, verdict.arrival.body)
+            draft.repeat(same.index, Owed((node,)))
+            if same.index < draft.base:
+                duplicates[node, id] = (same, verdict.arrival.body)
         elif (node, digest) in refused:
             draft.repeat(refused[node, digest], Owed((node,)))
+        elif same is not None:
+            refused[node, digest] = _refuse(draft, verdict, *_now_refused(verdict))
         elif isinstance(verdict, Refusable):
             refused[node, digest] = _refuse(draft, verdict, verdict.code, verdict.detail)
         elif before is not None:
@@ -149,7 +156,12 @@ def _accept(draft: _Draft, verdict: Acceptable) -> archive.Message:
     return message
 
 
-def _refuse(draft: _Draft, verdict: Acceptable | Refusable, code: RefusalCode, detail: str) -> int:
+def _now_refused(verdict: Acceptable | Refusable) -> tuple[RefusalCode, str]:
+    # Nothing is erased before what comes again is refused for its age or expiry; so says the verdict, if it can.
+    return verdict.code if isinstance(verdict, Refusable) else RefusalCode.EXPIRED, _ERASED
+
+
+def _refuse(draft: _Draft, verdict: Acceptable | Refusable, code: RefusalCode, detail: str, *, new: bool = True) -> int:
     node = verdict.arrival.node
     entry = Entry(
         event=Event.REFUSED,
@@ -161,7 +173,8 @@ def _refuse(draft: _Draft, verdict: Acceptable | Refusable, code: RefusalCode, d
         detail=detail,
     )
     index = draft.add(entry, Owed((node,)))
-    draft.rows["refusal"].append((node, verdict.digest, verdict.message, index, str(code), draft.now))
+    if new:
+        draft.rows["refusal"].append((node, verdict.digest, verdict.message, index, str(code), draft.now))
     return index
 
 
@@ -204,6 +217,7 @@ async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdict
     ids = {item.id for _, item in items}
     messages = await archive.addressed(connection, ids)
     known = await archive.acknowledgements(connection, ids)
+    erased = await archive.erased(connection, [index for index, _ in known.values()])
     evidence = {id(verdict): ledger.evidence(verdict.arrival.body) for verdict in verdicts}
     documents: dict[bytes, bytes] = {}
     strange: dict[bytes, Acknowledged] = {}
@@ -211,17 +225,19 @@ async def _take_acknowledged(connection: AsyncConnection, draft: _Draft, verdict
         ack, digest, signed = verdict.acknowledgement, evidence[id(verdict)], verdict.arrival.body
         key = (ack.sender, item.id, ack.recipient)
         message = messages.get((ack.sender, item.id))
-        if message is None or message[0] != item.envelope or ack.recipient not in message[1]:
+        # An erased message has no recipients on record.
+        if message is None or message[0] != item.envelope or (message[1] and ack.recipient not in message[1]):
             strange[digest] = verdict
-        elif key in known:
+        elif key in known and known[key][0] not in erased:
             index, first = known[key]
             draft.repeat(index, Owed((ack.sender, ack.recipient), first))
         else:
             entry = _acknowledged(ack, item, digest, draft.now)
             index = draft.add(entry, Owed((ack.sender, ack.recipient), signed))
+            if key not in known:
+                documents[digest] = signed
+                draft.rows["acknowledgement"].append((*key, str(item.outcome), index, draft.now, digest))
             known[key] = (index, signed)
-            documents[digest] = signed
-            draft.rows["acknowledgement"].append((*key, str(item.outcome), index, draft.now, digest))
     if documents:
         rows = [{"evidence": digest, "signed": signed} for digest, signed in documents.items()]
         await connection.execute(insert(tables.acknowledgement_document).on_conflict_do_nothing(), rows)
@@ -237,11 +253,14 @@ async def _quarantine(connection: AsyncConnection, draft: _Draft, verdict: Unrea
     table = tables.quarantine.c
     query = select(table.leaf_index).where(table.node == arrival.node, table.digest == digest)
     known = await connection.scalar(query)
-    if known is not None:
+    new = known is None
+    if known is not None and not await archive.erased(connection, [known]):
         draft.repeat(known, Owed((arrival.node,)))
         return
     entry = Entry(event=Event.QUARANTINED, at=draft.now, node=arrival.node, evidence=digest, detail=verdict.reason)
     index = draft.add(entry, Owed((arrival.node,)))
+    if not new:
+        return
     row = (arrival.node, digest, index, draft.now, arrival.type, verdict.reason)
     draft.rows["quarantine"].append(row)
     if await connection.scalar(_QUARANTINE_SIZE) < QUARANTINE_BYTES:

@@ -9,7 +9,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, Uuid, any_, literal, null, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    any_,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keys import VerifyKey
@@ -134,6 +147,10 @@ def _tables() -> Iterator[_Table]:
         *(frozenset({Event.RELEASED, Event.DISCARDED}), tables.quarantine_decision, decided.leaf_index, decided.at),
         *(decided.decision, (decided.node, centre)),
     )
+    # Written out, so that PostgreSQL sees that its index of such entries will do.
+    erasing = select(tables.ledger_content).where(tables.ledger_content.c.event == literal_column("'erased'"))
+    found = erasing.subquery("erasing")
+    yield _Table(frozenset({Event.ERASED}), found, found.c.leaf_index, found.c.at, found.c.event, (centre,))
 
 
 _TABLES: Final = tuple(_tables())

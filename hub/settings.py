@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from crypto.keyfile import Secret, write_private
 from hub.errors import SettingsInvalid
+from schemas import registry
+from schemas.control import Event
 
 HOME_VARIABLE = "SECI_HUB_HOME"
 LOG_ORIGIN = "seci.exchange/ledger"
@@ -39,6 +41,33 @@ class Tsa:
     interval_s: float
 
 
+# Rosters say whose keys were whose, erasures what is no more: these stay.
+KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED})
+MESSAGE_EVENTS: Final = frozenset(
+    {Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED}
+)
+
+
+class RetentionRule(BaseModel):
+    """For how many days entries of an event are kept, if `kind` is given those about messages of this kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    event: Event
+    kind: str | None = None
+    keep_days: int = Field(ge=1, le=36_500)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.event in KEPT_EVENTS:
+            raise ValueError(f"entries `{self.event}` are never erased")
+        if self.kind is not None and self.event not in MESSAGE_EVENTS:
+            raise ValueError(f"an entry `{self.event}` is of no kind")
+        if self.kind is not None and self.kind not in {name for name, _ in registry.KINDS}:
+            raise ValueError(f"there is no kind {self.kind!a}")
+        return self
+
+
 class Settings(BaseModel):
     """What stands in hub.json. Sizes in messages, times in seconds; port 0 is any free one.
 
@@ -50,6 +79,7 @@ class Settings(BaseModel):
     `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
     `tsa_url` is where timestamps are asked for (RFC 3161 over HTTP) each `tsa_interval_s`, and none if it is not set;
     `tsa_roots` is the file (PEM) of the certificates that the TSA's own must go back to.
+    `retention` says what `seci-hub ledger retention` erases; a rule with a kind goes before one without.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -75,6 +105,14 @@ class Settings(BaseModel):
     monitor_port: int = Field(0, ge=0, le=65535)
     canary_s: float = Field(30.0, gt=0, le=600)
     witness_round_s: float = Field(30.0, gt=0, le=3600)
+    retention: tuple[RetentionRule, ...] = ()
+
+    @field_validator("retention")
+    @classmethod
+    def _says_each_once(cls, rules: tuple[RetentionRule, ...]) -> tuple[RetentionRule, ...]:
+        if len({(rule.event, rule.kind) for rule in rules}) != len(rules):
+            raise ValueError("two rules are for the same event and kind")
+        return rules
 
     @classmethod
     def load(cls, home: Path) -> Self:

@@ -1,7 +1,8 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
 What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`; and it may delete
-`quarantine_content`, `witness_round` and `cosignature`.
+`quarantine_content`, `witness_round` and `cosignature`. `erase_entries`, a function of the
+database's owner, erases what entries say.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
 """
@@ -41,6 +42,13 @@ ledger_content: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("entry", LargeBinary, nullable=False),
+)
+# Which entry of event `erased` says that an entry's content was erased. Only `erase_entries` writes here.
+erasure: Final = Table(
+    "erasure",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("erased_by", BigInteger, nullable=False),
 )
 # Roots of perfect subtrees of 256^n leaves (level 8, 16, ...): any proof reads a few hundred rows.
 ledger_subtree: Final = Table(
@@ -210,6 +218,8 @@ contradiction: Final = Table(
 # An id is one message, whoever sends it: an answer by id alone must not go astray.
 Index("message_id", message.c.id, unique=True)
 Index("refusal_message", refusal.c.message)
+Index("erasure_erased_by", erasure.c.erased_by)
+Index("ledger_content_erased", ledger_content.c.leaf_index, postgresql_where=text("event = 'erased'"))
 Index("message_envelope", message.c.envelope)
 Index("message_thread", message.c.thread, message.c.leaf_index)
 Index("message_expires", message.c.expires, message.c.leaf_index)

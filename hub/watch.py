@@ -93,9 +93,14 @@ async def _indices(connection: AsyncConnection, id: UUID) -> list[int]:
 
 
 async def _entries(connection: AsyncConnection, indices: list[int]) -> list[dict[str, Any]]:
-    table = tables.ledger_content.c
-    query = select(table.leaf_index, table.entry).where(table.leaf_index.in_(indices)).order_by(table.leaf_index)
-    return [_step(row.leaf_index, Entry.from_bytes(row.entry)) for row in await connection.execute(query)]
+    table, erasure = tables.ledger_content.c, tables.erasure.c
+    query = select(table.leaf_index, table.entry).where(table.leaf_index.in_(indices))
+    steps = [_step(row.leaf_index, Entry.from_bytes(row.entry)) for row in await connection.execute(query)]
+    # Of what is erased there is the erasure, in its place.
+    erased = select(erasure.leaf_index, table.entry).join(tables.ledger_content, table.leaf_index == erasure.erased_by)
+    rows = await connection.execute(erased.where(erasure.leaf_index.in_(indices)))
+    steps += [_step(row.leaf_index, Entry.from_bytes(row.entry)) for row in rows]
+    return sorted(steps, key=lambda step: int(step["index"]))
 
 
 def _step(index: int, entry: Entry) -> dict[str, Any]:

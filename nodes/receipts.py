@@ -67,8 +67,8 @@ class Reader:
             return item is not None and outbox.settle_delivery(connection, proven, item, receipt.to_bytes())
         if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
             return notices.keep(connection, proven, self.node)
-        # That something was released or discarded; what follows from a release has an entry of its own.
-        return entry.event in (Event.RELEASED, Event.DISCARDED)
+        # That something was released, discarded or erased; what follows from a release has an entry of its own.
+        return entry.event in (Event.RELEASED, Event.DISCARDED, Event.ERASED)
 
 
 def _is_shown(proven: Proven, node: str) -> bool:

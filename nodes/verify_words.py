@@ -50,7 +50,9 @@ def ledger_lines(found: Audit) -> Iterator[str]:
         yield line(event, str(number))
     if tally.erasures:
         places = ", ".join(map(str, tally.erased)) + (", ..." if tally.erasures > len(tally.erased) else "")
-        yield line("erased", f"{tally.erasures}, of which only the leaf hash is left: {places}")
+        yield line(
+            "erased", f"{tally.erasures}, as entries `erased` say, of which only the leaf hash is left: {places}"
+        )
     yield line("not shown", "whether members signed what entries say of them: evidence bundles show it")
     yield line("rate", f"{rate(found):.0f} entries/s, {found.seconds:.2f} s")
 

@@ -7,10 +7,11 @@ a signature over all of a batch at once (docs/protocol.md, "Receipts").
 
 from enum import StrEnum
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas import cbor
 from schemas.header import Digest, Millis, NodeId
@@ -19,6 +20,8 @@ from schemas.refusals import RefusalCode
 SALT_SIZE = 32
 # Of a megabyte of receipts, or a roster of a thousand nodes. Both come from the hub alone.
 MANY_ITEMS: Final = 200_000
+# Entries that one entry may say are erased.
+MOST_ERASED: Final = 1000
 
 
 class ControlRefused(ValueError):
@@ -55,6 +58,7 @@ class Event(StrEnum):
     ESCALATED = "escalated"
     EXPIRED = "expired"
     ROSTER = "roster"
+    ERASED = "erased"
 
 
 class Outcome(StrEnum):
@@ -136,11 +140,25 @@ class Acknowledgement(Wire):
     items: Annotated[tuple[AcknowledgedMessage, ...], Field(min_length=1, max_length=1000, fail_fast=True)]
 
 
+def _ascending(indices: tuple[int, ...]) -> tuple[int, ...]:
+    if any(before >= after for before, after in pairwise(indices)):
+        raise ValueError("must be in ascending order, each once")
+    return indices
+
+
+Indices = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
+    Field(min_length=1, max_length=MOST_ERASED, fail_fast=True),
+    AfterValidator(_ascending),
+]
+
+
 class Entry(Wire):
     """What one leaf of the ledger commits to. `node` is whose act it was; times are the hub's.
 
     `envelope` is the SHA-256 of the message's envelope; `evidence` that of the other signed
-    bytes the decision rests on (an acknowledgement, a roster, quarantined bytes).
+    bytes the decision rests on (an acknowledgement, a roster, quarantined bytes); `erased` are the
+    indices of the entries whose salt and bytes an erasure took away.
     """
 
     v: Literal[1] = 1
@@ -162,6 +180,7 @@ class Entry(Wire):
     evidence: Digest | None = None
     code: RefusalCode | None = None
     detail: str | None = None
+    erased: Indices | None = None
 
 
 class Receipt(Wire):

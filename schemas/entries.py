@@ -40,7 +40,8 @@ class EntryReader:
     def read(self, data: bytes) -> Mapping[str, Any]:
         """The entry's fields as they are on the wire: ids are 16 bytes. Raises ControlRefused."""
         fields = _decoded(data) if len(data) <= _LARGE else None
-        if fields is None:
+        # Whether a list of indices may be depends on all of it, not on each item.
+        if fields is None or "erased" in fields:
             Entry.from_bytes(data)
             found: Mapping[str, Any] = cbor.decode(data)
             return found

@@ -69,6 +69,36 @@ def test_a_database_that_is_down_is_told(home: Path, typed: Type, command: tuple
     assert "database_url" in said["next"]
 
 
+def test_nothing_is_erased_unasked(home: Path, typed: Type) -> None:
+    code, said = typed("ledger", "erase", "7", "--reason", "court order", "--home", home)
+    assert (code, said["code"]) == (2, "usage")
+    assert "--yes" in said["detail"]
+    for words in ((" ", "Ana"), ("court order", ""), ("x" * 296, "Ana")):
+        code, said = typed(
+            "ledger", "erase", "7", "--yes", "--reason", words[0], "--operator", words[1], "--home", home
+        )
+        assert (code, said["code"]) == (2, "settings_invalid")
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("[]", "no rules of retention"),
+        ('[{"event": "roster", "keep_days": 9}]', "never erased"),
+        ('[{"event": "refused", "kind": "alert", "keep_days": 9}]', "of no kind"),
+        ('[{"event": "accepted", "kind": "poem", "keep_days": 9}]', "no kind 'poem'"),
+        ('[{"event": "accepted", "keep_days": 9}, {"event": "accepted", "keep_days": 8}]', "the same event and kind"),
+        ('[{"event": "accepted", "keep_days": 0}]', "greater than or equal to 1"),
+    ],
+)
+def test_rules_of_retention_that_cannot_be_are_named(home: Path, typed: Type, rules: str, words: str) -> None:
+    stored = json.loads((home / "hub.json").read_text())
+    (home / "hub.json").write_text(json.dumps(stored | {"retention": json.loads(rules)}))
+    code, said = typed("ledger", "retention", "--home", home)
+    assert (code, said["code"]) == (2, "settings_invalid")
+    assert words in said["detail"]
+
+
 def test_the_wrong_key_file_is_told(home: Path, typed: Type, tmp_path: Path) -> None:
     make_keys(tmp_path / "other", BrokerNames(("localhost",), ()))
     (home / "secret.key").unlink()

@@ -20,12 +20,13 @@ from crypto.export import CHUNK, Manifest
 from crypto.keys import SigningKey
 from crypto.policy import Policy
 from deploy.local.instance import REPOSITORY
-from hub import registrar, tables
+from hub import erasure, registrar, tables
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
 from hub.ledger import head
 from hub.pen import writing
+from hub.quarantine import Decision
 from nodes.verify_ledger import Audit, verify_ledger
 from tests.hub.ownhub import OwnHub
 
@@ -134,13 +135,14 @@ async def test_killed_again_and_again_it_comes_to_the_same_bytes(
 async def test_what_is_erased_leaves_an_older_export_too(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
     await _fill(own, own_engine, FIRST)
     out = tmp_path / "out"
-    root = (await _export(own, own_engine, out)).root
+    size = (await _export(own, own_engine, out)).size
     async with own_engine.connect() as connection:
         salt = await connection.scalar(text("SELECT salt FROM ledger_content WHERE leaf_index = 7"))
     assert salt in (out / "entries" / "00000000").read_bytes()
-    own.sql("DELETE FROM ledger_content WHERE leaf_index = 7")
+    async with writing(own_engine, own.log) as connection:
+        await erasure.erase(connection, own.log, [7], Decision("Ana", "court order"))
     done = await _export(own, own_engine, out)
-    assert (done.kept, done.erased, done.root) == (2, 1, root)
+    assert (done.kept, done.erased, done.size) == (1, 1, size + 1)
     assert salt not in (out / "entries" / "00000000").read_bytes()
     assert _verify(out).tally.erased == [7]
     await _export(own, own_engine, tmp_path / "fresh")
@@ -181,6 +183,9 @@ async def test_a_ledger_that_was_changed_is_not_passed_on_as_a_sound_one(
     )
     await _export(own, own_engine, tmp_path / "out")
     assert _fault(tmp_path / "out") == (LedgerFault.ENTRIES_CHANGED, 3)
+    own.sql("DELETE FROM ledger_content WHERE leaf_index = 4")
+    with pytest.raises(LedgerBroken, match="the content of entry 4 is missing, and no erasure names it"):
+        await _export(own, own_engine, tmp_path / "third")
     own.sql("DELETE FROM ledger_leaf WHERE leaf_index = 2")
     with pytest.raises(LedgerBroken, match="the leaf of entry 2 is missing"):
         await _export(own, own_engine, tmp_path / "other")

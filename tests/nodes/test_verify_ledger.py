@@ -17,6 +17,7 @@ from crypto.note import Checkpoint, NoteSigner, open_note
 from crypto.policy import Policy
 from nodes import verify_ledger as auditing
 from nodes.verify_ledger import Audit, verify_ledger
+from schemas.control import Entry, Event
 from tests.crypto.exhibits import LOG, ORIGIN, POLICY, salt, signed_roster
 from tests.crypto.exported import BATCHES, CHUNK, SIZE, Ledger, edit, entry
 from tests.crypto.people import BG, NOW
@@ -67,11 +68,36 @@ def test_of_every_size_in_files_of_every_size(tmp_path: Path, size: int, chunk: 
     assert (found.cosigned.checkpoint.size, found.checkpoints) == (size, size)
 
 
-def test_what_is_erased_is_proven_by_its_leaf_alone(tmp_path: Path) -> None:
-    erased = [3, 7, 20]
-    found = _verified(Ledger(erased=erased).write(tmp_path))
-    assert (found.tally.erasures, found.tally.erased) == (3, erased)
-    assert found.cosigned.checkpoint.root == _root(SIZE)
+def _erasing(erased: tuple[int, ...], *named: tuple[int, tuple[int, ...]]) -> Ledger:
+    """A ledger without the content of `erased`, in which entries say of others that they are erased."""
+    entries = [entry(index).to_bytes() for index in range(SIZE)]
+    for index, others in named:
+        entries[index] = Entry(event=Event.ERASED, at=NOW, node="seci", detail="Ana: old", erased=others).to_bytes()
+    return Ledger(erased=erased, entries=entries)
+
+
+@pytest.mark.parametrize("named", [[(21, (3, 7, 20))], [(8, (3, 7)), (21, (20,))], [(9, (3, 4, 7)), (21, (7, 20))]])
+def test_what_is_erased_is_proven_by_its_leaf_alone(tmp_path: Path, named: list[tuple[int, tuple[int, ...]]]) -> None:
+    found = _verified(_erasing((3, 7, 20), *named).write(tmp_path))
+    assert (found.tally.erasures, found.tally.erased, found.tally.events["erased"]) == (3, [3, 7, 20], len(named))
+
+
+@pytest.mark.parametrize(
+    ("erased", "named", "index", "file"),
+    [
+        ((3,), [], 3, FIRST),
+        ((3, 12), [(21, (3,))], 12, SECOND),
+        ((3, 12), [(2, (3,)), (21, (12,))], 3, FIRST),
+        ((12, 21), [(21, (12,))], 12, SECOND),
+        ((12, 13), [(13, (12,)), (21, (13,))], 12, SECOND),
+    ],
+)
+def test_what_no_erasure_names_must_be_there(
+    tmp_path: Path, erased: tuple[int, ...], named: list[tuple[int, tuple[int, ...]]], index: int, file: str
+) -> None:
+    with pytest.raises(LedgerUnproven, match=f"entry {index} is there by its leaf hash alone") as caught:
+        _verified(_erasing(erased, *named).write(tmp_path))
+    assert (caught.value.fault, caught.value.index, caught.value.file) == (F.CONTENT_MISSING, index, file)
 
 
 def _swap(first: int, second: int) -> Callable[[list[bytes]], None]:

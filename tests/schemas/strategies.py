@@ -99,6 +99,8 @@ entries = st.builds(
     evidence=st.none() | digests,
     code=st.none() | st.sampled_from(RefusalCode),
     detail=st.none() | st.text(max_size=30),
+    erased=st.none()
+    | st.sets(st.integers(0, 2**63 - 1), min_size=1, max_size=4).map(lambda found: tuple(sorted(found))),
 )
 bundles = st.builds(
     Receipts,

@@ -58,6 +58,12 @@ BAD: list[tuple[Wire, str, Any]] = [
     (ENTRY, "evidence", b"\x11" * 33),
     (ENTRY, "code", "because"),
     (ENTRY, "content", "secret"),
+    (ENTRY, "erased", []),
+    (ENTRY, "erased", [3, 2]),
+    (ENTRY, "erased", [2, 2]),
+    (ENTRY, "erased", [-1]),
+    (ENTRY, "erased", [2**63]),
+    (ENTRY, "erased", list(range(1001))),
     (BUNDLE, "checkpoint", "x" * 20_001),
     (BUNDLE, "receipts", []),
     (BUNDLE, "acknowledgements", [5]),
@@ -183,4 +189,5 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "escalated",
         "expired",
         "roster",
+        "erased",
     ]

@@ -88,6 +88,14 @@ def test_a_reader_that_has_read_anything_judges_as_the_definition(
         _both(reader, cbor.encode(GOOD))
 
 
+def test_indices_are_judged_all_together() -> None:
+    reader = EntryReader()
+    good = [cbor.encode(GOOD | {"erased": found}) for found in ([3, 5], [5, 9], [7])]
+    bad = [cbor.encode(GOOD | {"erased": found}) for found in ([5, 3], [3, 3], [], [-1], ["3"], 3, [2**63])]
+    for data in (*good, *bad, *good):
+        assert _both(reader, data) == (data in good)
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entries, "MOST_SEEN", 50)
     reader = EntryReader()

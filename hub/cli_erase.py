@@ -1,0 +1,127 @@
+"""`seci-hub ledger erase` and `retention`: what entries say is taken away, by an operator or by rule; proofs stay."""
+
+import asyncio
+import getpass
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from crypto import typed
+from crypto.progress import Progress
+from hub import database, erasure
+from hub import retention as rules
+from hub.erasure import Candidate
+from hub.errors import SettingsInvalid
+from hub.quarantine import DETAIL_SIZE, Decision
+from hub.retention import Swept
+from hub.settings import Settings
+from hub.setup import ledger_of
+from hub.shell import AsJson, Home, answer, say, with_database
+from hub.watch import iso
+from schemas.control import MOST_ERASED
+
+Indices = Annotated[
+    list[int], typer.Argument(min=0, max=typed.MOST, help="Ledger indices, as `seci-hub trace` shows them.")
+]
+Operator = Annotated[
+    str | None, typer.Option("--operator", help="Who decided; if not given, the name you are logged in with.")
+]
+_STAYS: Final = (
+    "in PostgreSQL it is gone for good only after VACUUM, and in its backups when they are; receipts that nodes and"
+    " auditors hold are not touched"
+)
+
+
+def erase(
+    index: Indices,
+    home: Home,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the ledger for ever: name no person.")],
+    operator: Operator = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase what entries say, for good: salt, entry, and what repeats them. All of them or none.
+
+    That it was done, by whom and why is an entry of its own. Proofs of all entries, of these too, still verify. Exit
+    code 4 for an entry that must stay, is needed yet, or is erased already.
+    """
+    settings, decision = Settings.load(home), _decision(operator, reason)
+    indices = sorted(set(index))
+    if len(indices) > MOST_ERASED:
+        raise typer.BadParameter(f"at most {MOST_ERASED} entries at once")
+    log = ledger_of(settings)
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
+    if not yes:
+        found = with_database(settings, lambda connection: _look(connection, indices))
+        for item in found:
+            say(f"{item.index:>8}  {iso(item.entry.at)}  {item.entry.event:11} {item.entry.node}")
+        typer.confirm(f"Erase what these {len(found)} entries say, for good?", abort=True, err=True)
+    by = with_database(settings, lambda connection: erasure.erase(connection, log, indices, decision), log)
+    answer({"ok": True, "erased": indices, "erased_by": by}, as_json, f"{len(indices)} erased, as entry {by} says")
+    say(_STAYS)
+
+
+async def _look(connection: AsyncConnection, indices: list[int]) -> list[Candidate]:
+    found = await erasure.candidates(connection, indices)
+    erasure.check(found, time.time_ns() // 1_000_000)
+    return found
+
+
+def retention(
+    home: Home,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    operator: Operator = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase what the rules under `retention` in hub.json say is old enough; to be run daily.
+
+    In batches, each with an entry that says so: interrupt it when you like, and run it again. Safe beside running
+    workers. What no rule is about is kept for ever.
+    """
+    settings, decision = Settings.load(home), _decision(operator, rules.REASON)
+    if not settings.retention:
+        step = 'add for example "retention": [{"event": "refused", "keep_days": 365}]; see docs/operations.md'
+        raise SettingsInvalid("hub.json has no rules of retention", step)
+    erasing = None if dry_run else (ledger_of(settings), decision)
+    progress = Progress("entries")
+    try:
+        done = _swept(settings, lambda engine: rules.sweep(engine, settings.retention, progress, erasing))
+    finally:
+        progress.end()
+    counts = [
+        {"event": event, "kind": kind, "entries": number} for (event, kind), number in sorted(done.due.items(), key=str)
+    ]
+    result = {"ok": True, "dry_run": dry_run, "erased": done.count, "by_event": counts, "erased_by": done.erased_by}
+    lines = [f"{item['entries']:>8}  {item['event']:11} {item['kind'] or ''}".rstrip() for item in counts]
+    words = "would be erased" if dry_run else f"erased, in {len(done.erased_by)} batches"
+    answer(result, as_json, "\n".join([f"{done.count} {words}", *lines]))
+    if done.count and not dry_run:
+        say(_STAYS)
+
+
+def _swept(settings: Settings, work: Callable[[AsyncEngine], Coroutine[Any, Any, Swept]]) -> Swept:
+    async def main() -> Swept:
+        engine = database.engine_of(settings.database_url)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(main())
+    except database.DATABASE_TROUBLE as error:
+        raise database.explained(error) from error
+
+
+def _decision(operator: str | None, reason: str) -> Decision:
+    name, words = getpass.getuser() if operator is None else operator.strip(), reason.strip()
+    if not name or not words:
+        raise SettingsInvalid("operator or reason is empty", "say who decided, and why: it goes into the ledger")
+    if len(name) + len(words) + 2 > DETAIL_SIZE:
+        raise SettingsInvalid(f"operator and reason have more than {DETAIL_SIZE - 2} letters", "make them shorter")
+    return Decision(name, words)
