@@ -81,9 +81,9 @@ async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], 
 
 
 def is_over(age_ms: int, cosigned: int, witnesses: int, round_ms: int) -> bool:
-    """Whether a round of that age gives way to the next one."""
+    """Whether a round of that age gives way to the next one; one of a time to come was begun by a wrong clock."""
     enough = cosigned * 2 > witnesses or not witnesses
-    return age_ms >= (round_ms if enough else PATIENCE * round_ms)
+    return not -round_ms <= age_ms < (round_ms if enough else PATIENCE * round_ms)
 
 
 async def cosigned(connection: AsyncConnection, size: int, note: str) -> str:

@@ -35,6 +35,8 @@ HOUR_MS = 3_600_000
         (9999, 0, 3, False),
         (10_000, 0, 3, True),
         (1000, 0, 0, True),
+        pytest.param(-500, 0, 3, False, id="two workers' clocks differ a little"),
+        pytest.param(-3_600_000, 0, 3, True, id="the clock was an hour ahead"),
     ],
 )
 def test_a_round_ends_with_a_majority_or_with_patience(age: int, cosigned: int, witnesses: int, over: bool) -> None:
