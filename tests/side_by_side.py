@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Final, TextIO
 
 WHOLE: Final = ("tests/faults", "tests/system")
+# These set up exchanges of their own, and are with the rest, so that both take as long.
+OWN: Final = ("tests/system/test_demo.py", "tests/system/test_ending.py")
 SAID: Final = Path("build/whole.txt")
 LOOK_S: Final = 0.5
 
@@ -22,8 +24,8 @@ def main() -> int:
     SAID.parent.mkdir(exist_ok=True)
     # A folder of our own: in the common one, each session of pytest removes those of sessions before it.
     with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder, SAID.open("w") as said:
-        whole = _pytest([*WHOLE, f"--basetemp={folder}/whole"], said)
-        rest = _pytest([*(f"--ignore={tests}" for tests in WHOLE), f"--basetemp={folder}/rest"], None)
+        whole = _pytest([*WHOLE, *(f"--ignore={file}" for file in OWN), f"--basetemp={folder}/whole"], said)
+        rest = _pytest([*_rest(), *OWN, f"--basetemp={folder}/rest"], None)
         try:
             rest.wait()
             _say(f"tests: the rest ended with {rest.returncode}; what follows was said by the others meanwhile")
@@ -36,6 +38,11 @@ def main() -> int:
     if rest.returncode or whole.returncode:
         _say(f"tests FAILED: exit code {rest.returncode} of the rest, {whole.returncode} of {' and '.join(WHOLE)}")
     return int(rest.returncode or whole.returncode)
+
+
+def _rest() -> list[str]:
+    folders = {str(file.parent) for file in Path("tests").glob("*/test_*.py")}
+    return sorted(folders - set(WHOLE))
 
 
 def _pytest(arguments: Sequence[str], output: TextIO | None) -> subprocess.Popen[bytes]:
