@@ -102,7 +102,7 @@ _OTHER: Final = select(store.inbox.c.seq).where(
     store.inbox.c.id == bindparam("id"), store.inbox.c.sender != bindparam("sender")
 )
 _INSERT: Final = insert(store.inbox).on_conflict_do_nothing()
-_INSERT_SEALED: Final = "INSERT INTO sealed (seq, envelope) VALUES (?, ?)"
+_INSERT_SEALED: Final = "INSERT OR REPLACE INTO sealed (seq, envelope) VALUES (?, ?)"
 
 
 def keep(connection: Connection, box: Store, received: Received, now: int) -> bool:
