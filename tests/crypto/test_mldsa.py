@@ -26,7 +26,7 @@ def test_keys_follow_from_their_seeds_as_in_the_known_answers() -> None:
 
 
 def test_a_signature_under_a_context_is_not_one_of_ours() -> None:
-    # Those known answers all have one. A signature of another program without is in test_cosignature.py.
+    # Those known answers all have one. One without is made in test_cosignature.py.
     for answer in known_answers()[:10]:
         message = unhex(answer["msg"])
         signature = unhex(answer["sm"])[:SIGNATURE_SIZE]
