@@ -17,6 +17,7 @@ from pamqp.header import ContentHeader
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
 from hub.publication import Publication
+from hub.tolerance import closed
 from hub.topology import CANARY_KEY, CANARY_TYPE, DISPATCH, inbox_key
 from schemas.control import MessageType
 
@@ -188,10 +189,7 @@ class Dispatcher:
 
 
 async def _close(connection: AbstractConnection) -> None:
-    try:
-        async with asyncio.timeout(2):
-            await connection.close()
-    except (TimeoutError, OSError, aiormq.exceptions.AMQPError, RuntimeError):
+    if not await closed(connection.close()):
         log.info("dispatch_close_failed")
 
 

@@ -36,7 +36,7 @@ from hub.publication import Publication
 from hub.record import Recorded, record
 from hub.settings import Settings
 from hub.timestamps import keep_stamping
-from hub.tolerance import through_cancelled_channels
+from hub.tolerance import closed, through_cancelled_channels
 from hub.verifiers import Verifiers
 from hub.witnessing import Witnessing
 from schemas.control import Entry, Event, MessageType
@@ -202,7 +202,8 @@ class Ingest:
             for task in line:
                 task.cancel()
             await asyncio.gather(*line, return_exceptions=True)
-            await _quietly_close(intake)
+            if not await closed(intake.close()):
+                log.info("intake_close_failed")
         if intake.closed and not stop.is_set():
             raise BrokerUnreachable("the connection to RabbitMQ closed", "nothing to do: it is opened again")
 
@@ -335,14 +336,6 @@ def _in_turn(publications: Sequence[Publication]) -> tuple[list[Publication], li
 
 def _pace(settings: Settings) -> Pace:
     return Pace(settings.prefetch, settings.batch_size, settings.shared_batch, settings.node_rate, settings.node_burst)
-
-
-async def _quietly_close(intake: Intake) -> None:
-    try:
-        async with asyncio.timeout(2):
-            await intake.close()
-    except BROKER_TROUBLE:
-        log.info("intake_close_failed")
 
 
 def _log(entry: Entry) -> None:

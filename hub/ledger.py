@@ -133,7 +133,7 @@ async def append(
         **(beside or {}),
     }
     proposal = Kept(before, checkpoint, committed=False)
-    note = await _propose(connection, ledger, standing, proposal, _sign(connection, ledger, new, found))
+    note = await _propose(connection, ledger, standing, proposal, _sign(connection, ledger, checkpoint, new, found))
     nodes = {**old.nodes(), **completed}
 
     receipts = tuple(
@@ -194,11 +194,12 @@ async def check(connection: AsyncConnection, ledger: Ledger) -> None:
     ledger.store.confirm(newest)
 
 
-async def _sign(connection: AsyncConnection, ledger: Ledger, tree: merkle.CompactRange, found: Rows) -> str:
-    """Signs a checkpoint over the tree, and inserts it and the rows found. The note."""
-    checkpoint = ledger.checkpoint(tree)
+async def _sign(
+    connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, tree: merkle.CompactRange, found: Rows
+) -> str:
+    """Signs the checkpoint of the tree, and inserts it and the rows found. The note."""
     note = sign_note(checkpoint.text(), ledger.signer)
-    row = (tree.size, checkpoint.root, b"".join(tree.hashes), note, time.time_ns() // 1_000_000)
+    row = (checkpoint.size, checkpoint.root, b"".join(tree.hashes), note, time.time_ns() // 1_000_000)
     await rows.insert(connection, {**found, "ledger_checkpoint": [row]})
     return note
 

@@ -17,7 +17,7 @@ MANY: Final = 20
 
 
 async def insert(connection: AsyncConnection, rows: Rows) -> None:
-    """Inserts rows in the connection's transaction, which has begun with a statement. Raises asyncpg's errors."""
+    """Inserts rows in the connection's transaction. Raises asyncpg's errors."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     few = {table: found for table, found in rows.items() if 0 < len(found) < MANY}
     for table, found in rows.items():

@@ -11,7 +11,9 @@ ordinary way.
 Second, aiormq ends a channel that is lost with `CancelledError` or a bare `Exception`, which would look like
 our own cancellation, or like a fault of ours.
 
-Third, the broker itself: what it gets back at once it may give again in another order.
+Third, its `close` may take a timeout's cancelling for something else and go on waiting.
+
+Fourth, the broker itself: what it gets back at once it may give again in another order.
 """
 
 import asyncio
@@ -30,6 +32,7 @@ MAX_TABLE: Final = 4 * 1024
 TOGETHER: Final = 32
 COMMANDS: Final = 8
 PAUSE_S: Final = 0.05
+CLOSE_S: Final = 2
 TYPE_SIZE: Final = 40
 # What stands for a table that was not read; it is known by identity.
 UNREAD: Final[dict[str, Any]] = {}
@@ -83,6 +86,18 @@ async def through_cancelled_channels(work: Awaitable[T]) -> T:
         if type(error) is not Exception:
             raise
         raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error
+
+
+async def closed(closing: Awaitable[None]) -> bool:
+    """Whether a connection's `close` was done in time and well. Waits no longer than that, whatever `close` does."""
+    work = asyncio.ensure_future(closing)
+    # What it ends with later is looked at, too: else the loop complains.
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait((work,), timeout=CLOSE_S)
+    finally:
+        work.cancel()
+    return work.done() and not work.cancelled() and work.exception() is None
 
 
 async def give_back(channel: Any, left: Sequence[int]) -> None:

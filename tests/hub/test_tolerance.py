@@ -1,13 +1,15 @@
 """What must not stop the hub: properties that a hostile node fills with what it likes, and channels that are lost."""
 
 import asyncio
+from contextlib import suppress
 
 import aiormq.exceptions
 import pytest
 from pamqp import header
 
+from hub import tolerance
 from hub.ingest import BROKER_TROUBLE
-from hub.tolerance import MAX_TABLE, decode_tolerantly, through_cancelled_channels
+from hub.tolerance import MAX_TABLE, closed, decode_tolerantly, through_cancelled_channels
 
 _HEADERS_ALONE = 1 << 13
 
@@ -79,3 +81,30 @@ async def test_who_is_cancelled_stays_cancelled() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_close_that_is_deaf_to_cancelling_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf() -> None:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+
+    released = asyncio.Event()
+    monkeypatch.setattr(tolerance, "CLOSE_S", 0.05)
+    waiting = asyncio.create_task(closed(deaf()))
+    done, _ = await asyncio.wait((waiting,), timeout=5)
+    released.set()
+    assert done
+    assert not await waiting
+
+
+async def test_whether_a_close_went_well_is_told() -> None:
+    async def fail() -> None:
+        raise OSError("lost")
+
+    async def be_cancelled() -> None:
+        raise asyncio.CancelledError
+
+    assert await closed(asyncio.sleep(0))
+    assert not await closed(fail())
+    assert not await closed(be_cancelled())
