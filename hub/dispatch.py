@@ -49,8 +49,9 @@ class Untaken:
 
 @dataclass(frozen=True, slots=True)
 class _Channels:
-    """Channels, and which of them is a publication's."""
+    """Channels of one connection, and which of them is a publication's."""
 
+    connection: AbstractConnection
     by: Mapping[object, Any]
     of: Callable[[Publication], object]
 
@@ -132,7 +133,7 @@ class Dispatcher:
         connection = await self._broker.connect("hub-dispatch")
         try:
             keys = sorted({_key(item) for item in items})
-            channels = _Channels({key: await _channel(connection) for key in keys}, _key)
+            channels = _Channels(connection, {key: await _channel(connection) for key in keys}, _key)
             answers = await self._ask(channels, items, (), HASTY_S)
         finally:
             self._close_aside(connection)
@@ -166,9 +167,9 @@ class Dispatcher:
         channels = self._channels
         if channels is None or any(channel.is_closed for channel in channels.by.values()):
             self._leave()
-            self._connection = await self._broker.connect("hub-dispatch")
-            channels = _Channels({kind: await _channel(self._connection) for kind in (False, True)}, _is_envelope)
-            self._channels = channels
+            self._connection = connection = await self._broker.connect("hub-dispatch")
+            both = {kind: await _channel(connection) for kind in (False, True)}
+            self._channels = channels = _Channels(connection, both, _is_envelope)
         return channels
 
     def _leave(self) -> None:
@@ -233,7 +234,8 @@ async def _publish(
     """For each item: empty when the broker has taken responsibility, else the reason why not.
 
     What has no answer is `unconfirmed` once there was none for anything, for `enough` seconds and as long as a slow
-    line may take: the channels must not be used again. Raises what closed a channel.
+    line may take, or again so long once all is known to be at the broker: the channels must not be used again.
+    Raises what closed a channel.
     """
     confirmations: list[asyncio.Future[Any]] = []
     try:
@@ -292,6 +294,7 @@ async def _reasons(
     )
     everything.add_done_callback(_look_at)
     since, waiting, patience = time.monotonic(), len(confirmations), LOOK_S
+    arriving, on_the_line = None, True
     try:
         while patience > 0 and not everything.done():
             await asyncio.wait(
@@ -300,15 +303,31 @@ async def _reasons(
             if any(closing.done() for closing in closings):
                 # Not the library's own reason, which may be a CancelledError or a bare Exception.
                 raise aiormq.exceptions.ChannelInvalidStateError("the channel closed")
-            left = [size for item, size in zip(confirmations, sizes, strict=True) if not item.done()]
+            now, left = time.monotonic(), [z for one, z in zip(confirmations, sizes, strict=True) if not one.done()]
+            slowly = sum(left) / SLOWEST if on_the_line else 0.0
             if len(left) < waiting:
-                since, waiting = time.monotonic(), len(left)
-            patience = since + enough + sum(left) / SLOWEST - time.monotonic()
+                since, waiting = now, len(left)
+            elif arriving is None and now > since + enough and slowly > enough:
+                arriving = asyncio.create_task(_arrived(channels.connection))
+                arriving.add_done_callback(_look_at)
+            elif arriving is not None and on_the_line and _is_well(arriving):
+                since, slowly, on_the_line = now, 0.0, False
+            patience = since + enough + slowly - now
         return [_reason(confirmation) for confirmation in confirmations]
     finally:
         everything.cancel()
         for closing in closings:
             closing.cancel()
+
+
+async def _arrived(connection: AbstractConnection) -> None:
+    """Returns once the broker has read all that was written before: it answers to what comes behind that."""
+    channel = await connection.channel(publisher_confirms=False)
+    await channel.close()
+
+
+def _is_well(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _look_at(done: asyncio.Future[Any]) -> None:

@@ -186,6 +186,21 @@ async def test_a_slow_line_is_no_silent_inbox(
         await dispatcher.close()
 
 
+async def test_what_has_arrived_at_a_silent_inbox_is_not_waited_for_as_if_it_were_on_a_slow_line(
+    worker: Ingest, broker: BrokerAddress, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "CONFIRM_S", 1.0)
+    large = [Publication("bg", MessageType.ENVELOPE, False, f"arrived/{n}", bytes(256 * KIB)) for n in range(12)]
+    on_a_slow_line_s = sum(len(item.body) for item in large) / dispatch.SLOWEST
+    await worker._send([Publication("ro", MessageType.RECEIPTS, False, "arrived/first", b"first")])
+    with silent(services, broker.vhost, inbox_queue("bg", urgent=False)):
+        began = time.monotonic()
+        await worker._send(large)
+        assert time.monotonic() - began < on_a_slow_line_s / 2
+    async with worker._engine.connect() as database:
+        assert await database.scalar(text("SELECT count(*) FROM held WHERE node = 'bg'")) == len(large)
+
+
 async def test_what_is_passed_over_is_not_sent_when_the_time_runs_out_that_very_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
