@@ -27,7 +27,7 @@ from deploy.local.instance import say
 from hub import ledger
 from hub.database import engine_of
 from hub.ledger import Ledger
-from hub.pen import writing
+from hub.pen import Pen
 from hub.settings import Settings
 from hub.setup import ledger_of
 from schemas.control import Entry
@@ -89,10 +89,11 @@ async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
 
 async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float, float]:
     """Entries per second: appended, and their rows copied."""
-    batches = [_entries(route, BATCH) for _ in range(ROUND // BATCH)]
+    batches, pen = [_entries(route, BATCH) for _ in range(ROUND // BATCH)], Pen(engine, log)
     begin = time.perf_counter()
-    first = min([await _append(engine, log, batch) for batch in batches])
+    first = min([await _append(pen, log, batch) for batch in batches])
     ours = time.perf_counter() - begin
+    await pen.close()
     rows = {name: await _rows(engine, name, first) for name in _TABLES}
     begin = time.perf_counter()
     for start in range(0, ROUND, BATCH):
@@ -106,9 +107,9 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
     return ROUND / ours, ROUND / (time.perf_counter() - begin)
 
 
-async def _append(engine: AsyncEngine, log: Ledger, entries: list[Entry]) -> int:
+async def _append(pen: Pen, log: Ledger, entries: list[Entry]) -> int:
     """The first one's index."""
-    async with writing(engine, log) as connection:
+    async with pen.writing() as connection:
         turn = await ledger.take_turn(connection)
         return (await ledger.append(connection, log, turn, entries)).receipts[0].index
 
@@ -124,8 +125,10 @@ async def _fill(engine: AsyncEngine, log: Ledger, route: Route, entries: int) ->
     async with engine.connect() as connection:
         size = (await ledger.head(connection)).range.size
     say(f"  a proof among {max(size, entries)} entries ...")
+    pen = Pen(engine, log)
     while size < entries:
-        size = await _append(engine, log, _entries(route, 1000)) + 1000
+        size = await _append(pen, log, _entries(route, 1000)) + 1000
+    await pen.close()
     return size
 
 

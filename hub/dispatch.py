@@ -168,7 +168,7 @@ class Dispatcher:
         if channels is None or any(channel.is_closed for channel in channels.by.values()):
             self._leave()
             self._connection = connection = await self._broker.connect("hub-dispatch")
-            both = {kind: await _channel(connection) for kind in (False, True)}
+            both: dict[object, Any] = {kind: await _channel(connection) for kind in (False, True)}
             self._channels = channels = _Channels(connection, both, _is_envelope)
         return channels
 

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -120,27 +120,36 @@ async def append(
     # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
     before = ledger.checkpoint(old) if mine is None else mine.before
     standing = mine or await _standing(connection, ledger, before)
-    salts = [secrets.token_bytes(SALT_SIZE) for _ in entries]
-    encoded = [entry.to_bytes() for entry in entries]
-    leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
-    new, completed = old.append(leaves)
-    checkpoint, indices = ledger.checkpoint(new), range(old.size, new.size)
+    drawn = secrets.token_bytes(SALT_SIZE * len(entries))
+    salts = [drawn[start : start + SALT_SIZE] for start in range(0, len(drawn), SALT_SIZE)]
+    encoded, indices = [entry.to_bytes() for entry in entries], range(old.size, old.size + len(entries))
     events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
+    content: Rows = {"ledger_content": list(zip(indices, events, times, salts, encoded, strict=True))}
+
+    def grow() -> tuple[list[bytes], merkle.CompactRange, dict[tuple[int, int], bytes]]:
+        leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
+        return leaves, *old.append(leaves)
+
+    # Many have a COPY of their own, and the tree grows meanwhile; few are inserted with all the rest.
+    early = content if len(entries) >= rows.MANY else {}
+    leaves, new, completed = await rows.insert_meanwhile(connection, early, grow)
+    checkpoint = ledger.checkpoint(new)
     found: Rows = {
         "ledger_leaf": list(zip(indices, leaves, strict=True)),
-        "ledger_content": list(zip(indices, events, times, salts, encoded, strict=True)),
         "ledger_subtree": [(*place, value) for place, value in completed.items() if place[0] and not place[0] % STRIDE],
+        **({} if early else content),
         **(beside or {}),
     }
-    proposal = Kept(before, checkpoint, committed=False)
-    note = await _propose(connection, ledger, standing, proposal, _sign(connection, ledger, checkpoint, new, found))
-    nodes = {**old.nodes(), **completed}
 
-    receipts = tuple(
-        Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof)
-        for index, salt, data, proof in zip(indices, salts, encoded, proofs(old.size, new.size, nodes), strict=True)
-    )
-    return Appended(note, receipts)
+    def prove() -> tuple[Receipt, ...]:
+        paths = proofs(old.size, new.size, {**old.nodes(), **completed})
+        return tuple(
+            Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof)
+            for index, salt, data, proof in zip(indices, salts, encoded, paths, strict=True)
+        )
+
+    signing = _sign(connection, ledger, checkpoint, new, found, prove)
+    return await _propose(connection, ledger, standing, Kept(before, checkpoint, committed=False), signing)
 
 
 def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:
@@ -195,26 +204,30 @@ async def check(connection: AsyncConnection, ledger: Ledger) -> None:
 
 
 async def _sign(
-    connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, tree: merkle.CompactRange, found: Rows
-) -> str:
-    """Signs the checkpoint of the tree, and inserts it and the rows found. The note."""
+    connection: AsyncConnection,
+    ledger: Ledger,
+    checkpoint: Checkpoint,
+    tree: merkle.CompactRange,
+    found: Rows,
+    prove: Callable[[], tuple[Receipt, ...]],
+) -> Appended:
+    """Signs the checkpoint of the tree, and inserts it and the rows found."""
     note = sign_note(checkpoint.text(), ledger.signer)
     row = (checkpoint.size, checkpoint.root, b"".join(tree.hashes), note, time.time_ns() // 1_000_000)
-    await rows.insert(connection, {**found, "ledger_checkpoint": [row]})
-    return note
+    return Appended(note, await rows.insert_meanwhile(connection, {**found, "ledger_checkpoint": [row]}, prove))
 
 
 async def _propose(
-    connection: AsyncConnection, ledger: Ledger, standing: Kept, proposal: Kept, signing: Coroutine[Any, Any, str]
-) -> str:
-    """Runs `signing` for its note, and puts `proposal` into the lock store meanwhile; both are done when it returns.
+    connection: AsyncConnection, ledger: Ledger, standing: Kept, proposal: Kept, signing: Coroutine[Any, Any, Appended]
+) -> Appended:
+    """Runs `signing`, and puts `proposal` into the lock store meanwhile; both are done when it returns.
 
     If this is cancelled, the thread may write later than another process whose turn it is by then: it finds something
     else than `standing` and leaves it, or it leaves a proposal that never was.
     """
     swapping = asyncio.get_running_loop().run_in_executor(None, ledger.store.swap, standing, proposal)
     try:
-        note = await signing
+        appended = await signing
     except BaseException:
         # It is done before the turn is given up; should it fail, too, that must not hide that we were cancelled.
         await asyncio.gather(swapping, return_exceptions=True)
@@ -232,7 +245,7 @@ async def _propose(
             "give each database a hub's folder, and so a lock store, of its own",
         )
     connection.info[_PROPOSED] = proposal
-    return note
+    return appended
 
 
 def _proposed(connection: AsyncConnection) -> Kept | None:

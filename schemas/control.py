@@ -100,21 +100,28 @@ def _in_order(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(sorted(model.model_fields, key=lambda name: (len(name), name)))
 
 
+_PLAIN: Final = frozenset({str, bytes, int})
+
+
 def _to_wire(value: Any) -> Any:
     # By hand and not by `model_dump`, and in order, which the encoder would have to find each time: a bundle has
     # hundreds of receipts, and an entry is written for each thing that happens.
     kind = type(value)
-    if kind is str or kind is bytes or kind is int:
+    if kind in _PLAIN:
         return value
     if kind is UUID:
         return value.bytes
     if isinstance(value, BaseModel):
-        fields = vars(value)
-        return {name: _to_wire(fields[name]) for name in _in_order(type(value)) if fields[name] is not None}
+        fields, found = vars(value), {}
+        for name in _in_order(type(value)):
+            item = fields[name]
+            if item is not None:
+                found[name] = item if type(item) in _PLAIN else _to_wire(item)
+        return found
     if isinstance(value, str):
         return str(value)
     if isinstance(value, list | tuple):
-        return [_to_wire(item) for item in value]
+        return [item if type(item) in _PLAIN else _to_wire(item) for item in value]
     if isinstance(value, UUID):
         # The database's driver has a class of its own for them.
         return value.bytes

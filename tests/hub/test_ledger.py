@@ -66,12 +66,12 @@ async def test_an_append_that_fails_leaves_a_proposal_that_never_was(
 ) -> None:
     await own.append(own_engine, 3)
     head = await _head(own, own_engine)
-    own.sql(f"ALTER TABLE ledger_content ADD CONSTRAINT few CHECK (leaf_index < {2 + size})")
+    own.sql(f"ALTER TABLE ledger_leaf ADD CONSTRAINT few CHECK (leaf_index < {2 + size})")
     with pytest.raises((asyncpg.CheckViolationError, DBAPIError)):
         await own.append(own_engine, size)
     kept = own.log.store.read()
     assert (kept.before, kept.newest.size, kept.committed) == (head, 3 + size, False)
-    own.sql("ALTER TABLE ledger_content DROP CONSTRAINT few")
+    own.sql("ALTER TABLE ledger_leaf DROP CONSTRAINT few")
     await own.append(own_engine, size)
     assert own.log.store.read().newest == await _head(own, own_engine)
 
