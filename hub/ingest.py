@@ -7,7 +7,7 @@ anywhere before, the broker delivers it again, and the record recognises what it
 import asyncio
 import random
 import time
-from collections import deque
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -69,10 +69,11 @@ class InForce:
 
 
 class _Stages:
-    """The stages of a batch's way that take one batch at a time."""
+    """The stages of a batch's way that take one batch at a time, and the order of each lane."""
 
     def __init__(self) -> None:
         self.recording, self.sending = asyncio.Lock(), asyncio.Lock()
+        self.orders = defaultdict[Lane, asyncio.Lock](asyncio.Lock)
         self.failed = False
 
     def check(self) -> None:
@@ -177,7 +178,7 @@ class Ingest:
         roster = await self._refresh()
         self.intake = intake = await Intake.open(self._broker, _pace(self._settings), roster.trust.nodes)
         log.info("hub_ready", nodes=len(roster.trust.nodes), roster=roster.trust.roster.version)
-        line: deque[asyncio.Task[None]] = deque()
+        line: list[asyncio.Task[None]] = []
         self._stages = _Stages()
         tick = 0.0
         try:
@@ -187,8 +188,8 @@ class Ingest:
                     await intake.add(roster.trust.nodes)
                     await self.canary.attend(intake.connection)
                     tick = time.monotonic() + TICK_S
-                while line and (line[0].done() or len(line) == AT_ONCE):
-                    await line.popleft()
+                while len(line) == AT_ONCE or any(task.done() for task in line):
+                    await _finish(line)
                 lane, batch = await intake.batch(TICK_S, lambda: sum(not task.done() for task in line))
                 if batch:
                     line.append(asyncio.create_task(self._carry(lane, batch, roster, stop, intake)))
@@ -197,7 +198,7 @@ class Ingest:
                     # Should it be what workers die of, nothing else is under way when it happens.
                     await line.pop()
             while line:
-                await line.popleft()
+                await _finish(line)
         finally:
             for task in line:
                 task.cancel()
@@ -211,19 +212,24 @@ class Ingest:
         self, lane: Lane, batch: list[Arrival], roster: InForce, stop: asyncio.Event, intake: Intake
     ) -> None:
         # Batches are judged while others are recorded and published. Of these two stages each has room for one,
-        # and who waits for a stage gets it in turn, so batches never overtake each other.
+        # and who waits for a stage gets it in turn. So batches of a lane never overtake each other; but an urgent one
+        # does not wait until a normal one is judged.
         stages = self._stages
         first = len(batch) > FEW or all(arrival.type in OF_WITNESSES for arrival in batch)
         judging = asyncio.create_task(self._judge(batch, roster)) if first else None
         try:
-            async with stages.recording:
-                stages.check()
+            async with stages.orders[lane]:
                 verdicts = None if judging is None else await judging
+                await stages.recording.acquire()
+            try:
+                stages.check()
                 clock = Stopwatch()
                 # Nothing is left of what is only for witnesses.
                 nothing = verdicts is not None and not verdicts
                 recorded = Recorded((), ()) if nothing else await self._patiently(batch, roster, verdicts, stop, intake)
                 clock.lap("record")
+            finally:
+                stages.recording.release()
             async with stages.sending:
                 stages.check()
                 clock = Stopwatch()
@@ -323,6 +329,14 @@ class Ingest:
             )
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(nodes))
+
+
+async def _finish(line: list[asyncio.Task[None]]) -> None:
+    """Takes out what is done, once there is any. Raises what it failed with."""
+    done, _ = await asyncio.wait(line, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        line.remove(task)
+        await task
 
 
 def _in_turn(publications: Sequence[Publication]) -> tuple[list[Publication], list[Publication]]:

@@ -82,3 +82,34 @@ async def test_a_batch_of_witnesses_questions_is_not_recorded(
     # Of the questions of one node the last one waits for its answer, beside the main loop.
     assert len(worker._witnessing._waiting) == 1
     assert lane.acknowledged == list(range(len(bodies)))
+
+
+async def test_an_urgent_batch_does_not_wait_until_a_normal_one_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, normal, urgent, judged = _worker(), Lane(), Lane(), asyncio.Event()
+    order = list[int]()
+
+    async def judge(batch: list[Arrival], *_: Any) -> list[Verdict]:
+        if batch[0].tag == 1:
+            await judged.wait()
+        return [Unreadable(arrival, "any") for arrival in batch]
+
+    async def patiently(batch: list[Arrival], *_: Any) -> Recorded:
+        order.append(batch[0].tag)
+        return Recorded((), ())
+
+    monkeypatch.setattr(worker, "_judge", judge)
+    monkeypatch.setattr(worker, "_patiently", patiently)
+    roster, stop, intake = cast(Any, SimpleNamespace(trust=None, signed=b"")), asyncio.Event(), cast(Any, None)
+    # Large enough to be judged before it is recorded. The second of a lane is judged first, and recorded second.
+    batches = [(normal, 1), (normal, 2), (urgent, 3)]
+    line = [
+        asyncio.create_task(
+            worker._carry(cast(Any, lane), [Arrival("ro", "poem", b"", tag)] * 20, roster, stop, intake)
+        )
+        for lane, tag in batches
+    ]
+    await asyncio.wait_for(line[2], 10)
+    assert (urgent.acknowledged, normal.acknowledged) == ([3] * 20, [])
+    judged.set()
+    await asyncio.gather(*line)
+    assert order == [3, 1, 2]
