@@ -345,7 +345,7 @@ class Intake:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds.
 
         `under_way` says how many batches are. While there are some, a small one waits for more to come with it, and
-        where nodes share the hub few are under way, for these are what a newcomer has to wait for. A
+        where nodes share the hub few are, or one while there are urgent ones: they are what a newcomer waits for. A
         message that has come back too often is a batch of its own, when there is nothing else and none under way.
         """
         deadline = time.monotonic() + patience
@@ -356,11 +356,11 @@ class Intake:
             # Urgent first, but never so long that nothing else is taken: acknowledgements are among the rest.
             tired = self._in_a_row >= URGENT_IN_A_ROW
             order = (self.normal, self.urgent) if tired else (self.urgent, self.normal)
-            crowded = self._crowded(now)
+            crowded, most = self._crowded(now), 1 if self.urgent.active(now) else FEW
             for lane in () if self._suspects_wait(now) else order:
                 ready = lane.ready(now, crowded=crowded)
                 enough = sum(ready.values()) >= self._pace.batch // 2 and not crowded
-                if ready and (lane is self.urgent or tired or under_way() < FEW or enough):
+                if ready and (lane is self.urgent or tired or under_way() < most or enough):
                     await lane.trust()
                     self._in_a_row = self._in_a_row + 1 if lane is self.urgent else 0
                     return lane, lane.take(self._shares(lane, ready, crowded=crowded), now)

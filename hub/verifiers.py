@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.connection import wait
@@ -28,19 +28,25 @@ WORTHWHILE: Final = 32
 
 
 class Verifiers:
-    """So many processes, started when first needed and anew for each roster; with none, the worker judges itself."""
+    """So many processes, started when first needed and anew for each roster.
+
+    With none, and while they start, which takes a second, the worker judges itself.
+    """
 
     def __init__(self, count: int, hub: VerifyKey) -> None:
         self._count = count
         self._hub = hub
         self._pool: ProcessPoolExecutor | None = None
         self._version = 0
+        self._starting: list[Future[list[Verdict]]] = []
 
     async def judge(self, batch: Sequence[Arrival], trust: Trust, signed: bytes, now: int) -> list[Verdict]:
         """The verdicts on a batch, in its order; `signed` is the roster of `trust`. Raises VerifierDied."""
         if not self._count or len(batch) < WORTHWHILE:
             return [judge(arrival, trust, now) for arrival in batch]
         pool, loop = self._of(trust.roster.version, signed), asyncio.get_running_loop()
+        if not all(one.done() for one in self._starting):
+            return [judge(arrival, trust, now) for arrival in batch]
         size = -(-len(batch) // self._count)
         parts = [batch[start : start + size] for start in range(0, len(batch), size)]
         try:
@@ -59,6 +65,7 @@ class Verifiers:
             key = self._hub.public_bytes()
             self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(signed, key))
             self._version = version
+            self._starting = [self._pool.submit(_judge, (), 0) for _ in range(self._count)]
         return self._pool
 
     def close(self) -> None:
