@@ -194,6 +194,12 @@ class DecisionMissing(CryptoError):
     code = "decision_missing"
 
 
+class AnswerMissing(CryptoError):
+    """The bundle is a recipient's, and proves no entry that this recipient acknowledged the message."""
+
+    code = "answer_missing"
+
+
 class EntryForeign(CryptoError):
     """A proven entry is about another message, or is none that says anything of one."""
 

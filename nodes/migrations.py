@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 4
+VERSION: Final = 5
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -25,6 +25,10 @@ _MIGRATIONS: Final = {
         "ALTER TABLE checkpoint ADD COLUMN standing INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE checkpoint ADD COLUMN at BIGINT NOT NULL DEFAULT 0",
         "CREATE INDEX checkpoint_claimed ON checkpoint (size) WHERE standing = 1",
+    ),
+    4: (
+        "ALTER TABLE inbox ADD COLUMN content_key BLOB",
+        "ALTER TABLE inbox ADD COLUMN receipt BLOB",
     ),
 }
 

@@ -85,7 +85,7 @@ delivery: Final = Table(
     Column("receipt", LargeBinary),
     Column("evidence", LargeBinary),
 )
-# What recipients signed: one is for up to a thousand messages.
+# What recipients signed, this node too: one is for up to a thousand messages.
 acknowledgement: Final = Table(
     "acknowledgement",
     _metadata,
@@ -102,16 +102,28 @@ inbox: Final = Table(
     Column("kind", Text, nullable=False),
     Column("header", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
+    # Of versions before 5: nonce and body, closed; since then they are read from the envelope.
     Column("content", LargeBinary),
     Column("received_at", BigInteger, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("code", Text),
     Column("acknowledge_at", BigInteger),
     Column("attempts", Integer, nullable=False, default=0),
+    # What opens the envelope's content, closed; none of what was declined.
+    Column("content_key", LargeBinary),
+    # Of the entry that our acknowledgement is on record; versions before 5 kept none.
+    Column("receipt", LargeBinary),
     UniqueConstraint("sender", "id"),
 )
 Index("inbox_id", inbox.c.id)
 Index("inbox_acknowledge", inbox.c.acknowledge_at)
+# The envelopes of what came, by their place in the inbox: written once, while its row changes twice.
+sealed: Final = Table(
+    "sealed",
+    _metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("envelope", LargeBinary, nullable=False),
+)
 # Which message of ours answers which that came; versions that kept no such table have no answers in it.
 answer: Final = Table(
     "answer",

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 from sqlalchemy import select, update
 
 from crypto.bundle import Evidence
+from crypto.envelope import seal
 from crypto.evidence import verify_evidence
 from crypto.keyfile import NodeKeys
 from crypto.note import Checkpoint, Note, NoteSigner, open_note
 from crypto.policy import Policy, witnessed
 from crypto.proof import verify_entry
-from crypto.trust import Trust, sign_roster
+from crypto.trust import Trust, sign_acknowledgement, sign_roster
 from crypto.witness import majority
-from nodes import evidence, histories, outbox, proofs, store, witness
+from nodes import evidence, histories, inbox, outbox, proofs, store, witness
 from nodes.agent import Agent
 from nodes.link import Link
 from nodes.outgoing import Outgoing
@@ -26,7 +28,7 @@ from nodes.publishing import Publication
 from nodes.receiving import Arrival
 from nodes.settings import Settings
 from nodes.store import Store
-from schemas.control import Entry, Event, MessageType
+from schemas.control import Entry, Event, MessageType, Receipts
 from schemas.header import Header
 from schemas.roster import Roster
 from schemas.witnessing import (
@@ -38,8 +40,8 @@ from schemas.witnessing import (
     Tiles,
     WitnessCosignature,
 )
-from tests.crypto.people import BG, HUB, NOW, RO, TR, Person
-from tests.nodes.conftest import ORIGIN
+from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, routing
+from tests.nodes.conftest import FAR, ORIGIN
 from tests.nodes.twofaced import Log, cosigner, listed, witness_key
 
 LOG = NoteSigner(ORIGIN, HUB.signing).verifier
@@ -395,9 +397,32 @@ async def test_a_receipt_upgrades_itself_once_a_quorum_has_cosigned(bg: Agent, b
     await bg.box.run(store.save_roster, 1, sign_roster(EVERYBODY, HUB.signing))
     shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
     found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2))
-    assert found.decision.proven.index == before
-    assert [name for name, _ in found.decision.cosigned.witnesses] == ["bg", "ro"]
+    assert found.basis.proven.index == before
+    assert [name for name, _ in found.basis.cosigned.witnesses] == ["bg", "ro"]
     verify_entry(shown.proofs[0], QUORUM)
+
+
+async def test_the_receipt_of_an_acknowledgement_upgrades_itself_too(bg: Agent) -> None:
+    made = routing("ro", ("bg",), expires=FAR)
+    envelope = seal(made, b'{"text":"b","title":"a"}', {"bg": BG.encryption.public}, RO.signing)[1]
+    await _tell(bg, envelope, MessageType.ENVELOPE)
+    [duty] = await bg.box.run(inbox.duties, "bg", 10, FAR - 1)
+    said, signed = duty.acknowledgement, sign_acknowledgement(duty.acknowledgement, BG.signing)
+    about = {"message": said.items[0].id, "envelope": said.items[0].envelope, "evidence": sha256(signed).digest()}
+    log = Log().grow(3)
+    log.entries.append(Entry(event=Event.DELIVERED, at=NOW, node="bg", sender="ro", **about).to_bytes())
+    told = Receipts.from_bytes(log.receipts(3)).model_copy(update={"acknowledgements": (signed,)})
+    await _tell(bg, told.to_bytes(), MessageType.RECEIPTS)
+    id = str(made.id)
+    assert (await bg.box.run(inbox.show, bg.box, id))["witnessed"] is False
+    later = log.grow(300)
+    await _follow(bg, later, by=["ro", "bg"])
+    assert await _upgrade(bg, later) <= 2
+    assert (await bg.box.run(inbox.show, bg.box, id))["witnessed"] is True
+    await bg.box.run(store.save_roster, 1, sign_roster(EVERYBODY, HUB.signing))
+    shown = await evidence.evidence_of_received(bg.box, id, "bg", LOG, with_content=True)
+    found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2))
+    assert (found.basis.proven.index, [name for name, _ in found.basis.cosigned.witnesses]) == (3, ["bg", "ro"])
 
 
 def _auditor(quorum: int) -> Policy:

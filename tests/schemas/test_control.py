@@ -146,6 +146,15 @@ def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
             kind.from_bytes(data)
 
 
+def test_one_receipt_of_a_bundle_is_encoded_as_a_bundle_of_its_own() -> None:
+    other = BUNDLE.receipts[0].model_copy(update={"index": 70_000, "proof": ()})
+    both = BUNDLE.model_copy(update={"receipts": (*BUNDLE.receipts, other), "acknowledgements": (b"signed",)})
+    assert [Receipts.from_bytes(both.alone(receipt)) for receipt in both.receipts] == [
+        BUNDLE,
+        BUNDLE.model_copy(update={"receipts": (other,)}),
+    ]
+
+
 @given(st.sampled_from(EXAMPLES), st.data())
 @settings(max_examples=200, deadline=None)
 def test_altered_bytes_are_refused_or_are_the_one_encoding_of_another_message(
