@@ -230,6 +230,12 @@ class RosterMissing(CryptoError):
     code = "roster_missing"
 
 
+class RosterUnlogged(CryptoError):
+    """The entry that comes with a roster as its proof is another roster's, or none of a roster."""
+
+    code = "roster_unlogged"
+
+
 class RosterUnproven(CryptoError):
     """A roster in the bundle is altered, or not signed with the log's key."""
 

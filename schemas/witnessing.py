@@ -25,12 +25,14 @@ class CheckpointRequest(Wire):
     """A node asks what its witness is to cosign next.
 
     `old` is the size of the checkpoint that it followed last, 0 for none. `claims` are sizes of other checkpoints
-    it was shown, each to be proven a part of the same history.
+    it was shown, each to be proven a part of the same history. `roster` is the version up to which it has all rosters:
+    it wants the next ones. Programs before rosters were proven do not say it.
     """
 
     v: Literal[1] = 1
     old: Size
     claims: Annotated[tuple[Size, ...], Field(max_length=MOST_CLAIMS, fail_fast=True)] = ()
+    roster: Annotated[int, Field(ge=1, lt=2**63)] | None = None
 
 
 class Link(Wire):
