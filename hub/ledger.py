@@ -289,7 +289,7 @@ async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[i
 
 
 async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence[int]) -> Appended:
-    """Receipts of entries under a checkpoint that covers them, and that may be shown: `check` has seen it or a later one.
+    """Receipts of entries under a checkpoint that covers them; `check` must have seen it, or a later one.
 
     Raises EntryErased, EntryUnknown.
     """

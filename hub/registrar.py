@@ -76,9 +76,7 @@ async def publish_roster(
     # What no node would take must not be signed.
     Trust.of(roster)
     signed = sign_roster(roster, signer)
-    entry = Entry(
-        event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=detail_of(version)
-    )
+    entry = Entry(event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=detail_of(version))
     appended = await ledger.append(connection, log, turn, [entry])
     row = (version, appended.receipts[0].index, now, signed)
     await rows.insert(connection, {"roster": [row]})

@@ -14,17 +14,18 @@ from crypto.cosignature import CosignerKey
 from crypto.keyfile import load_node_keys
 from crypto.trust import Trust, open_roster
 from crypto.trust import witness_key as named
-from nodes import histories
+from nodes import histories, rosters
 from nodes.errors import AlarmUnknown, NotSetUp
 from nodes.locked import alone
 from nodes.settings import Settings
 from nodes.setup import witness_key
 from nodes.shell import AsJson, Home, answer, say
-from nodes.store import Store, newest_roster
+from nodes.store import Store
 from nodes.witness import describe, warnings
 
 ATTENTION: Final = 3
 SHORTEST: Final = 10
+LONGEST: Final = 60
 _LISTED: Final = {
     "own": "has this key",
     "none": "has no witness key of this node: send enrolment.json to the hub's operators again",
@@ -43,7 +44,7 @@ def witness(home: Home, as_json: AsJson = False) -> None:
         f"witnessed  {state['witnessed'] or 'nothing yet'}",
         f"receipts   {state['unwitnessed_receipts']} under no witnessed checkpoint yet",
         *(f"WARNING {warning}" for warning in warnings(state)),
-        *(f"\n{note}" for note in evidence),
+        *(f"\n{_in_short(item)}" for item in evidence),
     ]
     answer({**state, "evidence": evidence}, as_json, "\n".join(lines))
     if state["alarm"]:
@@ -58,7 +59,8 @@ def trust(
 ) -> None:
     """Go on with a hub that was caught, from whatever it says now. Only once its operators have explained it to you.
 
-    What it signed before binds it no longer; the alarm and its evidence are kept. Stop the agent first.
+    What it signed before binds it no longer; the alarm and its evidence are kept. After `roster_key_foreign` you say that
+    the keys are this node's own, and all else stays. Stop the agent first.
     """
     settings = Settings.load(home)
     if len(reason.strip()) < SHORTEST:
@@ -76,12 +78,17 @@ def trust(
 def _read(connection: Connection, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
     now = time.time_ns() // 1_000_000
     found = histories.undecided(connection)
-    signed = newest_roster(connection)
+    signed = rosters.newest(connection)
     listed = None
     if signed is not None:
         listed = Trust.of(open_roster(signed, settings.hub_verify_key())).witnesses(now).get(settings.node)
     state = describe(connection, settings.log_origin, _own(settings), listed, now)
     return state, () if found is None else found.evidence
+
+
+def _in_short(item: str) -> str:
+    # The news of a roster is for programs.
+    return item if "\n" in item or len(item) < LONGEST else f"{item[:LONGEST]}... (all of it with --json)"
 
 
 def _own(settings: Settings) -> CosignerKey:

@@ -154,7 +154,8 @@ def _answers(connection: Connection, id: str) -> list[tuple[LogProof, bytes]]:
 
 
 def _rosters(connection: Connection) -> dict[int, bytes]:
-    query = select(store.roster.c.version, store.roster.c.signed).order_by(store.roster.c.version.desc())
+    table = store.roster.c
+    query = select(table.version, table.signed).where(table.size.is_(None)).order_by(table.version.desc())
     return {row.version: row.signed for row in connection.execute(query)}
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 5
+VERSION: Final = 6
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -30,6 +30,7 @@ _MIGRATIONS: Final = {
         "ALTER TABLE inbox ADD COLUMN content_key BLOB",
         "ALTER TABLE inbox ADD COLUMN receipt BLOB",
     ),
+    5: ("ALTER TABLE roster ADD COLUMN size BIGINT",),
 }
 
 

@@ -1,6 +1,6 @@
 """The node's store: SQLite with every commit synced to disk, bodies encrypted under the node's storage key.
 
-Tables are here; what is done with them stands in `outbox` and `inbox`. Times are milliseconds
+Tables are here; what is done with them stands in `outbox`, `inbox`, `rosters` and `histories`. Times are milliseconds
 since the epoch, UTC. Ids are UUIDs in text.
 """
 
@@ -162,7 +162,11 @@ roster: Final = Table(
     _metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("signed", LargeBinary, nullable=False),
+    # Of the checkpoint whose link it waits for, see `rosters`; none once it is in force.
+    Column("size", BigInteger),
 )
+# The ids of all public keys that this node made: no other may stand under its name in a roster.
+own_key: Final = Table("own_key", _metadata, Column("kid", LargeBinary, primary_key=True))
 # Every checkpoint that the hub has signed and shown, with its note (versions before 4 kept none).
 checkpoint: Final = Table(
     "checkpoint",
@@ -262,13 +266,6 @@ class Store:
         return self._key.decrypt(closed[:12], closed[12:], id.encode())
 
 
-def newest_roster(connection: Connection) -> bytes | None:
-    """The signed roster of the highest version."""
-    query = select(roster.c.signed).order_by(roster.c.version.desc()).limit(1)
-    signed: bytes | None = connection.scalar(query)
-    return signed
-
-
 def counts(connection: Connection) -> dict[str, int]:
     """How many messages there are in each state of the outbox, in the inbox, and in quarantine."""
     rows = connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
@@ -306,11 +303,6 @@ def bring_forward(connection: Connection, now: int, first_ms: int) -> None:
     connection.execute(update(outbox).where(waiting, late).values(resend_at=bindparam("now")), times)
     late = inbox.c.acknowledge_at > next_attempt(inbox.c.attempts)
     connection.execute(update(inbox).where(late).values(acknowledge_at=bindparam("now")), times)
-
-
-def save_roster(connection: Connection, version: int, signed: bytes) -> None:
-    """Adds a roster to the history."""
-    connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
 
 
 @dataclass(frozen=True, slots=True)

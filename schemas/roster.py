@@ -68,7 +68,7 @@ class Roster(Wire):
 
 
 class RosterNews(Wire):
-    """A roster on its way to the nodes: as the hub signed it, and the receipt of its entry under `checkpoint`, a note."""
+    """A roster on its way to nodes: as the hub signed it, and the receipt of its entry under `checkpoint`, a note."""
 
     v: Literal[1] = 1
     roster: Annotated[bytes, Field(min_length=1)]

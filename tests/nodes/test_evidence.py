@@ -26,17 +26,19 @@ from schemas.header import Header
 from schemas.refusals import RefusalCode
 from tests.crypto.people import BG, HUB, NOW, RO, TR, Person
 from tests.nodes.conftest import FAR, ORIGIN, roster
+from tests.nodes.twofaced import LONG, in_force
 
 TOKEN = "of this test"
 LOG = NoteSigner(ORIGIN, HUB.signing)
 POLICY = Policy.of([LOG.verifier], [], 0)
+SECOND = sign_roster(roster(2, RO, BG, TR), HUB.signing)
 ALERT: dict[str, Any] = {"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}
 
 
 @pytest.fixture
 async def api(agent: Agent) -> AsyncIterator[httpx2.AsyncClient]:
     """An authorised client of Bulgaria's API; Romania and Turkey are there too."""
-    await take_in(agent, MessageType.ROSTER, sign_roster(roster(2, RO, BG, TR), HUB.signing))
+    await in_force(agent, SECOND)
     agent.settings = agent.settings.model_copy(update={"log_origin": ORIGIN})
     transport = httpx2.ASGITransport(app=make_app(agent, TOKEN))
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -151,8 +153,8 @@ async def test_only_the_rosters_that_are_needed_are_shown(agent: Agent, api: htt
     word = _word(TR, id, digest)
     entries = (_accepted(header, digest), _delivered("tr", id, digest, word))
     await take_in(agent, MessageType.RECEIPTS, bundle_of(*entries, words=(word,)))
-    for version in (3, 4):
-        await take_in(agent, MessageType.ROSTER, sign_roster(roster(version, RO, BG), HUB.signing))
+    later = [sign_roster(roster(version, RO, BG), HUB.signing) for version in (3, 4)]
+    await in_force(agent, *later, log=LONG.published(SECOND))
     shown = await _shown(api, id)
     found = verify_evidence(shown, POLICY)
     assert found.signed is not None

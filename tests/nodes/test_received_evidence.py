@@ -15,7 +15,7 @@ from crypto.bundle import Evidence
 from crypto.envelope import digest_of, seal
 from crypto.evidence import verify_evidence
 from crypto.trust import sign_acknowledgement, sign_roster
-from nodes import inbox, migrations, store
+from nodes import inbox, migrations, rosters, store
 from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.store import Store
@@ -24,6 +24,7 @@ from schemas.header import new_id
 from tests.crypto.people import BG, HUB, NOW, RO, Person, routing
 from tests.nodes.conftest import FAR, roster
 from tests.nodes.test_evidence import POLICY, TOKEN, bundle_of, take_in
+from tests.nodes.twofaced import in_force
 
 BODY = b'{"text":"b","title":"a"}'
 # As in store_4.sql; of both nothing but a digest is left of the envelope.
@@ -33,7 +34,7 @@ OLD = ("01a20f97-e270-71d7-88d6-b834d3465191", "01a20f97-e270-71d7-88d6-b834d346
 @pytest.fixture(autouse=True)
 async def agent_with_roster(agent: Agent) -> None:
     """The roster is in the agent's store, too."""
-    await take_in(agent, MessageType.ROSTER, sign_roster(roster(2, RO, BG), HUB.signing))
+    await in_force(agent, sign_roster(roster(2, RO, BG), HUB.signing))
 
 
 async def _received(agent: Agent, body: bytes = BODY) -> tuple[str, bytes]:
@@ -152,7 +153,9 @@ async def test_a_store_of_version_4_is_brought_up_to_date_and_goes_on(tmp_path: 
     with closing(sqlite3.connect(file)) as database:
         database.executescript((Path(__file__).parent / "store_4.sql").read_text())
     agent.box = Store.open(file, bytes(32))
-    await take_in(agent, MessageType.ROSTER, sign_roster(roster(3, RO, BG), HUB.signing))
+    await agent.box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
+    await agent.box.run(rosters.save, 2, sign_roster(roster(2, RO, BG), HUB.signing))
+    await in_force(agent, sign_roster(roster(3, RO, BG), HUB.signing))
     id, envelope = await _received(agent)
     listed = await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)
     assert [(message["id"], message["body"]["title"]) for message in listed] == [
