@@ -6,7 +6,7 @@ ever, and whoever has followed the ledger as far as the entry can be given the l
 
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
@@ -51,7 +51,7 @@ def publication(node: str, version: int, news: bytes) -> Publication:
     return Publication(node, MessageType.ROSTER, False, f"roster-{version}/{node}", news)
 
 
-async def _news(connection: AsyncConnection, row: Row[Any]) -> bytes:
+async def _news(connection: AsyncConnection, row: Any) -> bytes:
     tree = await ledger.covering(connection, row.leaf_index)
     proven = await ledger.prove_under(connection, tree, [row.leaf_index])
     return RosterNews(roster=row.signed, receipt=proven.receipts[0], checkpoint=proven.note).to_bytes()

@@ -59,8 +59,8 @@ def trust(
 ) -> None:
     """Go on with a hub that was caught, from whatever it says now. Only once its operators have explained it to you.
 
-    What it signed before binds it no longer; the alarm and its evidence are kept. After `roster_key_foreign` you say that
-    the keys are this node's own, and all else stays. Stop the agent first.
+    What it signed before binds it no longer; the alarm and its evidence are kept. After `roster_key_foreign` it means
+    that the keys are this node's own, and nothing else changes. Stop the agent first.
     """
     settings = Settings.load(home)
     if len(reason.strip()) < SHORTEST:

@@ -21,7 +21,7 @@ from schemas.control import (
     Wire,
 )
 from schemas.refusals import RefusalCode
-from tests.schemas.strategies import FIXED_ID, acknowledgements, bundles, cbor_values, entries, rosters
+from tests.schemas.strategies import FIXED_ID, acknowledgements, bundles, cbor_values, entries, news, rosters
 
 ACKNOWLEDGEMENT = Acknowledgement(
     recipient="bg",
@@ -82,7 +82,7 @@ def fields_of(message: Wire) -> dict[str, Any]:
     return found
 
 
-@given(st.one_of(acknowledgements, entries, bundles, rosters))
+@given(st.one_of(acknowledgements, entries, bundles, rosters, news))
 @settings(max_examples=150, deadline=None)
 def test_every_message_comes_back_as_it_was(message: Wire) -> None:
     assert type(message).from_bytes(message.to_bytes()) == message
