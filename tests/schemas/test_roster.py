@@ -63,7 +63,7 @@ def test_a_node_that_stands_in_the_roster_twice_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("v", 2), ("roster", b""), ("roster", "text"), ("receipt", {}), ("checkpoint", ""), ("checkpoint", "x" * 20_001)],
+    [("v", 2), ("roster", b""), ("roster", 5), ("receipt", {}), ("checkpoint", ""), ("checkpoint", "x" * 20_001)],
 )
 def test_news_of_a_roster_has_its_bounds(field: str, value: object) -> None:
     receipt = Receipt(index=0, entry=b"entry", salt=bytes(32), proof=())
