@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,16 @@ from crypto.errors import RosterUnlogged
 from crypto.note import NoteSigner, open_note
 from crypto.rosternews import open_news
 from crypto.trust import Trust, sign_roster
-from nodes import histories, rosters, store, witness
+from nodes import evidence, histories, rosters, store, witness
 from nodes.agent import Agent
 from nodes.publishing import Publication
 from nodes.receiving import Arrival
+from nodes.store import Store
 from schemas.control import MessageType
 from schemas.roster import Roster, RosterKey, RosterNews, RosterNode
 from schemas.witnessing import CheckpointRequest
 from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key
-from tests.nodes.conftest import FAR, ORIGIN, entry
+from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 from tests.nodes.twofaced import LONG, Log, announced, cosigner, in_force, listed
 from tests.nodes.witnesses import EVERYBODY, FIRST, LOG, agent_of, alarm_of, aside_of, asks, follow, tell
 
@@ -310,6 +313,23 @@ async def test_an_operator_s_decision_lets_go_of_what_waits_in_the_old_history(b
     assert (await _waiting(bg), (await asks(bg)).roster) == ((), 1)
     await in_force(bg, SECOND, log=other)
     assert (bg.trust.roster.version, await alarm_of(bg)) == (2, None)
+
+
+async def test_a_store_of_version_5_goes_on_with_the_rosters_that_it_has(agent: Agent, tmp_path: Path) -> None:
+    agent.box.close()
+    with closing(sqlite3.connect(tmp_path / "old.db")) as database:
+        database.executescript((Path(__file__).parent / "store_5.sql").read_text())
+    agent.box = Store.open(tmp_path / "old.db", bytes(32))
+    try:
+        await agent.box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
+        assert (await agent.box.run(rosters.in_force), (await asks(agent)).roster) == (5, 5)
+        log = await announced(agent, sign_roster(roster(6, RO, BG, TR), HUB.signing))
+        assert set(await agent.box.run(evidence._rosters)) == {3, 5}
+        await follow(agent, log)
+        assert agent.trust.roster.version == 6
+        assert set(await agent.box.run(evidence._rosters)) == {3, 5, 6}
+    finally:
+        agent.box.close()
 
 
 async def test_a_node_whose_roster_has_no_witness_follows_and_takes_rosters_too(bg: Agent) -> None:
