@@ -13,7 +13,7 @@ from schemas.codes import Agency
 from schemas.control import MANY_ITEMS, Receipt, Wire
 from schemas.header import Code, Millis, NodeId
 from schemas.participants import Category
-from schemas.witnessing import NoteText
+from schemas.witnessing import NoteText, RosterVersion
 
 
 class KeyUse(StrEnum):
@@ -54,7 +54,7 @@ class Roster(Wire):
     most_items: ClassVar[int] = MANY_ITEMS
 
     v: Literal[1] = 1
-    version: Annotated[int, Field(ge=1)]
+    version: RosterVersion
     at: Millis
     nodes: tuple[RosterNode, ...]
 

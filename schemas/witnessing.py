@@ -18,6 +18,7 @@ TILE_BYTES: Final = 8192
 
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 NoteText = Annotated[str, Field(min_length=1, max_length=20_000)]
+RosterVersion = Annotated[int, Field(ge=1, lt=2**31)]
 Proof = Annotated[tuple[Digest, ...], Field(max_length=63, fail_fast=True)]
 
 
@@ -32,7 +33,7 @@ class CheckpointRequest(Wire):
     v: Literal[1] = 1
     old: Size
     claims: Annotated[tuple[Size, ...], Field(max_length=MOST_CLAIMS, fail_fast=True)] = ()
-    roster: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    roster: RosterVersion | None = None
 
 
 class Link(Wire):

@@ -57,7 +57,9 @@ async def test_a_roster_is_proven_under_the_checkpoint_that_came_with_it(own: Ow
     assert await _after(own_engine, 4, sizes[-1]) == {5: first[4], 6: first[5]}
     # What is beyond the size that is sure is not told yet.
     assert await _after(own_engine, 4, sizes[-1] - 1) == {5: first[4]}
+    # Nor what there is not, whatever is asked for.
     assert await _after(own_engine, 6, sizes[-1] + 5) == {}
+    assert await _after(own_engine, 2**31 - 1, sizes[-1]) == {}
 
 
 async def test_an_answer_has_no_more_than_a_line_bears(

@@ -120,7 +120,7 @@ bundles = st.builds(
 )
 rosters = st.builds(
     Roster,
-    version=st.integers(1, 2**53),
+    version=st.integers(1, 2**31 - 1),
     at=millis,
     nodes=st.lists(
         st.builds(

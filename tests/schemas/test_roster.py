@@ -33,6 +33,7 @@ BAD: list[tuple[str, Any]] = [
     ("nodes.0.keys.0.not_before", -1),
     ("nodes.0.keys.0.not_after", 2**60),
     ("version", 0),
+    ("version", 2**31),
     ("at", "now"),
     ("nodes", {}),
 ]

@@ -21,7 +21,7 @@ DIGEST = bytes(32)
 LINK = Link(size=4, proof=(DIGEST,))
 PLACE, HASHES = TilePlace(level=7, index=2**63 - 1), TileHashes(level=0, index=0, hashes=bytes(8192))
 LARGEST: tuple[Wire, ...] = (
-    CheckpointRequest(old=2**63 - 1, claims=(0, 1, 2, 3), roster=2**63 - 1),
+    CheckpointRequest(old=2**63 - 1, claims=(0, 1, 2, 3), roster=2**31 - 1),
     WitnessCheckpoint(old=0, proof=(DIGEST,) * 63, checkpoint="x" * 20_000, links=(LINK,) * 4, others=("x",) * 4),
     WitnessCosignature(checkpoint="x" * 20_000),
     TileRequest(size=2**63 - 1, tiles=(PLACE,) * 2),
@@ -35,6 +35,7 @@ BEYOND: dict[str, tuple[type[Wire], dict[str, Any]]] = {
     "too many claims": (CheckpointRequest, {"v": 1, "old": 1, "claims": [1] * 5}),
     "a field more": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "x": 1}),
     "a roster before the first": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "roster": 0}),
+    "a roster after the last": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "roster": 2**31}),
     "a roster as nothing": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "roster": None}),
     "a size as a truth": (CheckpointRequest, {"v": 1, "old": True, "claims": []}),
     "a hash too short": (Link, {"size": 1, "proof": [bytes(31)]}),
