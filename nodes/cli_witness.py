@@ -66,13 +66,19 @@ def trust(
     if len(reason.strip()) < SHORTEST:
         raise NotSetUp("the reason is too short to be one", "write who explained what, and how you made sure of it")
     with alone(home):
-        now = time.time_ns() // 1_000_000
-        done = asyncio.run(_with_store(settings, lambda c: histories.decide(c, accept_alarm, reason.strip(), now)))
+        done, left = asyncio.run(_with_store(settings, lambda c: _decide(c, accept_alarm, reason.strip())))
     if not done:
         raise AlarmUnknown(f"no alarm {accept_alarm} waits for a decision", "see `seci-node witness`")
-    result = {"alarm": accept_alarm, "accepted": True}
-    answer(result, as_json, f"alarm {accept_alarm} is decided; the hub is trusted again")
-    say(f"next: seci-node run --home {home}")
+    result = {"alarm": accept_alarm, "accepted": True, "left": left}
+    still = "the hub is trusted again" if left is None else f"alarm {left} waits for a decision, too"
+    answer(result, as_json, f"alarm {accept_alarm} is decided; {still}")
+    say(f"next: seci-node {'run' if left is None else 'witness'} --home {home}")
+
+
+def _decide(connection: Connection, number: int, reason: str) -> tuple[bool, int | None]:
+    done = histories.decide(connection, number, reason, time.time_ns() // 1_000_000)
+    left = histories.undecided(connection)
+    return done, None if left is None else left.number
 
 
 def _read(connection: Connection, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:

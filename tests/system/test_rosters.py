@@ -136,7 +136,8 @@ def test_a_hub_that_lists_a_key_of_its_own_is_caught_by_the_node_whose_it_is_to_
 def test_the_operator_may_know_the_key(growing: Exchange) -> None:
     followed, alarm = _witness(growing, "bg")["followed"], _witness(growing, "bg")["alarm"]
     processes.end(growing.folder, [process(growing.folder, "node-bg")])
-    growing.node("bg", "trust", "--accept-alarm", str(alarm["number"]), "--reason", "made for the machine that we had")
+    decision = ("trust", "--accept-alarm", str(alarm["number"]), "--reason", "made for the machine that we had")
+    assert growing.node("bg", *decision) == {"alarm": alarm["number"], "accepted": True, "left": None}
     assert _witness(growing, "bg")["followed"] == followed
     growing.start_node("bg")
     growing.await_nodes(["bg"])
