@@ -2,7 +2,8 @@
 
 What is in it: the envelope (or only its digest), the ledger entries about it, each in a proof that stands alone, the
 recipients' signed acknowledgements, the signed rosters that say whose the signatures are and, if its owner wants to
-show it, the content. Here it is taken apart; what it proves, `evidence` says. Format: docs/protocol.md, "Evidence".
+show it, the content. A recipient's bundle names the recipient, and has its own answer only. Here it is taken apart;
+what it proves, `evidence` says. Format: docs/protocol.md, "Evidence".
 """
 
 import base64
@@ -17,12 +18,16 @@ from crypto.envelope import digest_of
 from crypto.errors import EvidenceMalformed, ProofMalformed
 from crypto.proof import LogProof
 from schemas.header import NONCE_SIZE
+from schemas.participants import NODE_ID
 
 FORMAT: Final = "seci.exchange/evidence@v1"
 SUFFIX: Final = ".evidence.json"
 # The largest envelope and 64 of the largest acknowledgements, in base64, and as much again for rosters.
 MAX_EVIDENCE: Final = 40 * 1024 * 1024
 _MOST: Final = 200
+_FIELDS: Final = frozenset(
+    ("format", "recipient", "envelope", "digest", "proofs", "acknowledgements", "rosters", "content")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Evidence:
     """A bundle taken apart; nothing in it is verified.
 
     `stated` is the envelope's digest where the envelope itself is left out, else None. `content` is nonce and body.
+    `recipient` is the node whose side is shown, if it is a recipient's: it has no proof of the hub's decision.
     """
 
     proofs: tuple[LogProof, ...]
@@ -38,6 +44,7 @@ class Evidence:
     acknowledgements: tuple[bytes, ...] = ()
     rosters: tuple[bytes, ...] = ()
     content: bytes | None = None
+    recipient: str | None = None
 
     @property
     def digest(self) -> bytes:
@@ -47,6 +54,8 @@ class Evidence:
     def to_bytes(self) -> bytes:
         """The bundle as a JSON file."""
         fields: dict[str, Any] = {"format": FORMAT}
+        if self.recipient is not None:
+            fields["recipient"] = self.recipient
         if self.envelope is not None:
             fields["envelope"] = _text(self.envelope)
         else:
@@ -65,7 +74,7 @@ class Evidence:
     def from_bytes(cls, data: bytes) -> Self:
         """What `to_bytes` wrote. Raises EvidenceMalformed, which names the field."""
         fields = _object(data)
-        unknown = fields.keys() - {"format", "envelope", "digest", "proofs", "acknowledgements", "rosters", "content"}
+        unknown = fields.keys() - _FIELDS
         if fields.get("format") != FORMAT:
             raise EvidenceMalformed(f"format: an evidence bundle says {FORMAT!r} here")
         if unknown:
@@ -82,6 +91,7 @@ class Evidence:
             acknowledgements=tuple(_bytes(item, "acknowledgements") for item in _list(fields, "acknowledgements")),
             rosters=tuple(_bytes(item, "rosters") for item in _list(fields, "rosters")),
             content=_content(fields["content"]) if "content" in fields else None,
+            recipient=_node(fields["recipient"]) if "recipient" in fields else None,
         )
 
 
@@ -128,6 +138,12 @@ def _proof(value: Any) -> LogProof:
         return LogProof.parse(value if isinstance(value, str) else "")
     except ProofMalformed as error:
         raise EvidenceMalformed(f"proofs: {error}") from error
+
+
+def _node(value: Any) -> str:
+    if isinstance(value, str) and NODE_ID.fullmatch(value):
+        return value
+    raise EvidenceMalformed("recipient: the id of a node is wanted")
 
 
 def _content(value: Any) -> bytes:

@@ -14,7 +14,7 @@ believed before its signature is checked, except which key claims to have made i
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -87,11 +87,15 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A message's content; `nonce` (32 bytes) is what proves to a third party that `body` was said."""
+    """A message's content; `nonce` (32 bytes) is what proves to a third party that `body` was said.
+
+    `content_key` (32 bytes) opens the same envelope again: see `reopen`.
+    """
 
     header: Header
     nonce: bytes
     body: bytes
+    content_key: bytes = field(repr=False)
 
 
 def digest_of(envelope: bytes) -> bytes:
@@ -197,14 +201,28 @@ def open_envelope(verified: Verified, node: str, keys: tuple[EncryptionKey, ...]
         raise NotAddressed(f"the message was closed to a key that {node} does not have (any more)")
     info = wrap_info(verified.header_bytes, node, wrapped.kid)
     content_key = key.unwrap(wrapped.enc + wrapped.ciphertext, info)
-    try:
-        aad = _content_aad(verified.protected, verified.header_bytes)
-        plaintext = AESGCM(content_key).decrypt(verified.iv, verified.ciphertext, aad)
-    except (InvalidTag, ValueError) as error:
-        raise DecryptionFailed("the content does not open under its wrapped key") from error
+    aad = _content_aad(verified.protected, verified.header_bytes)
+    plaintext = _decrypt(content_key, verified.iv, verified.ciphertext, aad)
     if hashlib.sha256(plaintext).digest() != verified.header.digest:
         raise DigestMismatch("the content is not what the header's digest states")
-    return Opened(verified.header, plaintext[:NONCE_SIZE], plaintext[NONCE_SIZE:])
+    return Opened(verified.header, plaintext[:NONCE_SIZE], plaintext[NONCE_SIZE:], content_key)
+
+
+def reopen(envelope: bytes, content_key: bytes) -> bytes:
+    """Nonce and body of an envelope that was verified and opened before, whatever became of the node's own key.
+
+    Raises EnvelopeMalformed, DecryptionFailed.
+    """
+    _, header_bytes, encrypt = _parse(envelope)
+    protected, iv, ciphertext, _ = _parse_encrypt(encrypt)
+    return _decrypt(content_key, iv, ciphertext, _content_aad(protected, header_bytes))
+
+
+def _decrypt(content_key: bytes, iv: bytes, ciphertext: bytes, aad: bytes) -> bytes:
+    try:
+        return AESGCM(content_key).decrypt(iv, ciphertext, aad)
+    except (InvalidTag, ValueError) as error:
+        raise DecryptionFailed("the content does not open under its content key") from error
 
 
 def wrap_info(header_bytes: bytes, node: str, kid: bytes) -> bytes:

@@ -194,6 +194,12 @@ class DecisionMissing(CryptoError):
     code = "decision_missing"
 
 
+class AnswerMissing(CryptoError):
+    """The bundle is a recipient's, and proves no entry that this recipient acknowledged the message."""
+
+    code = "answer_missing"
+
+
 class EntryForeign(CryptoError):
     """A proven entry is about another message, or is none that says anything of one."""
 
@@ -222,6 +228,12 @@ class RosterMissing(CryptoError):
     """The bundle has signatures of members, and no roster that says whose they are."""
 
     code = "roster_missing"
+
+
+class RosterUnlogged(CryptoError):
+    """The entry that comes with a roster as its proof is another roster's, or none of a roster."""
+
+    code = "roster_unlogged"
 
 
 class RosterUnproven(CryptoError):

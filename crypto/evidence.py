@@ -19,6 +19,7 @@ from crypto.errors import (
     AcknowledgementForeign,
     AcknowledgementMissing,
     AcknowledgementUnproven,
+    AnswerMissing,
     ContentUnbound,
     CryptoError,
     DecisionMissing,
@@ -89,38 +90,51 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """All that a bundle proves. Without the envelope, `header` and `signed` are None: the log's word alone."""
+    """All that a bundle proves. Without the envelope, `header` and `signed` are None: the log's word alone.
+
+    `recipient` is whose side is shown, if it is a recipient's: its answer is there, the decision may be missing.
+    """
 
     digest: bytes
+    recipient: str | None
     header: Header | None
     signed: Signed | None
-    decision: Logged
+    decision: Logged | None
     answers: tuple[Answer, ...]
     body: bytes | None
     names: Mapping[str, str]
+
+    @property
+    def basis(self) -> Logged:
+        """What the rest is measured by: the decision, or else the answer of the recipient whose side is shown."""
+        return self.decision or next(item.logged for item in self.answers if item.recipient == self.recipient)
 
 
 def verify_evidence(evidence: Evidence, policy: Policy) -> Established:
     """What the bundle proves to whoever trusts the policy's keys.
 
     Raises, of the log: NoteInvalid, NotWitnessed, ProofInvalid, ReceiptInvalid, ControlRefused, LogForked,
-    EntryForeign, EntryRepeated, EntryContradicts, DecisionMissing. Of the members' signatures: RosterKeyMissing,
-    RosterMissing, RosterUnproven, SenderUnknown, KeyUnknown, KeyNotValid, what `envelope.verify` raises,
-    AcknowledgementMissing, AcknowledgementUnproven, AcknowledgementContradicts, AcknowledgementForeign. Of the
+    EntryForeign, EntryRepeated, EntryContradicts, DecisionMissing, AnswerMissing. Of the members' signatures:
+    RosterKeyMissing, RosterMissing, RosterUnproven, SenderUnknown, KeyUnknown, KeyNotValid, what `envelope.verify`
+    raises, AcknowledgementMissing, AcknowledgementUnproven, AcknowledgementContradicts, AcknowledgementForeign. Of the
     content: ContentUnbound, DigestMismatch.
     """
     logged = [Logged(*verify_entry(proof, policy)) for proof in evidence.proofs]
     _check_one_history(logged)
-    decision = _decision(logged)
-    trusts = _trusts(evidence.rosters, _roster_keys(policy, decision.proven.checkpoint.origin))
+    decision, basis = _basis(logged, evidence.recipient)
+    trusts = _trusts(evidence.rosters, _roster_keys(policy, basis.proven.checkpoint.origin))
     header, signed = None, None
     if evidence.envelope is not None:
         verified, roster = _sealed(evidence.envelope, trusts)
         header, signed = verified.header, Signed(verified.signer, roster)
-    message = _check_decision(decision.entry, evidence.digest, header)
+    if decision is None:
+        message = _claimed(basis.entry, evidence.digest, header)
+    else:
+        message = _check_decision(decision.entry, evidence.digest, header)
     answers = _answers(evidence, [item for item in logged if item is not decision], message, trusts)
     return Established(
         digest=evidence.digest,
+        recipient=evidence.recipient,
         header=header,
         signed=signed,
         decision=decision,
@@ -143,13 +157,29 @@ def _check_one_history(logged: Sequence[Logged]) -> None:
         raise EntryForeign("the entries are of several logs; the ledger of an exchange is one")
 
 
-def _decision(logged: Sequence[Logged]) -> Logged:
-    found = [item for item in logged if item.entry.event in _DECISIONS]
-    if not found:
+def _basis(logged: Sequence[Logged], recipient: str | None) -> tuple[Logged | None, Logged]:
+    """The decision, and what the rest is measured by: that, or else the answer of whose side is shown."""
+    decision = _decision(logged)
+    if recipient is not None:
+        own = _own_answer(logged, recipient)
+        return decision, decision or own
+    if decision is None:
         raise DecisionMissing("the bundle proves no entry that the message was accepted or refused")
+    return decision, decision
+
+
+def _decision(logged: Sequence[Logged]) -> Logged | None:
+    found = [item for item in logged if item.entry.event in _DECISIONS]
     if len(found) > 1:
         raise EntryRepeated("the bundle proves more than one decision on the message")
-    return found[0]
+    return found[0] if found else None
+
+
+def _own_answer(logged: Sequence[Logged], recipient: str) -> Logged:
+    for item in logged:
+        if item.entry.event in _ANSWERS and item.entry.node == recipient:
+            return item
+    raise AnswerMissing(f"the bundle proves no entry that {recipient}, whose side it shows, acknowledged the message")
 
 
 def _roster_keys(policy: Policy, origin: str) -> list[VerifyKey]:
@@ -218,6 +248,13 @@ def _check_decision(entry: Entry, digest: bytes, header: Header | None) -> _Mess
     if wrong:
         raise EntryContradicts(f"the entry {entry.event} and the sender's header differ in: {', '.join(wrong)}")
     return _Message(digest, header.id, header.sender, header.recipients, accepted)
+
+
+def _claimed(entry: Entry, digest: bytes, header: Header | None) -> _Message:
+    # Of a recipient's bundle: the hub takes acknowledgements of accepted messages only. The answers are compared next.
+    if header is None:
+        return _Message(digest, entry.message, entry.sender, (entry.node,), accepted=True)
+    return _Message(digest, header.id, header.sender, header.recipients, accepted=True)
 
 
 def _answers(

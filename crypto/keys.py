@@ -39,7 +39,8 @@ class SignatureAlgorithm(IntEnum):
 _TAGS: Final = {SignatureAlgorithm.EDDSA: b"\x01", SignatureAlgorithm.ES256: b"\x02"}
 
 
-def _key_id(public: bytes) -> bytes:
+def key_id_of(public: bytes) -> bytes:
+    """The id of a public key of that encoding, 16 bytes."""
     return hashlib.sha256(public).digest()[:KEY_ID_SIZE]
 
 
@@ -75,7 +76,7 @@ class VerifyKey:
     @cached_property
     def key_id(self) -> bytes:
         """16 bytes."""
-        return _key_id(self.encoded)
+        return key_id_of(self.encoded)
 
     @property
     def algorithm(self) -> SignatureAlgorithm:
@@ -186,7 +187,7 @@ class EncryptionPublicKey:
     @cached_property
     def key_id(self) -> bytes:
         """16 bytes."""
-        return _key_id(self.encoded)
+        return key_id_of(self.encoded)
 
     def wrap(self, content_key: bytes, info: bytes) -> bytes:
         """`content_key` closed to this key's owner under `info`: 1120 bytes of enc, then the ciphertext.

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crypto import certificates, keyfile, typed
 from crypto.errors import CryptoError
 from crypto.journal import configure_logging
-from hub import database, registrar, topology
+from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
@@ -165,26 +165,25 @@ def enrol(
             registrar.check_request(item, roster)
         return [*(node.node for node in roster.nodes), *(item.node for item in requests)]
 
-    async def admit(connection: AsyncConnection) -> tuple[int, bytes]:
+    async def admit(connection: AsyncConnection) -> int:
         await take_turn(connection)
         before = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, before)
         after = registrar.with_admitted(before, requests, agency, task_force)
         if after == before.nodes and before.version:
-            version = before.version
-        else:
-            version = (await registrar.publish_roster(connection, log, after, signer)).version
-        return version, await registrar.newest(connection, 0) or b""
+            return before.version
+        return (await registrar.publish_roster(connection, log, after, signer)).version
 
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
     certificates_pem = _certify(settings, requests)
-    version, signed = with_database(settings, admit, log)
+    version = with_database(settings, admit, log)
+    news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:
-        welcome = _welcome(settings, item, certificates_pem[item.node], signed)
+        welcome = _welcome(settings, item, certificates_pem[item.node], news)
         with _writing(out):
             (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
     fingerprints = {item.node: item.fingerprint() for item in requests}
@@ -270,7 +269,7 @@ def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, 
     return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
 
 
-def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, roster: bytes) -> Welcome:
+def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
     ledger = ledger_of(settings)
     return Welcome(
         node=request.node,
@@ -282,7 +281,7 @@ def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, 
         hub_key=base64.b64encode(ledger.signer.key.public.public_bytes()).decode(),
         log_origin=ledger.origin,
         log_vkey=ledger.signer.verifier.vkey(),
-        roster=base64.b64encode(roster).decode(),
+        roster=base64.b64encode(news).decode(),
     )
 
 

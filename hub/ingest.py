@@ -18,7 +18,7 @@ from aio_pika.exceptions import AMQPError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.trust import Trust
-from hub import archive, registrar
+from hub import archive, registrar, rosternews
 from hub.broker import BrokerAddress
 from hub.canary import Canary
 from hub.database import DATABASE_TROUBLE
@@ -320,13 +320,10 @@ class Ingest:
 
     async def _announce(self, roster: InForce) -> None:
         version, nodes = roster.trust.roster.version, roster.trust.nodes
+        async with self._engine.begin() as connection:
+            news = await rosternews.of(connection, self._ledger, version)
         async with self._stages.sending:
-            await self._send(
-                [
-                    Publication(node, MessageType.ROSTER, False, f"roster-{version}/{node}", roster.signed)
-                    for node in nodes
-                ]
-            )
+            await self._send([rosternews.publication(node, version, news) for node in nodes])
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(nodes))
 

@@ -98,8 +98,17 @@ async def head(connection: AsyncConnection) -> Head:
     columns = tables.ledger_checkpoint.c
     query = select(columns.size, columns.frontier, columns.note).order_by(columns.size.desc()).limit(1)
     row = (await connection.execute(query)).first()
-    if row is None:
-        return Head(merkle.CompactRange(0, ()), "")
+    return _head(row) if row is not None else Head(merkle.CompactRange(0, ()), "")
+
+
+async def covering(connection: AsyncConnection, index: int) -> Head:
+    """The first checkpoint that covers an entry, which there is."""
+    columns = tables.ledger_checkpoint.c
+    query = select(columns.size, columns.frontier, columns.note).where(columns.size > index)
+    return _head((await connection.execute(query.order_by(columns.size).limit(1))).one())
+
+
+def _head(row: Any) -> Head:
     return Head(_range(row.size, row.frontier), row.note)
 
 
@@ -289,7 +298,14 @@ async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[i
     """
     if _proposed(connection) is None:
         await check(connection, ledger)
-    newest = await head(connection)
+    return await prove_under(connection, await head(connection), indices)
+
+
+async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence[int]) -> Appended:
+    """Receipts of entries under a checkpoint that covers them; `check` must have seen it, or a later one.
+
+    Raises EntryErased, EntryUnknown.
+    """
     content = tables.ledger_content.c
     query = select(content.leaf_index, content.salt, content.entry).where(content.leaf_index.in_(indices))
     found = {row.leaf_index: row for row in await connection.execute(query)}
@@ -298,10 +314,10 @@ async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[i
             raise await missing(connection, index)
     receipts = []
     for index in indices:
-        nodes = await _nodes_for(connection, index, newest.range.size)
-        proof = merkle.inclusion_proof(index, newest.range.size, lambda *place, known=nodes: known[place])
+        nodes = await _nodes_for(connection, index, tree.range)
+        proof = merkle.inclusion_proof(index, tree.range.size, lambda *place, known=nodes: known[place])
         receipts.append(Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=tuple(proof)))
-    return Appended(newest.note, tuple(receipts))
+    return Appended(tree.note, tuple(receipts))
 
 
 async def missing(connection: AsyncConnection, index: int) -> EntryErased | EntryUnknown:
@@ -316,17 +332,19 @@ async def missing(connection: AsyncConnection, index: int) -> EntryErased | Entr
     )
 
 
-async def _nodes_for(connection: AsyncConnection, index: int, size: int) -> dict[tuple[int, int], bytes]:
+async def _nodes_for(
+    connection: AsyncConnection, index: int, tree: merkle.CompactRange
+) -> dict[tuple[int, int], bytes]:
     # Per stride of 8 levels, the up to 256 stored hashes of the subtree on the way up, and all between them.
     nodes: dict[tuple[int, int], bytes] = {}
     level = 0
-    while size >> level:
+    while tree.size >> level:
         first = index >> level >> STRIDE << STRIDE
         for at, value in await _stored(connection, level, first, first + (1 << STRIDE)):
             _complete(nodes, level, at, value)
         level += STRIDE
     # The right edge, whose subtrees are part of proofs too, is the frontier.
-    nodes.update((await head(connection)).range.nodes())
+    nodes.update(tree.nodes())
     return nodes
 
 

@@ -16,6 +16,7 @@ from crypto import certificates
 from crypto.enrolment import verify_request
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
+from crypto.rosternews import detail_of
 from crypto.trust import Trust, open_roster, sign_roster, witness_key
 from hub import ledger, rows, tables
 from hub.errors import EnrolmentRefused
@@ -75,9 +76,7 @@ async def publish_roster(
     # What no node would take must not be signed.
     Trust.of(roster)
     signed = sign_roster(roster, signer)
-    entry = Entry(
-        event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=f"version {version}"
-    )
+    entry = Entry(event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=detail_of(version))
     appended = await ledger.append(connection, log, turn, [entry])
     row = (version, appended.receipts[0].index, now, signed)
     await rows.insert(connection, {"roster": [row]})

@@ -2,7 +2,8 @@
 
 A quorum must cosign one and the same checkpoint, and nodes ask at different times. So one checkpoint is offered to
 all of them until more than half have cosigned it, or for a few rounds' time if they do not; then the newest one. A
-round begins when somebody asks and the ledger has grown: a ledger at rest costs nothing.
+round begins when somebody asks and the ledger has grown: a ledger at rest costs nothing. A new roster ends a round at
+once: nodes wait for the link to its checkpoint.
 """
 
 import time
@@ -33,6 +34,7 @@ _CONTRADICTIONS: Final = MOST_CLAIMS - 1
 _NEWEST: Final = text(
     """
     SELECT round.size, round.at, checkpoint.note, (SELECT max(size) FROM ledger_checkpoint) AS head,
+        (SELECT leaf_index FROM roster ORDER BY version DESC LIMIT 1) >= round.size AS outdated,
         (SELECT count(*) FROM cosignature WHERE cosignature.size = round.size AND node = ANY (:nodes)) AS cosigned
     FROM witness_round AS round JOIN ledger_checkpoint AS checkpoint ON checkpoint.size = round.size
     ORDER BY round.size DESC LIMIT 1
@@ -64,7 +66,8 @@ async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], 
     """The round that is under way, or a new one. Raises as `ledger.check`: a hub that may not sign offers nothing."""
     async with engine.connect() as connection:
         row = (await connection.execute(_NEWEST, {"nodes": list(witnesses)})).first()
-    if row is not None and not is_over(_now() - row.at, row.cosigned, len(witnesses), round_ms):
+    over = row is None or row.outdated or is_over(_now() - row.at, row.cosigned, len(witnesses), round_ms)
+    if row is not None and not over:
         return Round(row.size, row.note)
     if row is not None and row.size == row.head:
         return Round(row.size, row.note)

@@ -18,7 +18,7 @@ from crypto.cosignature import CosignerKey
 from crypto.errors import CryptoError, NoteInvalid
 from crypto.tiles import tile_at
 from crypto.trust import Trust
-from hub import rounds, tilestore
+from hub import rosternews, rounds, tilestore
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
 from hub.judge import Verdict, Witnessed
@@ -82,42 +82,44 @@ class Witnessing:
                 # Cosignatures first, so that whoever asks at the same time sees them.
                 waiting.sort(key=lambda verdict: not isinstance(verdict.said, WitnessCosignature))
                 for verdict in waiting:
-                    answer = await self._answered(verdict)
-                    if answer is not None:
+                    for answer in await self._answers(verdict):
                         # One by one, so that a bad line lets some through. What an inbox does not take is asked again.
                         await dispatcher.publish([answer])
                 await asyncio.sleep(PAUSE_S)
         finally:
             await dispatcher.close()
 
-    async def _answered(self, verdict: Witnessed) -> Publication | None:
+    async def _answers(self, verdict: Witnessed) -> list[Publication]:
         node, said = verdict.arrival.node, verdict.said
         try:
             match said:
                 case CheckpointRequest():
-                    return _publication(node, MessageType.CHECKPOINT, await self._checkpoint(said))
+                    return await self._checkpoint(node, said)
                 case TileRequest():
-                    return _publication(node, MessageType.TILES, await self._tiles(said))
+                    return [_publication(node, MessageType.TILES, await self._tiles(said))]
                 case WitnessCosignature():
                     await self._keep(node, said)
         except CryptoError as error:
             log.warning("witness_refused", node=node, type=verdict.arrival.type, code=error.code)
-        return None
+        return []
 
-    async def _checkpoint(self, asked: CheckpointRequest) -> WitnessCheckpoint:
+    async def _checkpoint(self, node: str, asked: CheckpointRequest) -> list[Publication]:
         witnesses = sorted(self._witnesses())
         offered = await rounds.current(self._engine, self._ledger, witnesses, self._round_ms)
         claims = [size for size in dict.fromkeys(asked.claims) if 0 < size <= offered.size]
         olds = {*claims, *([asked.old] if 0 < asked.old <= offered.size else [])}
         async with self._engine.connect() as connection:
             proofs = await tilestore.consistency(connection, olds, offered.size)
-            return WitnessCheckpoint(
+            rosters = {} if asked.roster is None else await rosternews.after(connection, asked.roster, offered.size)
+            answer = WitnessCheckpoint(
                 old=asked.old,
                 proof=proofs.get(asked.old, ()),
                 checkpoint=await rounds.cosigned(connection, offered.size, offered.note),
                 links=tuple(Link(size=size, proof=proofs[size]) for size in claims),
                 others=tuple(await rounds.others(connection, offered.size, witnesses)),
             )
+        missing = [rosternews.publication(node, version, news) for version, news in rosters.items()]
+        return [_publication(node, MessageType.CHECKPOINT, answer), *missing]
 
     async def _tiles(self, asked: TileRequest) -> Tiles:
         tiles = [tile_at(place.level, place.index, asked.size) for place in dict.fromkeys(asked.tiles)]

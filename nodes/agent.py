@@ -19,12 +19,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown, SignatureInvalid
+from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import NoteVerifier
 from crypto.tls import client_context
-from crypto.trust import Trust, open_roster, sign_acknowledgement, signer_of_roster
-from nodes import histories, inbox, outbox, store
+from crypto.trust import Trust, open_roster, sign_acknowledgement
+from nodes import histories, inbox, outbox, rosters, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.link import Link
@@ -33,7 +33,7 @@ from nodes.publishing import Publication
 from nodes.receipts import Reader
 from nodes.receiving import Arrival
 from nodes.settings import Settings
-from nodes.setup import witness_key
+from nodes.setup import own_kids, witness_key
 from nodes.store import Store
 from nodes.witness import Witness
 from schemas.control import ControlRefused, MessageType
@@ -74,7 +74,7 @@ class Lane:
 
 @dataclass
 class Agent:
-    """One node at work. `trust` is replaced whenever a newer roster comes.
+    """One node at work. `trust` is replaced whenever a newer roster comes into force.
 
     `stored` wakes the loop that acknowledges, which looks by itself each second too. `sent` has what the broker took
     and when (ms): it is written with the next transaction, for should it be lost, the message only goes out again.
@@ -96,12 +96,14 @@ class Agent:
         node, origin = self.settings.node, self.settings.log_origin
         self.witness = Witness(node, origin, self.log_verifier, pause_s=self.settings.witness_pause)
         self._receipts = Reader(node, origin, self.log_verifier)
+        hub = self.settings.hub_verify_key()
+        self._rosters = rosters.Reader(node, self.keys, hub, origin, self.log_verifier)
 
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.link.run())
-            ask = partial(self.witness.run, self.box, self.link, lambda: self.trust)
+            ask = partial(self.witness.run, self.box, self.link)
             tasks.create_task(_through_trouble(ask, "_witness"))
             for lane in (self.urgent, self.normal):
                 tasks.create_task(_through_trouble(partial(self._send, lane), "_send"))
@@ -231,7 +233,7 @@ class Agent:
                     await asyncio.sleep(TICK_S)
                 else:
                     self.stored.set()
-                    if any(arrival.type == MessageType.CHECKPOINT for arrival in batch):
+                    if any(arrival.type in (MessageType.CHECKPOINT, MessageType.ROSTER) for arrival in batch):
                         self.witness.news.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
@@ -256,7 +258,7 @@ class Agent:
         before = self.trust
         try:
             with alone(connection):
-                self._take_in_one(connection, arrival, now, final)
+                return self._take_in_one(connection, arrival, now, final)
         except (CryptoError, ControlRefused, inbox.Undecided) as error:
             self.trust = before
             return error.code
@@ -271,9 +273,8 @@ class Agent:
             # A fault of ours must not stop the messages behind this one; it is kept, and named by type only.
             self.trust = before
             return f"unexpected_{type(error).__name__}"
-        return None
 
-    def _take_in_one(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
+    def _take_in_one(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> str | None:
         match arrival.type:
             case MessageType.ENVELOPE:
                 self._take_in_envelope(connection, arrival, now, final)
@@ -282,12 +283,16 @@ class Agent:
                 self._receipts.take_in(connection, arrival.body, self.trust, now)
             case MessageType.ROSTER:
                 self._check_hub()
-                self._take_in_roster(connection, arrival.body)
+                fault = self._rosters.take_in(connection, arrival.body, now)
+                self.renew_trust(connection)
+                return fault
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)
+                    self.renew_trust(connection)
             case _:
                 raise ControlRefused("the message's type is not known")
+        return None
 
     def _check_hub(self) -> None:
         if self.witness.caught:
@@ -302,22 +307,12 @@ class Agent:
         code = None if received.code is None else str(received.code)
         log.info("received", message=str(received.header.id), new=new, code=code)
 
-    def _take_in_roster(self, connection: Connection, body: bytes) -> None:
-        try:
-            roster = open_roster(body, self.settings.hub_verify_key())
-        except SignatureInvalid as error:
-            if signer_of_roster(body) == self.settings.hub_verify_key().key_id:
-                raise
-            detail = "a roster is signed with another key than the one this node was given"
-            raise histories.HubCaught(histories.KEY_CHANGED, detail) from error
-        if roster.version <= self.trust.roster.version:
-            return
-        trust = Trust.of(roster)
-        trust.check_own_keys(self.settings.node, self.keys.signing.public, self.keys.encryption[0].public)
-        store.save_roster(connection, roster.version, body)
-        self.trust = trust
-        log.info("roster_taken", version=roster.version, nodes=len(roster.nodes))
-        self._try_again(connection)
+    def renew_trust(self, connection: Connection) -> None:
+        """Goes on with the newest roster that can be in force by now."""
+        newer = self._rosters.bring_into_force(connection)
+        if newer is not None:
+            self.trust = newer
+            self._try_again(connection)
 
     def _try_again(self, connection: Connection) -> None:
         # On its own lane, a message may overtake the roster that names a key or a membership it needs.
@@ -382,13 +377,16 @@ async def open_agent(settings: Settings) -> Agent:
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
     )
     box = Store.open(home / "node.db", keys.storage)
-    signed = await box.run(store.newest_roster)
+    signed = await box.run(rosters.newest)
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
     trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
     agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
     agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
     agent.witness.caught = await box.run(histories.undecided) is not None
+    await box.run(rosters.remember_keys, own_kids(keys, agent.witness.key))
+    if not agent.witness.caught:
+        await box.run(agent.renew_trust)
     return agent
 
 

@@ -147,6 +147,13 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     async def one(id: UUID) -> dict[str, Any]:
         return await agent.box.run(inbox.show, agent.box, str(id))
 
+    @app.get("/v1/inbox/{id}/evidence", dependencies=[authorised], summary="What proves a received message to others")
+    async def received_proof(id: UUID, content: bool = False) -> Response:
+        """A bundle for `seci-verify`: what came, and that this node acknowledged it. `content` as for one sent."""
+        node, ledger = agent.settings.node, agent.log_verifier
+        found = await evidence.evidence_of_received(agent.box, str(id), node, ledger, with_content=content)
+        return Response(found.to_bytes(), media_type="application/json")
+
     @app.get("/v1/notices", dependencies=[authorised], summary="Reminders, escalations, expiries")
     async def deadlines(
         after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,

@@ -51,6 +51,8 @@ def init(
     if not NODE_ID.fullmatch(node):
         raise NotSetUp(f"{node!r} is no node id: 2 to 8 letters a to z", "name the node with --node, for example ro")
     settings = setup.create(home, node, passphrase_file)
+    if settings.enrolled:
+        asyncio.run(setup.remember_keys(settings))
     request = setup.read_request(home)
     file = home / "enrolment.json"
     result = {

@@ -94,16 +94,18 @@ def notices(
 
 def show(home: Home, id: UUID, as_json: AsJson = False) -> None:
     """Show a message, received or sent, with its content."""
-    try:
-        found = call(home, "GET", f"/v1/inbox/{id}")
-    except ApiRefused as error:
-        if error.code != "message_unknown":
-            raise
+    answer(found := _found(home, id)[1], as_json, message_lines(found))
+
+
+def _found(home: Path, id: UUID) -> tuple[str, dict[str, Any]]:
+    """Where the API has a message, received or sent, and the message."""
+    for at in (f"/v1/inbox/{id}", f"/v1/messages/{id}"):
         try:
-            found = call(home, "GET", f"/v1/messages/{id}")
-        except ApiRefused:
-            raise MessageUnknown(f"no message {id} in inbox or outbox", "list them: seci-node inbox, status") from None
-    answer(found, as_json, message_lines(found))
+            return at, call(home, "GET", at)
+        except ApiRefused as error:
+            if error.code != "message_unknown":
+                raise
+    raise MessageUnknown(f"no message {id} in inbox or outbox", "list them: seci-node inbox, status")
 
 
 def receipt(
@@ -113,11 +115,10 @@ def receipt(
     out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write what proves a sent message to others: they verify it with seci-verify, offline."""
-    bundle = call(home, "GET", f"/v1/messages/{id}/evidence", params={"content": with_content})
-    answers = len(bundle["proofs"]) - 1
-    sent = call(home, "GET", f"/v1/messages/{id}")
-    told = [sent["witnessed"], *(item["witnessed"] for item in sent["deliveries"] if "witnessed" in item)]
+    """Write what proves a message, sent or received, to others: they verify it with seci-verify, offline."""
+    at, message = _found(home, id)
+    bundle = call(home, "GET", f"{at}/evidence", params={"content": with_content})
+    told = [message["witnessed"], *(item["witnessed"] for item in message.get("deliveries", ()) if "witnessed" in item)]
     if out is None:
         typer.echo(json.dumps(bundle, indent=1))
         return
@@ -126,8 +127,13 @@ def receipt(
     except OSError as error:
         raise FileUnwritable(f"{out} cannot be written: {error.strerror}", "name another with --out") from error
     witnessed = all(told)
-    result = {"id": str(id), "file": str(out), "answers": answers, "content": with_content, "witnessed": witnessed}
-    answer(result, as_json, f"{out}: the hub's decision on {id} and the answers of {answers} recipients")
+    side = "recipient" if "recipient" in bundle else "sender"
+    answers = len(bundle["proofs"]) - (side == "sender")
+    holds = f"the hub's decision on {id} and the answers of {answers} recipients"
+    if side == "recipient":
+        holds = f"{id} as it came, and that it is on record as {message['state']} here"
+    result = {"id": str(id), "file": str(out), "side": side, "answers": answers, "content": with_content}
+    answer({**result, "witnessed": witnessed}, as_json, f"{out}: {holds}")
     if not witnessed:
         say("not all of it is witnessed yet: for a policy with a quorum, write it again later")
     say(f"next: seci-verify {out} --policy POLICY")

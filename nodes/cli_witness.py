@@ -14,17 +14,18 @@ from crypto.cosignature import CosignerKey
 from crypto.keyfile import load_node_keys
 from crypto.trust import Trust, open_roster
 from crypto.trust import witness_key as named
-from nodes import histories
+from nodes import histories, rosters
 from nodes.errors import AlarmUnknown, NotSetUp
 from nodes.locked import alone
 from nodes.settings import Settings
 from nodes.setup import witness_key
 from nodes.shell import AsJson, Home, answer, say
-from nodes.store import Store, newest_roster
+from nodes.store import Store
 from nodes.witness import describe, warnings
 
 ATTENTION: Final = 3
 SHORTEST: Final = 10
+LONGEST: Final = 60
 _LISTED: Final = {
     "own": "has this key",
     "none": "has no witness key of this node: send enrolment.json to the hub's operators again",
@@ -43,7 +44,7 @@ def witness(home: Home, as_json: AsJson = False) -> None:
         f"witnessed  {state['witnessed'] or 'nothing yet'}",
         f"receipts   {state['unwitnessed_receipts']} under no witnessed checkpoint yet",
         *(f"WARNING {warning}" for warning in warnings(state)),
-        *(f"\n{note}" for note in evidence),
+        *(f"\n{_in_short(item)}" for item in evidence),
     ]
     answer({**state, "evidence": evidence}, as_json, "\n".join(lines))
     if state["alarm"]:
@@ -58,30 +59,42 @@ def trust(
 ) -> None:
     """Go on with a hub that was caught, from whatever it says now. Only once its operators have explained it to you.
 
-    What it signed before binds it no longer; the alarm and its evidence are kept. Stop the agent first.
+    What it signed before binds it no longer; the alarm and its evidence are kept. After `roster_key_foreign` it means
+    that the keys are this node's own, and nothing else changes. Stop the agent first.
     """
     settings = Settings.load(home)
     if len(reason.strip()) < SHORTEST:
         raise NotSetUp("the reason is too short to be one", "write who explained what, and how you made sure of it")
     with alone(home):
-        now = time.time_ns() // 1_000_000
-        done = asyncio.run(_with_store(settings, lambda c: histories.decide(c, accept_alarm, reason.strip(), now)))
+        done, left = asyncio.run(_with_store(settings, lambda c: _decide(c, accept_alarm, reason.strip())))
     if not done:
         raise AlarmUnknown(f"no alarm {accept_alarm} waits for a decision", "see `seci-node witness`")
-    result = {"alarm": accept_alarm, "accepted": True}
-    answer(result, as_json, f"alarm {accept_alarm} is decided; the hub is trusted again")
-    say(f"next: seci-node run --home {home}")
+    result = {"alarm": accept_alarm, "accepted": True, "left": left}
+    still = "the hub is trusted again" if left is None else f"alarm {left} waits for a decision, too"
+    answer(result, as_json, f"alarm {accept_alarm} is decided; {still}")
+    say(f"next: seci-node {'run' if left is None else 'witness'} --home {home}")
+
+
+def _decide(connection: Connection, number: int, reason: str) -> tuple[bool, int | None]:
+    done = histories.decide(connection, number, reason, time.time_ns() // 1_000_000)
+    left = histories.undecided(connection)
+    return done, None if left is None else left.number
 
 
 def _read(connection: Connection, settings: Settings) -> tuple[dict[str, Any], tuple[str, ...]]:
     now = time.time_ns() // 1_000_000
     found = histories.undecided(connection)
-    signed = newest_roster(connection)
+    signed = rosters.newest(connection)
     listed = None
     if signed is not None:
         listed = Trust.of(open_roster(signed, settings.hub_verify_key())).witnesses(now).get(settings.node)
     state = describe(connection, settings.log_origin, _own(settings), listed, now)
     return state, () if found is None else found.evidence
+
+
+def _in_short(item: str) -> str:
+    # The news of a roster is for programs.
+    return item if "\n" in item or len(item) < LONGEST else f"{item[:LONGEST]}... (all of it with --json)"
 
 
 def _own(settings: Settings) -> CosignerKey:

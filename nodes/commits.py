@@ -50,6 +50,15 @@ def _tell(connection: Connection, savepoint: str) -> None:
         raise OperationalError(savepoint, None, error) from error
 
 
+def write_many(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Executes a statement for each row, past SQLAlchemy too, for the hot path. Raises OperationalError."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.executemany(statement, rows)
+    except sqlite3.Error as error:
+        raise OperationalError(statement, None, error) from error
+
+
 @dataclass(slots=True)
 class _Piece:
     """Work that somebody waits for, and what came of it: an error if there is one, else the result."""

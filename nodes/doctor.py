@@ -22,13 +22,13 @@ from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, tls_password
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster
-from nodes import clock, histories
+from nodes import clock, histories, rosters
 from nodes.client import call
 from nodes.errors import BrokerUnreachable, ClockWrong, HubDistrusted, HubSilent, NodeError, NotSetUp
 from nodes.link import connect
 from nodes.settings import Settings
 from nodes.setup import witness_key
-from nodes.store import Store, newest_roster, oldest_waiting, outbox
+from nodes.store import Store, oldest_waiting, outbox
 from nodes.times import iso
 
 # For so long a receipt may be on its way.
@@ -141,7 +141,7 @@ async def _clock(settings: Settings) -> str:
 
 
 def _newest_trust(connection: Connection, settings: Settings) -> Trust:
-    signed = newest_roster(connection)
+    signed = rosters.newest(connection)
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
     return Trust.of(open_roster(signed, settings.hub_verify_key()))

@@ -1,7 +1,7 @@
-"""Receipts as evidence: what this node has to show of a message it sent, to who trusts neither it nor the hub.
+"""Receipts as evidence: what this node has to show of a message, to who trusts neither it nor the hub.
 
 Receipts are kept as they come, each with its checkpoint; once there is a witnessed one they are shown under that.
-Recipients' acknowledgements are kept once, by their digest.
+Acknowledgements, other nodes' and our own, are kept once, by their digest.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from crypto.note import NoteVerifier
 from crypto.policy import Policy
 from crypto.proof import LogProof
 from crypto.trust import Trust, open_acknowledgement
-from nodes import store
+from nodes import inbox, store
 from nodes.errors import ContentNotKept, EvidenceIncomplete, MessageUnknown, ReceiptMissing
 from nodes.proofs import best_proof
 from nodes.store import Store
-from schemas.control import Acknowledgement, ControlRefused
+from schemas.control import Acknowledgement, ControlRefused, Entry, Receipts
 
 log = structlog.get_logger()
 
@@ -56,9 +56,13 @@ def words(signed: Sequence[bytes], trust: Trust) -> dict[bytes, Word]:
     return found
 
 
-def keep_words(connection: Connection, found: Mapping[bytes, Word], sender: str) -> None:
-    """Stores what was said to this node: one acknowledgement may be for a thousand messages."""
-    rows = [{"digest": digest, "signed": word.signed} for digest, word in found.items() if word.said.sender == sender]
+def keep_words(connection: Connection, found: Mapping[bytes, Word], node: str) -> None:
+    """Stores what was said to this node or by it: one acknowledgement may be for a thousand messages."""
+    rows = [
+        {"digest": digest, "signed": word.signed}
+        for digest, word in found.items()
+        if node in (word.said.sender, word.said.recipient)
+    ]
     if rows:
         connection.execute(_INSERT_WORD, rows)
 
@@ -68,14 +72,25 @@ async def evidence_of(box: Store, id: str, ledger: NoteVerifier, *, with_content
 
     Raises MessageUnknown, ReceiptMissing, ContentNotKept, EvidenceIncomplete.
     """
-    kept = await box.run(_kept, box, id, with_content)
+    return await _convincing(box, id, await box.run(_kept, box, id, with_content), ledger)
+
+
+async def evidence_of_received(box: Store, id: str, node: str, ledger: NoteVerifier, *, with_content: bool) -> Evidence:
+    """The bundle about one message that this node received, and its own acknowledgement; verified as the other is.
+
+    Raises MessageUnknown, ReceiptMissing, ContentNotKept, EvidenceIncomplete.
+    """
+    return await _convincing(box, id, await box.run(_kept_received, box, id, node, with_content), ledger)
+
+
+async def _convincing(box: Store, id: str, kept: Evidence, ledger: NoteVerifier) -> Evidence:
     signed = await box.run(_rosters)
     try:
         return await asyncio.to_thread(_with_rosters, kept, signed, Policy.of([ledger], [], 0))
     except (CryptoError, ControlRefused) as error:
         raise EvidenceIncomplete(
             f"what is kept of {id} would not be believed: {error} [{error.code}]",
-            f"see what became of it: seci-node status {id}",
+            f"see what became of it: seci-node show {id}",
         ) from error
 
 
@@ -103,6 +118,32 @@ def _kept(connection: Connection, box: Store, id: str, with_content: bool) -> Ev
     )
 
 
+def _kept_received(connection: Connection, box: Store, id: str, node: str, with_content: bool) -> Evidence:
+    row = inbox.find(connection, id)
+    if row.receipt is None and row.acknowledge_at is None:
+        # Or the hub gave it without this node's own word, on which alone it may rest.
+        detail = f"the hub's receipt that {id} was acknowledged came to an older program, which did not keep it"
+        raise ReceiptMissing(detail, "let its sender show what became of it")
+    if row.receipt is None:
+        detail = f"there is no receipt yet that {id} was acknowledged"
+        raise ReceiptMissing(detail, f"wait for it: seci-node show {id}")
+    content = inbox.content_of(box, row) if with_content and row.envelope is not None else None
+    if with_content and content is None:
+        detail = f"{id} was declined, or received by an older program: nothing is kept that proves its content"
+        raise ContentNotKept(detail, "leave the content out; its sender has what proves it")
+    proof, word = best_proof(connection, row.receipt), store.acknowledgement.c
+    entry = Entry.from_bytes(Receipts.from_bytes(row.receipt).receipts[0].entry)
+    signed = connection.execute(select(word.signed).where(word.digest == entry.evidence)).scalars()
+    return Evidence(
+        proofs=(proof,),
+        envelope=row.envelope,
+        stated=row.digest if row.envelope is None else None,
+        acknowledgements=tuple(signed),
+        content=content,
+        recipient=node,
+    )
+
+
 def _answers(connection: Connection, id: str) -> list[tuple[LogProof, bytes]]:
     table, word = store.delivery.c, store.acknowledgement.c
     query = select(table.receipt, word.signed).join_from(
@@ -113,7 +154,8 @@ def _answers(connection: Connection, id: str) -> list[tuple[LogProof, bytes]]:
 
 
 def _rosters(connection: Connection) -> dict[int, bytes]:
-    query = select(store.roster.c.version, store.roster.c.signed).order_by(store.roster.c.version.desc())
+    table = store.roster.c
+    query = select(table.version, table.signed).where(table.size.is_(None)).order_by(table.version.desc())
     return {row.version: row.signed for row in connection.execute(query)}
 
 

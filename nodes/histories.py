@@ -22,6 +22,7 @@ from crypto.note import Checkpoint, Note, NoteVerifier, open_note
 from crypto.policy import Policy
 from crypto.witness import AddCheckpoint, follow
 from nodes import store
+from schemas.control import MessageType
 from schemas.witnessing import MOST_CLAIMS, Link, WitnessCheckpoint
 
 log = structlog.get_logger()
@@ -30,6 +31,7 @@ FORKED: Final = "log_forked"
 ROLLED_BACK: Final = "log_rolled_back"
 REWRITTEN: Final = "log_rewritten"
 KEY_CHANGED: Final = "hub_key_changed"
+KEY_FOREIGN: Final = "roster_key_foreign"
 # What is put aside while the hub is not trusted.
 DISTRUSTED: Final = "hub_distrusted"
 # For so long the hub may leave a checkpoint unlinked that it has signed itself.
@@ -37,7 +39,11 @@ WITHHELD_MS: Final = 15 * 60 * 1000
 
 
 class HubCaught(Exception):
-    """The hub contradicts what it has signed. `code` is stable; `evidence` has notes, the older one first."""
+    """The hub contradicts what it has signed. `code` is stable; `evidence` has notes, the older one first.
+
+    With KEY_FOREIGN it contradicts this node: then the evidence is the note, the news of the roster in base64, and a
+    `key_line` for each key.
+    """
 
     def __init__(self, code: str, detail: str, *evidence: str) -> None:
         super().__init__(detail)
@@ -212,6 +218,14 @@ class Alarm:
     evidence: tuple[str, ...]
 
 
+_KEY: Final = "key "
+
+
+def key_line(kid: bytes) -> str:
+    """How an alarm's evidence names a key."""
+    return f"{_KEY}{kid.hex()}"
+
+
 def undecided(connection: Connection) -> Alarm | None:
     """The first alarm that no operator has decided on."""
     table = store.alarm
@@ -223,7 +237,8 @@ def undecided(connection: Connection) -> Alarm | None:
 
 def forgiven_until(connection: Connection) -> int:
     """Until when (ms) an operator has accepted that the hub contradicted itself; 0: never."""
-    return int(connection.scalar(select(func.max(store.alarm.c.decided_at))) or 0)
+    table = store.alarm.c
+    return int(connection.scalar(select(func.max(table.decided_at)).where(table.code != KEY_FOREIGN)) or 0)
 
 
 def raise_alarm(connection: Connection, caught: HubCaught, now: int) -> None:
@@ -238,15 +253,25 @@ def raise_alarm(connection: Connection, caught: HubCaught, now: int) -> None:
 def decide(connection: Connection, number: int, reason: str, now: int) -> bool:
     """An operator accepts the hub's present history: what it signed before binds it no longer, and alarms are decided.
 
+    Not so with KEY_FOREIGN: that the keys are this node's own is accepted, and what the hub signed binds it still.
     False if no such alarm waits for a decision. Alarms stay in the store with their evidence.
     """
-    found = undecided(connection)
+    found, table = undecided(connection), store.alarm.c
     if found is None or found.number != number:
         return False
-    open_ones = update(store.alarm).where(store.alarm.c.decided_at.is_(None))
-    connection.execute(open_ones.values(decided_at=now, reason=reason))
+    decided = update(store.alarm).values(decided_at=now, reason=reason)
+    if found.code == KEY_FOREIGN:
+        connection.execute(decided.where(table.seq == number))
+        kids = [bytes.fromhex(line.removeprefix(_KEY)) for line in found.evidence if line.startswith(_KEY)]
+        connection.execute(insert(store.own_key).on_conflict_do_nothing(), [{"kid": kid} for kid in kids])
+        return True
+    connection.execute(decided.where(table.decided_at.is_(None), table.code != KEY_FOREIGN))
     connection.execute(delete(store.witness))
     connection.execute(delete(store.checkpoint))
+    # The hub is asked again for rosters that are not in force, and proves them in its present history.
+    connection.execute(delete(store.roster).where(store.roster.c.size.is_not(None)))
+    aside = store.quarantine.c
+    connection.execute(delete(store.quarantine).where(aside.type == MessageType.ROSTER, aside.reason == DISTRUSTED))
     # What is proven stays proven, under a checkpoint that a quorum has cosigned.
     connection.execute(delete(store.proof).where(store.proof.c.size.is_(None)))
     return True

@@ -12,21 +12,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
-from crypto.envelope import Opened, open_envelope, verify
+from crypto.envelope import Opened, open_envelope, reopen, verify
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
-from nodes import notices, store
+from nodes import notices, proofs, store
+from nodes.commits import write_many
 from nodes.errors import MessageUnknown
 from nodes.outbox import answered, describe_header
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
-from schemas.control import AcknowledgedMessage, Acknowledgement, Outcome
+from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Outcome
 from schemas.header import NONCE_SIZE, Header
 from schemas.refusals import RefusalCode
 
@@ -42,11 +43,12 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that was opened, or declined with a code. `content` is nonce and body, in clear."""
+    """A message that was opened, or declined with a code. `content_key` opens the envelope's content once more."""
 
     header: Header
     digest: bytes
-    content: bytes | None
+    envelope: bytes
+    content_key: bytes | None
     code: RefusalCode | None
 
 
@@ -76,8 +78,8 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, 
     except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined) as error:
         if not final and error.code in MEMBERSHIP:
             raise Undecided(error.code) from error
-        return Received(header, verified.digest, None, RefusalCode(error.code))
-    return Received(header, verified.digest, opened.nonce + opened.body, None)
+        return Received(header, verified.digest, envelope, None, RefusalCode(error.code))
+    return Received(header, verified.digest, envelope, opened.content_key, None)
 
 
 class _Declined(Exception):
@@ -100,6 +102,7 @@ _OTHER: Final = select(store.inbox.c.seq).where(
     store.inbox.c.id == bindparam("id"), store.inbox.c.sender != bindparam("sender")
 )
 _INSERT: Final = insert(store.inbox).on_conflict_do_nothing()
+_INSERT_SEALED: Final = "INSERT OR REPLACE INTO sealed (seq, envelope) VALUES (?, ?)"
 
 
 def keep(connection: Connection, box: Store, received: Received, now: int) -> bool:
@@ -108,7 +111,7 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
     id = str(header.id)
     if received.code is None and connection.scalar(_OTHER, {"id": id, "sender": header.sender}) is not None:
         # The hub lets no id through twice. An answer by this id must not go to who came second.
-        received = replace(received, content=None, code=RefusalCode.ID_REUSED)
+        received = replace(received, content_key=None, code=RefusalCode.ID_REUSED)
     row = {
         "sender": header.sender,
         "id": id,
@@ -116,13 +119,15 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
         "kind": header.kind,
         "header": header.to_bytes(),
         "digest": received.digest,
-        "content": None if received.content is None else box.close_body(id, received.content),
+        "content_key": None if received.content_key is None else box.close_body(id, received.content_key),
         "received_at": now,
         "outcome": str(Outcome.DELIVERED if received.code is None else Outcome.DECLINED),
         "code": None if received.code is None else str(received.code),
         "acknowledge_at": now,
     }
-    if connection.execute(_INSERT, row).rowcount:
+    done = connection.execute(_INSERT, row)
+    if done.rowcount:
+        write_many(connection, _INSERT_SEALED, [(done.lastrowid, received.envelope)])
         return True
     table = store.inbox
     known = (table.c.sender == header.sender) & (table.c.id == id) & (table.c.digest == received.digest)
@@ -190,13 +195,23 @@ _ACKNOWLEDGED: Final = (
         store.inbox.c.id == bindparam("this"),
         store.inbox.c.digest == bindparam("of"),
     )
-    .values(acknowledge_at=None)
+    .values(acknowledge_at=None, receipt=func.coalesce(store.inbox.c.receipt, bindparam("proof")))
 )
 
 
-def acknowledged(connection: Connection, sender: str, id: str, digest: bytes) -> None:
-    """The hub has our acknowledgement on record: the duty is done."""
-    connection.execute(_ACKNOWLEDGED, {"by": sender, "this": id, "of": digest})
+def acknowledged(connection: Connection, proven: Sequence[tuple[Entry, bytes | None]]) -> None:
+    """The hub has our acknowledgements on record: the duty is done. Of several receipts of one the first is kept."""
+    rows = [
+        {"by": entry.sender, "this": str(entry.message), "of": entry.envelope, "proof": receipt}
+        for entry, receipt in proven
+    ]
+    if rows:
+        connection.execute(_ACKNOWLEDGED, rows)
+
+
+_WITH_ENVELOPE: Final = select(store.inbox, store.sealed.c.envelope).outerjoin(
+    store.sealed, store.sealed.c.seq == store.inbox.c.seq
+)
 
 
 def listing(
@@ -204,7 +219,7 @@ def listing(
 ) -> list[dict[str, Any]]:
     """Received messages in the order of arrival, from behind `after` on, with their bodies; about 8 MB at most."""
     table = store.inbox.c
-    query = select(store.inbox).where(table.seq > after, table.outcome == str(Outcome.DELIVERED))
+    query = _WITH_ENVELOPE.where(table.seq > after, table.outcome == str(Outcome.DELIVERED))
     if kind is not None:
         query = query.where(table.kind == kind)
     if thread is not None:
@@ -212,7 +227,7 @@ def listing(
     found: list[dict[str, Any]] = []
     size = 0
     for row in connection.execute(query.order_by(table.seq).limit(limit).execution_options(yield_per=10)):
-        size += len(row.content or b"")
+        size += len(row.content or row.envelope or b"")
         if found and size > PAGE_BYTES:
             break
         found.append(_described(box, row))
@@ -221,11 +236,27 @@ def listing(
 
 def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     """One received message. Raises MessageUnknown."""
-    row = connection.execute(select(store.inbox).where(store.inbox.c.id == id)).first()
+    row = find(connection, id)
+    [described] = _with_debts(connection, [_described(box, row)], time.time_ns() // 1_000_000)
+    proven = {"receipt_verified": row.receipt is not None, "witnessed": proofs.is_witnessed(connection, row.receipt)}
+    return {**described, **proven, "notices": notices.of(connection, id)}
+
+
+def find(connection: Connection, id: str) -> Any:
+    """A received message's row, with its envelope if that was kept. Raises MessageUnknown."""
+    # A second sender of the same id was declined.
+    query = _WITH_ENVELOPE.where(store.inbox.c.id == id).order_by(store.inbox.c.seq)
+    row = connection.execute(query).first()
     if row is None:
         raise MessageUnknown(f"no message {id} in the inbox", "list them with `seci-node inbox`")
-    [described] = _with_debts(connection, [_described(box, row)], time.time_ns() // 1_000_000)
-    return {**described, "notices": notices.of(connection, id)}
+    return row
+
+
+def content_of(box: Store, row: Any) -> bytes | None:
+    """Nonce and body of a row that `find` gave, in clear; None if it was declined."""
+    if row.content_key is not None:
+        return reopen(row.envelope, box.open_body(row.id, row.content_key))
+    return None if row.content is None else box.open_body(row.id, row.content)
 
 
 def _with_debts(connection: Connection, found: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
@@ -248,6 +279,7 @@ def _described(box: Store, row: Any) -> dict[str, Any]:
         "received": iso(row.received_at),
         **describe_header(Header.from_bytes(row.header)),
     }
-    if row.content is None:
+    content = content_of(box, row)
+    if content is None:
         return {**described, "code": row.code}
-    return {**described, "body": json.loads(box.open_body(row.id, row.content)[NONCE_SIZE:])}
+    return {**described, "body": json.loads(content[NONCE_SIZE:])}

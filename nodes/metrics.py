@@ -76,6 +76,8 @@ def _add_witness(registry: CollectorRegistry, state: Mapping[str, Any]) -> None:
         "seci_node_proof_withheld", "1 while the hub does not prove what it has signed before.", registry=registry
     )
     withheld.set(int(state["withheld"] is not None))
+    overdue = Gauge("seci_node_roster_overdue", "The version of a roster that ought to be in force.", registry=registry)
+    overdue.set(state["roster_overdue"] or 0)
     for name, text in (("followed", "The checkpoint followed last"), ("witnessed", "The newest witnessed checkpoint")):
         Gauge(f"seci_node_{name}_size", f"{text}, in entries.", registry=registry).set(state[name] or 0)
     waiting = Gauge(

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 4
+VERSION: Final = 6
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -26,6 +26,11 @@ _MIGRATIONS: Final = {
         "ALTER TABLE checkpoint ADD COLUMN at BIGINT NOT NULL DEFAULT 0",
         "CREATE INDEX checkpoint_claimed ON checkpoint (size) WHERE standing = 1",
     ),
+    4: (
+        "ALTER TABLE inbox ADD COLUMN content_key BLOB",
+        "ALTER TABLE inbox ADD COLUMN receipt BLOB",
+    ),
+    5: ("ALTER TABLE roster ADD COLUMN size BIGINT",),
 }
 
 

@@ -5,17 +5,15 @@ tiles (C2SP tlog-tiles) prove the same entry under that. The hub only reads tile
 here, a tile for as many receipts as stand in it.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError
 
 from crypto import merkle
 from crypto.errors import ProofInvalid, TileInvalid
@@ -25,6 +23,7 @@ from crypto.proof import LogProof, proof_of
 from crypto.receipt import leaf_of
 from crypto.tiles import WIDTH, Tile, needed, nodes_of, tile_at
 from nodes import histories, store
+from nodes.commits import write_many
 from schemas.control import Receipt, Receipts
 from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
 
@@ -51,12 +50,7 @@ def expect(connection: Connection, receipts: Iterable[Receipt], now: int) -> Non
     """
     rows = [(receipt.index, leaf_of(receipt.salt, receipt.entry), now) for receipt in receipts]
     if rows:
-        # Past SQLAlchemy, on the hot path: see `commits`.
-        driver: Any = connection.connection.driver_connection
-        try:
-            driver.executemany(_EXPECT, rows)
-        except sqlite3.Error as error:
-            raise OperationalError(_EXPECT, None, error) from error
+        write_many(connection, _EXPECT, rows)
 
 
 def keep_witnessed(connection: Connection, size: int, note: str) -> None:

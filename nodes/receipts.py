@@ -1,6 +1,7 @@
 """Receipts as they come: what the hub's proven word means for the messages sent and received here."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from sqlalchemy.engine import Connection
@@ -11,9 +12,13 @@ from crypto.receipt import Proven, verify_receipts
 from crypto.trust import Trust
 from nodes import evidence, histories, inbox, notices, outbox, proofs
 from nodes.histories import Standing
-from schemas.control import Event, Receipts
+from schemas.control import AcknowledgedMessage, Entry, Event, Receipt, Receipts
 
 log = structlog.get_logger()
+
+# What this node can show of a message: of one it sent, and that it acknowledged one that it received.
+_DECISIONS: Final = (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED)
+_ANSWERS: Final = (Event.DELIVERED, Event.DECLINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,19 @@ class Reader:
         proven = self._proven(bundle)
         words = evidence.words(bundle.acknowledgements, trust)
         evidence.keep_words(connection, words, self.node)
-        kept = []
+        kept, on_record = list[Receipt](), list[tuple[Entry, bytes | None]]()
         for receipt, found in zip(bundle.receipts, proven, strict=True):
-            single = bundle.model_copy(update={"receipts": (receipt,), "acknowledgements": ()})
-            if not self._settle(connection, found, words, single):
+            single = bundle.alone(receipt)
+            if found.entry.event in _ANSWERS and found.entry.node == self.node:
+                # Only one that rests on our own word is worth showing; the duty ends with any.
+                shown = _item(found.entry, words) is not None
+                on_record.append((found.entry, single if shown else None))
+                kept += [receipt] if shown else []
+            elif not self._settle(connection, found, words, single):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
-            elif _is_shown(found, self.node):
+            elif found.entry.event in (*_DECISIONS, *_ANSWERS):
                 kept.append(receipt)
+        inbox.acknowledged(connection, on_record)
         proofs.expect(connection, kept, now)
         histories.see(connection, proven[0].checkpoint, bundle.checkpoint, Standing.SEEN, now)
 
@@ -49,31 +60,23 @@ class Reader:
             raise
 
     def _settle(
-        self, connection: Connection, proven: Proven, words: dict[bytes, evidence.Word], receipt: Receipts
+        self, connection: Connection, proven: Proven, words: dict[bytes, evidence.Word], receipt: bytes
     ) -> bool:
         entry = proven.entry
-        if entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED):
-            return outbox.settle(connection, proven, receipt.to_bytes())
-        if entry.event in (Event.DELIVERED, Event.DECLINED):
-            if entry.node == self.node:
-                if entry.sender is not None and entry.envelope is not None:
-                    inbox.acknowledged(connection, entry.sender, str(entry.message), entry.envelope)
-                return True
-            # Without the recipient's own signed word, the one that the entry names, the hub's is not taken.
-            word = words.get(entry.evidence or b"")
-            if word is None or word.said.recipient != entry.node:
-                return False
-            item = next((item for item in word.said.items if item.id == entry.message), None)
-            return item is not None and outbox.settle_delivery(connection, proven, item, receipt.to_bytes())
+        if entry.event in _DECISIONS:
+            return outbox.settle(connection, proven, receipt)
+        if entry.event in _ANSWERS:
+            item = _item(entry, words)
+            return item is not None and outbox.settle_delivery(connection, proven, item, receipt)
         if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
             return notices.keep(connection, proven, self.node)
         # That something was released, discarded or erased; what follows from a release has an entry of its own.
         return entry.event in (Event.RELEASED, Event.DISCARDED, Event.ERASED)
 
 
-def _is_shown(proven: Proven, node: str) -> bool:
-    """Whether the entry is part of what this node can show of a message it sent."""
-    entry = proven.entry
-    if entry.event in (Event.DELIVERED, Event.DECLINED):
-        return entry.node != node
-    return entry.event in (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED)
+def _item(entry: Entry, words: dict[bytes, evidence.Word]) -> AcknowledgedMessage | None:
+    # Without the recipient's own signed word, the one that the entry names, the hub's is not taken.
+    word = words.get(entry.evidence or b"")
+    if word is None or word.said.recipient != entry.node:
+        return None
+    return next((item for item in word.said.items if item.id == entry.message), None)

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+import time
 from pathlib import Path
 
 import structlog
@@ -9,14 +10,15 @@ from pydantic import ValidationError
 
 from crypto import certificates, keyfile
 from crypto.enrolment import sign_request
-from crypto.errors import CryptoError
-from crypto.keyfile import load_node_keys, load_tls_key, write_private
+from crypto.errors import CryptoError, KeyUnknown
+from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
-from crypto.trust import Trust, open_roster
+from nodes import rosters
 from nodes.errors import NotSetUp, WelcomeRefused
+from nodes.histories import KEY_FOREIGN, HubCaught
 from nodes.settings import TOKEN_SIZE, Settings
-from nodes.store import Store, save_roster
+from nodes.store import Store
 from schemas.control import ControlRefused
 from schemas.enrolment import EnrolmentRequest, Welcome
 
@@ -66,6 +68,11 @@ def witness_key(settings: Settings) -> SigningKey:
     return keyfile.load_signing_key(file, secret)
 
 
+def own_kids(keys: NodeKeys, witness: SigningKey) -> tuple[bytes, ...]:
+    """The ids of all public keys of a node that a roster may list."""
+    return keys.signing.public.key_id, *(key.public.key_id for key in keys.encryption), witness.public.key_id
+
+
 def _write_request(home: Path, node: str, settings: Settings) -> None:
     secret = settings.secret()
     keys = load_node_keys(home / "node.key", secret)
@@ -80,6 +87,16 @@ def read_request(home: Path) -> EnrolmentRequest:
     return EnrolmentRequest.model_validate_json((home / "enrolment.json").read_bytes())
 
 
+async def remember_keys(settings: Settings) -> None:
+    """Tells the store of the keys in the folder, so that an agent at work knows a new one in the roster as its own."""
+    keys, witness = load_node_keys(settings.home / "node.key", settings.secret()), witness_key(settings)
+    box = Store.open(settings.home / "node.db", keys.storage)
+    try:
+        await box.run(rosters.remember_keys, own_kids(keys, witness))
+    finally:
+        box.close()
+
+
 async def welcome(home: Path, file: Path) -> Settings:
     """Takes in the hub's welcome file after checking that it is for this node's keys.
 
@@ -89,16 +106,24 @@ async def welcome(home: Path, file: Path) -> Settings:
     given = _read_welcome(file)
     if given.node != settings.node:
         raise WelcomeRefused(f"the file is for {given.node}, this is {settings.node}", "use this node's file")
-    if settings.hub_key and settings.hub_key != given.hub_key:
+    if settings.enrolled and (settings.hub_key, settings.log_vkey) != (given.hub_key, given.log_vkey):
         raise WelcomeRefused("the file names another hub key than the one trusted so far", "ask the hub's operators")
-    signed = base64.b64decode(given.roster)
-    trust = _check(settings, given, signed)
+    keys, witness = load_node_keys(home / "node.key", settings.secret()), witness_key(settings)
+    reader = _check(settings, given, keys)
+    box = Store.open(home / "node.db", keys.storage)
+    try:
+        now, news = time.time_ns() // 1_000_000, base64.b64decode(given.roster)
+        await box.run(reader.welcome, news, own_kids(keys, witness), now)
+    except (CryptoError, ControlRefused, HubCaught) as error:
+        swapped = error.code in (KeyUnknown.code, KEY_FOREIGN)
+        raise WelcomeRefused(
+            f"the roster in the welcome file does not hold: {error} [{error.code}]",
+            "tell the hub's operators: keys were swapped" if swapped else "ask the hub's operators for it again",
+        ) from error
+    finally:
+        box.close()
     (home / "tls.pem").write_text(given.certificate_pem)
     (home / "ca.pem").write_text(given.ca_pem)
-    keys = load_node_keys(home / "node.key", settings.secret())
-    box = Store.open(home / "node.db", keys.storage)
-    await box.run(save_roster, trust.roster.version, signed)
-    box.close()
     fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
     enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields})
     enrolled.save()
@@ -115,24 +140,18 @@ def _read_welcome(file: Path) -> Welcome:
         raise WelcomeRefused(f"{file} is no welcome file (wrong: {fields})", "ask the hub's operators again") from error
 
 
-def _check(settings: Settings, given: Welcome, signed: bytes) -> Trust:
-    keys = load_node_keys(settings.home / "node.key", settings.secret())
+def _check(settings: Settings, given: Welcome, keys: NodeKeys) -> rosters.Reader:
     tls_key = load_tls_key(settings.home / "tls.key", settings.secret())
     try:
         certificate = certificates.read_certificate(given.certificate_pem.encode())
         # Neither is used before the agent runs, which would then end with what is told here.
         certificates.read_authorities(given.ca_pem.encode())
-        NoteVerifier.parse(given.log_vkey)
+        ledger = NoteVerifier.parse(given.log_vkey)
         hub = VerifyKey.from_public_bytes(base64.b64decode(given.hub_key))
-        trust = Trust.of(open_roster(signed, hub))
-    except (CryptoError, ControlRefused) as error:
+    except CryptoError as error:
         raise WelcomeRefused(
             f"the welcome file does not hold: {error}", "ask the hub's operators for it again"
         ) from error
     if certificate.public_key() != tls_key.public_key():
         raise WelcomeRefused("the certificate is not for this node's TLS key", "enrol with this node's enrolment.json")
-    try:
-        trust.check_own_keys(settings.node, keys.signing.public, keys.encryption[0].public)
-    except CryptoError as error:
-        raise WelcomeRefused(str(error), "tell the hub's operators: keys were swapped") from error
-    return trust
+    return rosters.Reader(settings.node, keys, hub, given.log_origin, ledger)

@@ -1,6 +1,6 @@
 """The node's store: SQLite with every commit synced to disk, bodies encrypted under the node's storage key.
 
-Tables are here; what is done with them stands in `outbox` and `inbox`. Times are milliseconds
+Tables are here; what is done with them stands in `outbox`, `inbox`, `rosters` and `histories`. Times are milliseconds
 since the epoch, UTC. Ids are UUIDs in text.
 """
 
@@ -85,7 +85,7 @@ delivery: Final = Table(
     Column("receipt", LargeBinary),
     Column("evidence", LargeBinary),
 )
-# What recipients signed: one is for up to a thousand messages.
+# What recipients signed, this node too: one is for up to a thousand messages.
 acknowledgement: Final = Table(
     "acknowledgement",
     _metadata,
@@ -102,16 +102,28 @@ inbox: Final = Table(
     Column("kind", Text, nullable=False),
     Column("header", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
+    # Of versions before 5: nonce and body, closed; since then they are read from the envelope.
     Column("content", LargeBinary),
     Column("received_at", BigInteger, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("code", Text),
     Column("acknowledge_at", BigInteger),
     Column("attempts", Integer, nullable=False, default=0),
+    # What opens the envelope's content, closed; none of what was declined.
+    Column("content_key", LargeBinary),
+    # Of the entry that our acknowledgement is on record; versions before 5 kept none.
+    Column("receipt", LargeBinary),
     UniqueConstraint("sender", "id"),
 )
 Index("inbox_id", inbox.c.id)
 Index("inbox_acknowledge", inbox.c.acknowledge_at)
+# The envelopes of what came, by their place in the inbox: written once, while its row changes twice.
+sealed: Final = Table(
+    "sealed",
+    _metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("envelope", LargeBinary, nullable=False),
+)
 # Which message of ours answers which that came; versions that kept no such table have no answers in it.
 answer: Final = Table(
     "answer",
@@ -150,7 +162,11 @@ roster: Final = Table(
     _metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("signed", LargeBinary, nullable=False),
+    # Of the checkpoint whose link it waits for, see `rosters`; none once it is in force.
+    Column("size", BigInteger),
 )
+# The ids of all public keys that this node made: no other may stand under its name in a roster.
+own_key: Final = Table("own_key", _metadata, Column("kid", LargeBinary, primary_key=True))
 # Every checkpoint that the hub has signed and shown, with its note (versions before 4 kept none).
 checkpoint: Final = Table(
     "checkpoint",
@@ -250,13 +266,6 @@ class Store:
         return self._key.decrypt(closed[:12], closed[12:], id.encode())
 
 
-def newest_roster(connection: Connection) -> bytes | None:
-    """The signed roster of the highest version."""
-    query = select(roster.c.signed).order_by(roster.c.version.desc()).limit(1)
-    signed: bytes | None = connection.scalar(query)
-    return signed
-
-
 def counts(connection: Connection) -> dict[str, int]:
     """How many messages there are in each state of the outbox, in the inbox, and in quarantine."""
     rows = connection.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
@@ -294,11 +303,6 @@ def bring_forward(connection: Connection, now: int, first_ms: int) -> None:
     connection.execute(update(outbox).where(waiting, late).values(resend_at=bindparam("now")), times)
     late = inbox.c.acknowledge_at > next_attempt(inbox.c.attempts)
     connection.execute(update(inbox).where(late).values(acknowledge_at=bindparam("now")), times)
-
-
-def save_roster(connection: Connection, version: int, signed: bytes) -> None:
-    """Adds a roster to the history."""
-    connection.execute(insert(roster).values(version=version, signed=signed).on_conflict_do_nothing())
 
 
 @dataclass(frozen=True, slots=True)

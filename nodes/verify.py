@@ -191,8 +191,8 @@ def _printable(text: str) -> str:
 
 
 def _lines(found: Established) -> Iterator[str]:
-    entry, header = found.decision.entry, found.header
-    yield f"PROVEN under the policy, by the log {found.decision.proven.checkpoint.origin}:"
+    entry, header = found.basis.entry, found.header
+    yield f"PROVEN under the policy, by the log {found.basis.proven.checkpoint.origin}:"
     yield line("message", str(header.id if header is not None else entry.message))
     yield line("envelope", f"SHA-256 {found.digest.hex()}")
     if header is None or found.signed is None:
@@ -202,6 +202,8 @@ def _lines(found: Established) -> Iterator[str]:
         roster = found.signed.roster
         yield line("sender", f"{_name(found, header.sender)}, which signed it with key {found.signed.kid.hex()},")
         yield line("", f"its own by the roster version {roster.version} of {when(roster.at)}")
+    if found.recipient is not None:
+        yield line("shown by", f"{_name(found, found.recipient)}, a recipient")
     said = header or entry
     if said.kind is not None:
         operation = "" if said.operation is None else f", operation {said.operation}"
@@ -210,11 +212,14 @@ def _lines(found: Established) -> Iterator[str]:
     if said.created is not None:
         yield line("written", f"{when(said.created)} by the sender's clock")
     yield line("to", ", ".join(_name(found, node) for node in said.recipients or ()) or "not said")
-    why = "" if entry.code is None else f" [{entry.code}]: {entry.detail or ''}"
-    yield line(str(entry.event), f"{when(entry.at)} by the hub{why}")
-    yield from _places(found.decision)
+    if found.decision is not None:
+        why = "" if entry.code is None else f" [{entry.code}]: {entry.detail or ''}"
+        yield line(str(entry.event), f"{when(entry.at)} by the hub{why}")
+        yield from _places(found.decision)
     for answer in found.answers:
         yield from _answer_lines(found, answer)
+    if found.decision is None:
+        yield line("not shown", "when the hub accepted it: it takes no word on what it did not accept")
     if silent := _silent(found):
         yield line("not shown", f"what became of it at {', '.join(silent)}")
     if found.body is not None:
@@ -242,14 +247,14 @@ def _name(found: Established, node: str) -> str:
 
 
 def _silent(found: Established) -> list[str]:
-    said = found.header or found.decision.entry
+    said = found.header or found.basis.entry
     heard = {answer.recipient for answer in found.answers}
-    accepted = found.decision.entry.event is Event.ACCEPTED
+    accepted = found.decision is None or found.decision.entry.event is Event.ACCEPTED
     return [node for node in said.recipients or () if accepted and node not in heard]
 
 
 def _described(found: Established) -> dict[str, Any]:
-    entry, said = found.decision.entry, found.header or found.decision.entry
+    entry, said = found.basis.entry, found.header or found.basis.entry
     return {
         "ok": True,
         "message": str(found.header.id if found.header is not None else entry.message),
@@ -264,7 +269,8 @@ def _described(found: Established) -> dict[str, Any]:
         "operation": said.operation,
         "created": None if said.created is None else when(said.created),
         "recipients": list(said.recipients or ()),
-        "decision": {**_entry(found.decision), "detail": entry.detail},
+        "shown_by": found.recipient,
+        "decision": None if found.decision is None else {**_entry(found.decision), "detail": entry.detail},
         "answers": [
             {
                 "recipient": answer.recipient,

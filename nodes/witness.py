@@ -2,13 +2,13 @@
 
     ask -> the hub's newest checkpoint, with the proof that it continues the last one -> verify, store, cosign
         -> what the others have cosigned -> compare, and upgrade receipts once it is a quorum
+        -> the rosters that this node has missed (`rosters`)
 
 Nothing of this holds up messages. A hub that is caught at two histories is not trusted any more: `histories`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -23,7 +23,7 @@ from crypto.note import Note, NoteVerifier
 from crypto.policy import NONE, Log, Policy, read_checkpoint
 from crypto.trust import WITNESS_NAME, Trust
 from crypto.witness import majority
-from nodes import histories, proofs
+from nodes import histories, proofs, rosters
 from nodes.histories import Followed, Standing
 from nodes.link import Link
 from nodes.publishing import Publication
@@ -34,7 +34,7 @@ from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessChe
 
 log = structlog.get_logger()
 
-# With receipts to upgrade and tiles to be had, the next question follows so soon.
+# With receipts to upgrade and tiles to be had, or rosters that wait for a link, the next question follows so soon.
 HURRY_S: Final = 1.0
 
 
@@ -67,28 +67,33 @@ class Witness:
             return replace(self.policy, logs=(Log(self.hub),))
         return majority(self.hub, list(trust.witnesses(now).values()))
 
-    async def run(self, box: Store, link: Link, trust: Callable[[], Trust]) -> None:
-        """Asks for ever, at most once in `pause_s` seconds unless there are receipts to upgrade."""
+    async def run(self, box: Store, link: Link) -> None:
+        """Asks for ever, at most once in `pause_s` seconds unless there are receipts to upgrade or new rosters."""
         while True:
             await link.up.wait()
             self.news.clear()
-            if not self.caught and trust().witnesses(_now()):
+            waiting = await box.run(rosters.waiting)
+            if not self.caught:
                 await _say(link, MessageType.CHECKPOINT_REQUEST, await box.run(self._question))
-            until, hurry, self._asked = time.monotonic() + self.pause_s, True, None
-            while hurry and time.monotonic() < until:
+            asked, hurry, self._asked = time.monotonic(), True, None
+            while hurry and time.monotonic() < asked + self.pause_s:
                 await self._tell(box, link)
                 hurry = await self._upgrade(box, link)
                 await asyncio.sleep(min(HURRY_S, self.pause_s))
-            while time.monotonic() < until:
+                hurry = hurry and not await _has_more(box, waiting)
+            while (left := asked + self.pause_s - time.monotonic()) > 0:
+                if await _has_more(box, waiting):
+                    await asyncio.sleep(min(left, asked + HURRY_S - time.monotonic()))
+                    break
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.news.wait(), until - time.monotonic())
+                    await asyncio.wait_for(self.news.wait(), left)
                 self.news.clear()
                 await self._tell(box, link)
 
     def _question(self, connection: Connection) -> CheckpointRequest:
         last = histories.last(connection, self.origin)
-        old = 0 if last is None else last.checkpoint.size
-        return CheckpointRequest(old=old, claims=tuple(histories.claims(connection, _now())))
+        old, claims = 0 if last is None else last.checkpoint.size, tuple(histories.claims(connection, _now()))
+        return CheckpointRequest(old=old, claims=claims, roster=rosters.known(connection))
 
     async def _tell(self, box: Store, link: Link) -> None:
         # Even of a hub that was caught: what was cosigned before may show others, through the hub, what it did.
@@ -172,6 +177,11 @@ def _without_strangers(note: str, policy: Policy) -> str:
     return str(Note(parsed.text, tuple(parsed.check(key) for key in known if parsed.is_signed_by(key))))
 
 
+async def _has_more(box: Store, waiting: tuple[int, ...]) -> bool:
+    """Whether rosters wait, and other ones than when the hub was asked last: then its next answer brings them on."""
+    return await box.run(rosters.waiting) not in ((), waiting)
+
+
 async def _say(link: Link, kind: MessageType, said: Wire) -> bool:
     confirmed = await link.publish([Publication(f"{kind}-{time.time_ns()}", kind, False, said.to_bytes())])
     return confirmed == [True]
@@ -195,6 +205,7 @@ def describe(
         "unwitnessed_receipts": waiting.number,
         "unwitnessed_since": iso(waiting.since),
         "withheld": histories.withheld(connection, now),
+        "roster_overdue": rosters.overdue(connection, now),
         "alarm": alarm,
     }
 
@@ -214,6 +225,11 @@ def warnings(state: dict[str, Any]) -> list[str]:
         )
     if state["withheld"] is not None:
         found.append(f"the hub does not prove that its ledger of {state['withheld']} entries is part of today's")
+    if state["roster_overdue"] is not None:
+        found.append(
+            f"version {state['roster_overdue']} of the roster is not in force yet: the hub withholds its proof or the "
+            "version before it, or it cannot be used; tell the hub's operators"
+        )
     return found
 
 

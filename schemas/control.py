@@ -216,3 +216,12 @@ class Receipts(Wire):
     checkpoint: Annotated[str, Field(max_length=20_000)]
     receipts: Annotated[tuple[Receipt, ...], Field(min_length=1, fail_fast=True)]
     acknowledgements: tuple[bytes, ...] = ()
+
+    def alone(self, receipt: Receipt) -> bytes:
+        """One of the receipts as a bundle of its own, without acknowledgements; a node keeps it so.
+
+        By hand, in the order of the encoding: the hub's answers come by the hundred.
+        """
+        single = {"salt": receipt.salt, "entry": receipt.entry, "index": receipt.index, "proof": list(receipt.proof)}
+        fields = {"v": self.v, "receipts": [single], "checkpoint": self.checkpoint, "acknowledgements": []}
+        return cbor.encode_in_order(fields)

@@ -37,7 +37,7 @@ class EnrolmentRequest(BaseModel):
 
 
 class Welcome(BaseModel):
-    """What an enrolled node needs: its certificate, where the broker is, whom to believe, the roster."""
+    """What an enrolled node needs: its certificate, where the broker is, whom to believe, the roster (RosterNews)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,7 @@
 """The roster: who takes part, with which keys, in which task forces. Signed and versioned by the hub.
 
-The signature is checked in `crypto.trust`, which also answers the questions asked of a roster.
+The signature is checked in `crypto.trust`, which also answers the questions asked of a roster; how a roster reaches
+nodes, in `crypto.rosternews`.
 """
 
 from enum import StrEnum
@@ -9,9 +10,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from schemas.codes import Agency
-from schemas.control import MANY_ITEMS, Wire
+from schemas.control import MANY_ITEMS, Receipt, Wire
 from schemas.header import Code, Millis, NodeId
 from schemas.participants import Category
+from schemas.witnessing import NoteText, RosterVersion
 
 
 class KeyUse(StrEnum):
@@ -52,7 +54,7 @@ class Roster(Wire):
     most_items: ClassVar[int] = MANY_ITEMS
 
     v: Literal[1] = 1
-    version: Annotated[int, Field(ge=1)]
+    version: RosterVersion
     at: Millis
     nodes: tuple[RosterNode, ...]
 
@@ -63,3 +65,12 @@ class Roster(Wire):
         if len({node.node for node in nodes}) != len(nodes):
             raise ValueError("a node stands in the roster more than once")
         return nodes
+
+
+class RosterNews(Wire):
+    """A roster on its way to nodes: as the hub signed it, and the receipt of its entry under `checkpoint`, a note."""
+
+    v: Literal[1] = 1
+    roster: Annotated[bytes, Field(min_length=1)]
+    receipt: Receipt
+    checkpoint: NoteText

@@ -18,6 +18,7 @@ TILE_BYTES: Final = 8192
 
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 NoteText = Annotated[str, Field(min_length=1, max_length=20_000)]
+RosterVersion = Annotated[int, Field(ge=1, lt=2**31)]
 Proof = Annotated[tuple[Digest, ...], Field(max_length=63, fail_fast=True)]
 
 
@@ -25,12 +26,14 @@ class CheckpointRequest(Wire):
     """A node asks what its witness is to cosign next.
 
     `old` is the size of the checkpoint that it followed last, 0 for none. `claims` are sizes of other checkpoints
-    it was shown, each to be proven a part of the same history.
+    it was shown, each to be proven a part of the same history. `roster` is the version up to which it has all rosters:
+    it wants the next ones. Programs before rosters were proven do not say it.
     """
 
     v: Literal[1] = 1
     old: Size
     claims: Annotated[tuple[Size, ...], Field(max_length=MOST_CLAIMS, fail_fast=True)] = ()
+    roster: RosterVersion | None = None
 
 
 class Link(Wire):

@@ -14,6 +14,7 @@ from nodes.settings import Settings
 from schemas import registry
 from schemas.codes import Agency, Handling, Priority
 from schemas.header import Routing, new_id
+from schemas.roster import RosterNews
 
 
 def keys_of(home: Path) -> NodeKeys:
@@ -24,8 +25,8 @@ def keys_of(home: Path) -> NodeKeys:
 def trust_of(home: Path) -> Trust:
     """The roster that a node was welcomed with."""
     welcome = home.parent.parent / "welcome" / f"{home.name}.welcome.json"
-    signed = base64.b64decode(json.loads(welcome.read_text())["roster"])
-    return Trust.of(open_roster(signed, Settings.load(home).hub_verify_key()))
+    news = RosterNews.from_bytes(base64.b64decode(json.loads(welcome.read_text())["roster"]))
+    return Trust.of(open_roster(news.roster, Settings.load(home).hub_verify_key()))
 
 
 def seal_as(home: Path, sender: str, id: str | None = None, **changes: Any) -> bytes:

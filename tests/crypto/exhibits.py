@@ -123,6 +123,11 @@ def declined() -> Entry:
     return answered("hu", HU_WORD, event=Event.DECLINED, code=RefusalCode.BODY_INVALID)
 
 
+def received(*entries: Entry, words: Sequence[bytes] = (BG_WORD,), **changes: Any) -> Evidence:
+    """Bulgaria's side: what came, and its own answer, without the hub's decision; or these entries."""
+    return evidence(*(entries or (answered("bg", BG_WORD),)), words=words, **{"recipient": "bg"} | changes)
+
+
 def evidence(*entries: Entry, words: Sequence[bytes] = (BG_WORD, HU_WORD), **changes: Any) -> Evidence:
     """The bundle of these entries; without any, of the message's whole way."""
     chosen = entries or (accepted(), answered("bg", BG_WORD), declined())

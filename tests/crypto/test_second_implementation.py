@@ -7,6 +7,7 @@ Section numbers are those of docs/protocol.md.
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from schemas import control, roster
 from schemas.codes import Agency, Handling, Priority
 from schemas.header import Routing, new_id
 
+VECTORS = Path(__file__).parents[1] / "vectors"
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 TYPE = "application/vnd.seci.{}+cbor"
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -181,6 +183,17 @@ def open_receipts(data: bytes, origin: str, vkey: str) -> list[dict[str, Any]]: 
     return [read(item["entry"]) for item in bundle["receipts"]]
 
 
+def open_news(data: bytes, origin: str, vkey: str) -> dict[str, Any]:  # section 9
+    news = read(data)
+    assert (set(news), news["v"]) == ({"v", "roster", "receipt", "checkpoint"}, 1)
+    bundle = {"v": 1, "checkpoint": news["checkpoint"], "receipts": [news["receipt"]], "acknowledgements": []}
+    [entry] = open_receipts(det(bundle), origin, vkey)
+    roster: dict[str, Any] = read(open_sign1(news["roster"], "roster", base64.b64decode(vkey.split("+", 2)[2]))[1])
+    assert (entry["event"], entry["detail"]) == ("roster", f"version {roster['version']}")
+    assert entry["evidence"] == hashlib.sha256(news["roster"]).digest(), "another roster's entry"
+    return roster
+
+
 # The tests: from here on our own rooms take part.
 NOW = time.time_ns() // 1_000_000
 HU, MD = EncryptionKey.from_seed(b"\2" * 32), EncryptionKey.from_seed(b"\3" * 32)
@@ -248,6 +261,16 @@ def test_a_second_implementation_verifies_our_receipts(size: int, index: int) ->
     false = bundle.model_copy(update={"receipts": (mine.model_copy(update={"salt": bytes(32)}),)})
     with pytest.raises(AssertionError, match="not under the root"):
         open_receipts(false.to_bytes(), signer.name, vkey)
+
+
+def test_a_second_implementation_takes_in_the_news_of_a_roster() -> None:
+    vectors = [json.loads((VECTORS / name).read_text()) for name in ("roster.json", "receipts.json")]
+    news, origin, vkey = bytes.fromhex(vectors[0]["news"]), vectors[1]["origin"], vectors[1]["vkey"]
+    assert open_news(news, origin, vkey) == read(bytes.fromhex(vectors[0]["roster_bytes"]))
+    hub = SigningKey.from_private_bytes(bytes.fromhex(vectors[0]["signing_private"]))
+    other = trust.sign_roster(roster.Roster(version=7, at=1, nodes=()), hub)
+    with pytest.raises(AssertionError, match="another roster"):
+        open_news(det(read(news) | {"roster": other}), origin, vkey)
 
 
 def test_an_acknowledgement_of_either_implementation_is_read_by_the_other() -> None:

@@ -15,11 +15,12 @@ from crypto.note import Checkpoint, Note, NoteSigner, NoteVerifier, open_note, s
 from crypto.policy import Policy, witnessed
 from crypto.proof import LogProof, verify_entry
 from crypto.receipt import leaf_of, verify_receipts
+from crypto.rosternews import open_news
 from crypto.tiles import Tile, read_bundle, read_tile
 from crypto.trust import WITNESS_NAME, Trust, open_acknowledgement, open_roster, sign_acknowledgement, sign_roster
 from schemas.control import Acknowledgement, Entry, Receipts
 from schemas.header import Header
-from schemas.roster import KeyUse, Roster, RosterKey
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
 from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessCheckpoint, WitnessCosignature
 from tests.vectors.generate import FILES, FOLDER, read, write
 
@@ -112,6 +113,10 @@ def test_the_roster() -> None:
     assert roster.to_bytes().hex() == vector["roster_bytes"]
     assert sign_roster(roster, hub).hex() == vector["signed"]
     assert [node.node for node in roster.nodes] == [node["node"] for node in vector["roster"]["nodes"]]
+    ledger = read("receipts.json")
+    news = RosterNews.from_bytes(unhex(vector["news"]))
+    logged = open_news(news, hub.public, ledger["origin"], NoteVerifier.parse(ledger["vkey"]))
+    assert (logged.roster, logged.checkpoint.size, news.receipt.index) == (roster, 2, 1)
 
 
 def test_the_acknowledgement() -> None:
@@ -198,6 +203,7 @@ def test_a_witness_and_the_hub() -> None:
     offered = WitnessCheckpoint.from_bytes(unhex(vector["checkpoint"]))
     followed, new = (Checkpoint.parse(open_note(note, hub)) for note in (vector["followed"], offered.checkpoint))
     assert (offered.old, [link.size for link in offered.links]) == (followed.size, list(request.claims))
+    assert request.roster == 7
     merkle.verify_consistency(followed.size, new.size, offered.proof, followed.root, new.root)
     claimed = merkle.root([unhex(leaf["leaf"]) for leaf in ledger["leaves"][: request.claims[0]]])
     merkle.verify_consistency(request.claims[0], new.size, offered.links[0].proof, claimed, new.root)

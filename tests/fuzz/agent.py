@@ -14,8 +14,8 @@ from crypto import cose
 from crypto.envelope import CONTENT_TYPE
 from crypto.keyfile import NodeKeys
 from crypto.receipt import leaf_of
-from crypto.trust import ROSTER_TYPE
-from nodes import proofs, store
+from crypto.trust import ROSTER_TYPE, sign_roster
+from nodes import proofs, rosters, store
 from nodes.agent import Agent
 from nodes.link import Link
 from nodes.receiving import Arrival
@@ -46,6 +46,7 @@ def agent(folder: Path) -> tuple[Target, ...]:
     note = Receipts.from_bytes(documents.receipts()).checkpoint
     asyncio.run(box.run(proofs.keep_witnessed, 2, note))
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
+    asyncio.run(box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id]))
     link = Link(settings, ssl.create_default_context())
     bulgaria = Agent(settings, keys, box, link, trust(), documents.SIGNER.verifier)
 
@@ -56,6 +57,11 @@ def agent(folder: Path) -> tuple[Target, ...]:
 
     payload = cbor.decode(documents.envelope()).value[2]
     roster = trust().roster.to_bytes()
+    news = documents.news(sign_roster(trust().roster, HUB.signing), 1).to_bytes()
+
+    def take_in_roster(data: bytes) -> None:
+        take_in(MessageType.ROSTER, documents.news(cose.sign1(data, ROSTER_TYPE, HUB.signing), 1).to_bytes())
+
     return (
         Target(
             "agent, an envelope signed anew",
@@ -75,13 +81,8 @@ def agent(folder: Path) -> tuple[Target, ...]:
             (),
         ),
         Target("agent, tiles", (_tiles(),), OF_CBOR, lambda data: take_in(MessageType.TILES, data), ()),
-        Target(
-            "agent, a roster signed anew",
-            (roster,),
-            OF_CBOR,
-            lambda data: take_in(MessageType.ROSTER, cose.sign1(data, ROSTER_TYPE, HUB.signing)),
-            (),
-        ),
+        Target("agent, a roster's news", (news,), OF_CBOR, lambda data: take_in(MessageType.ROSTER, data), ()),
+        Target("agent, a roster signed and published anew", (roster,), OF_CBOR, take_in_roster, ()),
     )
 
 

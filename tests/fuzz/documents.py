@@ -8,8 +8,10 @@ from crypto.cosignature import Cosigner
 from crypto.keys import SigningKey
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
+from crypto.rosternews import detail_of
 from crypto.trust import WITNESS_NAME, sign_acknowledgement
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, Outcome, Receipt, Receipts
+from schemas.roster import RosterNews
 from schemas.witnessing import Link, WitnessCheckpoint
 from tests.crypto.people import BG, HUB, NOW, routing, sealed
 from tests.schemas.strategies import FIXED_ID
@@ -58,6 +60,21 @@ def offered() -> bytes:
     line = WITNESS.sign(note.partition("\n\n")[0] + "\n", NOW // 1000).line()
     link = Link(size=2, proof=())
     return WitnessCheckpoint(old=0, proof=(), checkpoint=note + line, links=(link,), others=(note,)).to_bytes()
+
+
+def news(signed: bytes, version: int) -> RosterNews:
+    """A roster with the proof that it is the first entry of a ledger of two."""
+    said = Entry(
+        event=Event.ROSTER,
+        at=NOW,
+        node="seci",
+        evidence=hashlib.sha256(signed).digest(),
+        detail=detail_of(version),
+    ).to_bytes()
+    salt, other = bytes(32), leaf_of(bytes(32), b"another entry")
+    root = merkle.node_hash(leaf_of(salt, said), other)
+    receipt = Receipt(index=0, entry=said, salt=salt, proof=(other,))
+    return RosterNews(roster=signed, receipt=receipt, checkpoint=sign_note(Checkpoint(ORIGIN, 2, root).text(), SIGNER))
 
 
 def receipts() -> bytes:

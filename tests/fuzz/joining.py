@@ -9,9 +9,7 @@ from pydantic import ValidationError
 
 from crypto.certificates import create_ca, create_csr, new_tls_key, to_pem
 from crypto.enrolment import sign_request
-from crypto.trust import (
-    sign_roster,
-)
+from crypto.trust import sign_roster
 from hub.errors import EnrolmentRefused
 from hub.registrar import Unsigned, certify, check_request, with_admitted
 from nodes import setup
@@ -90,7 +88,7 @@ def _welcomed(folder: Path) -> Target:
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=documents.ORIGIN,
         log_vkey=documents.SIGNER.verifier.vkey(),
-        roster=base64.b64encode(sign_roster(roster, HUB.signing)).decode(),
+        roster=base64.b64encode(documents.news(sign_roster(roster, HUB.signing), 1).to_bytes()).decode(),
     )
 
     def taken_in(data: bytes) -> object:

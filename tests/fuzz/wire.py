@@ -15,6 +15,7 @@ from crypto.errors import CryptoError, NoteInvalid
 from crypto.keyfile import NodeKeys
 from crypto.note import Checkpoint, NoteVerifier, open_note, sign_note
 from crypto.receipt import verify_receipts
+from crypto.rosternews import open_news
 from crypto.trust import (
     ACKNOWLEDGEMENT_TYPE,
     ROSTER_TYPE,
@@ -36,7 +37,7 @@ from schemas.control import (
     Receipts,
 )
 from schemas.header import Header, HeaderRefused
-from schemas.roster import Roster
+from schemas.roster import Roster, RosterNews
 from schemas.witnessing import (
     CheckpointRequest,
     TileHashes,
@@ -65,7 +66,8 @@ def _encodings() -> tuple[Target, ...]:
         (Entry, documents.entry().to_bytes()),
         (Receipts, documents.receipts()),
         (Roster, trust().roster.to_bytes()),
-        (CheckpointRequest, CheckpointRequest(old=7, claims=(9, 12)).to_bytes()),
+        (RosterNews, documents.news(b"roster", 1).to_bytes()),
+        (CheckpointRequest, CheckpointRequest(old=7, claims=(9, 12), roster=3).to_bytes()),
         (WitnessCheckpoint, documents.offered()),
         (WitnessCosignature, WitnessCosignature(checkpoint="text").to_bytes()),
         (
@@ -142,7 +144,7 @@ def _words() -> tuple[Target, ...]:
         return judge(Arrival("bg", kind, data, 1), trust(), NOW)
 
     questions = (
-        (MessageType.CHECKPOINT_REQUEST, CheckpointRequest(old=7, claims=(9, 12)).to_bytes()),
+        (MessageType.CHECKPOINT_REQUEST, CheckpointRequest(old=7, claims=(9, 12), roster=3).to_bytes()),
         (MessageType.COSIGNATURE, WitnessCosignature(checkpoint="text").to_bytes()),
         (MessageType.TILE_REQUEST, TileRequest(size=300, tiles=(TilePlace(level=0, index=1),)).to_bytes()),
     )
@@ -150,14 +152,20 @@ def _words() -> tuple[Target, ...]:
     def listed(data: bytes) -> object:
         return Trust.of(open_roster(data, HUB.signing.public))
 
+    def logged(data: bytes) -> object:
+        verifier = documents.SIGNER.verifier
+        return open_news(RosterNews.from_bytes(data), HUB.signing.public, documents.ORIGIN, verifier)
+
     refusals = (CryptoError, ControlRefused)
     inner = trust().roster.to_bytes()
+    news = documents.news(roster, trust().roster.version).to_bytes()
     return (
         Target("open_acknowledgement", (signed,), OF_CBOR, opened, refusals),
         Target("open_acknowledgement, signed anew", (word.to_bytes(),), OF_CBOR, lambda d: opened(again(d)), refusals),
         *(Target(f"judge, {kind}", (said,), OF_CBOR, partial(asked, kind), ()) for kind, said in questions),
         Target("judge, an acknowledgement", (signed,), OF_CBOR, judged, ()),
         Target("judge, acknowledgement signed anew", (word.to_bytes(),), OF_CBOR, lambda d: judged(again(d)), ()),
+        Target("open_news", (news,), OF_CBOR, logged, refusals),
         Target("open_roster", (roster,), OF_CBOR, listed, refusals),
         Target(
             "open_roster, signed anew",

@@ -9,7 +9,8 @@ import pytest
 
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteSigner
-from crypto.trust import Trust
+from crypto.trust import Trust, sign_roster
+from nodes import rosters
 from nodes.agent import Agent
 from nodes.link import Link
 from nodes.settings import Settings
@@ -43,6 +44,8 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
     )
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
     box = Store.open(tmp_path / "node.db", keys.storage)
+    await box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
+    await box.run(rosters.save, 1, sign_roster(roster(1, RO, BG), HUB.signing))
     link = Link(settings, ssl.create_default_context())
     yield Agent(settings, keys, box, link, Trust.of(roster(1, RO, BG)), signer.verifier)
     box.close()

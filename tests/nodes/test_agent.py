@@ -25,9 +25,10 @@ from schemas.control import Entry, Event, MessageType, Receipt, Receipts
 from schemas.header import Routing, new_id
 from schemas.refusals import RefusalCode
 from schemas.roster import Roster
-from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, person, roster_key, roster_node, routing
+from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, roster_key, roster_node, routing
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 from tests.nodes.test_lanes import post
+from tests.nodes.twofaced import in_force
 
 
 def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
@@ -51,8 +52,7 @@ async def test_an_envelope_that_overtakes_the_roster_is_kept_and_opened_when_it_
     await agent.box.run(agent.take_in, [_arrival(_from_tr())])
     assert await _aside(agent.box) == ["sender_unknown"]
     assert await agent.box.run(inbox.listing, agent.box, 0, 10, None, None) == []
-    signed = sign_roster(roster(2, RO, BG, TR), HUB.signing)
-    await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
+    await in_force(agent, sign_roster(roster(2, RO, BG, TR), HUB.signing))
     assert agent.trust.roster.version == 2
     assert await _aside(agent.box) == []
     assert [message["sender"] for message in await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)] == ["tr"]
@@ -69,7 +69,8 @@ async def _asked(agent: Agent, **changes: Any) -> str:
 async def _debts(agent: Agent) -> dict[str, tuple[bool, bool]]:
     listed = await agent.box.run(inbox.listing, agent.box, 0, 10, None, None)
     shown = [await agent.box.run(inbox.show, agent.box, message["id"]) for message in listed]
-    assert [message | {"notices": []} for message in listed] == shown
+    alone = {"notices": [], "receipt_verified": False, "witnessed": False}
+    assert [message | alone for message in listed] == shown
     return {m["id"]: (m["answered"], m["overdue"]) for m in listed if "reply_by" in m}
 
 
@@ -85,30 +86,6 @@ async def test_an_answer_is_owed_until_it_is_sent(agent: Agent) -> None:
     refused = update(store.outbox).where(store.outbox.c.id == answer["id"]).values(state="refused")
     await agent.box.run(lambda connection: connection.execute(refused))
     assert (await _debts(agent))[waits] == (False, False)
-
-
-async def test_a_roster_with_other_keys_for_this_node_is_not_taken(agent: Agent) -> None:
-    swapped = person("xx")
-    nodes = (entry(RO), roster_node("bg", roster_key(BG.signing, end=FAR), roster_key(swapped.encryption, end=FAR)))
-    signed = sign_roster(Roster(version=2, at=NOW, nodes=nodes), HUB.signing)
-    await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
-    assert agent.trust.roster.version == 1
-    assert await _aside(agent.box) == ["key_unknown"]
-
-
-async def test_an_older_roster_changes_nothing(agent: Agent) -> None:
-    for version in (3, 2):
-        signed = sign_roster(roster(version, RO, BG), HUB.signing)
-        await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
-    assert agent.trust.roster.version == 3
-
-
-async def test_a_roster_that_is_damaged_is_not_taken(agent: Agent) -> None:
-    signed = sign_roster(roster(2, RO, BG, TR), HUB.signing)
-    await agent.box.run(agent.take_in, [_arrival(signed[:-1] + bytes([signed[-1] ^ 1]), MessageType.ROSTER)])
-    assert agent.trust.roster.version == 1
-    assert await _aside(agent.box) == ["signature_invalid"]
-    assert not agent.witness.caught
 
 
 async def test_what_cannot_be_understood_holds_up_nothing_behind_it(agent: Agent) -> None:
@@ -130,7 +107,7 @@ async def test_a_body_that_is_not_of_its_kind_is_declined(agent: Agent) -> None:
 
 async def test_an_acknowledgement_without_receipt_is_repeated_later_and_later(agent: Agent) -> None:
     await agent.box.run(agent.take_in, [_arrival(_from_tr())])
-    await agent.box.run(agent.take_in, [_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
+    await in_force(agent, sign_roster(roster(2, RO, BG, TR), HUB.signing))
     moment, pauses = FAR, []
     for _ in range(4):
         [duty] = await agent.box.run(inbox.duties, "bg", 10, moment)
@@ -179,7 +156,7 @@ async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -
     signed = sign_roster(Roster(version=2, at=NOW, nodes=(entry(RO), entry(BG), outsider)), HUB.signing)
     await agent.box.run(agent.take_in, [_arrival(_from_tr())])
     assert await _aside(agent.box) == ["sender_unknown"]
-    await agent.box.run(agent.take_in, [_arrival(signed, MessageType.ROSTER)])
+    await in_force(agent, signed)
     assert await _aside(agent.box) == ["not_a_member"]
     assert not await agent.box.run(agent.decide)
     await agent.box.run(lambda connection: connection.execute(update(store.quarantine).values(at=0)))
@@ -247,7 +224,7 @@ async def test_what_waited_for_a_roster_still_has_its_place_in_its_thread(agent:
     arrivals = [Arrival(MessageType.ENVELOPE, envelopes[n], 1, None, ids[n - 1]) for n in (1, 2)]
     await agent.box.run(agent.take_in, arrivals)
     assert await _aside(agent.box) == ["sender_unknown"] * 2
-    await agent.box.run(agent.take_in, [_arrival(sign_roster(roster(2, RO, BG, TR), HUB.signing), MessageType.ROSTER)])
+    await in_force(agent, sign_roster(roster(2, RO, BG, TR), HUB.signing))
     assert await _received(agent) == []
     await agent.box.run(agent.take_in, [_arrival(envelopes[0])])
     assert await _received(agent) == ids

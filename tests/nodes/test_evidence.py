@@ -26,17 +26,19 @@ from schemas.header import Header
 from schemas.refusals import RefusalCode
 from tests.crypto.people import BG, HUB, NOW, RO, TR, Person
 from tests.nodes.conftest import FAR, ORIGIN, roster
+from tests.nodes.twofaced import LONG, in_force
 
 TOKEN = "of this test"
 LOG = NoteSigner(ORIGIN, HUB.signing)
 POLICY = Policy.of([LOG.verifier], [], 0)
+SECOND = sign_roster(roster(2, RO, BG, TR), HUB.signing)
 ALERT: dict[str, Any] = {"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}
 
 
 @pytest.fixture
 async def api(agent: Agent) -> AsyncIterator[httpx2.AsyncClient]:
     """An authorised client of Bulgaria's API; Romania and Turkey are there too."""
-    await _take_in(agent, MessageType.ROSTER, sign_roster(roster(2, RO, BG, TR), HUB.signing))
+    await in_force(agent, SECOND)
     agent.settings = agent.settings.model_copy(update={"log_origin": ORIGIN})
     transport = httpx2.ASGITransport(app=make_app(agent, TOKEN))
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -44,7 +46,7 @@ async def api(agent: Agent) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def _take_in(agent: Agent, type: MessageType, body: bytes) -> None:
+async def take_in(agent: Agent, type: MessageType, body: bytes) -> None:
     await agent.box.run(agent.take_in, [Arrival(type, body, 1)])
 
 
@@ -56,7 +58,7 @@ async def _posted(agent: Agent, api: httpx2.AsyncClient) -> tuple[str, Header, b
     return id, Header.from_bytes(row.header), row.digest
 
 
-def _bundle(*entries: Entry, words: tuple[bytes, ...] = ()) -> bytes:
+def bundle_of(*entries: Entry, words: tuple[bytes, ...] = ()) -> bytes:
     """What the hub sends of these entries, which are its whole ledger."""
     data, salt = [entry.to_bytes() for entry in entries], bytes(32)
     leaves = [leaf_of(salt, item) for item in data]
@@ -108,11 +110,11 @@ async def test_what_is_shown_grows_with_the_receipts(agent: Agent, api: httpx2.A
     id, header, digest = await _posted(agent, api)
     assert await _refused(api, id) == (409, "receipt_missing")
     accepted = _accepted(header, digest)
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(accepted))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(accepted))
     assert verify_evidence(await _shown(api, id), POLICY).answers == ()
     ro, tr = _word(RO, id, digest), _word(TR, id, digest)
     entries = (accepted, _delivered("ro", id, digest, ro), _delivered("tr", id, digest, tr))
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(*entries, words=(ro, tr)))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(*entries, words=(ro, tr)))
     found = verify_evidence(await _shown(api, id), POLICY)
     assert [answer.recipient for answer in found.answers] == ["ro", "tr"]
     assert found.body is None
@@ -122,7 +124,7 @@ async def test_the_content_is_shown_only_if_asked_for_and_is_what_was_signed(
     agent: Agent, api: httpx2.AsyncClient
 ) -> None:
     id, header, digest = await _posted(agent, api)
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(_accepted(header, digest)))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(_accepted(header, digest)))
     assert (await _shown(api, id)).content is None
     shown = await _shown(api, id, content=True)
     assert verify_evidence(shown, POLICY).body == b'{"title":"a","text":"b"}'
@@ -139,7 +141,7 @@ async def test_what_is_delivered_after_it_expired_is_shown_as_late(agent: Agent,
     on_time, late = (_delivered(node, id, digest, word) for node, word in words.items())
     late = late.model_copy(update={"at": header.expires + 1})
     entries = (_accepted(header, digest), on_time, late)
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(*entries, words=tuple(words.values())))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(*entries, words=tuple(words.values())))
     listed = (await api.get("/v1/messages")).json()["messages"][0]
     for found in (listed, (await api.get(f"/v1/messages/{id}")).json()):
         states = {item["recipient"]: (item["state"], item.get("late")) for item in found["deliveries"]}
@@ -150,9 +152,9 @@ async def test_only_the_rosters_that_are_needed_are_shown(agent: Agent, api: htt
     id, header, digest = await _posted(agent, api)
     word = _word(TR, id, digest)
     entries = (_accepted(header, digest), _delivered("tr", id, digest, word))
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(*entries, words=(word,)))
-    for version in (3, 4):
-        await _take_in(agent, MessageType.ROSTER, sign_roster(roster(version, RO, BG), HUB.signing))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(*entries, words=(word,)))
+    later = [sign_roster(roster(version, RO, BG), HUB.signing) for version in (3, 4)]
+    await in_force(agent, *later, log=LONG.published(SECOND))
     shown = await _shown(api, id)
     found = verify_evidence(shown, POLICY)
     assert found.signed is not None
@@ -165,7 +167,7 @@ async def test_a_message_of_an_older_program_is_shown_without_its_content(
     id, header, digest = await _posted(agent, api)
     word = _word(TR, id, digest)
     entries = (_accepted(header, digest), _delivered("tr", id, digest, word))
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(*entries, words=(word,)))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(*entries, words=(word,)))
     await agent.box.run(lambda connection: connection.execute(update(store.outbox).values(nonce=None)))
     await agent.box.run(
         lambda connection: connection.execute(update(store.delivery).values(receipt=None, evidence=None))
@@ -178,14 +180,14 @@ async def test_a_message_of_an_older_program_is_shown_without_its_content(
 async def test_what_would_not_convince_is_not_handed_out(agent: Agent, api: httpx2.AsyncClient) -> None:
     id, header, digest = await _posted(agent, api)
     lie = _accepted(header, digest).model_copy(update={"kind": "reply"})
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(lie))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(lie))
     assert await _refused(api, id) == (409, "evidence_incomplete")
 
 
 async def test_a_refusal_can_be_shown_too(agent: Agent, api: httpx2.AsyncClient) -> None:
     id, header, digest = await _posted(agent, api)
     refused = Entry(event=Event.REFUSED, at=NOW, node="bg", message=header.id, envelope=digest, detail="late")
-    await _take_in(agent, MessageType.RECEIPTS, _bundle(refused.model_copy(update={"code": RefusalCode.EXPIRED})))
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(refused.model_copy(update={"code": RefusalCode.EXPIRED})))
     assert verify_evidence(await _shown(api, id), POLICY).decision.entry.code is RefusalCode.EXPIRED
 
 
@@ -203,7 +205,7 @@ async def test_an_acknowledgement_is_kept_once_and_only_by_who_it_is_for(agent: 
     )
     entries = (_accepted(header, digest), _delivered("ro", id, digest, word))
     for _ in range(2):
-        await _take_in(agent, MessageType.RECEIPTS, _bundle(*entries, words=(word, other)))
+        await take_in(agent, MessageType.RECEIPTS, bundle_of(*entries, words=(word, other)))
     kept = await agent.box.run(lambda connection: connection.execute(select(store.acknowledgement.c.signed)).all())
     assert [row.signed for row in kept] == [word]
 

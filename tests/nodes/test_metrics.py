@@ -13,7 +13,14 @@ from nodes.metrics import RESENDS, count_event, exposition
 REPOSITORY = Path(__file__).parents[2]
 
 
-CALM: dict[str, Any] = {"alarm": None, "withheld": None, "followed": 7, "witnessed": None, "unwitnessed_receipts": 3}
+CALM: dict[str, Any] = {
+    "alarm": None,
+    "withheld": None,
+    "roster_overdue": None,
+    "followed": 7,
+    "witnessed": None,
+    "unwitnessed_receipts": 3,
+}
 
 
 def _exposed(**changes: Any) -> dict[str, float]:
@@ -43,6 +50,8 @@ def test_whatever_has_a_name_in_the_log_is_counted_under_it(level: str, event: d
 def test_a_hub_that_was_caught_is_told_with_the_reason() -> None:
     assert _exposed()["seci_node_hub_distrusted "] == 0
     assert _exposed(alarm={"code": "log_forked"})["seci_node_hub_distrusted log_forked"] == 1
+    overdue = "seci_node_roster_overdue"
+    assert (_exposed()[overdue], _exposed(roster_overdue=5)[overdue]) == (0, 5)
     assert (_exposed()["seci_node_followed_size"], _exposed()["seci_node_witnessed_size"]) == (7, 0)
 
 

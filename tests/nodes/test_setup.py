@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 
 from crypto.enrolment import verify_request
-from nodes import setup
+from crypto.keyfile import load_node_keys
+from crypto.note import NoteSigner
+from nodes import histories, rosters, setup
+from nodes.agent import open_agent
 from nodes.errors import WelcomeRefused
+from nodes.receiving import Arrival
 from nodes.settings import Settings
-from tests.nodes.conftest import ORIGIN
-from tests.nodes.welcomes import CA_PEM, VKEY, issued, welcome
+from nodes.store import Store
+from schemas.control import MessageType
+from schemas.roster import KeyUse, RosterKey, RosterNews
+from tests.crypto.people import NOW, RO, person, roster_key
+from tests.nodes.conftest import FAR, ORIGIN
+from tests.nodes.twofaced import Log
+from tests.nodes.welcomes import CA_PEM, LEDGER, VKEY, issued, signed_for, welcome
 
 
 @pytest.fixture
@@ -53,6 +62,94 @@ async def test_a_welcome_with_a_broken_authority_or_log_key_is_refused(home: Pat
     assert refused.value.next_step
     assert (home / "node.json").read_bytes() == before
     assert not (home / "ca.pem").exists()
+
+
+async def _stored(home: Path) -> tuple[int | None, tuple[int, ...], histories.Followed | None]:
+    """The version in force, those that wait, and what is followed."""
+    keys = load_node_keys(home / "node.key", Settings.load(home).secret())
+    box = Store.open(home / "node.db", keys.storage)
+    try:
+        version, waiting = await box.run(rosters.in_force), await box.run(rosters.waiting)
+        return version, waiting, await box.run(histories.last, ORIGIN)
+    finally:
+        box.close()
+
+
+def _news(signed: bytes, log: Log) -> str:
+    return base64.b64encode(log.published(signed).news(signed)).decode()
+
+
+async def test_from_the_welcome_on_its_roster_is_in_force_and_its_history_followed(home: Path) -> None:
+    await setup.welcome(home, welcome(home))
+    version, waiting, followed = await _stored(home)
+    assert (version, waiting) == (1, ())
+    assert followed is not None
+    log = LEDGER.published(signed_for(home))
+    assert (followed.checkpoint, followed.line) == (log.checkpoint, "")
+    # The same again changes nothing. A newer one waits for its link like any other, and nothing else is followed.
+    await setup.welcome(home, welcome(home))
+    newer = signed_for(home, 2)
+    await setup.welcome(home, welcome(home, roster=_news(newer, log.grow(20))))
+    assert await _stored(home) == (1, (2,), followed)
+    await setup.welcome(home, welcome(home))
+    agent = await open_agent(Settings.load(home))
+    try:
+        assert agent.trust.roster.version == 1
+        question = await agent.box.run(agent.witness._question)
+        assert (question.old, question.claims, question.roster) == (log.checkpoint.size, (21,), 2)
+        answer = log.grow(20).published(newer).grow(30).answer(question.old, claims=question.claims)
+        await agent.box.run(agent.take_in, [Arrival(MessageType.CHECKPOINT, answer, 1)])
+        assert agent.trust.roster.version == 2
+    finally:
+        agent.box.close()
+
+
+async def _refused(home: Path, **changes: str) -> str:
+    with pytest.raises(WelcomeRefused) as refused:
+        await setup.welcome(home, welcome(home, **changes))
+    assert not Settings.load(home).enrolled
+    assert not (home / "tls.pem").exists()
+    return f"{refused.value}; {refused.value.next_step}"
+
+
+async def test_a_welcome_whose_roster_is_not_proven_or_has_other_keys_is_refused(home: Path) -> None:
+    signed = signed_for(home)
+    assert "control_malformed" in await _refused(home, roster=base64.b64encode(signed).decode())
+    news = RosterNews.from_bytes(LEDGER.published(signed).news(signed))
+    other = news.model_copy(update={"receipt": LEDGER.published(signed).receipt(0)})
+    assert "roster_unlogged" in await _refused(home, roster=base64.b64encode(other.to_bytes()).decode())
+    elsewhere = news.model_copy(update={"checkpoint": LEDGER.grow(4).note})
+    assert "proof_invalid" in await _refused(home, roster=base64.b64encode(elsewhere.to_bytes()).decode())
+    assert "hub_key_changed" in await _refused(home, log_vkey=NoteSigner(ORIGIN, RO.signing).verifier.vkey())
+    foreign = signed_for(home, 1, roster_key(person("xx").encryption, end=FAR))
+    said = await _refused(home, roster=_news(foreign, LEDGER))
+    assert "roster_key_foreign" in said and "keys were swapped" in said
+    (home / "node.key").unlink()
+    setup.create(home, "ro", None)
+    said = await _refused(home, roster=_news(signed, LEDGER))
+    assert "key_unknown" in said and "keys were swapped" in said
+
+
+@pytest.mark.parametrize("key", ["hub_key", "log_vkey"])
+async def test_a_later_welcome_with_another_key_of_the_hub_is_refused(home: Path, key: str) -> None:
+    await setup.welcome(home, welcome(home))
+    theirs = base64.b64encode(RO.signing.public.public_bytes()).decode()
+    changes = {"hub_key": theirs, "log_vkey": NoteSigner(ORIGIN, RO.signing).verifier.vkey()}
+    with pytest.raises(WelcomeRefused, match="another hub key"):
+        await setup.welcome(home, welcome(home, **{key: changes[key]}))
+
+
+async def test_a_witness_key_made_anew_is_known_as_the_node_s_own(home: Path) -> None:
+    settings = await setup.welcome(home, welcome(home))
+    (home / "witness.key").unlink()
+    setup.create(home, "ro", None)
+    await setup.remember_keys(settings)
+    public = setup.witness_key(settings).public
+    mine = RosterKey(kid=public.key_id, use=KeyUse.WITNESS, public=public.public_bytes(), not_before=NOW, not_after=FAR)
+    await setup.welcome(
+        home, welcome(home, roster=_news(signed_for(home, 2, mine), LEDGER.published(signed_for(home))))
+    )
+    assert (await _stored(home))[:2] == (1, (2,))
 
 
 async def test_a_node_without_a_witness_key_gets_one_and_a_request_that_names_it(home: Path) -> None:

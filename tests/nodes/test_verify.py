@@ -10,7 +10,7 @@ import pytest
 
 from crypto.bundle import Evidence
 from crypto.envelope import digest_of
-from tests.crypto.exhibits import ENVELOPE, HEADER, POLICY, accepted, evidence, refused
+from tests.crypto.exhibits import ENVELOPE, HEADER, POLICY, accepted, evidence, received, refused
 
 
 def _typed(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
@@ -82,6 +82,48 @@ def test_the_whole_way_of_a_message_in_plain_words(tmp_path: Path, policy: Path)
         ("hu", "declined"),
     ]
     assert json.loads(said["content"])["title"] == "Lorry"
+
+
+RECIPIENT_S = """\
+PROVEN under the policy, by the log ledger.example.org:
+  message     {id}
+  envelope    SHA-256 {digest}
+  sender      ro (RO), which signed it with key {kid},
+              its own by the roster version 1 of 2004-11-09T11:33:20.000Z
+  shown by    bg (BG), a recipient
+  what        alert version 1, task force drugs
+              handling H1, priority normal
+  written     2004-11-09T11:33:20.000Z by the sender's clock
+  to          bg (BG), hu (HU)
+  delivered   bg (BG) 2004-11-09T11:33:23.000Z
+              signed by the recipient itself 2004-11-09T11:33:22.000Z, roster version 1
+              entry 0 under the checkpoint of 4 entries, root
+              {root},
+              cosigned by no witness: the log's word alone
+  not shown   when the hub accepted it: it takes no word on what it did not accept
+  not shown   what became of it at hu
+  content     50 bytes, exactly what the sender signed:
+  | {{"text":"Lorry with double floor","title":"Lorry"}}
+"""
+
+
+def test_what_a_recipient_shows_in_plain_words(tmp_path: Path, policy: Path) -> None:
+    file = _written(tmp_path, received())
+    code, out, err = _typed(file, "--policy", policy)
+    assert (code, err) == (0, "")
+    said = json.loads(_typed(file, "--policy", policy, "--json")[1])
+    [answer] = said["answers"]
+    assert out == RECIPIENT_S.format(
+        id=HEADER.id,
+        digest=digest_of(ENVELOPE).hex(),
+        kid=said["signed"]["key"],
+        root=answer["checkpoint"]["root"],
+    )
+    assert (said["shown_by"], said["decision"], said["not_shown"]) == ("bg", None, ["hu"])
+    assert (answer["recipient"], answer["event"], said["sender"]) == ("bg", "delivered", "ro")
+    alone = received(envelope=None, stated=digest_of(ENVELOPE), content=None)
+    code, out, _ = _typed(_written(tmp_path, alone), "--policy", policy)
+    assert (code, "ro (RO), by the ledger's word alone" in out, "delivered   bg (BG)" in out) == (0, True, True)
 
 
 def test_what_is_not_shown_is_said(tmp_path: Path, policy: Path) -> None:

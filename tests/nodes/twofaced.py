@@ -4,15 +4,18 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from crypto import merkle
+from crypto import cose, merkle
 from crypto.cosignature import Cosigner
 from crypto.keys import SigningKey
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
+from crypto.rosternews import detail_of
 from crypto.tiles import Tile, nodes_of, tile_at
-from crypto.trust import WITNESS_NAME
-from schemas.control import Entry, Event, Receipt, Receipts
-from schemas.roster import KeyUse, RosterKey, RosterNode
+from crypto.trust import ROSTER_TYPE, WITNESS_NAME
+from nodes.agent import Agent
+from nodes.receiving import Arrival
+from schemas.control import Entry, Event, MessageType, Receipt, Receipts
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews, RosterNode
 from schemas.witnessing import Link, TileHashes, TileRequest, Tiles, WitnessCheckpoint
 from tests.crypto.people import HUB, NOW, Person
 from tests.nodes.conftest import FAR, ORIGIN, entry
@@ -91,18 +94,24 @@ class Log:
         )
         return told.to_bytes()
 
+    def receipt(self, index: int) -> Receipt:
+        """Of that entry."""
+        completed = merkle.CompactRange(0, ()).append(self.leaves)[1]
+        proof = merkle.inclusion_proof(index, len(self.entries), lambda *place: completed[place])
+        return Receipt(index=index, entry=self.entries[index], salt=SALT, proof=tuple(proof))
+
     def receipts(self, *indices: int) -> bytes:
         """Receipts of these entries."""
-        completed = merkle.CompactRange(0, ()).append(self.leaves)[1]
-        size = len(self.entries)
+        return Receipts(checkpoint=self.note, receipts=tuple(map(self.receipt, indices))).to_bytes()
 
-        def path(index: int) -> tuple[bytes, ...]:
-            return tuple(merkle.inclusion_proof(index, size, lambda *place: completed[place]))
+    def published(self, *signed: bytes) -> "Log":
+        """The log with the entries of these rosters, one by one."""
+        return replace(self, entries=[*self.entries, *map(_roster_entry, signed)])
 
-        found = tuple(
-            Receipt(index=index, entry=self.entries[index], salt=SALT, proof=path(index)) for index in indices
-        )
-        return Receipts(checkpoint=self.note, receipts=found).to_bytes()
+    def news(self, signed: bytes) -> bytes:
+        """What the hub tells of a roster that was published, under this log's checkpoint."""
+        receipt = self.receipt(self.entries.index(_roster_entry(signed)))
+        return RosterNews(roster=signed, receipt=receipt, checkpoint=self.note).to_bytes()
 
     def tiles(self, asked: TileRequest) -> bytes:
         """The tiles asked for."""
@@ -120,3 +129,30 @@ class Log:
 
 def _entry(word: str) -> bytes:
     return Entry(event=Event.RELEASED, at=NOW, node="seci", detail=word).to_bytes()
+
+
+def _roster_entry(signed: bytes) -> bytes:
+    version = Roster.from_bytes(cose.parse_sign1(signed, ROSTER_TYPE).payload).version
+    said = {"evidence": hashlib.sha256(signed).digest(), "detail": detail_of(version)}
+    return Entry(event=Event.ROSTER, at=NOW, node="seci", **said).to_bytes()
+
+
+# So large that no other history of a test has a tree of the same size.
+LONG = Log().grow(1000)
+
+
+async def announced(agent: Agent, *signed: bytes, log: Log = LONG) -> Log:
+    """The log after an honest hub has published these rosters and told the agent of them; they wait there."""
+    for roster in signed:
+        log = log.published(roster)
+        await agent.box.run(agent.take_in, [Arrival(MessageType.ROSTER, log.news(roster), 1)])
+    return log
+
+
+async def in_force(agent: Agent, *signed: bytes, log: Log = LONG) -> Log:
+    """The same, and the hub has linked them, so that they are in force."""
+    log = await announced(agent, *signed, log=log)
+    asked = await agent.box.run(agent.witness._question)
+    answer = log.answer(asked.old, claims=asked.claims)
+    await agent.box.run(agent.take_in, [Arrival(MessageType.CHECKPOINT, answer, 1)])
+    return log

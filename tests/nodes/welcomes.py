@@ -17,15 +17,17 @@ from crypto.note import NoteSigner
 from crypto.trust import sign_roster
 from nodes.settings import Settings
 from schemas.enrolment import Welcome
-from schemas.roster import Roster
+from schemas.roster import Roster, RosterKey
 from tests.crypto.people import BG, HUB, NOW, roster_key, roster_node
 from tests.nodes.conftest import FAR, ORIGIN, entry
+from tests.nodes.twofaced import Log
 
 CA_KEY = certificates.new_tls_key()
 CA = certificates.create_ca("CA", CA_KEY)
 CA_PEM = certificates.to_pem(CA).decode()
 VKEY = NoteSigner(ORIGIN, HUB.signing).verifier.vkey()
 ROOT = Path(__file__).parents[2]
+LEDGER = Log().grow(3)
 PATIENCE_S = 30
 
 
@@ -37,13 +39,16 @@ def issued(home: Path) -> str:
     ).decode()
 
 
+def signed_for(home: Path, version: int = 1, *more: RosterKey) -> bytes:
+    """A roster of Romania, with the keys in its folder and `more`, and Bulgaria."""
+    keys = load_node_keys(home / "node.key", Settings.load(home).secret())
+    mine = roster_node("ro", roster_key(keys.signing, end=FAR), roster_key(keys.encryption[0], end=FAR), *more)
+    return sign_roster(Roster(version=version, at=NOW, nodes=(entry(BG), mine)), HUB.signing)
+
+
 def welcome(home: Path, **changes: Any) -> Path:
     """A welcome file for Romania, whose roster has Bulgaria too."""
-    keys = load_node_keys(home / "node.key", Settings.load(home).secret())
-    mine = roster_node(
-        "ro", roster_key(keys.signing, end=FAR), roster_key(keys.encryption[0], end=FAR), task_forces=("drugs",)
-    )
-    roster = Roster(version=1, at=NOW, nodes=(entry(BG), mine))
+    signed = signed_for(home)
     fields: dict[str, Any] = {
         "node": "ro",
         "certificate_pem": issued(home),
@@ -54,7 +59,7 @@ def welcome(home: Path, **changes: Any) -> Path:
         "hub_key": base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         "log_origin": ORIGIN,
         "log_vkey": VKEY,
-        "roster": base64.b64encode(sign_roster(roster, HUB.signing)).decode(),
+        "roster": base64.b64encode(LEDGER.published(signed).news(signed)).decode(),
     }
     file = home / "welcome.json"
     file.write_text(Welcome(**fields | changes).model_dump_json())

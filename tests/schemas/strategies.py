@@ -10,7 +10,7 @@ from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, 
 from schemas.header import MAX_BODY, NONCE_SIZE, Header, new_id
 from schemas.participants import Category
 from schemas.refusals import RefusalCode
-from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews, RosterNode
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 LATEST = 253_402_300_799_999
@@ -120,7 +120,7 @@ bundles = st.builds(
 )
 rosters = st.builds(
     Roster,
-    version=st.integers(1, 2**53),
+    version=st.integers(1, 2**31 - 1),
     at=millis,
     nodes=st.lists(
         st.builds(
@@ -145,6 +145,13 @@ rosters = st.builds(
         max_size=3,
         unique_by=lambda node: node.node,
     ).map(tuple),
+)
+
+news = st.builds(
+    RosterNews,
+    roster=st.binary(min_size=1, max_size=100),
+    receipt=bundles.map(lambda bundle: bundle.receipts[0]),
+    checkpoint=st.text(min_size=1, max_size=100),
 )
 
 FIXED_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")

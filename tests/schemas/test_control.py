@@ -21,7 +21,7 @@ from schemas.control import (
     Wire,
 )
 from schemas.refusals import RefusalCode
-from tests.schemas.strategies import FIXED_ID, acknowledgements, bundles, cbor_values, entries, rosters
+from tests.schemas.strategies import FIXED_ID, acknowledgements, bundles, cbor_values, entries, news, rosters
 
 ACKNOWLEDGEMENT = Acknowledgement(
     recipient="bg",
@@ -82,7 +82,7 @@ def fields_of(message: Wire) -> dict[str, Any]:
     return found
 
 
-@given(st.one_of(acknowledgements, entries, bundles, rosters))
+@given(st.one_of(acknowledgements, entries, bundles, rosters, news))
 @settings(max_examples=150, deadline=None)
 def test_every_message_comes_back_as_it_was(message: Wire) -> None:
     assert type(message).from_bytes(message.to_bytes()) == message
@@ -144,6 +144,15 @@ def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     for kind in (Acknowledgement, Entry, Receipts):
         with pytest.raises(ControlRefused, match=kind.__name__):
             kind.from_bytes(data)
+
+
+def test_one_receipt_of_a_bundle_is_encoded_as_a_bundle_of_its_own() -> None:
+    other = BUNDLE.receipts[0].model_copy(update={"index": 70_000, "proof": ()})
+    both = BUNDLE.model_copy(update={"receipts": (*BUNDLE.receipts, other), "acknowledgements": (b"signed",)})
+    assert [Receipts.from_bytes(both.alone(receipt)) for receipt in both.receipts] == [
+        BUNDLE,
+        BUNDLE.model_copy(update={"receipts": (other,)}),
+    ]
 
 
 @given(st.sampled_from(EXAMPLES), st.data())

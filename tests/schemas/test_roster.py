@@ -6,9 +6,9 @@ import pytest
 
 from schemas import cbor
 from schemas.codes import Agency
-from schemas.control import ControlRefused
+from schemas.control import ControlRefused, Receipt
 from schemas.participants import Category
-from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews, RosterNode
 
 KEY = RosterKey(kid=b"\x11" * 16, use=KeyUse.SIGN, public=b"\x01" + b"\x22" * 32, not_before=1, not_after=9)
 NODE = RosterNode(
@@ -33,6 +33,7 @@ BAD: list[tuple[str, Any]] = [
     ("nodes.0.keys.0.not_before", -1),
     ("nodes.0.keys.0.not_after", 2**60),
     ("version", 0),
+    ("version", 2**31),
     ("at", "now"),
     ("nodes", {}),
 ]
@@ -59,6 +60,18 @@ def test_a_node_that_stands_in_the_roster_twice_is_refused() -> None:
     fields["nodes"].append({**fields["nodes"][0], "keys": []})
     with pytest.raises(ControlRefused, match=r"^Roster\.nodes: .*more than once"):
         Roster.from_bytes(cbor.encode(fields))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("v", 2), ("roster", b""), ("roster", 5), ("receipt", {}), ("checkpoint", ""), ("checkpoint", "x" * 20_001)],
+)
+def test_news_of_a_roster_has_its_bounds(field: str, value: object) -> None:
+    receipt = Receipt(index=0, entry=b"entry", salt=bytes(32), proof=())
+    news = RosterNews(roster=b"x" * 1_900_000, receipt=receipt, checkpoint="note")
+    assert RosterNews.from_bytes(news.to_bytes()) == news
+    with pytest.raises(ControlRefused, match=rf"^RosterNews\.{field}"):
+        RosterNews.from_bytes(cbor.encode({**cbor.decode(news.to_bytes()), field: value}))
 
 
 def test_the_uses_of_keys_are_stable() -> None:

@@ -21,7 +21,7 @@ DIGEST = bytes(32)
 LINK = Link(size=4, proof=(DIGEST,))
 PLACE, HASHES = TilePlace(level=7, index=2**63 - 1), TileHashes(level=0, index=0, hashes=bytes(8192))
 LARGEST: tuple[Wire, ...] = (
-    CheckpointRequest(old=2**63 - 1, claims=(0, 1, 2, 3)),
+    CheckpointRequest(old=2**63 - 1, claims=(0, 1, 2, 3), roster=2**31 - 1),
     WitnessCheckpoint(old=0, proof=(DIGEST,) * 63, checkpoint="x" * 20_000, links=(LINK,) * 4, others=("x",) * 4),
     WitnessCosignature(checkpoint="x" * 20_000),
     TileRequest(size=2**63 - 1, tiles=(PLACE,) * 2),
@@ -34,6 +34,9 @@ BEYOND: dict[str, tuple[type[Wire], dict[str, Any]]] = {
     "no claims, not even an empty list": (CheckpointRequest, {"v": 1, "old": 1}),
     "too many claims": (CheckpointRequest, {"v": 1, "old": 1, "claims": [1] * 5}),
     "a field more": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "x": 1}),
+    "a roster before the first": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "roster": 0}),
+    "a roster after the last": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "roster": 2**31}),
+    "a roster as nothing": (CheckpointRequest, {"v": 1, "old": 1, "claims": [], "roster": None}),
     "a size as a truth": (CheckpointRequest, {"v": 1, "old": True, "claims": []}),
     "a hash too short": (Link, {"size": 1, "proof": [bytes(31)]}),
     "too many hashes": (Link, {"size": 1, "proof": [DIGEST] * 64}),
@@ -53,6 +56,12 @@ def test_the_largest_there_can_be_is_read_as_it_was_written(message: Wire) -> No
     assert type(message).from_bytes(data) == message
     # Far below the broker's limit for a message, 2 MiB.
     assert len(data) < 300_000
+
+
+def test_a_question_of_a_program_before_rosters_were_proven_is_read() -> None:
+    data = cbor.encode({"v": 1, "old": 7, "claims": [9]})
+    assert CheckpointRequest.from_bytes(data) == CheckpointRequest(old=7, claims=(9,))
+    assert CheckpointRequest(old=7, claims=(9,)).to_bytes() == data
 
 
 def test_an_answer_with_tiles_is_small_enough_for_a_bad_line() -> None:

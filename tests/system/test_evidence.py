@@ -12,7 +12,7 @@ import pytest
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
 from deploy.local.instance import REPOSITORY
-from tests.system.play import await_delivered, post
+from tests.system.play import await_delivered, post, until
 
 pytestmark = pytest.mark.system
 
@@ -65,7 +65,31 @@ def test_without_content_the_bundle_does_not_have_it(exchange: Exchange, tmp_pat
     with pytest.raises(CommandFailed, match="ended with 2"):
         exchange.node("ro", "receipt", id, "--out", str(tmp_path / "no" / "folder" / "bundle.json"))
     with pytest.raises(CommandFailed, match="ended with 4"):
-        exchange.node("bg", "receipt", id)
+        exchange.node("tr", "receipt", id)
+
+
+def _is_on_record(exchange: Exchange, node: str, id: str) -> bool:
+    with exchange.api(node) as api:
+        answer = api.get(f"/v1/inbox/{id}")
+    return answer.status_code == 200 and bool(answer.json()["receipt_verified"])
+
+
+def test_a_recipient_shows_what_it_received_and_that_it_acknowledged_it(exchange: Exchange, tmp_path: Path) -> None:
+    id = post(exchange, "ro", to=["bg", "tr"])
+    until("the receipt of its acknowledgement", lambda: _is_on_record(exchange, "bg", id))
+    bundle, policy = tmp_path / "bundle.json", tmp_path / "policy"
+    policy.write_text(f"log {exchange.hub('status')['ledger']['vkey']}\nquorum none\n")
+    written = exchange.node("bg", "receipt", id, "--with-content", "--out", str(bundle))
+    assert (written["side"], written["answers"], bundle.stat().st_mode & 0o077) == ("recipient", 1, 0)
+    code, found = _verify(bundle, "--policy", policy)
+    assert code == 0, found
+    assert (found["message"], found["sender"], found["shown_by"], found["decision"]) == (id, "ro", "bg", None)
+    assert [(answer["recipient"], answer["event"]) for answer in found["answers"]] == [("bg", "delivered")]
+    assert (found["not_shown"], json.loads(found["content"])["title"]) == (["tr"], "Lorry with double floor")
+
+    bundle.write_text(json.dumps(json.loads(bundle.read_bytes()) | {"recipient": "tr"}))
+    code, found = _verify(bundle, "--policy", policy)
+    assert (code, found["code"]) == (1, "answer_missing")
 
 
 def test_the_whole_ledger_is_proven_to_an_auditor_who_has_an_export(exchange: Exchange, tmp_path: Path) -> None:

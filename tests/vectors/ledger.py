@@ -5,12 +5,13 @@ import hashlib
 from crypto import merkle
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
+from crypto.rosternews import detail_of
 from crypto.trust import sign_acknowledgement, sign_roster
 from schemas.codes import Agency
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, Outcome, Receipt, Receipts
 from schemas.participants import Category
 from schemas.refusals import RefusalCode
-from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews, RosterNode
 from tests.vectors.fixed import CREATED, ENCRYPTION, HOUR, ORIGIN, SIGNERS, Document, identifier, material, readable
 
 
@@ -45,12 +46,25 @@ def rosters(_: Document) -> Document:
             listed("tr", "Turkey", Category.MEMBER),
         ),
     )
+    signed = sign_roster(roster, SIGNERS["hub"])
     return {
         "signing_private": SIGNERS["hub"].private_bytes().hex(),
         "roster": readable(roster.model_dump(exclude_none=True)),
         "roster_bytes": roster.to_bytes().hex(),
-        "signed": sign_roster(roster, SIGNERS["hub"]).hex(),
+        "signed": signed.hex(),
+        "news": _news(signed, roster).to_bytes().hex(),
     }
+
+
+def _news(signed: bytes, roster: Roster) -> RosterNews:
+    """Of the second entry of a ledger of two."""
+    digest = hashlib.sha256(signed).digest()
+    entry = Entry(event=Event.ROSTER, at=CREATED, node="seci", evidence=digest, detail=detail_of(roster.version))
+    salt, before = material("salt of the roster"), leaf_of(material("salt before"), b"the entry before it")
+    root = merkle.node_hash(before, leaf_of(salt, entry.to_bytes()))
+    note = sign_note(Checkpoint(ORIGIN, 2, root).text(), NoteSigner(ORIGIN, SIGNERS["hub"]))
+    receipt = Receipt(index=1, entry=entry.to_bytes(), salt=salt, proof=(before,))
+    return RosterNews(roster=signed, receipt=receipt, checkpoint=note)
 
 
 def _acknowledgement() -> Acknowledgement:

@@ -57,7 +57,7 @@ def witness(_: Document) -> Document:
         "seed": KEY.private_bytes()[1:].hex(),
         "vkey": COSIGNER.verifier.vkey(),
         "followed": sign_note(checkpoint(FOLLOWED), LOG),
-        "request": CheckpointRequest(old=FOLLOWED, claims=(CLAIMED,)).to_bytes().hex(),
+        "request": CheckpointRequest(old=FOLLOWED, claims=(CLAIMED,), roster=7).to_bytes().hex(),
         "checkpoint": offered.to_bytes().hex(),
         "at": AT,
         "cosigned": cosigned,

@@ -1,0 +1,38 @@
+"""Rosters as they reach nodes: signed by the hub, and each with the proof that it is an entry of the ledger.
+
+So the hub cannot show a roster to one node alone: the checkpoint is of the history that all of them follow.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from crypto.errors import RosterUnlogged
+from crypto.keys import VerifyKey
+from crypto.note import Checkpoint, NoteVerifier
+from crypto.receipt import verify_receipts
+from crypto.trust import open_roster
+from schemas.control import Event, Receipts
+from schemas.roster import Roster, RosterNews
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A roster, and the checkpoint of the ledger that it is proven under."""
+
+    roster: Roster
+    checkpoint: Checkpoint
+
+
+def open_news(news: RosterNews, hub: VerifyKey, origin: str, ledger: NoteVerifier) -> Logged:
+    """The roster of that news, proven. Raises as `open_roster` and `verify_receipts`; RosterUnlogged."""
+    roster = open_roster(news.roster, hub)
+    [proven] = verify_receipts(Receipts(checkpoint=news.checkpoint, receipts=(news.receipt,)), origin, ledger)
+    said = proven.entry.event, proven.entry.evidence, proven.entry.detail
+    if said != (Event.ROSTER, hashlib.sha256(news.roster).digest(), detail_of(roster.version)):
+        raise RosterUnlogged(f"entry {proven.index} is not that of roster version {roster.version}")
+    return Logged(roster, proven.checkpoint)
+
+
+def detail_of(version: int) -> str:
+    """What the entry of a roster says of it beside its digest."""
+    return f"version {version}"

@@ -1,0 +1,186 @@
+"""Rosters as they come: proven to be in the ledger, and in force in the order of their versions.
+
+A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so the hub
+cannot show it to this node alone. In each version, also in one that waits, the node looks at its own entry: a key there
+that it did not make is an alarm, for whoever has it can read and sign in the node's name.
+"""
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
+
+from crypto.errors import CryptoError, NoteInvalid, SignatureInvalid
+from crypto.keyfile import NodeKeys
+from crypto.keys import VerifyKey, key_id_of
+from crypto.note import NoteVerifier
+from crypto.rosternews import Logged, open_news
+from crypto.trust import Trust, open_roster, signer_of_roster
+from nodes import histories, store
+from nodes.histories import Followed, HubCaught, Standing
+from schemas.roster import Roster, RosterNews
+
+log = structlog.get_logger()
+
+_ALL: Final = store.roster.alias()
+_IN_FORCE: Final = select(func.max(_ALL.c.version)).where(_ALL.c.size.is_(None))
+_STANDING: Final = store.checkpoint.c.standing
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads, with which keys; by whose key rosters are signed, and in which log they are entries."""
+
+    node: str
+    keys: NodeKeys
+    hub: VerifyKey
+    origin: str
+    ledger: NoteVerifier
+
+    def take_in(self, connection: Connection, body: bytes, now: int) -> str | None:
+        """Keeps a roster that is newer than the one in force until it can be in force, too.
+
+        Returns the code of what is wrong with one that is proven and yet never will be: the next versions go on without
+        it. Raises ControlRefused and what `open_news` does; HubCaught.
+        """
+        news = RosterNews.from_bytes(body)
+        logged = self._opened(news)
+        if logged.roster.version <= (in_force(connection) or 0):
+            return None
+        self._check_own_entry(connection, logged.roster, news)
+        self._let_wait(connection, logged, news, now)
+        try:
+            self._usable(logged.roster)
+        except CryptoError as error:
+            return error.code
+        return None
+
+    def bring_into_force(self, connection: Connection) -> Trust | None:
+        """The newest of the rosters that can be in force by now and were not, if there are any."""
+        expected, found = in_force(connection) or 0, None
+        for row in connection.execute(_waiting(store.roster.c.version, store.roster.c.signed, _STANDING)).all():
+            expected += 1
+            if row.version != expected or row.standing != Standing.LINKED:
+                break
+            try:
+                found = self._usable(open_roster(row.signed, self.hub))
+            except CryptoError:
+                # Told when it came. It is the ledger's version of that number all the same.
+                continue
+            connection.execute(update(store.roster).where(store.roster.c.version == row.version).values(size=None))
+            log.info("roster_taken", version=row.version, nodes=len(found.nodes))
+        return found
+
+    def welcome(self, connection: Connection, body: bytes, own: Iterable[bytes], now: int) -> None:
+        """Takes in the roster of a welcome file; `own` are the ids of the keys that this node has.
+
+        The first one is in force, and the history that it is proven in is the one to follow. Raises ControlRefused,
+        KeyUnknown, KeyUnusable, and what `open_news` does; HubCaught.
+        """
+        remember_keys(connection, own)
+        news = RosterNews.from_bytes(body)
+        logged = self._opened(news)
+        self._usable(logged.roster)
+        self._check_own_entry(connection, logged.roster, news)
+        newest = in_force(connection)
+        if newest is None:
+            histories.see(connection, logged.checkpoint, news.checkpoint, Standing.LINKED, now)
+            if histories.last(connection, self.origin) is None:
+                histories.keep(connection, Followed(logged.checkpoint, news.checkpoint, ""), sent=True)
+            save(connection, logged.roster.version, news.roster)
+        elif logged.roster.version > newest and histories.undecided(connection) is None:
+            self._let_wait(connection, logged, news, now)
+
+    def _opened(self, news: RosterNews) -> Logged:
+        try:
+            return open_news(news, self.hub, self.origin, self.ledger)
+        except SignatureInvalid as error:
+            if signer_of_roster(news.roster) == self.hub.key_id:
+                raise
+            detail = "a roster is signed with another key than the one this node was given"
+            raise HubCaught(histories.KEY_CHANGED, detail) from error
+        except NoteInvalid:
+            # Raises HubCaught if it is whole and of another key.
+            histories.opened(news.checkpoint, self.origin, self.ledger)
+            raise
+
+    def _let_wait(self, connection: Connection, logged: Logged, news: RosterNews, now: int) -> None:
+        histories.see(connection, logged.checkpoint, news.checkpoint, Standing.CLAIMED, now)
+        save(connection, logged.roster.version, news.roster, logged.checkpoint.size)
+
+    def _usable(self, roster: Roster) -> Trust:
+        trust = Trust.of(roster)
+        trust.check_own_keys(self.node, self.keys.signing.public, self.keys.encryption[0].public)
+        return trust
+
+    def _check_own_entry(self, connection: Connection, roster: Roster, news: RosterNews) -> None:
+        listed = [key for node in roster.nodes if node.node == self.node for key in node.keys]
+        own = set(connection.execute(select(store.own_key.c.kid)).scalars()) if listed else set()
+        # By the keys themselves: the id that stands beside one is what the roster says.
+        foreign = {key_id_of(key.public): key.use for key in listed if key_id_of(key.public) not in own}
+        if foreign:
+            named = ", ".join(f"{use} {kid.hex()}" for kid, use in foreign.items())
+            detail = f"version {roster.version} of the roster lists keys of this node that it did not make: {named}"
+            signed = base64.b64encode(news.to_bytes()).decode()
+            raise HubCaught(histories.KEY_FOREIGN, detail, news.checkpoint, signed, *map(histories.key_line, foreign))
+
+
+def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:
+    """These are ids of keys that this node made: they may stand under its name."""
+    for kid in kids:
+        connection.execute(insert(store.own_key).values(kid=kid).on_conflict_do_nothing())
+
+
+def in_force(connection: Connection) -> int | None:
+    """The version of the roster in force."""
+    version: int | None = connection.scalar(_IN_FORCE)
+    return version
+
+
+def newest(connection: Connection) -> bytes | None:
+    """The signed roster in force."""
+    signed: bytes | None = connection.scalar(
+        select(store.roster.c.signed).where(store.roster.c.version == _IN_FORCE.scalar_subquery())
+    )
+    return signed
+
+
+def save(connection: Connection, version: int, signed: bytes, size: int | None = None) -> None:
+    """Adds a roster, in force or waiting for the link to the checkpoint of `size` entries."""
+    row = {"version": version, "signed": signed, "size": size}
+    connection.execute(insert(store.roster).values(row).on_conflict_do_nothing())
+
+
+def waiting(connection: Connection) -> tuple[int, ...]:
+    """The versions that are newer than the one in force and wait: for a link, or for a version before them."""
+    return tuple(connection.execute(_waiting(store.roster.c.version)).scalars())
+
+
+def known(connection: Connection) -> int | None:
+    """The version up to which all are here, in force or waiting."""
+    found = in_force(connection)
+    for version in waiting(connection):
+        if found is None or version != found + 1:
+            break
+        found = version
+    return found
+
+
+def overdue(connection: Connection, now: int) -> int | None:
+    """A version that has waited for longer than it may, if there is one."""
+    query = _waiting(store.roster.c.version).where(store.checkpoint.c.at < now - histories.WITHHELD_MS)
+    version: int | None = connection.scalar(query.limit(1))
+    return version
+
+
+def _waiting(*columns: Any) -> Select[Any]:
+    # In the order of versions. What is older than the one in force was passed over.
+    table = store.roster.c
+    newer = table.version > func.coalesce(_IN_FORCE.scalar_subquery(), 0)
+    joined = select(*columns).join_from(store.roster, store.checkpoint, table.size == store.checkpoint.c.size)
+    return joined.where(newer).order_by(table.version)

@@ -1,0 +1,145 @@
+"""Rosters on a real exchange: a further node, versions that were missed, and a hub that swaps a key.
+
+An exchange of its own: at the end of it a node distrusts its hub.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from crypto.keys import EncryptionKey
+from deploy.local import processes
+from deploy.local.exchange import Exchange, prepare_tls
+from deploy.local.services import running
+from hub import database, registrar
+from hub.pen import writing
+from hub.settings import Settings
+from hub.setup import ledger_of
+from schemas.roster import KeyUse
+from tests.system.play import await_delivered, post, process, until
+
+pytestmark = pytest.mark.system
+
+NODES = ("ro", "bg")
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    """Two nodes and a hub, with the usual settings."""
+    folder = tmp_path_factory.mktemp("rosters")
+    with running(folder, prepare_tls(folder), erase_after=True) as services:
+        exchange = Exchange(folder, services, NODES)
+        exchange.set_up()
+        exchange.start_hub()
+        for node in NODES:
+            exchange.start_node(node)
+        exchange.await_nodes(NODES)
+        yield exchange
+
+
+def _version(exchange: Exchange, node: str) -> int:
+    with exchange.api(node) as api:
+        return int(api.get("/v1/status").raise_for_status().json()["roster"]["version"])
+
+
+def _in_force(exchange: Exchange, node: str) -> list[int]:
+    """All versions that are or were in force."""
+    with closing(sqlite3.connect(exchange.node_home(node) / "node.db")) as store:
+        rows = store.execute("SELECT version FROM roster WHERE size IS NULL ORDER BY version").fetchall()
+    return [version for (version,) in rows]
+
+
+def _await_version(exchange: Exchange, version: int, *nodes: str) -> None:
+    for node in nodes:
+        until(f"version {version} at {node}", lambda node=node: _version(exchange, node) == version)
+
+
+def _enrol(exchange: Exchange, node: str, *options: str) -> int:
+    request = exchange.node_home(node) / "enrolment.json"
+    found = exchange.hub("enrol", str(request), *options, "--out", str(exchange.folder / "welcome"))
+    return int(found["roster"])
+
+
+def _witness(exchange: Exchange, node: str) -> dict[str, Any]:
+    found: dict[str, Any] = exchange.node(node, "witness")
+    return found
+
+
+def test_a_node_trusts_a_history_from_its_enrolment_on(growing: Exchange) -> None:
+    for node in NODES:
+        assert (_witness(growing, node)["followed"] or 0) >= 2
+        assert (_version(growing, node), _in_force(growing, node)) == (2, [2])
+
+
+def test_a_further_node_is_in_everybody_s_roster_soon(growing: Exchange) -> None:
+    growing.node("tr", "init", "--node", "tr")
+    assert _enrol(growing, "tr") == 3
+    growing.node("tr", "init", "--welcome", str(growing.folder / "welcome" / "tr.welcome.json"))
+    growing.start_node("tr")
+    growing.await_nodes(["tr"])
+    posted = [("tr", post(growing, "tr"))]
+    _await_version(growing, 3, *NODES, "tr")
+    posted.append(("ro", post(growing, "ro", to=["tr"])))
+    await_delivered(growing, posted)
+    for node in (*NODES, "tr"):
+        assert growing.node(node, "status")["warnings"] == []
+        assert all(stage["ok"] for stage in growing.node(node, "doctor")["stages"])
+
+
+def test_versions_that_were_missed_come_one_after_another(growing: Exchange) -> None:
+    processes.end(growing.folder, [process(growing.folder, "hub")])
+    assert _enrol(growing, "tr", "--task-force", "fraud") == 4
+    assert _enrol(growing, "tr", "--task-force", "fraud", "--task-force", "drugs") == 5
+    growing.start_hub()
+    _await_version(growing, 5, *NODES, "tr")
+    for node in NODES:
+        assert _in_force(growing, node) == [2, 3, 4, 5]
+    await_delivered(growing, [("ro", post(growing, "ro", to=["tr"], task_force="drugs"))])
+
+
+async def _add_key(exchange: Exchange, node: str) -> bytes:
+    """What somebody does who has the hub's key: from now on, messages to the node can be closed to another key too."""
+    settings, theirs = Settings.load(exchange.hub_home), EncryptionKey.generate().public
+    log, engine = ledger_of(settings), database.engine_of(settings.database_url)
+    async with writing(engine, log) as connection:
+        current = await registrar.current(connection, log.signer.key.public)
+        nodes = {found.node: found for found in current.nodes}
+        seal = next(key for key in nodes[node].keys if key.use is KeyUse.SEAL)
+        lasts = {"public": theirs.public_bytes(), "kid": theirs.key_id, "not_after": seal.not_after + 1}
+        keys = (*nodes[node].keys, seal.model_copy(update=lasts))
+        nodes[node] = nodes[node].model_copy(update={"keys": keys})
+        await registrar.publish_roster(connection, log, tuple(nodes.values()), log.signer.key)
+    await engine.dispose()
+    return theirs.key_id
+
+
+def test_a_hub_that_lists_a_key_of_its_own_is_caught_by_the_node_whose_it_is_to_be(growing: Exchange) -> None:
+    kid = asyncio.run(_add_key(growing, "bg"))
+    until("bg has caught the hub", lambda: _witness(growing, "bg")["alarm"] is not None)
+    found = _witness(growing, "bg")
+    assert found["alarm"]["code"] == "roster_key_foreign"
+    assert f"seal {kid.hex()}" in found["alarm"]["detail"]
+    assert (_version(growing, "bg"), _in_force(growing, "bg")) == (5, [2, 3, 4, 5])
+    with growing.api("bg") as api:
+        assert "NOT TRUSTED" in api.get("/readyz").json()["detail"]
+        assert 'seci_node_hub_distrusted{code="roster_key_foreign"} 1' in api.get("/metrics").text
+    assert '"hub_caught"' in (growing.logs / "node-bg.log").read_text()
+    # To the others it is a key like any other: it is the node itself that must look.
+    _await_version(growing, 6, "ro", "tr")
+    assert _witness(growing, "ro")["alarm"] is None
+
+
+def test_the_operator_may_know_the_key(growing: Exchange) -> None:
+    followed, alarm = _witness(growing, "bg")["followed"], _witness(growing, "bg")["alarm"]
+    processes.end(growing.folder, [process(growing.folder, "node-bg")])
+    decision = ("trust", "--accept-alarm", str(alarm["number"]), "--reason", "made for the machine that we had")
+    assert growing.node("bg", *decision) == {"alarm": alarm["number"], "accepted": True, "left": None}
+    assert _witness(growing, "bg")["followed"] == followed
+    growing.start_node("bg")
+    growing.await_nodes(["bg"])
+    _await_version(growing, 6, "bg")
+    assert _witness(growing, "bg")["alarm"] is None
