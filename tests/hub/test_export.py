@@ -124,7 +124,7 @@ async def test_killed_again_and_again_it_comes_to_the_same_bytes(
     await _export(own, own_engine, tmp_path / "whole")
     whole = _content(tmp_path / "whole")
     out, put = tmp_path / "out", "hub.exportfolder:ExportFolder.put"
-    moments = ((put,), (put, "--after"), ("hub.export:_rows", "--call", "2"), ("hub.exportfolder:ExportFolder.finish",))
+    moments = ((put,), (put, "--after"), ("hub.leaves:read", "--call", "2"), ("hub.exportfolder:ExportFolder.finish",))
     for moment in moments:
         assert own.type("ledger", "export", str(out), crash_at=moment)[0] == -signal.SIGKILL
         assert not (out / "checkpoint").exists()
