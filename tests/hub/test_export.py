@@ -215,8 +215,12 @@ async def test_memory_does_not_grow_with_the_ledger(own: OwnHub, own_engine: Asy
 
 
 def _peaks(own: OwnHub, out: Path) -> list[int]:
-    """The most memory (KiB) of an export, and of verifying it."""
-    commands = (["hub.cli", "ledger", "export", str(out), "--home", str(own.home)], ["nodes.verify", str(out)])
+    """The most memory (KiB) of an export, of verifying it, and of writing tiles."""
+    commands = (
+        ["hub.cli", "ledger", "export", str(out), "--home", str(own.home)],
+        ["nodes.verify", str(out)],
+        ["hub.cli", "ledger", "tiles", f"{out} tiles", "--home", str(own.home)],
+    )
     return [_peak(command) for command in commands]
 
 
