@@ -17,19 +17,20 @@ from schemas.control import ControlRefused, Entry, Event
 _TABLE: Final = tables.erasure.name
 
 
-async def named(connection: AsyncConnection, start: int, end: int) -> set[int]:
-    """Of the entries from `start` to `end`, those that an erasure names."""
+async def named(connection: AsyncConnection, start: int, end: int) -> dict[int, bytes | None]:
+    """Of the entries from `start` to `end`, those that an erasure names, with the commitments that are kept of them."""
     table, content = tables.erasure.c, tables.ledger_content.c
-    query = select(table.leaf_index, table.erased_by).where(table.leaf_index >= start, table.leaf_index < end)
+    query = select(table.leaf_index, table.erased_by, table.commitment)
+    query = query.where(table.leaf_index >= start, table.leaf_index < end)
     rows = (await connection.execute(query)).all()
     if not rows:
-        return set()
+        return {}
     wanted = content.leaf_index == any_(literal(sorted({row.erased_by for row in rows}), ARRAY(BigInteger)))
     entries = await connection.execute(select(content.leaf_index, content.entry).where(wanted))
     says = {row.leaf_index: _named_by(row.entry) for row in entries}
     # An erasure is about what was there before it.
     return {
-        row.leaf_index
+        row.leaf_index: row.commitment
         for row in rows
         if row.leaf_index in says.get(row.erased_by, ()) and row.leaf_index < row.erased_by
     }

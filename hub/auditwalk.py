@@ -1,9 +1,10 @@
 """The audit's arithmetic: a walk over the ledger's rows, from the first to the newest checkpoint. It reads nothing."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from crypto import merkle
 from crypto.errors import NoteInvalid
 from crypto.merkle import HASH_SIZE, CompactRange
 from crypto.note import Checkpoint, NoteVerifier, open_note
@@ -15,10 +16,13 @@ from schemas import cbor
 
 Subtrees = Mapping[tuple[int, int], bytes]
 """The stored hash of the perfect subtree at (level, place)."""
+Erased = Mapping[int, bytes | None]
+"""The commitment that is kept of an erased entry, if any is."""
 
 _NEXT: Final = "stop the hub, keep the database as it is, and compare with a backup and the nodes' checkpoints"
 _LEAF: Final = tables.ledger_leaf.name
 _CONTENT: Final = tables.ledger_content.name
+_ERASURE: Final = tables.erasure.name
 _CHECKPOINT: Final = tables.ledger_checkpoint.name
 _SUBTREE: Final = tables.ledger_subtree.name
 
@@ -43,9 +47,7 @@ class Walk:
     _entry: LedgerBroken | None = None
     _subtree: LedgerBroken | None = None
 
-    def go_on(
-        self, rows: Sequence[Any], checkpoints: Sequence[Any], subtrees: Subtrees, erased: Collection[int] = ()
-    ) -> None:
+    def go_on(self, rows: Sequence[Any], checkpoints: Sequence[Any], subtrees: Subtrees, erased: Erased) -> None:
         """Goes on with the next entries, the checkpoints over these, and the subtrees that they complete.
 
         Of the entries `erased`, which an erasure names, there is no content. A fault is raised at the checkpoint behind
@@ -58,13 +60,12 @@ class Walk:
             done = checkpoint.size
         self._extend(rows[done - start :], subtrees, erased)
 
-    def _extend(self, rows: Sequence[Any], subtrees: Subtrees, erased: Collection[int]) -> None:
+    def _extend(self, rows: Sequence[Any], subtrees: Subtrees, erased: Erased) -> None:
         leaves, contents = [], []
         for index, row in enumerate(rows, self.tree.size):
-            leaf = None if row is None else row.hash
-            content = None if row is None or row.entry is None else leaf_of(row.salt, row.entry)
+            leaf, content = None if row is None else row.hash, _hash_of(row, erased.get(index))
             if index in erased and leaf is not None:
-                self._entry = self._entry or (_fault_of_erased(index) if content else None)
+                self._entry = self._entry or _fault_of_erased(index, row, content)
                 self.erased += 1
             elif leaf is None or leaf != content or not _is_labelled(row):
                 self._entry = self._entry or _fault_of(index, leaf, content)
@@ -107,6 +108,9 @@ class Walk:
         index = found.index
         if self._other is not None and self._other.root() == wanted:
             return broken(Fault.LEAF_CHANGED, _LEAF, index, f"the leaf of entry {index} is not that of its content")
+        if self.tree.root() == wanted and found.table == _ERASURE:
+            words = f"the commitment that is kept of the erased entry {index} is not that of its leaf"
+            return broken(Fault.COMMITMENT_CHANGED, _ERASURE, index, words)
         if self.tree.root() == wanted:
             return broken(Fault.CONTENT_CHANGED, _CONTENT, index, f"entry {index} is not what its leaf commits to")
         return found
@@ -123,6 +127,13 @@ class Walk:
         which = f"entry {first}" if end - first == 1 else f"one of the entries {first} to {end - 1}"
         words = f"{which} was changed, content and leaf together: the root is not the one that was signed"
         return broken(Fault.ENTRY_CHANGED, _LEAF, first, words)
+
+
+def _hash_of(row: Any, kept: bytes | None) -> bytes | None:
+    """What the leaf should be by the content, or by the commitment that is kept where that is erased."""
+    if row is not None and row.entry is not None:
+        return leaf_of(row.salt, row.entry)
+    return None if kept is None else merkle.leaf_hash(kept)
 
 
 def _is_labelled(row: Any) -> bool:
@@ -149,8 +160,13 @@ def _fault_of(index: int, leaf: bytes | None, content: bytes | None) -> LedgerBr
     return broken(Fault.ENTRY_CHANGED, _LEAF, index, words)
 
 
-def _fault_of_erased(index: int) -> LedgerBroken:
-    return broken(Fault.ROW_ADDED, _CONTENT, index, f"entry {index} was erased, and there is content of it again")
+def _fault_of_erased(index: int, row: Any, content: bytes | None) -> LedgerBroken | None:
+    if row.entry is not None:
+        return broken(Fault.ROW_ADDED, _CONTENT, index, f"entry {index} was erased, and there is content of it again")
+    if content in (None, row.hash):
+        return None
+    words = f"leaf and commitment of the erased entry {index} do not fit, and neither gives the root that was signed"
+    return broken(Fault.ENTRY_CHANGED, _ERASURE, index, words)
 
 
 def _fault_of_subtree(level: int, place: int, stored: bool) -> LedgerBroken:

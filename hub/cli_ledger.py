@@ -1,4 +1,4 @@
-"""`seci-hub ledger`: verify what is stored, export it for auditors, find entries in it."""
+"""`seci-hub ledger`: verify what is stored, export it for auditors, publish it as tiles, find entries in it."""
 
 import time
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from crypto import typed
 from crypto.export import Manifest
 from crypto.progress import Progress
 from hub import search as searching
+from hub import tiles as tiling
 from hub.audit import audit
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
@@ -21,9 +22,12 @@ from hub.search import Sought
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
 from hub.shell import AsJson, Home, answer, say, with_database
+from hub.tilefolder import TileFolder
+from hub.tiles import Tiled
 from schemas.codes import TASK_FORCES
 from schemas.control import Event
 
+_Folder = Annotated[Path, typer.Argument(help="Made if it is not there; one that is there is gone on with.")]
 ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 _EVENTS: Final = tuple(map(str, Event))
 # A day, or a moment; in UTC unless it says another zone.
@@ -69,7 +73,7 @@ def verify(home: Home, as_json: AsJson = False) -> None:
 
 @ledger_app.command("export")
 def export_(
-    folder: Annotated[Path, typer.Argument(help="Made if it is not there; one that is there is gone on with.")],
+    folder: _Folder,
     home: Home,
     first: Annotated[
         int,
@@ -110,6 +114,45 @@ def export_(
     text = f"{done.size} entries in {folder}, root {done.root.hex()}; {written} files written, {done.kept} kept"
     answer(result, as_json, text)
     say(f"next: give it to the auditor, and the ledger's key over another way; there: seci-verify {folder}")
+
+
+@ledger_app.command()
+def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
+    """Write the ledger to a folder as a tiled log (C2SP tlog-tiles), which any static file server can serve.
+
+    It holds the newest checkpoint, with the witnesses' cosignatures that it has, the tree's hashes, and a commitment to
+    each entry: nothing of what entries say. Run it again to go on after an interruption or to add what is new; until
+    the new checkpoint is there, the folder is the log that it was. Safe beside running workers.
+    """
+    settings = Settings.load(home)
+    log = ledger_of(settings)
+    progress, begin = Progress("entries"), time.monotonic()
+    try:
+        with TileFolder.open(folder, log.signer.verifier) as opened:
+            newest = with_database(settings, lambda connection: tiling.newest(connection, log))
+
+            async def work(connection: AsyncConnection) -> Tiled:
+                return await tiling.write(connection, opened, newest, progress)
+
+            done, written = with_database(settings, work), opened.written
+    finally:
+        progress.end()
+    result = {
+        "ok": True,
+        "folder": str(folder),
+        "origin": log.origin,
+        "size": done.size,
+        "root": done.root.hex(),
+        "cosignatures": done.cosignatures,
+        "written": written,
+        "left_out": done.left_out,
+        "seconds": round(time.monotonic() - begin, 3),
+    }
+    cosigned = f"{done.cosignatures} cosignatures"
+    text = f"{done.size} entries in {folder}, root {done.root.hex()}, {cosigned}; {written} files written"
+    answer(result, as_json, text)
+    if done.left_out:
+        say(f"left out: {done.left_out} bundles, of which an entry was erased before commitments were kept")
 
 
 @ledger_app.command()

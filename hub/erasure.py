@@ -1,4 +1,4 @@
-"""Erasing what entries say. Salt and entry go, and what repeats them in other tables; leaf, tree and proofs stay.
+"""Erasing what entries say. Salt and entry go, and what repeats them in other tables; commitment, leaf and tree stay.
 
 That it was done is an entry of its own: who decided, which entries, why; the database erases nothing that such an
 entry of the same transaction does not name. What cannot be judged any more by then may be erased, and nothing sooner:

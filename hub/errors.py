@@ -143,6 +143,8 @@ class Fault(StrEnum):
     LEAF_CHANGED = "leaf_changed"
     ENTRY_CHANGED = "entry_changed"
     """Both: which of the two is true, or which entry of several it was, cannot be told."""
+    COMMITMENT_CHANGED = "commitment_changed"
+    """What is kept of an erased entry; its leaf is the one that was signed."""
     ROW_MISSING = "row_missing"
     ROW_ADDED = "row_added"
     CHECKPOINT_CHANGED = "checkpoint_changed"
@@ -170,7 +172,7 @@ class EntryUnknown(HubError):
 
 
 class EntryErased(HubError):
-    """The entry's content was erased: its leaf is all that is left."""
+    """The entry's content was erased: its commitment is all that is left."""
 
     code = "entry_erased"
     exit_code = 4

@@ -6,16 +6,14 @@ out is the same, however often it was interrupted, and the same that an export t
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.export import Kind, Manifest, entry_record, record, roster_file
-from crypto.receipt import leaf_of
-from hub import rounds, tables
-from hub.auditwalk import broken
-from hub.errors import Fault, LedgerEmpty
+from hub import leaves, rounds, tables
+from hub.errors import LedgerEmpty
 from hub.exportfolder import ExportFolder
 from hub.ledger import head
 
@@ -89,42 +87,15 @@ async def _file(connection: AsyncConnection, start: int, end: int, done: Exporte
     """The records of the entries from `start` to `end`, and the checkpoints over them."""
     notes = await _notes(connection, start, end)
     found: list[bytes] = []
-    index = start
-    for row in await _rows(connection, start, end):
-        if row.leaf_index != index:
-            break
-        found.append(_record(row, done))
-        index += 1
-        if index in notes:
-            found.append(record(Kind.CHECKPOINT, notes[index].encode()))
-    if index != end:
-        raise broken(Fault.ROW_MISSING, tables.ledger_leaf.name, index, f"the leaf of entry {index} is missing")
+    for size, leaf in enumerate(await leaves.read(connection, start, end), start + 1):
+        if leaf.salt is None or leaf.entry is None:
+            done.erased += 1
+            found.append(record(Kind.LEAF, leaf.hash))
+        else:
+            found.append(entry_record(leaf.salt, leaf.entry))
+        if size in notes:
+            found.append(record(Kind.CHECKPOINT, notes[size].encode()))
     return found
-
-
-def _record(row: Any, done: Exported) -> bytes:
-    if row.entry is None:
-        if row.erased_by is None:
-            words = f"the content of entry {row.leaf_index} is missing, and no erasure names it"
-            raise broken(Fault.ROW_MISSING, tables.ledger_content.name, row.leaf_index, words)
-        done.erased += 1
-        return record(Kind.LEAF, row.hash)
-    if leaf_of(row.salt, row.entry) != row.hash:
-        words = f"leaf and content of entry {row.leaf_index} do not fit"
-        raise broken(Fault.ENTRY_CHANGED, tables.ledger_leaf.name, row.leaf_index, words)
-    return entry_record(row.salt, row.entry)
-
-
-async def _rows(connection: AsyncConnection, start: int, end: int) -> Any:
-    leaf, content, erasure = tables.ledger_leaf, tables.ledger_content, tables.erasure
-    joined = leaf.outerjoin(content, leaf.c.leaf_index == content.c.leaf_index)
-    query = (
-        select(leaf.c.leaf_index, leaf.c.hash, content.c.salt, content.c.entry, erasure.c.erased_by)
-        .select_from(joined.outerjoin(erasure, leaf.c.leaf_index == erasure.c.leaf_index))
-        .where(leaf.c.leaf_index >= start, leaf.c.leaf_index < end)
-        .order_by(leaf.c.leaf_index)
-    )
-    return await connection.execute(query)
 
 
 async def _notes(connection: AsyncConnection, start: int, end: int) -> dict[int, str]:

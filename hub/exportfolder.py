@@ -1,22 +1,21 @@
 """The folder that an export is written to: each file whole or not there, whenever it is killed or the power fails.
 
-A file is written under another name, synced, and given its own name; then its folder is synced. The checkpoint comes
-last, when all that it is about is on the disk. So what an interrupted export left is what the next one begins with.
+The checkpoint comes last, when all that it is about is on the disk. So what an interrupted export left is what the next
+one begins with.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from crypto.errors import LedgerUnproven
 from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, ROSTERS, WITNESSED, Manifest, number_of
-from hub.errors import ExportBusy, ExportForeign, FileUnwritable
-
-_PARTIAL: Final = ".partial"
+from hub import folder
+from hub.errors import ExportForeign
+from hub.folder import ASIDE
 
 
 @dataclass(slots=True)
@@ -31,17 +30,11 @@ class ExportFolder:
     @contextmanager
     def open(cls, path: Path, manifest: Manifest) -> Iterator[Self]:
         """Makes it, or goes on with it. Raises ExportForeign, ExportBusy, FileUnwritable."""
-        with _writing(path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _take(descriptor, path)
-            folder = cls(path, manifest)
-            with _writing(path):
-                folder._begin()
-            yield folder
-        finally:
-            os.close(descriptor)
+        with folder.alone(path, 0o700):
+            found = cls(path, manifest)
+            with folder.writing(path):
+                found._begin()
+            yield found
 
     def has(self, name: str) -> bool:
         """Whether the file is there; then it is whole."""
@@ -49,15 +42,7 @@ class ExportFolder:
 
     def put(self, name: str, data: Sequence[bytes] | bytes) -> None:
         """Writes a file, or replaces it, durably. Raises FileUnwritable."""
-        file = self.path / name
-        partial = file.with_name(file.name + _PARTIAL)
-        with _writing(file):
-            with partial.open("wb") as opened:
-                opened.writelines([data] if isinstance(data, bytes) else data)
-                opened.flush()
-                os.fsync(opened.fileno())
-            partial.rename(file)
-            _sync(file.parent)
+        folder.put(self.path, name, data)
         self.files += 1
 
     def finish(self, size: int, note: str, witnessed: str | None = None) -> None:
@@ -68,13 +53,13 @@ class ExportFolder:
         self._replace(CHECKPOINT, note)
         if witnessed is not None:
             self._replace(WITNESSED, witnessed)
-        with _writing(self.path):
+        with folder.writing(self.path):
             with os.scandir(self.path / ENTRIES) as found:
                 # One at most, unless somebody puts files there.
                 older = [item.name for item in found if self._is_older(item.name, size)]
             for name in older:
                 (self.path / ENTRIES / name).unlink()
-            _sync(self.path / ENTRIES)
+            folder.sync(self.path / ENTRIES)
 
     def _replace(self, name: str, note: str) -> None:
         if not self.has(name) or (self.path / name).read_bytes() != note.encode():
@@ -91,33 +76,14 @@ class ExportFolder:
         if file.exists():
             if file.read_bytes() != wanted:
                 raise _foreign(self.path, file)
-        elif any(not item.name.endswith(_PARTIAL) for item in self.path.iterdir()):
+        elif any(item.name != ASIDE for item in self.path.iterdir()):
             raise ExportForeign(f"{self.path} holds other things than an export", "name a folder of its own")
         else:
             self.put(MANIFEST, wanted)
-        for folder in (ENTRIES, ROSTERS):
-            (self.path / folder).mkdir(mode=0o700, exist_ok=True)
-        _sync(self.path)
-        for folder in (".", ENTRIES, ROSTERS):
-            for partial in (self.path / folder).glob(f"*{_PARTIAL}"):
-                partial.unlink()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    # To who reads from a database meanwhile, an OSError is one of the database.
-    try:
-        yield
-    except OSError as error:
-        next_step = "see that there is room and that you may write there; run the command again, and it goes on"
-        raise FileUnwritable(f"{path} cannot be written: {error.strerror}", next_step) from error
-
-
-def _take(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ExportBusy(f"another export to {path} is at work", "wait for its end, or name another folder") from error
+        for name in (ENTRIES, ROSTERS):
+            (self.path / name).mkdir(mode=0o700, exist_ok=True)
+        folder.sync(self.path)
+        (self.path / ASIDE).unlink(missing_ok=True)
 
 
 def _foreign(path: Path, file: Path) -> ExportForeign:
@@ -127,11 +93,3 @@ def _foreign(path: Path, file: Path) -> ExportForeign:
     except LedgerUnproven:
         return ExportForeign(f"{file} is damaged, or of another version", next_step)
     return ExportForeign(f"{path} holds an export of {found.origin} with the key {found.vkey}", next_step)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

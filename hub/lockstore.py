@@ -95,11 +95,7 @@ class Kept:
             return False
         certain = self.certain
         if head.size < certain.size:
-            raise LedgerBehind(
-                f"the database's ledger has {head.size} entries; {certain.size} were signed: "
-                f"{certain.size - head.size} are missing, as after restoring a backup",
-                _BEHIND,
-            )
+            raise behind(head.size, certain.size)
         if head.size == certain.size:
             raise forked(head.size)
         return True
@@ -129,6 +125,15 @@ class Kept:
         """What `body` wrote. Raises ValueError, NoteInvalid."""
         before, _, newest = body.decode().partition("\n\n")
         return cls(Checkpoint.parse(before + "\n"), Checkpoint.parse(newest), committed)
+
+
+def behind(size: int, signed: int) -> LedgerBehind:
+    """The error for a database of `size` entries, of which more were signed."""
+    return LedgerBehind(
+        f"the database's ledger has {size} entries; {signed} were signed: "
+        f"{signed - size} are missing, as after restoring a backup",
+        _BEHIND,
+    )
 
 
 def forked(size: int) -> LedgerForked:

@@ -43,12 +43,14 @@ ledger_content: Final = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("entry", LargeBinary, nullable=False),
 )
-# Which entry of event `erased` says that an entry's content was erased. Only `erase_entries` writes here.
+# Which entry of event `erased` says that an entry's content was erased, and the commitment that is kept of it (none of
+# what was erased before migration 0008). Only `erase_entries` writes here.
 erasure: Final = Table(
     "erasure",
     metadata,
     Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
     Column("erased_by", BigInteger, nullable=False),
+    Column("commitment", LargeBinary),
 )
 # Roots of perfect subtrees of 256^n leaves (level 8, 16, ...): any proof reads a few hundred rows.
 ledger_subtree: Final = Table(
@@ -219,6 +221,7 @@ contradiction: Final = Table(
 Index("message_id", message.c.id, unique=True)
 Index("refusal_message", refusal.c.message)
 Index("erasure_erased_by", erasure.c.erased_by)
+Index("erasure_uncommitted", erasure.c.leaf_index, postgresql_where=erasure.c.commitment.is_(None))
 Index("ledger_content_erased", ledger_content.c.leaf_index, postgresql_where=text("event = 'erased'"))
 Index("message_envelope", message.c.envelope)
 Index("message_thread", message.c.thread, message.c.leaf_index)

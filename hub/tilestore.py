@@ -54,12 +54,17 @@ async def consistency(connection: AsyncConnection, olds: Collection[int], size: 
 
 async def root_at(connection: AsyncConnection, size: int) -> bytes:
     """The root of the first `size` leaves. Raises TileInvalid if there are fewer."""
+    return (await range_at(connection, size)).root()
 
-    def root(nodes: Nodes) -> bytes:
+
+async def range_at(connection: AsyncConnection, size: int) -> CompactRange:
+    """The tree of the first `size` leaves, to append to. Raises TileInvalid if there are fewer."""
+
+    def found(nodes: Nodes) -> CompactRange:
         levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
-        return CompactRange(size, tuple(nodes(level, (size >> level) - 1) for level in levels)).root()
+        return CompactRange(size, tuple(nodes(level, (size >> level) - 1) for level in levels))
 
-    return root(await _nodes(connection, size, needed(size, root)))
+    return found(await _nodes(connection, size, needed(size, found)))
 
 
 async def _nodes(connection: AsyncConnection, size: int, tiles: Iterable[Tile]) -> Nodes:

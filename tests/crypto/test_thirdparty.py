@@ -1,7 +1,6 @@
 """A ledger as it is served is verified by the Go checksum database's packages, which nobody here wrote."""
 
 import base64
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,26 +13,19 @@ from crypto.cosignature import add_cosignatures, cosign
 from crypto.proof import SUFFIX, proof_of
 from crypto.tiles import Tile, bundle, tile_bytes, tiles_of
 from tests.crypto.cosigners import AT, LOG, RO, RO_PQ, Ledger
+from tests.crypto.golang import build, needs_go
 
-SOURCE = Path(__file__).parent / "thirdparty" / "verify.go"
-# Where Debian's packages put the sources of Go libraries.
-GOPATH = "/usr/share/gocode"
 SIZE = 3 * 256 + 77
 OLDER = (1, 2, 255, 256, 257, 512, 700, SIZE - 1)
 PROVEN = (0, 1, 255, 256, 511, 768, SIZE - 1)
 
-pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed; `make test` says how to")
+pytestmark = needs_go
 Verify = Callable[[Path], "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
 def verify(tmp_path_factory: pytest.TempPathFactory) -> Verify:
-    folder = tmp_path_factory.mktemp("go")
-    program = folder / "verify"
-    settings = {"GO111MODULE": "off", "GOPATH": GOPATH, "GOCACHE": str(folder / "cache"), "GOFLAGS": "", "GOENV": "off"}
-    build = ["go", "build", "-o", str(program), str(SOURCE)]
-    made = subprocess.run(build, env=os.environ | settings, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
+    program = build(tmp_path_factory.mktemp("go"))
     return lambda served: subprocess.run([program, served], capture_output=True, text=True)
 
 

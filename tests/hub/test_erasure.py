@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto import merkle
-from crypto.receipt import leaf_of, verify_receipts
+from crypto.receipt import commitment_of, leaf_of, verify_receipts
 from crypto.trust import sign_acknowledgement
 from deploy.local.services import Services
 from hub import audit, database, deadlines, erasure, ledger, registrar, rows, search, tables, tilestore, watch
@@ -135,10 +135,15 @@ async def _proven(own: OwnHub, engine: AsyncEngine, indices: Iterable[int]) -> R
 
 async def test_nothing_changes_but_what_is_erased(own: OwnHub, own_engine: AsyncEngine) -> None:
     before = await _dump(own_engine)
+    commitments = {
+        receipt.index: commitment_of(receipt.salt, receipt.entry)
+        for receipt in (await _proven(own, own_engine, ALL)).receipts
+    }
     by = await _erase(own, own_engine, *ALL)
     after = await _dump(own_engine)
     gone = {table: [json.loads(row) for row in before[table] - after[table]] for table in before}
     new = {table: [json.loads(row) for row in after[table] - before[table]] for table in after}
+    new["erasure"].sort(key=lambda row: int(row["leaf_index"]))
     assert sorted(row["leaf_index"] for row in gone.pop("ledger_content")) == list(ALL)
     (entry,) = new.pop("ledger_content")
     (leaf,) = new.pop("ledger_leaf")
@@ -146,7 +151,9 @@ async def test_nothing_changes_but_what_is_erased(own: OwnHub, own_engine: Async
     assert (entry["event"], entry["leaf_index"], leaf["leaf_index"], checkpoint["size"]) == ("erased", by, by, by + 1)
     said = Entry.from_bytes(bytes.fromhex(entry["entry"][2:]))
     assert (said.node, said.detail, said.erased) == ("seci", "Ana: court order 7/2026", ALL)
-    assert {(row["leaf_index"], row["erased_by"]) for row in new.pop("erasure")} == {(index, by) for index in ALL}
+    assert new.pop("erasure") == [
+        {"leaf_index": index, "erased_by": by, "commitment": "\\x" + commitments[index].hex()} for index in ALL
+    ]
     assert [len(gone.pop(table)) for table in ("acknowledgement_document", "deadline")] == [1, 1]
     blank = {
         "message": {
@@ -202,25 +209,28 @@ def _plausible() -> list[bytes]:
     ]  # fmt: skip
 
 
-def _guess(leaf: bytes, entries: Iterable[bytes], salts: Sequence[bytes]) -> set[bytes]:
-    return {entry for entry in entries for salt in salts if leaf_of(salt, entry) == leaf}
+def _guess(left: Sequence[bytes], entries: Iterable[bytes], salts: Sequence[bytes]) -> set[bytes]:
+    """The entries of which, under one of the salts, a value that is left is commitment or leaf."""
+    tried = ((entry, commitment_of(salt, entry)) for entry in entries for salt in salts)
+    return {entry for entry, found in tried if found in left or merkle.leaf_hash(found) in left}
 
 
 async def test_what_is_erased_cannot_be_guessed_from_what_is_left(own: OwnHub, own_engine: AsyncEngine) -> None:
     (receipt,) = (await _proven(own, own_engine, [REFUSED])).receipts
-    leaf = leaf_of(receipt.salt, receipt.entry)
+    kept = (commitment_of(receipt.salt, receipt.entry), leaf_of(receipt.salt, receipt.entry))
     await _erase(own, own_engine, REFUSED)
     left = "\n".join(row for found in (await _dump(own_engine)).values() for row in found)
     # Every value of the database, whole and in pieces as long as a salt, is tried as the salt.
     values = [bytes.fromhex(part.split('"')[0]) for part in left.split('"\\\\x')[1:]]
     pieces = {value[at : at + 32] for value in values for at in range(0, len(value), 32)}
     salts = [b"", bytes(32), *{piece for piece in pieces if len(piece) == 32}]
-    assert leaf in salts
+    assert set(kept) <= set(salts)
     assert receipt.salt.hex() not in left
     plausible = _plausible()
     assert receipt.entry in plausible
-    assert _guess(leaf, plausible, salts) == set()
-    assert _guess(leaf, plausible, [*salts, receipt.salt]) == {receipt.entry}
+    assert _guess(kept, plausible, salts) == set()
+    for value in kept:
+        assert _guess([value], plausible, [*salts, receipt.salt]) == {receipt.entry}
 
 
 async def test_a_signed_acknowledgement_goes_with_the_last_entry_that_rests_on_it(
@@ -290,6 +300,7 @@ async def test_the_hubs_own_role_may_erase_nothing_else(own: OwnHub, own_engine:
         "UPDATE ledger_content SET salt = sha256('x')",
         "INSERT INTO erasure VALUES (12, 0)",
         "DELETE FROM erasure",
+        "UPDATE erasure SET commitment = NULL",
         "UPDATE message SET recipients = NULL",
         "SELECT erase_entries(0, ARRAY[12], NULL)",
         "SELECT erase_entries({by}, ARRAY[12], NULL)",
@@ -348,6 +359,28 @@ FOUND = {
     "a row of an entry that erases nothing": ("INSERT INTO erasure VALUES (306, 308)", "row_added", "erasure", 306),
     "the leaf of an erased entry": (
         "UPDATE ledger_leaf SET hash = sha256('x') WHERE leaf_index = 309",
+        *("leaf_changed", "ledger_leaf", 309),
+    ),
+    "the leaf of an erased entry, missing": (
+        "DELETE FROM ledger_leaf WHERE leaf_index = 309",
+        *("row_missing", "ledger_leaf", 309),
+    ),
+    "the leaf of an entry that was erased before commitments were kept": (
+        "UPDATE erasure SET commitment = NULL; UPDATE ledger_leaf SET hash = sha256('x') WHERE leaf_index = 309",
+        *("entry_changed", "ledger_leaf", 308),
+    ),
+    "the commitment that is kept": (
+        "UPDATE erasure SET commitment = sha256('x') WHERE leaf_index = 307",
+        *("commitment_changed", "erasure", 307),
+    ),
+    "the commitment and the leaf, each to something else": (
+        "UPDATE erasure SET commitment = sha256('x') WHERE leaf_index = 309; "
+        "UPDATE ledger_leaf SET hash = sha256('y') WHERE leaf_index = 309",
+        *("entry_changed", "erasure", 309),
+    ),
+    "the commitment and the leaf together": (
+        "UPDATE erasure SET commitment = sha256('x') WHERE leaf_index = 309; "
+        "UPDATE ledger_leaf SET hash = sha256('\\x00' || sha256('x')) WHERE leaf_index = 309",
         *("entry_changed", "ledger_leaf", 308),
     ),
     "the erasure's own entry": (
@@ -378,6 +411,7 @@ async def test_the_audit_takes_an_erasure_from_its_entry_alone(own: OwnHub, own_
         assert (name, error.fault, error.table, error.index) == (name, Fault(fault), table, index)
         own.sql(f"TRUNCATE {everything}")
         own.sql(*(f"INSERT INTO {table} SELECT * FROM {table}_whole" for table in everything.split(", ")))  # noqa: S608 ours
+    own.sql("UPDATE erasure SET commitment = NULL WHERE leaf_index = 309")  # as if it had been erased before 0008
     assert await audited() == found
 
 

@@ -124,7 +124,7 @@ async def test_killed_again_and_again_it_comes_to_the_same_bytes(
     await _export(own, own_engine, tmp_path / "whole")
     whole = _content(tmp_path / "whole")
     out, put = tmp_path / "out", "hub.exportfolder:ExportFolder.put"
-    moments = ((put,), (put, "--after"), ("hub.export:_rows", "--call", "2"), ("hub.exportfolder:ExportFolder.finish",))
+    moments = ((put,), (put, "--after"), ("hub.leaves:read", "--call", "2"), ("hub.exportfolder:ExportFolder.finish",))
     for moment in moments:
         assert own.type("ledger", "export", str(out), crash_at=moment)[0] == -signal.SIGKILL
         assert not (out / "checkpoint").exists()
@@ -215,8 +215,12 @@ async def test_memory_does_not_grow_with_the_ledger(own: OwnHub, own_engine: Asy
 
 
 def _peaks(own: OwnHub, out: Path) -> list[int]:
-    """The most memory (KiB) of an export, and of verifying it."""
-    commands = (["hub.cli", "ledger", "export", str(out), "--home", str(own.home)], ["nodes.verify", str(out)])
+    """The most memory (KiB) of an export, of verifying it, and of writing tiles."""
+    commands = (
+        ["hub.cli", "ledger", "export", str(out), "--home", str(own.home)],
+        ["nodes.verify", str(out)],
+        ["hub.cli", "ledger", "tiles", f"{out} tiles", "--home", str(own.home)],
+    )
     return [_peak(command) for command in commands]
 
 

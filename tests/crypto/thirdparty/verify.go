@@ -10,6 +10,8 @@
 //	proof/N.tlog-proof           of entry N, under that checkpoint
 //	older/SIZE                   older checkpoints, signed by the log
 //	consistency/SIZE             proofs from there, a line of base64 for each hash
+//
+// verify tiles FOLDER, where FOLDER is what `seci-hub ledger tiles` wrote: log.vkey, checkpoint, tile/...
 package main
 
 import (
@@ -32,18 +34,34 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	folder := folder(os.Args[1])
-	signer, err := note.NewVerifier(strings.TrimSpace(folder.text("log.vkey")))
-	check(err)
-	tree := folder.tree("checkpoint", signer, newCosigner(strings.TrimSpace(folder.text("witness.vkey"))))
-	// This reader checks every tile against the tree's root before it gives out a hash.
-	hashes := tlog.TileHashReader(tree, folder)
-	entries := folder.entries(tree.N)
-	for index, entry := range entries {
-		found, err := hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(index))})
-		check(err)
-		require(found[0] == tlog.RecordHash(entry), "entry %d is not that of its leaf", index)
+	if os.Args[1] == "tiles" {
+		published(folder(os.Args[2]))
+	} else {
+		proven(folder(os.Args[1]))
 	}
+}
+
+// published verifies a log by its tiles alone: the root is made of them, and a proof for every entry.
+func published(folder folder) {
+	tree := folder.tree("checkpoint", folder.signer())
+	hashes := tlog.TileHashReader(tree, folder)
+	root, err := tlog.TreeHash(tree.N, hashes)
+	check(err)
+	require(root == tree.Hash, "the root of the tiles is not the checkpoint's")
+	entries := folder.entries(tree, hashes)
+	for index, entry := range entries {
+		proof, err := tlog.ProveRecord(tree.N, int64(index), hashes)
+		check(err)
+		check(tlog.CheckRecord(proof, tree.N, tree.Hash, int64(index), tlog.RecordHash(entry)))
+	}
+	fmt.Printf("entries %d root %s\n", len(entries), root)
+}
+
+func proven(folder folder) {
+	signer := folder.signer()
+	tree := folder.tree("checkpoint", signer, newCosigner(strings.TrimSpace(folder.text("witness.vkey"))))
+	hashes := tlog.TileHashReader(tree, folder)
+	entries := folder.entries(tree, hashes)
 	proofs := folder.list("proof")
 	for _, name := range proofs {
 		folder.proof(name, tree, hashes, entries)
@@ -78,6 +96,12 @@ func (f folder) list(name string) []string {
 	}
 	require(len(names) > 0, "nothing in %s", name)
 	return names
+}
+
+func (f folder) signer() note.Verifier {
+	signer, err := note.NewVerifier(strings.TrimSpace(f.text("log.vkey")))
+	check(err)
+	return signer
 }
 
 // tree opens a checkpoint that all of the keys must have signed.
@@ -115,8 +139,19 @@ func (f folder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 
 func (f folder) SaveTiles(tiles []tlog.Tile, data [][]byte) {}
 
-// entries reads all bundles of a tree of that size.
-func (f folder) entries(size int64) [][]byte {
+// entries reads all bundles of a tree. The reader of hashes checks every tile against the tree's root before it gives
+// out a hash.
+func (f folder) entries(tree tlog.Tree, hashes tlog.HashReader) [][]byte {
+	entries := f.bundles(tree.N)
+	for index, entry := range entries {
+		found, err := hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(index))})
+		check(err)
+		require(found[0] == tlog.RecordHash(entry), "entry %d is not that of its leaf", index)
+	}
+	return entries
+}
+
+func (f folder) bundles(size int64) [][]byte {
 	var all [][]byte
 	for start := int64(0); start < size; start += 256 {
 		tile := tlog.Tile{H: 8, L: 0, N: start / 256, W: 256}
