@@ -429,6 +429,17 @@ async def test_a_node_without_the_second_key_passes_no_signature_of_it_on(bg: Ag
         verify_evidence(shown, _auditor(2, twice=True))
 
 
+async def test_what_is_witnessed_already_gains_the_second_signature_when_it_comes(bg: Agent) -> None:
+    log = replace(HONEST, second=SECOND)
+    await follow(bg, log, by=["ro", "tr"])
+    bg.witness.second = SECOND.verifier
+    for by in (["ro", "tr", "bg"], ["ro", "tr"]):
+        await follow(bg, log, by=by)
+        note = await bg.box.run(lambda connection: connection.scalar(select(store.witnessed.c.note)))
+        names = [cosigner(node).name for node in ("bg", "ro", "tr")]
+        assert [signature.name for signature in Note.parse(note or "").signatures] == [ORIGIN, ORIGIN, *names]
+
+
 STRANGER = Cosigner(ORIGIN, MlDsaKey.from_seed(bytes(32)))
 
 
