@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from crypto.certificates import TlsKey
 from crypto.errors import KeyFileRefused, KeyUnusable, WrongPassphrase
 from crypto.keys import EncryptionKey, SigningKey
+from crypto.mldsa import MlDsaKey
 from schemas import cbor
 
 KEY_SIZE: Final = 32
@@ -164,6 +165,16 @@ def save_signing_key(path: Path, key: SigningKey, secret: Secret) -> None:
 def load_signing_key(path: Path, secret: Secret) -> SigningKey:
     """Raises KeyFileRefused, WrongPassphrase, KeyUnusable."""
     return SigningKey.from_private_bytes(open_file(path, secret))
+
+
+def save_mldsa_key(path: Path, key: MlDsaKey, secret: Secret) -> None:
+    """Seals one ML-DSA-44 key: its seed."""
+    seal_file(path, key.seed, secret)
+
+
+def load_mldsa_key(path: Path, secret: Secret) -> MlDsaKey:
+    """Raises KeyFileRefused, WrongPassphrase, KeyUnusable."""
+    return MlDsaKey.from_seed(open_file(path, secret))
 
 
 def save_tls_key(path: Path, key: TlsKey, secret: Secret) -> None:

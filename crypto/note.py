@@ -45,6 +45,11 @@ def vkey(name: str, encoded: bytes) -> str:
     return f"{name}+{key_hash(name, encoded).hex()}+{base64.b64encode(encoded).decode()}"
 
 
+def in_short(vkey: str) -> str:
+    """Name and hash of what `vkey` wrote, for a screen: an ML-DSA-44 key fills one. They do not identify a key."""
+    return "+".join([*vkey.split("+", 2)[:2], "..."])
+
+
 def parse_vkey(text: str) -> tuple[str, bytes]:
     """Name and encoding of what `vkey` wrote, whatever its type. Raises NoteInvalid."""
     try:

@@ -98,7 +98,8 @@ def init(
     log = ledger_of(settings)
     _begin_lock_store(settings, log)
     verifier = log.signer.verifier.vkey()
-    answer({"home": str(home), "log_vkey": verifier}, as_json, f"hub ready in {home}\nledger key: {verifier}")
+    result = {"home": str(home), "log_vkey": verifier, "log_vkey_mldsa": log.second_vkey}
+    answer(result, as_json, f"hub ready in {home}\nledger key: {verifier}")
     say("next: seci-hub provision")
 
 
@@ -185,7 +186,7 @@ def enrol(
     for item in requests:
         welcome = _welcome(settings, item, certificates_pem[item.node], news)
         with _writing(out):
-            (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2) + "\n")
+            (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2, exclude_none=True) + "\n")
     fingerprints = {item.node: item.fingerprint() for item in requests}
     lines = [f"enrolled {node}; fingerprint {words}" for node, words in fingerprints.items()]
     result = {"enrolled": list(fingerprints), "fingerprints": fingerprints, "roster": version}
@@ -281,6 +282,7 @@ def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, 
         hub_key=base64.b64encode(ledger.signer.key.public.public_bytes()).decode(),
         log_origin=ledger.origin,
         log_vkey=ledger.signer.verifier.vkey(),
+        log_vkey_mldsa=ledger.second_vkey,
         roster=base64.b64encode(news).decode(),
     )
 

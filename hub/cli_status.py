@@ -5,6 +5,7 @@ from typing import Final
 
 import typer
 
+from crypto.note import in_short
 from hub.broker import BrokerAddress
 from hub.cli_time import time_line, with_lateness
 from hub.errors import HubError
@@ -17,6 +18,8 @@ _CONTRADICTED: Final = (
     'WITNESSES   {} cosigned checkpoints are of another ledger; see docs/operations.md, "A witness contradicts"'
 )
 
+_NO_SECOND: Final = "none: checkpoints have an Ed25519 signature alone; run `seci-hub init` again, restart the workers"
+
 
 def status(home: Home, as_json: AsJson = False) -> None:
     """Show the ledger's size, messages, refusals, and what waits.
@@ -27,11 +30,14 @@ def status(home: Home, as_json: AsJson = False) -> None:
     found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
     found["timestamps"] = with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
-    found["ledger"]["vkey"] = ledger_of(settings).signer.verifier.vkey()
+    log = ledger_of(settings)
+    second = log.second_vkey
+    found["ledger"] |= {"vkey": log.signer.verifier.vkey(), "vkey_mldsa": second}
     lines = [
         f"workers     {found['workers']}{'' if found['workers'] else ': NOBODY takes messages in; start seci-hub run'}",
         f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
         f"ledger key  {found['ledger']['vkey']}",
+        f"second key  {f'{in_short(second)} (all of it with --json)' if second else _NO_SECOND}",
         f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
         if found["roster"]
         else "roster      none; run `seci-hub provision`",

@@ -20,6 +20,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import merkle
+from crypto.cosignature import Cosigner
 from crypto.errors import NoteInvalid
 from crypto.note import Checkpoint, NoteSigner, open_note, sign_note
 from crypto.receipt import leaf_of
@@ -44,11 +45,20 @@ _TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Which log this is, who signs its checkpoints, and where the newest is kept apart from the database."""
+    """Which log this is, who signs its checkpoints, and where the newest is kept apart from the database.
+
+    `second` signs, beside `signer`, the checkpoints that witnesses are asked to cosign (`hub.rounds`).
+    """
 
     origin: str
     signer: NoteSigner
     store: LockStore
+    second: Cosigner | None = None
+
+    @property
+    def second_vkey(self) -> str | None:
+        """The key of `second` as it is handed to verifiers."""
+        return None if self.second is None else self.second.verifier.vkey()
 
     def checkpoint(self, tree: merkle.CompactRange) -> Checkpoint:
         """Of this log, with that tree."""

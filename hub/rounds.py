@@ -4,6 +4,9 @@ A quorum must cosign one and the same checkpoint, and nodes ask at different tim
 all of them until more than half have cosigned it, or for a few rounds' time if they do not; then the newest one. A
 round begins when somebody asks and the ledger has grown: a ledger at rest costs nothing. A new roster ends a round at
 once: nodes wait for the link to its checkpoint.
+
+Under what is to be cosigned the hub puts its second signature, once a round. In every batch's checkpoint it would cost
+too much, and receipts come under a round's checkpoint by themselves.
 """
 
 import time
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ARRAY, Row, Text, bindparam, func, select, text
+from sqlalchemy import ARRAY, Row, Text, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,7 +23,7 @@ from crypto.cosignature import CosignerKey, time_of
 from crypto.errors import NoteInvalid, TileInvalid
 from crypto.note import Checkpoint, Note
 from hub import ledger, tables, tilestore
-from hub.ledger import Ledger
+from hub.ledger import Head, Ledger
 from schemas.witnessing import MOST_CLAIMS
 
 log = structlog.get_logger()
@@ -34,6 +37,7 @@ _CONTRADICTIONS: Final = MOST_CLAIMS - 1
 _NEWEST: Final = text(
     """
     SELECT round.size, round.at, checkpoint.note, (SELECT max(size) FROM ledger_checkpoint) AS head,
+        round.line IS NULL AS unsigned,
         (SELECT leaf_index FROM roster ORDER BY version DESC LIMIT 1) >= round.size AS outdated,
         (SELECT count(*) FROM cosignature WHERE cosignature.size = round.size AND node = ANY (:nodes)) AS cosigned
     FROM witness_round AS round JOIN ledger_checkpoint AS checkpoint ON checkpoint.size = round.size
@@ -66,21 +70,30 @@ async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], 
     """The round that is under way, or a new one. Raises as `ledger.check`: a hub that may not sign offers nothing."""
     async with engine.connect() as connection:
         row = (await connection.execute(_NEWEST, {"nodes": list(witnesses)})).first()
-    over = row is None or row.outdated or is_over(_now() - row.at, row.cosigned, len(witnesses), round_ms)
-    if row is not None and not over:
-        return Round(row.size, row.note)
-    if row is not None and row.size == row.head:
-        return Round(row.size, row.note)
+    # One that began before the hub had a second key gives way at once: its checkpoint would not last.
+    unsigned = row is not None and row.unsigned and log.second is not None
+    if row is not None and not unsigned:
+        over = row.outdated or is_over(_now() - row.at, row.cosigned, len(witnesses), round_ms)
+        if not over or row.size == row.head:
+            return Round(row.size, row.note)
     async with engine.begin() as connection:
         # Nobody outside may see a checkpoint before the lock store is certain of it.
         await ledger.take_turn(connection)
         await ledger.check(connection, log)
         newest = await ledger.head(connection)
-        begun = insert(tables.witness_round).values(size=newest.range.size, at=_now()).on_conflict_do_nothing()
-        await connection.execute(begun)
+        await _begin(connection, log, newest)
         for statement in _CLEAR:
             await connection.execute(text(statement), {"kept": KEPT})
     return Round(newest.range.size, newest.note)
+
+
+async def _begin(connection: AsyncConnection, log: Ledger, newest: Head) -> None:
+    table, size, line = tables.witness_round, newest.range.size, None
+    if log.second is not None:
+        await connection.execute(delete(table).where(table.c.size == size, table.c.line.is_(None)))
+        line = log.second.sign(log.checkpoint(newest.range).text(), int(time.time())).line()
+    begun = insert(table).values(size=size, at=_now(), line=line)
+    await connection.execute(begun.on_conflict_do_nothing())
 
 
 def is_over(age_ms: int, cosigned: int, witnesses: int, round_ms: int) -> bool:
@@ -90,10 +103,11 @@ def is_over(age_ms: int, cosigned: int, witnesses: int, round_ms: int) -> bool:
 
 
 async def cosigned(connection: AsyncConnection, size: int, note: str) -> str:
-    """The note of that checkpoint with the cosignatures that it has."""
-    table = tables.cosignature.c
+    """The note of that checkpoint with our second signature and the cosignatures, as far as it has them."""
+    begun, table = tables.witness_round.c, tables.cosignature.c
+    second = await connection.scalar(select(begun.line).where(begun.size == size))
     lines = await connection.execute(select(table.line).where(table.size == size).order_by(table.node))
-    return note + "".join(lines.scalars())
+    return note + (second or "") + "".join(lines.scalars())
 
 
 async def others(connection: AsyncConnection, size: int, witnesses: Collection[str]) -> list[str]:

@@ -5,6 +5,7 @@ secret.key               opens the keys below (or a passphrase file named in hub
 monitor.<pid>.json       where a running worker's monitor listens
 ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
+ledger.mldsa.key         another sealed key: the second one of checkpoints that witnesses are asked to cosign
 """
 
 import json

@@ -8,8 +8,10 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 
 from crypto import certificates, keyfile
+from crypto.cosignature import Cosigner
 from crypto.keyfile import Secret
 from crypto.keys import SigningKey
+from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
 from hub.ledger import Ledger
 from hub.lockstore import LockStore
@@ -17,6 +19,7 @@ from hub.settings import Settings
 from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
+SECOND_KEY: Final = "ledger.mldsa.key"
 CERTIFICATE_DAYS: Final = 397
 
 
@@ -29,7 +32,7 @@ class BrokerNames:
 
 
 def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = None) -> None:
-    """Everything in the hub's home but hub.json: signing key, CA, certificates of the broker and the hub's users.
+    """Everything in the hub's home but hub.json: signing keys, CA, certificates of the broker and the hub's users.
 
     The broker's own key (`broker.key`) is the one private key in clear, readable by its owner
     only: RabbitMQ reads it so.
@@ -40,6 +43,8 @@ def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = No
     secret = _secret(home, passphrase_file)
     if not (home / "hub.key").exists():
         keyfile.save_signing_key(home / "hub.key", SigningKey.generate(), secret)
+    if not (home / SECOND_KEY).exists():
+        keyfile.save_mldsa_key(home / SECOND_KEY, MlDsaKey.generate(), secret)
     if not (home / "ca.pem").exists():
         key = certificates.new_tls_key()
         keyfile.save_tls_key(home / "ca.key", key, secret)
@@ -97,7 +102,19 @@ def hub_key(settings: Settings) -> SigningKey:
     return keyfile.load_signing_key(settings.home / "hub.key", settings.secret())
 
 
+def second_key(settings: Settings) -> Cosigner | None:
+    """The ML-DSA-44 key that signs what witnesses cosign; a hub set up before there was one has none until `init`.
+
+    Raises WrongPassphrase, KeyFileRefused, KeyUnusable.
+    """
+    file = settings.home / SECOND_KEY
+    if not file.exists():
+        return None
+    return Cosigner(settings.log_origin, keyfile.load_mldsa_key(file, settings.secret()))
+
+
 def ledger_of(settings: Settings) -> Ledger:
     """The ledger that this hub writes."""
     origin = settings.log_origin
-    return Ledger(origin, NoteSigner(origin, hub_key(settings)), LockStore(settings.lock_file, origin))
+    signer, store = NoteSigner(origin, hub_key(settings)), LockStore(settings.lock_file, origin)
+    return Ledger(origin, signer, store, second_key(settings))

@@ -192,12 +192,14 @@ deadline_progress: Final = Table(
     Column("upto", BigInteger, nullable=False),
     Column("leaf_index", BigInteger, nullable=False),
 )
-# Checkpoints that the nodes are, or were, asked to cosign, and their cosignatures as signature lines.
+# Checkpoints that the nodes are, or were, asked to cosign, with our second signature, and their cosignatures: all of
+# these are signature lines.
 witness_round: Final = Table(
     "witness_round",
     metadata,
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("at", BigInteger, nullable=False),
+    Column("line", Text),
 )
 cosignature: Final = Table(
     "cosignature",

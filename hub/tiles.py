@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.errors import TileInvalid
 from crypto.merkle import CompactRange
-from crypto.note import Checkpoint
+from crypto.note import Checkpoint, Note
 from crypto.tiles import HEIGHT, WIDTH, Tile, bundle, read_tile, tile_at
 from hub import leaves, ledger, rounds, tables, tilestore
 from hub.auditwalk import broken
@@ -71,7 +71,9 @@ async def write(
         raise broken(Fault.ENTRY_CHANGED, tables.ledger_leaf.name, first, words)
     left_out = await _left_out(connection, size)
     folder.finish(size, note)
-    return Tiled(size, tree.root(), note.count("\n") - head.note.count("\n"), left_out)
+    # The log's own lines have its name.
+    signatures, own = Note.parse(note).signatures, Note.parse(head.note).signatures[0].name
+    return Tiled(size, tree.root(), sum(signature.name != own for signature in signatures), left_out)
 
 
 async def _published(connection: AsyncConnection, known: Checkpoint | None, size: int) -> tuple[CompactRange, Rows]:

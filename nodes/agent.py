@@ -94,7 +94,8 @@ class Agent:
 
     def __post_init__(self) -> None:
         node, origin = self.settings.node, self.settings.log_origin
-        self.witness = Witness(node, origin, self.log_verifier, pause_s=self.settings.witness_pause)
+        second, pause_s = self.settings.log_second(), self.settings.witness_pause
+        self.witness = Witness(node, origin, self.log_verifier, second, pause_s=pause_s)
         self._receipts = Reader(node, origin, self.log_verifier)
         hub = self.settings.hub_verify_key()
         self._rosters = rosters.Reader(node, self.keys, hub, origin, self.log_verifier)

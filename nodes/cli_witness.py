@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from crypto.cosignature import CosignerKey
 from crypto.keyfile import load_node_keys
+from crypto.note import in_short
 from crypto.trust import Trust, open_roster
 from crypto.trust import witness_key as named
 from nodes import histories, rosters
@@ -34,11 +35,15 @@ _LISTED: Final = {
 
 
 def witness(home: Home, as_json: AsJson = False) -> None:
-    """Show this node's witness key, how far it has followed the ledger, and any alarm. Exit code 3 if there is one."""
+    """Show this node's witness key, the hub's, how far it has followed the ledger, and any alarm: exit code 3."""
     settings = Settings.load(home)
     state, evidence = asyncio.run(_with_store(settings, lambda c: _read(c, settings)))
+    second = settings.log_vkey_mldsa
+    state |= {"log_vkey": settings.log_vkey, "log_vkey_mldsa": second}
     lines = [
         f"key        {state['vkey']}",
+        f"hub        {settings.log_vkey}",
+        *(() if second is None else (f"and        {in_short(second)} (all of it with --json)",)),
         f"roster     {_LISTED[state['listed']]}",
         f"followed   {state['followed'] or 'nothing yet'}{', cosigned' if state['cosigned'] else ''}",
         f"witnessed  {state['witnessed'] or 'nothing yet'}",

@@ -61,11 +61,15 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The checkpoint that was followed last, its note, and this node's cosignature of it (empty: none)."""
+    """The checkpoint that was followed last, its note, and this node's cosignature of it (empty: none).
+
+    `half_signed`: the hub has not signed it with its second key, of which this node knows.
+    """
 
     checkpoint: Checkpoint
     note: str
     line: str
+    half_signed: bool = False
 
 
 def opened(note: str, origin: str, hub: NoteVerifier) -> Checkpoint:
@@ -179,7 +183,9 @@ def withheld(connection: Connection, now: int) -> int | None:
 def last(connection: Connection, origin: str) -> Followed | None:
     """The checkpoint that was followed last."""
     row = connection.execute(select(store.witness)).first()
-    return None if row is None else Followed(Checkpoint(origin, row.size, row.root), row.note, row.line or "")
+    if row is None:
+        return None
+    return Followed(Checkpoint(origin, row.size, row.root), row.note, row.line or "", bool(row.half_signed))
 
 
 def keep(connection: Connection, followed: Followed, *, sent: bool) -> None:
@@ -191,6 +197,7 @@ def keep(connection: Connection, followed: Followed, *, sent: bool) -> None:
         "note": followed.note,
         "line": followed.line or None,
         "sent": int(sent),
+        "half_signed": int(followed.half_signed),
     }
     connection.execute(insert(store.witness).values(row).on_conflict_do_update(index_elements=["one"], set_=row))
 

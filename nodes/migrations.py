@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 6
+VERSION: Final = 7
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -31,6 +31,7 @@ _MIGRATIONS: Final = {
         "ALTER TABLE inbox ADD COLUMN receipt BLOB",
     ),
     5: ("ALTER TABLE roster ADD COLUMN size BIGINT",),
+    6: ("ALTER TABLE witness ADD COLUMN half_signed INTEGER NOT NULL DEFAULT 0",),
 }
 
 

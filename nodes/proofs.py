@@ -56,8 +56,10 @@ def expect(connection: Connection, receipts: Iterable[Receipt], now: int) -> Non
 def keep_witnessed(connection: Connection, size: int, note: str) -> None:
     """Remembers a checkpoint that a quorum has cosigned, and forgets old ones that nothing is proven under."""
     table = store.witnessed
-    row = {"size": size, "note": note}
-    connection.execute(insert(table).values(row).on_conflict_do_nothing())
+    fewer = func.length(table.c.note) < len(note)
+    kept = insert(table).values(size=size, note=note)
+    # Of the same checkpoint the longer note: more have signed it, or the hub with its second key too.
+    connection.execute(kept.on_conflict_do_update(index_elements=["size"], set_={"note": note}, where=fewer))
     spare = select(table.c.size).order_by(table.c.size.desc()).limit(_SPARE)
     used = select(store.proof.c.size).where(store.proof.c.size == table.c.size).exists()
     connection.execute(delete(table).where(table.c.size.not_in(spare), ~used))

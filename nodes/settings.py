@@ -14,6 +14,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crypto.cosignature import CosignerKey
 from crypto.errors import PolicyInvalid
 from crypto.keyfile import Secret, write_private
 from crypto.keys import VerifyKey
@@ -29,6 +30,7 @@ TOKEN_SIZE = 32
 class Settings(BaseModel):
     """What stands in node.json. Times in seconds.
 
+    `log_vkey_mldsa` is there if the hub has a second key: what is witnessed must then be signed with it, too.
     `resend_after` is longer than a full ingress queue takes at the pace that the hub grants each node: what only
     waits for its turn there is not sent again.
     `witness_pause` is the time between two questions for a checkpoint to cosign. `policy` names a file (C2SP
@@ -47,6 +49,7 @@ class Settings(BaseModel):
     hub_key: str = ""
     log_origin: str = ""
     log_vkey: str = ""
+    log_vkey_mldsa: str | None = None
     resend_after: float = Field(120.0, gt=0)
     witness_pause: float = Field(10.0, ge=0.1, le=3600)
     policy: Path | None = None
@@ -115,3 +118,7 @@ class Settings(BaseModel):
     def log_verifier(self) -> NoteVerifier:
         """The key that signs checkpoints."""
         return NoteVerifier.parse(self.log_vkey)
+
+    def log_second(self) -> CosignerKey | None:
+        """The key that signs, besides, what witnesses cosign."""
+        return None if self.log_vkey_mldsa is None else CosignerKey.parse(self.log_vkey_mldsa)

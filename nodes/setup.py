@@ -9,6 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from crypto import certificates, keyfile
+from crypto.cosignature import CosignatureType, CosignerKey
 from crypto.enrolment import sign_request
 from crypto.errors import CryptoError, KeyUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
@@ -108,6 +109,11 @@ async def welcome(home: Path, file: Path) -> Settings:
         raise WelcomeRefused(f"the file is for {given.node}, this is {settings.node}", "use this node's file")
     if settings.enrolled and (settings.hub_key, settings.log_vkey) != (given.hub_key, given.log_vkey):
         raise WelcomeRefused("the file names another hub key than the one trusted so far", "ask the hub's operators")
+    if settings.log_vkey_mldsa and given.log_vkey_mldsa not in (None, settings.log_vkey_mldsa):
+        raise WelcomeRefused(
+            "the file names another second key of the hub (log_vkey_mldsa) than the one trusted so far",
+            "ask the hub's operators; if they had to replace it, take the old one out of node.json first",
+        )
     keys, witness = load_node_keys(home / "node.key", settings.secret()), witness_key(settings)
     reader = _check(settings, given, keys)
     box = Store.open(home / "node.db", keys.storage)
@@ -125,7 +131,9 @@ async def welcome(home: Path, file: Path) -> Settings:
     (home / "tls.pem").write_text(given.certificate_pem)
     (home / "ca.pem").write_text(given.ca_pem)
     fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
-    enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields})
+    # A welcome without a second key takes none away: what is witnessed does not become worth less.
+    known = {"log_vkey_mldsa": given.log_vkey_mldsa or settings.log_vkey_mldsa}
+    enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields} | known)
     enrolled.save()
     return enrolled
 
@@ -148,10 +156,13 @@ def _check(settings: Settings, given: Welcome, keys: NodeKeys) -> rosters.Reader
         certificates.read_authorities(given.ca_pem.encode())
         ledger = NoteVerifier.parse(given.log_vkey)
         hub = VerifyKey.from_public_bytes(base64.b64decode(given.hub_key))
+        second = None if given.log_vkey_mldsa is None else CosignerKey.parse(given.log_vkey_mldsa)
     except CryptoError as error:
         raise WelcomeRefused(
             f"the welcome file does not hold: {error}", "ask the hub's operators for it again"
         ) from error
+    if second is not None and (second.name, second.type) != (given.log_origin, CosignatureType.MLDSA44):
+        raise WelcomeRefused("log_vkey_mldsa is no ML-DSA-44 key of the ledger", "ask the hub's operators for it again")
     if certificate.public_key() != tls_key.public_key():
         raise WelcomeRefused("the certificate is not for this node's TLS key", "enrol with this node's enrolment.json")
     return rosters.Reader(settings.node, keys, hub, given.log_origin, ledger)

@@ -179,7 +179,8 @@ checkpoint: Final = Table(
     Column("at", BigInteger, nullable=False, server_default="0"),
 )
 Index("checkpoint_claimed", checkpoint.c.size, sqlite_where=checkpoint.c.standing == literal_column("1"))
-# The one that this node's witness followed last, and its cosignature: a signature line.
+# The one that this node's witness followed last, and its cosignature: a signature line. `half_signed`: the hub has a
+# second key, and has not signed with it.
 witness: Final = Table(
     "witness",
     _metadata,
@@ -189,6 +190,7 @@ witness: Final = Table(
     Column("note", Text, nullable=False),
     Column("line", Text),
     Column("sent", Integer, nullable=False),
+    Column("half_signed", Integer, nullable=False, server_default="0"),
 )
 # Why the hub is not trusted any more, with what it signed; until an operator has decided.
 alarm: Final = Table(

@@ -30,7 +30,8 @@ PROGRAM: Final = "seci-verify"
 
 _NEXT: Final = {
     "evidence_malformed": "name a file that `seci-node receipt` wrote, as it wrote it, or ask its sender for another",
-    "note_invalid": "see that the policy has the key of this log; if it has, do not rely on what you were given",
+    "note_invalid": "see that the policy has the key of this log; if it has both, ask for evidence that is witnessed; "
+    "if that is not it, do not rely on what you were given",
     "not_witnessed": "ask the witnesses for their cosignatures, or judge by a policy that asks for fewer",
     "timestamp_foreign": "name the checkpoint and the answer that belong together, each as it was written",
     "timestamp_malformed": "name a file that `seci-hub ledger timestamps` wrote, as it wrote it, or ask for another",

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,8 @@ from typing import Final
 from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NoteInvalid, NotWitnessed
 from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, MAX_FILE, WITNESSED, Manifest, number_of, roster_file
 from crypto.history import LogKeys, Part, RosterEntry, Tally, Task, Walk, recompute
-from crypto.note import NoteVerifier
-from crypto.policy import Cosigned, Policy, read_checkpoint
+from crypto.note import Note, NoteVerifier
+from crypto.policy import Cosigned, Log, Policy, read_checkpoint
 from crypto.trust import open_roster
 from schemas.control import ControlRefused
 from schemas.entries import EntryReader
@@ -104,7 +104,8 @@ def verify_ledger(
         *(rosters.count, rosters.newest, time.monotonic() - begin),
     )
     if not found.witnessed.quorum:
-        raise NotWitnessed(f"the quorum {judge.quorum!a} has cosigned no checkpoint of the export, nor one of --known")
+        words = "the log with each type of key that the policy lists, and cosigned by the quorum"
+        raise NotWitnessed(f"no checkpoint of the export, nor one of --known, is signed by {words} {judge.quorum!a}")
     return found
 
 
@@ -126,8 +127,17 @@ def _newest_note(folder: Path) -> str:
 
 
 def _judged(note: str, keys: LogKeys, policy: Policy) -> Cosigned:
+    """What a checkpoint is worth; with one type of the log's keys where the policy lists both, it is no quorum's.
+
+    A log signs with its second key only what witnesses are to cosign: the newest checkpoint, or one that came with
+    a receipt, has the first signature alone, and binds the log to its history all the same. Raises NoteInvalid.
+    """
     keys.open(note)
-    return read_checkpoint(note, policy)
+    parsed = Note.parse(note)
+    signed = [key for key in keys.keys if parsed.is_signed_by(key)]
+    found = read_checkpoint(note, replace(policy, logs=tuple(map(Log, signed))))
+    whole = {type(key) for key in keys.keys} == {type(key) for key in signed}
+    return found if whole else replace(found, quorum=False)
 
 
 def _see_inside(item: Known, size: int) -> None:

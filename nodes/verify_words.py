@@ -60,11 +60,13 @@ def ledger_lines(found: Audit) -> Iterator[str]:
 def _witness_lines(found: Audit) -> Iterator[str]:
     witnessed = found.witnessed
     names = [f"{name} {when(at * 1000)}" for name, at in witnessed.witnesses]
+    size, behind = witnessed.checkpoint.size, found.cosigned.checkpoint.size - witnessed.checkpoint.size
     if not names:
         yield line("witnesses", "none: the log's word alone that this is its only history")
+        if behind:
+            yield line("", f"signed with each type of key up to {size} entries, the {behind} behind these with one")
         return
     yield line("witnesses", ", ".join(names))
-    size, behind = witnessed.checkpoint.size, found.cosigned.checkpoint.size - witnessed.checkpoint.size
     if behind:
         yield line("", f"up to {size} entries; for the {behind} behind these it is the log's word alone")
 
@@ -86,6 +88,7 @@ def ledger_fields(found: Audit) -> dict[str, Any]:
         "root": newest.root.hex(),
         "checkpoints": found.checkpoints,
         "signatures": found.signed,
+        "policy_met_at": witnessed.checkpoint.size,
         "witnessed": {
             "size": witnessed.checkpoint.size if witnessed.witnesses else 0,
             "witnesses": [{"name": name, "at": when(at * 1000)} for name, at in witnessed.witnesses],

@@ -17,9 +17,9 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from crypto.cosignature import Cosigner, CosignerKey
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, NoteInvalid
 from crypto.keys import SigningKey
-from crypto.note import Note, NoteVerifier
+from crypto.note import Note, NoteVerifier, open_note
 from crypto.policy import NONE, Log, Policy, read_checkpoint
 from crypto.trust import WITNESS_NAME, Trust
 from crypto.witness import majority
@@ -42,12 +42,14 @@ HURRY_S: Final = 1.0
 class Witness:
     """One node's witness. `policy` says whose cosignatures make a quorum; None: more than half of the roster's.
 
-    `caught` is whether the hub is distrusted; the store has it for good. `news` wakes the loop that asks.
+    `caught` is whether the hub is distrusted; the store has it for good. `news` wakes the loop that asks. Where
+    `second`, the hub's other key, is known, a checkpoint counts as witnessed only if the hub signed it with both.
     """
 
     node: str
     origin: str
     hub: NoteVerifier
+    second: CosignerKey | None = None
     key: SigningKey | None = None
     policy: Policy | None = None
     pause_s: float = 10.0
@@ -63,9 +65,8 @@ class Witness:
 
     def quorum(self, trust: Trust, now: int) -> Policy:
         """The policy by which a checkpoint counts as witnessed."""
-        if self.policy is not None:
-            return replace(self.policy, logs=(Log(self.hub),))
-        return majority(self.hub, list(trust.witnesses(now).values()))
+        policy = self.policy or majority(self.hub, list(trust.witnesses(now).values()))
+        return replace(policy, logs=tuple(Log(key) for key in (self.hub, self.second) if key is not None))
 
     async def run(self, box: Store, link: Link) -> None:
         """Asks for ever, at most once in `pause_s` seconds unless there are receipts to upgrade or new rosters."""
@@ -139,10 +140,23 @@ class Witness:
         if own is not None:
             line = line or own.sign(note.partition("\n\n")[0] + "\n", now // 1000).line()
         sent = own is None or parsed.is_signed_by(own.verifier)
-        histories.keep(connection, Followed(new, note, line), sent=sent)
+        followed = Followed(new, note, line, half_signed=self._half_signed(answer.checkpoint))
+        if followed.half_signed and not again:
+            log.warning("checkpoint_half_signed", size=new.size)
+        histories.keep(connection, followed, sent=sent)
         policy = self.quorum(trust, now)
         for heard in (answer.checkpoint, *answer.others):
-            self._hear(connection, heard, Followed(new, note, line), policy, now)
+            self._hear(connection, heard, followed, policy, now)
+
+    def _half_signed(self, note: str) -> bool:
+        """Whether the hub's second signature is to be there, and is not or does not match."""
+        if self.second is None:
+            return False
+        try:
+            open_note(note, self.second)
+        except NoteInvalid:
+            return True
+        return False
 
     def _listed(self, trust: Trust, now: int) -> Cosigner | None:
         own = self.cosigner
@@ -152,7 +166,8 @@ class Witness:
         """What others have cosigned must be of the history that was followed here, or become so by a proof."""
         try:
             histories.opened(note, self.origin, self.hub)
-            cosigned = read_checkpoint(note, policy)
+            # One signature of the hub binds it to a history; to be kept as witnessed, a checkpoint needs each.
+            cosigned = read_checkpoint(note, replace(policy, logs=(Log(self.hub),)))
         except CryptoError as error:
             log.warning("witness_note_invalid", code=error.code)
             return
@@ -166,7 +181,8 @@ class Witness:
             detail = f"others cosigned a ledger of {cosigned.checkpoint.size} entries, and the hub now offers "
             detail += f"one of {offered.checkpoint.size}"
             raise histories.HubCaught(histories.ROLLED_BACK, detail, note, offered.note)
-        if standing is Standing.LINKED and cosigned.quorum and policy.quorum != NONE:
+        counts = cosigned.quorum and policy.quorum != NONE and not self._half_signed(note)
+        if standing is Standing.LINKED and counts:
             proofs.keep_witnessed(connection, cosigned.checkpoint.size, _without_strangers(note, policy))
 
 
@@ -201,6 +217,7 @@ def describe(
         "listed": "none" if listed is None else "own" if listed == own else "other",
         "followed": None if last is None else last.checkpoint.size,
         "cosigned": bool(last is not None and last.line),
+        "half_signed": bool(last is not None and last.half_signed),
         "witnessed": proofs.newest_witnessed(connection),
         "unwitnessed_receipts": waiting.number,
         "unwitnessed_since": iso(waiting.since),
@@ -225,6 +242,11 @@ def warnings(state: dict[str, Any]) -> list[str]:
         )
     if state["withheld"] is not None:
         found.append(f"the hub does not prove that its ledger of {state['withheld']} entries is part of today's")
+    if state["half_signed"]:
+        found.append(
+            f"the hub's checkpoint of {state['followed']} entries has no signature by its second key (ML-DSA-44), or a "
+            "wrong one: it does not count as witnessed; tell the hub's operators"
+        )
     if state["roster_overdue"] is not None:
         found.append(
             f"version {state['roster_overdue']} of the roster is not in force yet: the hub withholds its proof or the "

@@ -37,7 +37,10 @@ class EnrolmentRequest(BaseModel):
 
 
 class Welcome(BaseModel):
-    """What an enrolled node needs: its certificate, where the broker is, whom to believe, the roster (RosterNews)."""
+    """What an enrolled node needs: its certificate, where the broker is, whom to believe, the roster (RosterNews).
+
+    `log_vkey_mldsa` is missing where the hub has no second key.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,4 +54,5 @@ class Welcome(BaseModel):
     hub_key: Base64
     log_origin: str
     log_vkey: str
+    log_vkey_mldsa: str | None = None
     roster: Annotated[str, Field(pattern=_BASE64, max_length=8_000_000)]

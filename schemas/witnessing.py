@@ -11,6 +11,7 @@ from pydantic import Field
 from schemas.control import Wire
 from schemas.header import Digest
 
+# So many notes go along, too; one of them at most has the hub's second signature (3.3 KB), for who missed its round.
 MOST_CLAIMS: Final = 4
 # An answer is to get through a line that breaks after a few tens of kilobytes: what comes behind it waits for it.
 MOST_TILES: Final = 2

@@ -12,6 +12,7 @@ from crypto.certificates import new_tls_key
 from crypto.errors import CryptoError, KeyFileRefused, KeyUnusable, WrongPassphrase
 from crypto.keyfile import NodeKeys, Secret, open_file, seal_file
 from crypto.keys import SignatureAlgorithm, SigningKey
+from crypto.mldsa import MlDsaKey
 from schemas import cbor
 
 PASSPHRASE = Secret.passphrase("correct horse battery staple")
@@ -232,8 +233,20 @@ def test_a_signing_key_comes_back(tmp_path: Path, secret: Secret, algorithm: Sig
     assert keyfile.load_signing_key(tmp_path / "hub.key", secret).public == key.public
 
 
+def test_an_mldsa_key_comes_back(tmp_path: Path, secret: Secret) -> None:
+    key = MlDsaKey.generate()
+    keyfile.save_mldsa_key(tmp_path / "ledger.mldsa.key", key, secret)
+    assert keyfile.load_mldsa_key(tmp_path / "ledger.mldsa.key", secret).public == key.public
+    assert key.seed not in (tmp_path / "ledger.mldsa.key").read_bytes()
+
+
 def test_a_file_of_other_keys_is_refused(tmp_path: Path, secret: Secret) -> None:
     keyfile.save_signing_key(tmp_path / "hub.key", SigningKey.generate(), secret)
+    keyfile.save_mldsa_key(tmp_path / "ledger.mldsa.key", MlDsaKey.generate(), secret)
+    with pytest.raises(KeyUnusable):
+        keyfile.load_mldsa_key(tmp_path / "hub.key", secret)
+    with pytest.raises(KeyUnusable):
+        keyfile.load_signing_key(tmp_path / "ledger.mldsa.key", secret)
     keyfile.save_node_keys(tmp_path / "node.key", NodeKeys.generate(), secret)
     with pytest.raises(KeyUnusable):
         keyfile.load_node_keys(tmp_path / "hub.key", secret)

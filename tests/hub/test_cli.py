@@ -15,7 +15,7 @@ from crypto.enrolment import sign_request
 from crypto.keys import EncryptionKey, SigningKey
 from hub.cli import main
 from hub.settings import Settings, Tsa
-from hub.setup import BrokerNames, make_keys
+from hub.setup import BrokerNames, ledger_of, make_keys
 
 Type = Callable[..., tuple[int, Any]]
 NOBODY_LISTENS = "postgresql://seci_hub:x@127.0.0.1:1/seci"
@@ -111,6 +111,20 @@ def test_making_keys_again_changes_none(home: Path) -> None:
     before = {path.name: path.read_bytes() for path in home.iterdir()}
     make_keys(home, BrokerNames(("localhost",), ()))
     assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+
+def test_a_hub_from_before_there_was_a_second_key_works_on_and_gets_one(home: Path) -> None:
+    settings, file = Settings.load(home), home / "ledger.mldsa.key"
+    others = {path.name: path.read_bytes() for path in home.iterdir() if path != file}
+    file.unlink()
+    before = ledger_of(settings)
+    assert (before.second, before.second_vkey) == (None, None)
+    make_keys(home, BrokerNames(("localhost",), ()))
+    now = ledger_of(settings)
+    assert now.second is not None and now.second.name == now.origin
+    assert now.signer.verifier == before.signer.verifier
+    assert {path.name: path.read_bytes() for path in home.iterdir() if path != file} == others
+    assert ledger_of(settings).second_vkey == now.second_vkey
 
 
 def test_only_the_brokers_own_key_is_in_clear(home: Path) -> None:

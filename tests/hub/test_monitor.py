@@ -60,6 +60,7 @@ async def test_to_ask_whether_it_is_ready_reads_no_table(filled: AsyncEngine) ->
             "ALTER TABLE timestamp_progress RENAME tried TO other",
             "ALTER TABLE timestamp_progress RENAME other TO tried",
         ),
+        ("ALTER TABLE witness_round RENAME line TO other", "ALTER TABLE witness_round RENAME other TO line"),
         ("ALTER FUNCTION take_turn_seeing RENAME TO other", "ALTER FUNCTION other RENAME TO take_turn_seeing"),
     ],
 )

@@ -17,7 +17,7 @@ from crypto.merkle import CompactRange
 from crypto.note import Checkpoint, Note, open_note
 from crypto.receipt import commitment_of
 from crypto.tiles import bundle, new_tiles, tile_bytes, tiles_of
-from hub import erasure, tables, tiles
+from hub import erasure, rounds, tables, tiles
 from hub.errors import LedgerBroken, LedgerForked
 from hub.ledger import head
 from hub.pen import writing
@@ -147,6 +147,7 @@ async def test_cosignatures_come_with_the_checkpoint_they_are_of(
     out = tmp_path / "out"
     await _fill(own, own_engine, *FIRST)
     assert (await _tile(own, own_engine, out)).cosignatures == 0
+    await rounds.current(own_engine, own.log, ["bg", "ro"], 0)
     witnesses = [Cosigner(f"{node}.example.org", SigningKey.generate()) for node in ("bg", "ro")]
     async with own_engine.begin() as connection:
         note = (await head(connection)).note
@@ -154,7 +155,8 @@ async def test_cosignatures_come_with_the_checkpoint_they_are_of(
         await connection.execute(insert(tables.cosignature), rows)
     assert (await _tile(own, own_engine, out)).cosignatures == 2
     published = Note.parse((out / "checkpoint").read_text("utf-8"))
-    for key in (own.log.signer.verifier, *(who.verifier for who in witnesses)):
+    assert own.log.second is not None
+    for key in (own.log.signer.verifier, own.log.second.verifier, *(who.verifier for who in witnesses)):
         published.check(key)
     await _fill(own, own_engine, 1)
     assert (await _tile(own, own_engine, out)).cosignatures == 0

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, text
@@ -13,6 +14,7 @@ from crypto.cosignature import Cosigner
 from crypto.errors import NoteInvalid, TileInvalid
 from crypto.keys import SigningKey
 from crypto.note import Checkpoint, Note, NoteSigner, sign_note
+from crypto.policy import Policy, witnessed
 from crypto.tiles import Tile
 from crypto.trust import WITNESS_NAME
 from hub import rounds, tables, tilestore
@@ -108,12 +110,68 @@ async def test_all_are_asked_for_one_checkpoint_until_most_have_cosigned_it(
     assert await rounds.current(own_engine, own.log, NODES, 0) == second
 
 
+async def _whole(engine: AsyncEngine, offered: rounds.Round) -> str:
+    async with engine.connect() as connection:
+        return await rounds.cosigned(connection, offered.size, offered.note)
+
+
+@pytest.mark.system
+async def test_what_is_to_be_cosigned_has_both_signatures_of_the_hub(own: OwnHub, own_engine: AsyncEngine) -> None:
+    assert own.log.second is not None
+    both = [own.log.signer.verifier, own.log.second.verifier]
+    await own.append(own_engine, 5)
+    offered = await rounds.current(own_engine, own.log, NODES, 0)
+    # Once for the whole round: it is not the same a second time.
+    first = await _whole(own_engine, offered)
+    await rounds.current(own_engine, own.log, NODES, 0)
+    assert await _whole(own_engine, offered) == first
+    # A node sends what it has kept of the note, with the second signature or without.
+    await _keep(own, own_engine, _cosigned(offered.note, "ro"), "ro")
+    await _keep(own, own_engine, _cosigned(first, "bg"), "bg")
+    whole = await _whole(own_engine, offered)
+    assert whole.startswith(first)
+    by = [signature.name for signature in Note.parse(whole).signatures]
+    assert by == [*[own.log.origin] * 2, *(WITNESSES[node].name for node in ("bg", "ro"))]
+    policy = Policy.of(both, [WITNESSES[node].verifier for node in NODES], 2)
+    assert witnessed(whole, policy).checkpoint.size == 5
+    without = whole.replace(first.removeprefix(offered.note), "")
+    with pytest.raises(NoteInvalid):
+        witnessed(without, policy)
+    assert witnessed(without, replace(policy, logs=policy.logs[:1])).quorum
+    # Batches, and so their receipts, have the first one alone.
+    assert [signature.name for signature in Note.parse(offered.note).signatures] == [own.log.origin]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("grown", [0, 3])
+async def test_a_round_from_before_the_second_key_gives_way_to_one_that_has_it(
+    own: OwnHub, own_engine: AsyncEngine, grown: int
+) -> None:
+    log, before = own.log, replace(own.log, second=None)
+    assert log.second is not None
+    await own.append(own_engine, 5)
+    older = await rounds.current(own_engine, before, NODES, HOUR_MS)
+    assert await _whole(own_engine, older) == older.note
+    await _keep(own, own_engine, _cosigned(older.note, "ro"), "ro")
+    # Without a key nothing changes.
+    assert await rounds.current(own_engine, before, NODES, HOUR_MS) == older
+    if grown:
+        await own.append(own_engine, grown)
+    newer = await rounds.current(own_engine, log, NODES, HOUR_MS)
+    assert newer.size == 5 + grown
+    Note.parse(await _whole(own_engine, newer)).check(log.second.verifier)
+    # What was cosigned stays.
+    assert Note.parse(await _whole(own_engine, older)).is_signed_by(WITNESSES["ro"].verifier)
+    assert await rounds.current(own_engine, log, NODES, HOUR_MS) == newer
+    assert await rounds.current(own_engine, before, NODES, HOUR_MS) == newer
+
+
 @pytest.mark.system
 async def test_what_is_no_cosignature_of_ours_is_not_kept(own: OwnHub, own_engine: AsyncEngine) -> None:
     await own.append(own_engine, 5)
     offered = await rounds.current(own_engine, own.log, NODES, 0)
     text_ = Note.parse(offered.note).text
-    stranger = sign_note(text_, NoteSigner(own.log.origin, RO.signing))
+    whole, stranger = await _whole(own_engine, offered), sign_note(text_, NoteSigner(own.log.origin, RO.signing))
     [by_ro] = _cosigned(offered.note, "ro")
     for note in (
         *_cosigned(stranger, "bg"),
@@ -124,8 +182,7 @@ async def test_what_is_no_cosignature_of_ours_is_not_kept(own: OwnHub, own_engin
     ):
         with pytest.raises(NoteInvalid):
             await _keep(own, own_engine, [note], "bg")
-    async with own_engine.connect() as connection:
-        assert await rounds.cosigned(connection, offered.size, offered.note) == offered.note
+    assert await _whole(own_engine, offered) == whole
     # One of ours that nobody was asked for is true, and of no use.
     await own.append(own_engine, 1)
     async with own_engine.connect() as connection:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from crypto.cosignature import Cosigner
 from crypto.enrolment import verify_request
 from crypto.keyfile import load_node_keys
+from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
 from nodes import histories, rosters, setup
 from nodes.agent import open_agent
@@ -18,7 +20,7 @@ from schemas.control import MessageType
 from schemas.roster import KeyUse, RosterKey, RosterNews
 from tests.crypto.people import NOW, RO, person, roster_key
 from tests.nodes.conftest import FAR, ORIGIN
-from tests.nodes.twofaced import Log
+from tests.nodes.twofaced import SECOND, Log
 from tests.nodes.welcomes import CA_PEM, LEDGER, VKEY, issued, signed_for, welcome
 
 
@@ -137,6 +139,39 @@ async def test_a_later_welcome_with_another_key_of_the_hub_is_refused(home: Path
     changes = {"hub_key": theirs, "log_vkey": NoteSigner(ORIGIN, RO.signing).verifier.vkey()}
     with pytest.raises(WelcomeRefused, match="another hub key"):
         await setup.welcome(home, welcome(home, **{key: changes[key]}))
+
+
+async def test_the_hub_s_second_key_is_taken_from_a_welcome_and_kept(home: Path) -> None:
+    vkey = SECOND.verifier.vkey()
+    assert (await setup.welcome(home, welcome(home))).log_second() is None
+    # From a hub that has one by now, the same node's next welcome.
+    settings = await setup.welcome(home, welcome(home, log_vkey_mldsa=vkey))
+    assert settings == Settings.load(home)
+    assert settings.log_second() == SECOND.verifier
+    agent = await open_agent(settings)
+    assert agent.witness.second == SECOND.verifier
+    agent.box.close()
+    # A hub that has lost it takes nothing away, and one that shows another key is asked about it.
+    assert (await setup.welcome(home, welcome(home))).log_vkey_mldsa == vkey
+    other = Cosigner(ORIGIN, MlDsaKey.generate()).verifier.vkey()
+    with pytest.raises(WelcomeRefused, match="another second key"):
+        await setup.welcome(home, welcome(home, log_vkey_mldsa=other))
+    assert Settings.load(home).log_vkey_mldsa == vkey
+
+
+@pytest.mark.parametrize(
+    "vkey",
+    [
+        VKEY,
+        "",
+        Cosigner("another", SECOND.key).verifier.vkey(),
+        Cosigner(ORIGIN, RO.signing).verifier.vkey(),
+        SECOND.verifier.vkey()[:-8],
+    ],
+    ids=["the first key", "nothing", "of another log", "a witness's", "cut short"],
+)
+async def test_a_second_key_that_is_none_of_the_ledger_is_refused(home: Path, vkey: str) -> None:
+    await _refused(home, log_vkey_mldsa=vkey)
 
 
 async def test_a_witness_key_made_anew_is_known_as_the_node_s_own(home: Path) -> None:

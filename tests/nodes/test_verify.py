@@ -3,14 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crypto.bundle import Evidence
+from crypto.cosignature import Cosigner
 from crypto.envelope import digest_of
-from tests.crypto.exhibits import ENVELOPE, HEADER, POLICY, accepted, evidence, received, refused
+from crypto.mldsa import MlDsaKey
+from crypto.note import Note
+from crypto.policy import Policy
+from tests.crypto.exhibits import ENVELOPE, HEADER, LOG, ORIGIN, POLICY, accepted, evidence, received, refused
 
 
 def _typed(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
@@ -82,6 +87,20 @@ def test_the_whole_way_of_a_message_in_plain_words(tmp_path: Path, policy: Path)
         ("hu", "declined"),
     ]
     assert json.loads(said["content"])["title"] == "Lorry"
+
+
+def test_with_both_keys_of_the_log_in_the_policy_each_must_have_signed(tmp_path: Path) -> None:
+    second, policy = Cosigner(ORIGIN, MlDsaKey.generate()), tmp_path / "policy"
+    policy.write_bytes(Policy.of([LOG.verifier, second.verifier], [], 0).to_bytes())
+    bundle = evidence()
+    note = bundle.proofs[0].checkpoint
+    twice = note + second.sign(Note.parse(note).text, 1).line()
+    signed = replace(bundle, proofs=tuple(replace(proof, checkpoint=twice) for proof in bundle.proofs))
+    assert _typed(_written(tmp_path, signed), "--policy", policy)[0] == 0
+    # One entry that is not under such a checkpoint is enough.
+    for lacking in (bundle, replace(signed, proofs=(*signed.proofs[:-1], bundle.proofs[-1]))):
+        code, out, _ = _typed(_written(tmp_path, lacking), "--policy", policy, "--json")
+        assert (code, json.loads(out)["code"]) == (1, "note_invalid")
 
 
 RECIPIENT_S = """\

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from crypto.cosignature import Cosigner, add_cosignatures, cosign
-from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NotWitnessed
+from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NoteInvalid, NotWitnessed
 from crypto.export import Kind, entry_record, record
 from crypto.keys import SigningKey
-from crypto.note import Checkpoint, NoteSigner, open_note
+from crypto.mldsa import MlDsaKey
+from crypto.note import Checkpoint, Note, NoteSigner, open_note
 from crypto.policy import Policy
 from nodes import verify_ledger as auditing
 from nodes.verify_ledger import Audit, verify_ledger
+from nodes.verify_words import ledger_fields, ledger_lines
 from schemas.control import Entry, Event
 from tests.crypto.exhibits import LOG, ORIGIN, POLICY, salt, signed_roster
 from tests.crypto.exported import BATCHES, CHUNK, SIZE, Ledger, edit, entry
@@ -294,6 +296,37 @@ def test_a_quorum_of_witnesses_is_found_at_the_checkpoint_or_at_one_that_is_know
     note = Ledger().note(SIZE)
     (folder / "checkpoint").write_text(add_cosignatures(note, cosign(note, witness, 1), [witness.verifier]))
     assert _verified(folder, policy, held).witnessed.checkpoint.size == SIZE
+
+
+def test_with_both_keys_of_the_log_in_the_policy_one_checkpoint_has_both_signatures(
+    folder: Path, tmp_path: Path
+) -> None:
+    second, witness = Cosigner(ORIGIN, MlDsaKey.generate()), Cosigner("ro.example.org", SigningKey.generate())
+    both = [LOG.verifier, second.verifier]
+    policy, asked = Policy.of(both, [], 0), Policy.of(both, [witness.verifier], 1)
+    held, older = tmp_path / "held", tmp_path / "older"
+    older.write_text(Ledger().note(4))
+    for wanted in (policy, asked):
+        with pytest.raises(NotWitnessed):
+            _verified(folder, wanted, older)
+    note = Ledger().note(12) + second.sign(Note.parse(Ledger().note(12)).text, 1).line()
+    (folder / "witnessed").write_text(note)
+    found = _verified(folder, policy, older)
+    assert (found.witnessed.checkpoint.size, found.cosigned.checkpoint.size) == (12, SIZE)
+    assert any(f"up to 12 entries, the {SIZE - 12} behind" in words for words in ledger_lines(found))
+    assert ledger_fields(found)["policy_met_at"] == 12
+    with pytest.raises(NotWitnessed):
+        _verified(folder, asked)
+    held.write_text(add_cosignatures(note, cosign(note, witness, 1), [witness.verifier]))
+    assert _verified(folder, asked, held).witnessed.checkpoint.size == 12
+    # Cosigned, but not signed by the log with both keys, it is no quorum's; with a wrong signature it is nothing.
+    alone = Ledger().note(16)
+    held.write_text(add_cosignatures(alone, cosign(alone, witness, 1), [witness.verifier]))
+    with pytest.raises(NotWitnessed):
+        _verified(folder, asked, held)
+    (folder / "witnessed").write_text(Ledger().note(12) + second.sign(Note.parse(alone).text, 1).line())
+    with pytest.raises(NoteInvalid):
+        _verified(folder, policy)
 
 
 def test_no_bit_of_an_export_can_be_turned_unseen(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import pytest
 from sqlalchemy import select, update
 
 from crypto.bundle import Evidence
+from crypto.cosignature import Cosigner
 from crypto.envelope import seal
+from crypto.errors import NoteInvalid
 from crypto.evidence import verify_evidence
+from crypto.mldsa import MlDsaKey
 from crypto.note import Checkpoint, Note, NoteSigner, open_note
 from crypto.policy import Policy, witnessed
 from crypto.proof import verify_entry
@@ -30,11 +34,12 @@ from schemas.witnessing import (
     TileHashes,
     TileRequest,
     Tiles,
+    WitnessCheckpoint,
     WitnessCosignature,
 )
 from tests.crypto.people import BG, HUB, NOW, RO, routing
 from tests.nodes.conftest import FAR, ORIGIN
-from tests.nodes.twofaced import Log, cosigner, listed
+from tests.nodes.twofaced import SECOND, Log, cosigner, listed
 from tests.nodes.witnesses import EVERYBODY, LOG, agent_of, alarm_of, aside_of, asks, follow, tell
 
 HONEST = Log().grow(7)
@@ -369,8 +374,10 @@ async def test_the_receipt_of_an_acknowledgement_upgrades_itself_too(bg: Agent) 
     assert (found.basis.proven.index, [name for name, _ in found.basis.cosigned.witnesses]) == (3, ["bg", "ro"])
 
 
-def _auditor(quorum: int) -> Policy:
-    lines = [f"log {LOG.vkey()}", *(f"witness {n} {cosigner(n).verifier.vkey()}" for n in ("bg", "ro", "tr"))]
+def _auditor(quorum: int, *, twice: bool = False) -> Policy:
+    logs = [LOG, SECOND.verifier] if twice else [LOG]
+    lines = [f"log {key.vkey()}" for key in logs]
+    lines += [f"witness {n} {cosigner(n).verifier.vkey()}" for n in ("bg", "ro", "tr")]
     lines += [f"group any {quorum} bg ro tr", "quorum any"]
     return Policy.from_bytes("\n".join([*lines, ""]).encode())
 
@@ -384,6 +391,93 @@ async def test_a_policy_of_the_node_s_own_decides_what_is_witnessed(bg: Agent) -
     note = await bg.box.run(lambda connection: connection.scalar(select(store.witnessed.c.note)))
     assert note is not None
     assert witnessed(note, _auditor(3)).quorum
+
+
+TWICE = Log(second=SECOND)
+
+
+async def test_a_witnessed_receipt_carries_the_hub_s_second_signature(bg: Agent) -> None:
+    bg.witness.second = SECOND.verifier
+    id, header, digest = await _sent(bg)
+    log = TWICE.grow(5)
+    log.entries.append(_accepted(header, digest))
+    # The receipt of a batch has one signature, and is taken in as it is.
+    await tell(bg, log.receipts(5), MessageType.RECEIPTS)
+    assert await aside_of(bg) == []
+    await follow(bg, log.grow(9), by=["ro", "bg"])
+    await _upgrade(bg, log.grow(9))
+    shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
+    found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2, twice=True))
+    assert [name for name, _ in found.basis.cosigned.witnesses] == ["bg", "ro"]
+    verify_evidence(shown, _auditor(2))
+    state = await bg.box.run(witness.describe, ORIGIN, None, None, NOW)
+    assert not state["half_signed"]
+    assert witness.warnings(state) == []
+    assert await alarm_of(bg) is None
+
+
+async def test_a_node_without_the_second_key_passes_no_signature_of_it_on(bg: Agent) -> None:
+    id, header, digest = await _sent(bg)
+    log = TWICE.grow(5)
+    log.entries.append(_accepted(header, digest))
+    await tell(bg, log.receipts(5), MessageType.RECEIPTS)
+    await follow(bg, log.grow(9), by=["ro", "bg"])
+    await _upgrade(bg, log.grow(9))
+    shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
+    verify_evidence(shown, _auditor(2))
+    with pytest.raises(NoteInvalid):
+        verify_evidence(shown, _auditor(2, twice=True))
+
+
+async def test_what_is_witnessed_already_gains_the_second_signature_when_it_comes(bg: Agent) -> None:
+    log = replace(HONEST, second=SECOND)
+    await follow(bg, log, by=["ro", "tr"])
+    bg.witness.second = SECOND.verifier
+    for by in (["ro", "tr", "bg"], ["ro", "tr"]):
+        await follow(bg, log, by=by)
+        note = await bg.box.run(lambda connection: connection.scalar(select(store.witnessed.c.note)))
+        names = [cosigner(node).name for node in ("bg", "ro", "tr")]
+        assert [signature.name for signature in Note.parse(note or "").signatures] == [ORIGIN, ORIGIN, *names]
+
+
+STRANGER = Cosigner(ORIGIN, MlDsaKey.from_seed(bytes(32)))
+
+
+def _forged(log: Log) -> str:
+    """The note, cosigned, with a line under the second key's name and hash that does not match."""
+    line = SECOND.sign(Log().grow(3).checkpoint.text(), 1).line()
+    return log.note + line + log.cosigned("ro", "tr").removeprefix(log.note)
+
+
+@pytest.mark.parametrize("lacking", ["missing", "by another key", "wrong"])
+async def test_what_the_hub_has_not_signed_with_both_keys_is_followed_and_not_witnessed(
+    bg: Agent, lacking: str
+) -> None:
+    bg.witness.second = SECOND.verifier
+    log = replace(HONEST, second=STRANGER if lacking == "by another key" else None)
+    note = _forged(log) if lacking == "wrong" else log.cosigned("ro", "tr")
+    await tell(bg, WitnessCheckpoint(old=0, proof=(), checkpoint=note).to_bytes())
+    assert (await asks(bg)).old == 7
+    assert await alarm_of(bg) is None
+    assert await _cosigned(bg) == HONEST.checkpoint
+    assert await bg.box.run(proofs.newest_witnessed) is None
+    state = await bg.box.run(witness.describe, ORIGIN, None, None, NOW)
+    assert "second key" in witness.warnings(state)[0]
+    # The same round, signed by now: as if nothing had been.
+    await follow(bg, replace(HONEST, second=SECOND), by=["ro", "tr"])
+    assert await bg.box.run(proofs.newest_witnessed) == 7
+    state = await bg.box.run(witness.describe, ORIGIN, None, None, NOW)
+    assert witness.warnings(state) == []
+
+
+async def test_what_shows_two_histories_needs_one_signature_of_the_hub(bg: Agent) -> None:
+    bg.witness.second = SECOND.verifier
+    await follow(bg, replace(HONEST, second=SECOND))
+    other = FORKED_AT_5.grow(7, "other")
+    await follow(bg, replace(HONEST, second=SECOND).grow(9), others=[other.cosigned("ro")])
+    alarm = await alarm_of(bg)
+    assert alarm is not None
+    assert alarm.code == histories.FORKED
 
 
 async def test_a_checkpoint_that_others_cosigned_counts_once_it_is_linked(bg: Agent) -> None:

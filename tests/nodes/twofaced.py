@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from crypto import cose, merkle
 from crypto.cosignature import Cosigner
 from crypto.keys import SigningKey
+from crypto.mldsa import MlDsaKey
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
 from crypto.rosternews import detail_of
@@ -21,6 +22,7 @@ from tests.crypto.people import HUB, NOW, Person
 from tests.nodes.conftest import FAR, ORIGIN, entry
 
 SALT = bytes(32)
+SECOND = Cosigner(ORIGIN, MlDsaKey.from_seed(hashlib.sha256(b"second key of the hub").digest()))
 
 
 def witness_key(node: str) -> SigningKey:
@@ -43,10 +45,11 @@ def listed(who: Person, witness: str | None = None) -> RosterNode:
 
 @dataclass
 class Log:
-    """One history. `entries` are the ledger's, as bytes; all salts are zero."""
+    """One history. `entries` are the ledger's, as bytes; all salts are zero. `second` signs what is to be cosigned."""
 
     entries: list[bytes] = field(default_factory=list)
     signer: NoteSigner = field(default_factory=lambda: NoteSigner(ORIGIN, HUB.signing))
+    second: Cosigner | None = None
 
     def grow(self, size: int, word: str = "") -> "Log":
         """The log with entries up to `size`, which say `word`."""
@@ -73,9 +76,10 @@ class Log:
         return sign_note(self.checkpoint.text(), self.signer)
 
     def cosigned(self, *nodes: str, at: int = NOW // 1000) -> str:
-        """The same, cosigned."""
+        """The same, as the hub offers it and cosigned."""
         text = self.checkpoint.text()
-        return self.note + "".join(cosigner(node).sign(text, at).line() for node in nodes)
+        signers = [*([] if self.second is None else [self.second]), *map(cosigner, nodes)]
+        return self.note + "".join(signer.sign(text, at).line() for signer in signers)
 
     def proof(self, old: int) -> tuple[bytes, ...]:
         """The consistency proof from the first `old` entries; empty where there can be none."""

@@ -25,6 +25,13 @@ def test_a_file_comes_back_as_it_was(file: EnrolmentRequest | Welcome) -> None:
     assert type(file).model_validate_json(file.model_dump_json()) == file
 
 
+def test_a_welcome_may_name_the_hub_s_second_key_or_not() -> None:
+    older = WELCOME.model_dump(exclude_none=True)
+    assert "log_vkey_mldsa" not in older
+    assert Welcome.model_validate(older).log_vkey_mldsa is None
+    assert Welcome.model_validate({**older, "log_vkey_mldsa": "a+b+c"}).log_vkey_mldsa == "a+b+c"
+
+
 @pytest.mark.parametrize(
     ("file", "field", "value"),
     [

@@ -1,5 +1,6 @@
 """The messages of witnesses: what is in them has its bounds, and one form."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -56,6 +57,27 @@ def test_the_largest_there_can_be_is_read_as_it_was_written(message: Wire) -> No
     assert type(message).from_bytes(data) == message
     # Far below the broker's limit for a message, 2 MiB.
     assert len(data) < 300_000
+
+
+def test_a_note_with_both_signatures_of_the_hub_and_as_many_cosignatures_as_it_may_have_fits() -> None:
+    signed = [("seci.exchange/ledger", 4 + 64), ("seci.exchange/ledger", 4 + 8 + 2420)]
+    signed += [("seci.exchange/witness/abcdefgh", 4 + 8 + 64)] * 98
+    lines = [f"\N{EM DASH} {name} {base64.b64encode(bytes(size)).decode()}\n" for name, size in signed]
+    note = f"seci.exchange/ledger\n{2**63 - 1}\n{base64.b64encode(DIGEST).decode()}\n\n{''.join(lines)}"
+    told = WitnessCheckpoint(old=0, proof=(), checkpoint=note, others=(note,) * 4)
+    assert WitnessCheckpoint.from_bytes(told.to_bytes()) == told
+
+
+def test_an_answer_with_a_checkpoint_is_small_enough_for_a_bad_line() -> None:
+    # Thirteen witnesses; one checkpoint besides and three contradictions; proofs in a ledger of a million entries.
+    def note(*sizes: int) -> str:
+        return "x" * (100 + sum(40 + size * 4 // 3 for size in sizes))
+
+    whole, contradicting = note(68, 2432, *[76] * 13), note(68, 76)
+    links = (Link(size=4, proof=(DIGEST,) * 21),) * 4
+    others = (whole, *[contradicting] * 3)
+    told = WitnessCheckpoint(old=4, proof=(DIGEST,) * 21, checkpoint=whole, links=links, others=others)
+    assert len(told.to_bytes()) < 17_000
 
 
 def test_a_question_of_a_program_before_rosters_were_proven_is_read() -> None:

@@ -7,12 +7,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crypto.note import Checkpoint, NoteVerifier, open_note
+from crypto.cosignature import CosignatureType, CosignerKey
+from crypto.keys import SigningKey
+from crypto.note import Checkpoint, Note, NoteVerifier, open_note
+from crypto.proof import LogProof
 from deploy.local import processes
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange, prepare_tls
@@ -95,10 +99,42 @@ def test_receipts_upgrade_themselves_to_witnessed_ones(watched: Exchange, tmp_pa
     assert watched.hub("status")["contradictions"] == 0
 
 
-def _stranger() -> str:
-    from crypto.cosignature import CosignerKey
-    from crypto.keys import SigningKey
+def test_what_is_witnessed_is_signed_with_both_keys_of_the_hub(watched: Exchange, tmp_path: Path) -> None:
+    keys = watched.hub("status")["ledger"]
+    assert CosignerKey.parse(keys["vkey_mldsa"]).type is CosignatureType.MLDSA44
+    for node in NODES:
+        assert _witness(watched, node)["log_vkey_mldsa"] == keys["vkey_mldsa"]
+    id = post(watched, "ro")
+    await_delivered(watched, [("ro", id)])
+    until("witnessed", lambda: _is_witnessed(watched, "ro", id))
+    bundle, policy, folder = tmp_path / "bundle.json", tmp_path / "policy", tmp_path / "export"
+    watched.node("ro", "receipt", id, "--out", str(bundle))
+    lines = [f"log {keys['vkey']}", f"log {keys['vkey_mldsa']}"]
+    lines += [f"witness {node} {_witness(watched, node)['vkey']}" for node in NODES]
+    policy.write_text("\n".join([*lines, f"group members 2 {' '.join(NODES)}", "quorum members", ""]))
+    code, found = _verify(bundle, "--policy", policy)
+    assert code == 0, found
+    assert all(len(proven["witnesses"]) >= 2 for proven in (found["decision"], *found["answers"]))
+    # The whole ledger by the same policy: up to the last checkpoint that was witnessed.
+    watched.hub("ledger", "export", str(folder))
+    code, found = _verify(folder, "--policy", policy)
+    assert code == 0, found
+    assert found["size"] >= found["policy_met_at"] > state(watched, "ro", id)["ledger_index"]
+    # Without the hub's second signature it proves nothing under this policy.
+    fields = json.loads(bundle.read_text())
+    fields["proofs"] = [_signed_once(proof) for proof in fields["proofs"]]
+    bundle.write_text(json.dumps(fields))
+    code, found = _verify(bundle, "--policy", policy)
+    assert (code, found["code"]) == (1, "note_invalid")
 
+
+def _signed_once(proof: str) -> str:
+    parsed = LogProof.parse(proof)
+    note = Note.parse(parsed.checkpoint)
+    return str(replace(parsed, checkpoint=str(Note(note.text, (note.signatures[0], *note.signatures[2:])))))
+
+
+def _stranger() -> str:
     return CosignerKey("seci.exchange/witness/ro", SigningKey.generate().public).vkey()
 
 
