@@ -184,8 +184,10 @@ async def test_proofs_of_all_entries_verify_as_before(own: OwnHub, own_engine: A
         merkle.verify_consistency(old.size, by + 1, list(links[old.size]), old.root, root)
         for size, link in links.items():
             merkle.verify_consistency(size, by + 1, list(link), await tilestore.root_at(connection, size), root)
+        tree = (await ledger.head(connection)).range
+        assert tree.size == by + 1
         for receipt in earlier.receipts:
-            nodes = await ledger._nodes_for(connection, receipt.index, by + 1)
+            nodes = await ledger._nodes_for(connection, receipt.index, tree)
             proof = merkle.inclusion_proof(receipt.index, by + 1, lambda *place, known=nodes: known[place])
             merkle.verify_inclusion(receipt.index, by + 1, leaf_of(receipt.salt, receipt.entry), proof, root)
     for index in ALL:
