@@ -6,8 +6,10 @@ is on the disk, the newer one takes its place. What an interrupted run left beyo
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,6 +22,9 @@ from hub.errors import ExportForeign
 from hub.folder import ASIDE
 
 KEY: Final = "log.vkey"
+# Syncs that a file system is asked for together cost it hardly more than one.
+_AT_ONCE: Final = 16
+_BATCH: Final = 1024
 _NEXT: Final = "name another folder with the command, or take this one away"
 
 
@@ -70,11 +75,12 @@ class TileFolder:
 
     def _sync(self, size: int) -> None:
         folders = {self.path}
-        for file, _ in self._new(size):
-            # The bundle of an entry without a commitment is not there.
-            if file.exists():
-                folder.sync(file)
-                folders.update(found for found in file.parents if found.is_relative_to(self.path))
+        # The bundle of an entry without a commitment is not there.
+        files = (file for file, _ in self._new(size) if file.exists())
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            while some := list(islice(files, _BATCH)):
+                list(pool.map(folder.sync, some))
+                folders.update(found for file in some for found in file.parents if found.is_relative_to(self.path))
         for found in folders:
             folder.sync(found)
 

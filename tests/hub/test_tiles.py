@@ -26,6 +26,7 @@ from hub.tilefolder import TileFolder
 from hub.tiles import Tiled
 from tests.crypto.golang import build, needs_go
 from tests.hub.ownhub import OwnHub
+from tests.hub.plans import questions, rows_read
 
 pytestmark = pytest.mark.system
 # Two full tiles and one of 100 at level 0, and one of 2 at level 1.
@@ -97,6 +98,18 @@ async def test_the_folder_is_the_log_and_grows_with_it(own: OwnHub, own_engine: 
     await _tile(own, own_engine, out)
     # What no full tile replaces is still needed by who has the older checkpoint.
     assert _content(out) == await _expected(own, own_engine) | {"tile/1/000.p/2": expected["tile/1/000.p/2"]}
+
+
+async def test_a_run_reads_what_is_new_and_no_table_as_a_whole(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await _fill(own, own_engine, *[5000] * 4)
+    await _tile(own, own_engine, tmp_path / "out")
+    await _fill(own, own_engine, 300)
+    with questions(own_engine) as asked:
+        await _tile(own, own_engine, tmp_path / "out")
+    read = [await rows_read(own_engine, question) for question in asked]
+    assert 300 < sum(read) < 5000, read
 
 
 async def test_killed_at_any_moment_it_is_the_older_log_and_goes_on(
