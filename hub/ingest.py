@@ -331,9 +331,10 @@ class Ingest:
 async def _finish(line: list[asyncio.Task[None]]) -> None:
     """Takes out what is done, once there is any. Raises what it failed with."""
     done, _ = await asyncio.wait(line, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        line.remove(task)
+    # Who broke off says nothing of the failure that it broke off for.
+    for task in sorted(done, key=lambda task: not task.cancelled() and isinstance(task.exception(), BrokenOff)):
         await task
+    line[:] = [task for task in line if task not in done]
 
 
 def _in_turn(publications: Sequence[Publication]) -> tuple[list[Publication], list[Publication]]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from hub.errors import BrokenOff
-from hub.ingest import Ingest
+from hub.ingest import Ingest, _finish
 from hub.judge import Arrival, Unreadable, Verdict
 from hub.publication import Publication
 from hub.record import Recorded
@@ -113,3 +113,16 @@ async def test_an_urgent_batch_does_not_wait_until_a_normal_one_is_judged(monkey
     judged.set()
     await asyncio.gather(*line)
     assert order == [3, 1, 2]
+
+
+async def test_what_a_batch_failed_with_is_told_and_not_that_another_broke_off() -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    # Which of those that are done comes first is chance.
+    for _ in range(20):
+        errors = (BrokenOff("an earlier one failed", "nothing"), ConnectionError(), BrokenOff("so did it", "nothing"))
+        line = [asyncio.create_task(fail(error)) for error in errors]
+        await asyncio.wait(line)
+        with pytest.raises(ConnectionError):
+            await _finish(line)
