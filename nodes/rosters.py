@@ -46,13 +46,13 @@ class Reader:
         """Keeps a roster that is newer than the one in force until it can be in force, too.
 
         Returns the code of what is wrong with one that is proven and yet never will be: the next versions go on without
-        it. Raises ControlRefused and what `open_news` does; HubCaught.
+        it. Raises ControlRefused and what `open_news` does; HubCaught, also for what an older version shows.
         """
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
+        self._compare(connection, logged.roster, news)
         if logged.roster.version <= (in_force(connection) or 0):
             return None
-        self._check_own_entry(connection, logged.roster, news)
         self._let_wait(connection, logged, news, now)
         try:
             self._usable(logged.roster)
@@ -86,7 +86,7 @@ class Reader:
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
         self._usable(logged.roster)
-        self._check_own_entry(connection, logged.roster, news)
+        self._compare(connection, logged.roster, news)
         newest = in_force(connection)
         if newest is None:
             histories.see(connection, logged.checkpoint, news.checkpoint, Standing.LINKED, now)
@@ -118,6 +118,16 @@ class Reader:
         trust.check_own_keys(self.node, self.keys.signing.public, self.keys.encryption[0].public)
         return trust
 
+    def _compare(self, connection: Connection, roster: Roster, news: RosterNews) -> None:
+        """Raises HubCaught for a roster that contradicts this node, or another one of its version."""
+        self._check_own_entry(connection, roster, news)
+        known = connection.scalar(select(store.roster.c.signed).where(store.roster.c.version == roster.version))
+        if known in (None, news.roster) or is_let_go(connection, roster.version):
+            return
+        detail = f"the hub has signed two rosters of version {roster.version}"
+        both = base64.b64encode(known).decode(), base64.b64encode(news.to_bytes()).decode()
+        raise HubCaught(histories.ROSTER_FORKED, detail, news.checkpoint, *both)
+
     def _check_own_entry(self, connection: Connection, roster: Roster, news: RosterNews) -> None:
         listed = [key for node in roster.nodes if node.node == self.node for key in node.keys]
         own = set(connection.execute(select(store.own_key.c.kid)).scalars()) if listed else set()
@@ -140,6 +150,11 @@ def in_force(connection: Connection) -> int | None:
     """The version of the roster in force."""
     version: int | None = connection.scalar(_IN_FORCE)
     return version
+
+
+def is_let_go(connection: Connection, version: int) -> bool:
+    """Whether the roster of that version is of a history that an operator has let go: the hub may log another one."""
+    return connection.scalar(select(store.let_go.c.version).where(store.let_go.c.version == version)) is not None
 
 
 def newest(connection: Connection) -> bytes | None:

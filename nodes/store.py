@@ -165,6 +165,8 @@ roster: Final = Table(
     # Of the checkpoint whose link it waits for, see `rosters`; none once it is in force.
     Column("size", BigInteger),
 )
+# Versions in force of a history that an operator has let go: the hub may log others in their place.
+let_go: Final = Table("let_go", _metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 # The ids of all public keys that this node made: no other may stand under its name in a roster.
 own_key: Final = Table("own_key", _metadata, Column("kid", LargeBinary, primary_key=True))
 # Every checkpoint that the hub has signed and shown, with its note (versions before 4 kept none).
