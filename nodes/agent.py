@@ -370,7 +370,7 @@ async def open_agent(settings: Settings) -> Agent:
     agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
     agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
     agent.witness.caught = await box.run(histories.undecided) is not None
-    await box.run(rosters.remember_keys, own_kids(keys, agent.witness.key))
+    await box.run(agent._rosters.remember, own_kids(keys, agent.witness.key))
     if not agent.witness.caught:
         await box.run(agent.renew_trust)
     return agent

@@ -23,7 +23,7 @@ from crypto.rosternews import Logged, open_news
 from crypto.trust import Trust, open_roster, signer_of_roster
 from nodes import histories, store
 from nodes.histories import Followed, HubCaught, Standing
-from schemas.roster import Roster, RosterNews
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
 
 log = structlog.get_logger()
 
@@ -41,6 +41,20 @@ class Reader:
     hub: VerifyKey
     origin: str
     ledger: NoteVerifier
+
+    def remember(self, connection: Connection, own: Iterable[bytes]) -> None:
+        """Tells the store the ids of the keys that this node has.
+
+        A store from before version 6 remembered none: `witness.key` may have been lost and made anew since the roster
+        in force, so the witness keys there count as this node's, too.
+        """
+        signed = newest(connection)
+        if signed is not None and connection.scalar(select(store.own_key.c.kid).limit(1)) is None:
+            listed = _listed(open_roster(signed, self.hub), self.node)
+            kids = {key_id_of(key.public) for key in listed if key.use is KeyUse.WITNESS}
+            for kid in kids:
+                connection.execute(insert(store.old_witness).values(kid=kid).on_conflict_do_nothing())
+        remember_keys(connection, own)
 
     def take_in(self, connection: Connection, body: bytes, now: int) -> str | None:
         """Keeps a roster that is newer than the one in force until it can be in force, too.
@@ -82,7 +96,7 @@ class Reader:
         The first one is in force, and the history that it is proven in is the one to follow. Raises ControlRefused,
         KeyUnknown, KeyUnusable, and what `open_news` does; HubCaught.
         """
-        remember_keys(connection, own)
+        self.remember(connection, own)
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
         self._usable(logged.roster)
@@ -129,15 +143,20 @@ class Reader:
         raise HubCaught(histories.ROSTER_FORKED, detail, news.checkpoint, *both)
 
     def _check_own_entry(self, connection: Connection, roster: Roster, news: RosterNews) -> None:
-        listed = [key for node in roster.nodes if node.node == self.node for key in node.keys]
-        own = set(connection.execute(select(store.own_key.c.kid)).scalars()) if listed else set()
+        own = set(connection.execute(select(store.own_key.c.kid)).scalars())
+        witnesses = own | set(connection.execute(select(store.old_witness.c.kid)).scalars())
         # By the keys themselves: the id that stands beside one is what the roster says.
-        foreign = {key_id_of(key.public): key.use for key in listed if key_id_of(key.public) not in own}
+        listed = [(key.use, key_id_of(key.public)) for key in _listed(roster, self.node)]
+        foreign = {kid: use for use, kid in listed if kid not in (witnesses if use is KeyUse.WITNESS else own)}
         if foreign:
             named = ", ".join(f"{use} {kid.hex()}" for kid, use in foreign.items())
             detail = f"version {roster.version} of the roster lists keys of this node that it did not make: {named}"
             signed = base64.b64encode(news.to_bytes()).decode()
             raise HubCaught(histories.KEY_FOREIGN, detail, news.checkpoint, signed, *map(histories.key_line, foreign))
+
+
+def _listed(roster: Roster, name: str) -> list[RosterKey]:
+    return [key for node in roster.nodes if node.node == name for key in node.keys]
 
 
 def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:

@@ -90,9 +90,11 @@ def read_request(home: Path) -> EnrolmentRequest:
 async def remember_keys(settings: Settings) -> None:
     """Tells the store of the keys in the folder, so that an agent at work knows a new one in the roster as its own."""
     keys, witness = load_node_keys(settings.home / "node.key", settings.secret()), witness_key(settings)
+    hub, ledger = settings.hub_verify_key(), settings.log_verifier()
+    reader = rosters.Reader(settings.node, keys, hub, settings.log_origin, ledger)
     box = Store.open(settings.home / "node.db", keys.storage)
     try:
-        await box.run(rosters.remember_keys, own_kids(keys, witness))
+        await box.run(reader.remember, own_kids(keys, witness))
     finally:
         box.close()
 

@@ -1,12 +1,15 @@
 """The hub's welcome: taken in if all of it holds, else refused before anything of it is written."""
 
 import base64
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from crypto.enrolment import verify_request
 from crypto.keyfile import load_node_keys
+from crypto.keys import VerifyKey
 from crypto.note import NoteSigner
 from nodes import histories, rosters, setup
 from nodes.agent import open_agent
@@ -18,7 +21,7 @@ from schemas.control import MessageType
 from schemas.roster import KeyUse, RosterKey, RosterNews
 from tests.crypto.people import NOW, RO, person, roster_key
 from tests.nodes.conftest import FAR, ORIGIN
-from tests.nodes.twofaced import Log
+from tests.nodes.twofaced import Log, announced, in_force
 from tests.nodes.welcomes import CA_PEM, LEDGER, VKEY, issued, signed_for, welcome
 
 
@@ -144,12 +147,42 @@ async def test_a_witness_key_made_anew_is_known_as_the_node_s_own(home: Path) ->
     (home / "witness.key").unlink()
     setup.create(home, "ro", None)
     await setup.remember_keys(settings)
-    public = setup.witness_key(settings).public
-    mine = RosterKey(kid=public.key_id, use=KeyUse.WITNESS, public=public.public_bytes(), not_before=NOW, not_after=FAR)
+    mine = _witnessing(setup.witness_key(settings).public)
     await setup.welcome(
         home, welcome(home, roster=_news(signed_for(home, 2, mine), LEDGER.published(signed_for(home))))
     )
     assert (await _stored(home))[:2] == (1, (2,))
+
+
+def _witnessing(public: VerifyKey) -> RosterKey:
+    return RosterKey(kid=public.key_id, use=KeyUse.WITNESS, public=public.public_bytes(), not_before=NOW, not_after=FAR)
+
+
+async def test_a_witness_key_lost_before_own_keys_were_remembered_is_replaced_without_an_alarm(home: Path) -> None:
+    settings = Settings.load(home)
+    old = _witnessing(setup.witness_key(settings).public)
+    first = signed_for(home, 1, old)
+    settings = await setup.welcome(home, welcome(home, roster=_news(first, LEDGER)))
+    (home / "witness.key").unlink()
+    with closing(sqlite3.connect(home / "node.db")) as database:
+        # As a store of version 5 is after its migration.
+        database.execute("DELETE FROM own_key")
+        database.commit()
+    agent = await open_agent(settings)
+    try:
+        new = _witnessing(setup.witness_key(settings).public)
+        log = LEDGER.published(first)
+        for version, key in ((2, old), (3, new)):
+            log = await in_force(agent, signed_for(home, version, key), log=log)
+            assert agent.trust.roster.version == version
+        # It was known as a witness key, and is no key to sign with.
+        signing = old.model_copy(update={"use": KeyUse.SIGN})
+        await announced(agent, signed_for(home, 4, signing), log=log)
+        alarm = await agent.box.run(histories.undecided)
+        assert alarm is not None
+        assert alarm.code == histories.KEY_FOREIGN
+    finally:
+        agent.box.close()
 
 
 async def test_a_node_without_a_witness_key_gets_one_and_a_request_that_names_it(home: Path) -> None:
