@@ -99,8 +99,8 @@ class Reader:
         self.remember(connection, own)
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
-        self._usable(logged.roster)
         self._compare(connection, logged.roster, news)
+        self._usable(logged.roster)
         newest = in_force(connection)
         if newest is None:
             histories.see(connection, logged.checkpoint, news.checkpoint, Standing.LINKED, now)

@@ -11,6 +11,7 @@ from crypto.enrolment import verify_request
 from crypto.keyfile import load_node_keys
 from crypto.keys import VerifyKey
 from crypto.note import NoteSigner
+from crypto.trust import sign_roster
 from nodes import histories, rosters, setup
 from nodes.agent import open_agent
 from nodes.errors import WelcomeRefused
@@ -19,8 +20,8 @@ from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import MessageType
 from schemas.roster import KeyUse, RosterKey, RosterNews
-from tests.crypto.people import NOW, RO, person, roster_key
-from tests.nodes.conftest import FAR, ORIGIN
+from tests.crypto.people import BG, HUB, NOW, RO, person, roster_key
+from tests.nodes.conftest import FAR, ORIGIN, roster
 from tests.nodes.twofaced import Log, announced, in_force
 from tests.nodes.welcomes import CA_PEM, LEDGER, VKEY, issued, signed_for, welcome
 
@@ -130,7 +131,47 @@ async def test_a_welcome_whose_roster_is_not_proven_or_has_other_keys_is_refused
     (home / "node.key").unlink()
     setup.create(home, "ro", None)
     said = await _refused(home, roster=_news(signed, LEDGER))
+    assert "roster_key_foreign" in said and "keys were swapped" in said
+    absent = sign_roster(roster(1, BG), HUB.signing)
+    said = await _refused(home, roster=_news(absent, LEDGER))
     assert "key_unknown" in said and "keys were swapped" in said
+
+
+async def _alarm(home: Path) -> histories.Alarm | None:
+    keys = load_node_keys(home / "node.key", Settings.load(home).secret())
+    box = Store.open(home / "node.db", keys.storage)
+    try:
+        return await box.run(histories.undecided)
+    finally:
+        box.close()
+
+
+async def test_a_later_welcome_that_shows_what_the_hub_did_is_an_alarm(home: Path) -> None:
+    await setup.welcome(home, welcome(home))
+    log = LEDGER.published(signed_for(home))
+    by_another = sign_roster(roster(2, BG, RO), RO.signing)
+    with pytest.raises(WelcomeRefused, match="hub_key_changed"):
+        await setup.welcome(home, welcome(home, roster=_news(by_another, log)))
+    # Whoever wrote that, it need not be the hub.
+    assert await _alarm(home) is None
+    evil = signed_for(home, 2, roster_key(person("xx").encryption, end=FAR))
+    for _ in range(2):
+        with pytest.raises(WelcomeRefused, match="roster_key_foreign"):
+            await setup.welcome(home, welcome(home, roster=_news(evil, log)))
+    alarm = await _alarm(home)
+    assert alarm is not None
+    assert (alarm.number, alarm.code) == (1, histories.KEY_FOREIGN)
+    assert (await _stored(home))[:2] == (1, ())
+    agent = await open_agent(Settings.load(home))
+    agent.box.close()
+    assert agent.witness.caught
+
+
+async def test_a_first_welcome_that_is_refused_leaves_no_alarm(home: Path) -> None:
+    foreign = signed_for(home, 1, roster_key(person("xx").encryption, end=FAR))
+    await _refused(home, roster=_news(foreign, LEDGER))
+    assert await _alarm(home) is None
+    await setup.welcome(home, welcome(home))
 
 
 @pytest.mark.parametrize("key", ["hub_key", "log_vkey"])
