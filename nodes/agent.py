@@ -277,10 +277,7 @@ class Agent:
                 self._check_hub()
                 self._receipts.take_in(connection, arrival.body, self.trust, now)
             case MessageType.ROSTER:
-                self._check_hub()
-                fault = self._rosters.take_in(connection, arrival.body, now)
-                self.renew_trust(connection)
-                return fault
+                return self._take_in_roster(connection, arrival.body, now)
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)
@@ -288,6 +285,16 @@ class Agent:
             case _:
                 raise ControlRefused("the message's type is not known")
         return None
+
+    def _take_in_roster(self, connection: Connection, body: bytes, now: int) -> str | None:
+        self._check_hub()
+        try:
+            fault = self._rosters.take_in(connection, body, now)
+        except (CryptoError, ControlRefused):
+            self.witness.asking.fail(time.monotonic())
+            raise
+        self.renew_trust(connection)
+        return fault
 
     def _check_hub(self) -> None:
         if self.witness.caught:

@@ -6,6 +6,7 @@ that it did not make is an alarm, for whoever has it can read and sign in the no
 """
 
 import base64
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +28,9 @@ from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
 
 log = structlog.get_logger()
 
+# For so long the hub is not asked again for what it answered with a roster that cannot be read.
+FIRST_PAUSE_S: Final = 20.0
+LONGEST_PAUSE_S: Final = 600.0
 _ALL: Final = store.roster.alias()
 _IN_FORCE: Final = select(func.max(_ALL.c.version)).where(_ALL.c.size.is_(None))
 _STANDING: Final = store.checkpoint.c.standing
@@ -153,6 +157,33 @@ class Reader:
             detail = f"version {roster.version} of the roster lists keys of this node that it did not make: {named}"
             signed = base64.b64encode(news.to_bytes()).decode()
             raise HubCaught(histories.KEY_FOREIGN, detail, news.checkpoint, signed, *map(histories.key_line, foreign))
+
+
+@dataclass
+class Asking:
+    """After which version the hub is asked for rosters, and when: ever later while what comes cannot be read.
+
+    Times are seconds of one clock that does not go back.
+    """
+
+    known: int | None = None
+    unread: bool = False
+    """Whether one came, since this version is known, that cannot be read."""
+    _pause_s: float = FIRST_PAUSE_S
+    _again_at: float = -math.inf
+
+    def after(self, known: int | None, now: float) -> int | None:
+        """The version to ask with; None while nothing is asked."""
+        if known != self.known:
+            self.known, self.unread, self._pause_s, self._again_at = known, False, FIRST_PAUSE_S, -math.inf
+        return known if now >= self._again_at else None
+
+    def fail(self, now: float) -> None:
+        """A roster came that cannot be read. Of several in one answer the first one counts."""
+        self.unread = True
+        if now >= self._again_at:
+            self._again_at = now + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
 def _listed(roster: Roster, name: str) -> list[RosterKey]:
