@@ -1,8 +1,9 @@
 """Rosters as they come: proven to be in the ledger, and in force in the order of their versions.
 
-A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so the hub
-cannot show it to this node alone. In each version, also in one that waits, the node looks at its own entry: a key there
-that it did not make is an alarm, for whoever has it can read and sign in the node's name.
+A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so it is
+there for an auditor to see. In each one that comes, whichever is in force, the node looks at its own entry: a key there
+that it did not make is an alarm, for whoever has it can read and sign in the node's name. So is a second roster of a
+version. One that only other nodes are shown is not seen here.
 """
 
 import base64
