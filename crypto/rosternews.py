@@ -1,6 +1,7 @@
 """Rosters as they reach nodes: signed by the hub, and each with the proof that it is an entry of the ledger.
 
-So the hub cannot show a roster to one node alone: the checkpoint is of the history that all of them follow.
+So each roster that a node is shown is in the history that all of them follow, for an auditor to see. That there is no
+other one of its version in it is not proven by that: only who reads all entries knows.
 """
 
 import hashlib

@@ -318,6 +318,9 @@ async def _reasons(
         everything.cancel()
         for closing in closings:
             closing.cancel()
+        if arriving is not None:
+            # Else it goes on opening a channel on a connection that may be in use.
+            arriving.cancel()
 
 
 async def _arrived(connection: AbstractConnection) -> None:

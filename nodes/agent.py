@@ -8,8 +8,7 @@ expire       what nobody took in time
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -28,6 +27,7 @@ from nodes import histories, inbox, outbox, rosters, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.link import Link
+from nodes.loops import BATCH, TICK_S, gather, pause, through_trouble
 from nodes.metrics import RESENDS
 from nodes.publishing import Publication
 from nodes.receipts import Reader
@@ -43,18 +43,13 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BATCH: Final = 100
 SMALL_BATCH: Final = 10
 DEFER_MS: Final = 5_000
 GRACE_MS: Final = 60_000
 NO_LIMIT: Final = 2**63 - 1
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
-TICK_S: Final = 1.0
 # Between two looks into the store for what is to be sent again.
 LOOK_S: Final = 1.0
-# When so many came at once there is load: what comes meanwhile is done together, which costs everyone less.
-MANY: Final = 4
-GATHER_S: Final = 0.04
 ACKNOWLEDGE_S: Final = 0.1
 
 
@@ -105,11 +100,11 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.link.run())
             ask = partial(self.witness.run, self.box, self.link)
-            tasks.create_task(_through_trouble(ask, "_witness"))
+            tasks.create_task(through_trouble(ask, "_witness"))
             for lane in (self.urgent, self.normal):
-                tasks.create_task(_through_trouble(partial(self._send, lane), "_send"))
+                tasks.create_task(through_trouble(partial(self._send, lane), "_send"))
             for loop in (self._receive, self._acknowledge, self._expire):
-                tasks.create_task(_through_trouble(loop, loop.__name__))
+                tasks.create_task(through_trouble(loop, loop.__name__))
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
@@ -138,7 +133,7 @@ class Agent:
                 # While nothing in the store stands before it, what comes is sent from memory.
                 look_at = 0.0 if outbox.is_full(items, at_once) else time.monotonic() + LOOK_S
             if not items:
-                await _pause(lane.posted)
+                await pause(lane.posted)
                 continue
             publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
             confirmed = await self.link.publish(publications)
@@ -146,7 +141,7 @@ class Agent:
             self.sent += [(item.id, now) for item, ok in zip(items, confirmed, strict=True) if ok]
             if all(confirmed):
                 at_once = min(2 * at_once, BATCH)
-                await _gather(len(items))
+                await gather(len(items))
                 continue
             # From here the oldest goes alone, until one is taken: the others do not overtake it, a queue that is full
             # is not sent a hundred each second, and if the link broke at it twice (once may have been the other lane's
@@ -181,7 +176,7 @@ class Agent:
             caught = self.witness.caught
             due = [] if caught else await self.box.run(inbox.duties, self.settings.node, BATCH, now)
             if not due:
-                await _pause(self.stored)
+                await pause(self.stored)
                 continue
             publications = [
                 Publication(
@@ -238,7 +233,7 @@ class Agent:
                         self.witness.news.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
-                        await _gather(len(batch))
+                        await gather(len(batch))
                     break
 
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
@@ -283,10 +278,7 @@ class Agent:
                 self._check_hub()
                 self._receipts.take_in(connection, arrival.body, self.trust, now)
             case MessageType.ROSTER:
-                self._check_hub()
-                fault = self._rosters.take_in(connection, arrival.body, now)
-                self.renew_trust(connection)
-                return fault
+                return self._take_in_roster(connection, arrival.body, now)
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)
@@ -294,6 +286,16 @@ class Agent:
             case _:
                 raise ControlRefused("the message's type is not known")
         return None
+
+    def _take_in_roster(self, connection: Connection, body: bytes, now: int) -> str | None:
+        self._check_hub()
+        try:
+            fault = self._rosters.take_in(connection, body, now)
+        except (CryptoError, ControlRefused):
+            self.witness.asking.fail(time.monotonic())
+            raise
+        self.renew_trust(connection)
+        return fault
 
     def _check_hub(self) -> None:
         if self.witness.caught:
@@ -327,13 +329,24 @@ class Agent:
         Whether anything was decided.
         """
         now = _now()
-        due = store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
-        due += store.put_aside_after(connection, now - GRACE_MS, BATCH)
         self.witness.caught = histories.undecided(connection) is not None
+        due = store.put_aside_after(connection, now - GRACE_MS, BATCH)
+        if self._has_heard(connection, now):
+            due += store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
             due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
+
+    def _has_heard(self, connection: Connection, now: int) -> bool:
+        """Whether every roster that could allow more has had its time: the link to bring it, the hub to prove it.
+
+        While the hub is not trusted none is taken. One that has waited for too long holds up no messages.
+        """
+        link = self.link.state
+        if self.witness.caught or not link.connected or now < link.since + GRACE_MS:
+            return False
+        return not rosters.waiting(connection) or rosters.overdue(connection, now) is not None
 
     def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
         aside = store.aside(connection, digest)
@@ -343,26 +356,6 @@ class Agent:
         else:
             store.set_reason(connection, digest, reason)
         return reason is None
-
-
-async def _pause(event: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), TICK_S)
-
-
-async def _gather(done: int) -> None:
-    # A full batch has more behind it.
-    if MANY < done < BATCH:
-        await asyncio.sleep(GATHER_S)
-
-
-async def _through_trouble(loop: Callable[[], Awaitable[None]], name: str) -> None:
-    while True:
-        try:
-            await loop()
-        except (SQLAlchemyError, OSError) as error:
-            log.error("store_failed", error=type(error).__name__, loop=name)
-            await asyncio.sleep(TICK_S)
 
 
 async def open_agent(settings: Settings) -> Agent:
@@ -385,7 +378,7 @@ async def open_agent(settings: Settings) -> Agent:
     agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
     agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
     agent.witness.caught = await box.run(histories.undecided) is not None
-    await box.run(rosters.remember_keys, own_kids(keys, agent.witness.key))
+    await box.run(agent._rosters.remember, own_kids(keys, agent.witness.key))
     if not agent.witness.caught:
         await box.run(agent.renew_trust)
     return agent

@@ -227,7 +227,8 @@ async def _witness(agent: Agent) -> dict[str, Any]:
     cosigner, now = agent.witness.cosigner, time.time_ns() // 1_000_000
     own = None if cosigner is None else cosigner.verifier
     listed = agent.trust.witnesses(now).get(agent.settings.node)
-    return await agent.box.run(witness.describe, agent.settings.log_origin, own, listed, now)
+    origin, asking = agent.settings.log_origin, agent.witness.asking
+    return await agent.box.run(witness.describe, origin, own, listed, now, asking)
 
 
 def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ ROLLED_BACK: Final = "log_rolled_back"
 REWRITTEN: Final = "log_rewritten"
 KEY_CHANGED: Final = "hub_key_changed"
 KEY_FOREIGN: Final = "roster_key_foreign"
+ROSTER_FORKED: Final = "roster_forked"
 # What is put aside while the hub is not trusted.
 DISTRUSTED: Final = "hub_distrusted"
 # For so long the hub may leave a checkpoint unlinked that it has signed itself.
@@ -42,7 +43,8 @@ class HubCaught(Exception):
     """The hub contradicts what it has signed. `code` is stable; `evidence` has notes, the older one first.
 
     With KEY_FOREIGN it contradicts this node: then the evidence is the note, the news of the roster in base64, and a
-    `key_line` for each key.
+    `key_line` for each key. With ROSTER_FORKED it is the note, the roster that was known and the news of the other one,
+    both in base64.
     """
 
     def __init__(self, code: str, detail: str, *evidence: str) -> None:
@@ -275,10 +277,12 @@ def decide(connection: Connection, number: int, reason: str, now: int) -> bool:
     connection.execute(decided.where(table.decided_at.is_(None), table.code != KEY_FOREIGN))
     connection.execute(delete(store.witness))
     connection.execute(delete(store.checkpoint))
-    # The hub is asked again for rosters that are not in force, and proves them in its present history.
+    # The hub is asked again for rosters that are not in force, and proves them in its present history: none of those
+    # that were put aside may come back. What is in force stays so until there is a higher version.
     connection.execute(delete(store.roster).where(store.roster.c.size.is_not(None)))
-    aside = store.quarantine.c
-    connection.execute(delete(store.quarantine).where(aside.type == MessageType.ROSTER, aside.reason == DISTRUSTED))
+    connection.execute(delete(store.quarantine).where(store.quarantine.c.type == MessageType.ROSTER))
+    kept = select(store.roster.c.version).where(store.roster.c.size.is_(None))
+    connection.execute(insert(store.let_go).from_select(["version"], kept).on_conflict_do_nothing())
     # What is proven stays proven, under a checkpoint that a quorum has cosigned.
     connection.execute(delete(store.proof).where(store.proof.c.size.is_(None)))
     return True

@@ -79,4 +79,9 @@ def _item(entry: Entry, words: dict[bytes, evidence.Word]) -> AcknowledgedMessag
     word = words.get(entry.evidence or b"")
     if word is None or word.said.recipient != entry.node:
         return None
-    return next((item for item in word.said.items if item.id == entry.message), None)
+    said = entry.message, entry.envelope, str(entry.event), entry.code
+    return next((item for item in word.said.items if _said(item) == said), None)
+
+
+def _said(item: AcknowledgedMessage) -> tuple[object, ...]:
+    return item.id, item.envelope, str(item.outcome), item.code

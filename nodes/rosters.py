@@ -1,11 +1,13 @@
 """Rosters as they come: proven to be in the ledger, and in force in the order of their versions.
 
-A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so the hub
-cannot show it to this node alone. In each version, also in one that waits, the node looks at its own entry: a key there
-that it did not make is an alarm, for whoever has it can read and sign in the node's name.
+A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so it is
+there for an auditor to see. In each one that comes, whichever is in force, the node looks at its own entry: a key there
+that it did not make is an alarm, for whoever has it can read and sign in the node's name. So is a second roster of a
+version. One that only other nodes are shown is not seen here.
 """
 
 import base64
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,10 +25,13 @@ from crypto.rosternews import Logged, open_news
 from crypto.trust import Trust, open_roster, signer_of_roster
 from nodes import histories, store
 from nodes.histories import Followed, HubCaught, Standing
-from schemas.roster import Roster, RosterNews
+from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
 
 log = structlog.get_logger()
 
+# For so long the hub is not asked again for what it answered with a roster that cannot be read.
+FIRST_PAUSE_S: Final = 20.0
+LONGEST_PAUSE_S: Final = 600.0
 _ALL: Final = store.roster.alias()
 _IN_FORCE: Final = select(func.max(_ALL.c.version)).where(_ALL.c.size.is_(None))
 _STANDING: Final = store.checkpoint.c.standing
@@ -42,17 +47,31 @@ class Reader:
     origin: str
     ledger: NoteVerifier
 
+    def remember(self, connection: Connection, own: Iterable[bytes]) -> None:
+        """Tells the store the ids of the keys that this node has.
+
+        A store from before version 6 remembered none: `witness.key` may have been lost and made anew since the roster
+        in force, so the witness keys there count as this node's, too.
+        """
+        signed = newest(connection)
+        if signed is not None and connection.scalar(select(store.own_key.c.kid).limit(1)) is None:
+            listed = _listed(open_roster(signed, self.hub), self.node)
+            kids = {key_id_of(key.public) for key in listed if key.use is KeyUse.WITNESS}
+            for kid in kids:
+                connection.execute(insert(store.old_witness).values(kid=kid).on_conflict_do_nothing())
+        remember_keys(connection, own)
+
     def take_in(self, connection: Connection, body: bytes, now: int) -> str | None:
         """Keeps a roster that is newer than the one in force until it can be in force, too.
 
         Returns the code of what is wrong with one that is proven and yet never will be: the next versions go on without
-        it. Raises ControlRefused and what `open_news` does; HubCaught.
+        it. Raises ControlRefused and what `open_news` does; HubCaught, also for what an older version shows.
         """
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
+        self._compare(connection, logged.roster, news)
         if logged.roster.version <= (in_force(connection) or 0):
             return None
-        self._check_own_entry(connection, logged.roster, news)
         self._let_wait(connection, logged, news, now)
         try:
             self._usable(logged.roster)
@@ -82,11 +101,11 @@ class Reader:
         The first one is in force, and the history that it is proven in is the one to follow. Raises ControlRefused,
         KeyUnknown, KeyUnusable, and what `open_news` does; HubCaught.
         """
-        remember_keys(connection, own)
+        self.remember(connection, own)
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
+        self._compare(connection, logged.roster, news)
         self._usable(logged.roster)
-        self._check_own_entry(connection, logged.roster, news)
         newest = in_force(connection)
         if newest is None:
             histories.see(connection, logged.checkpoint, news.checkpoint, Standing.LINKED, now)
@@ -118,16 +137,58 @@ class Reader:
         trust.check_own_keys(self.node, self.keys.signing.public, self.keys.encryption[0].public)
         return trust
 
+    def _compare(self, connection: Connection, roster: Roster, news: RosterNews) -> None:
+        """Raises HubCaught for a roster that contradicts this node, or another one of its version."""
+        self._check_own_entry(connection, roster, news)
+        known = connection.scalar(select(store.roster.c.signed).where(store.roster.c.version == roster.version))
+        if known in (None, news.roster) or is_let_go(connection, roster.version):
+            return
+        detail = f"the hub has signed two rosters of version {roster.version}"
+        both = base64.b64encode(known).decode(), base64.b64encode(news.to_bytes()).decode()
+        raise HubCaught(histories.ROSTER_FORKED, detail, news.checkpoint, *both)
+
     def _check_own_entry(self, connection: Connection, roster: Roster, news: RosterNews) -> None:
-        listed = [key for node in roster.nodes if node.node == self.node for key in node.keys]
-        own = set(connection.execute(select(store.own_key.c.kid)).scalars()) if listed else set()
+        own = set(connection.execute(select(store.own_key.c.kid)).scalars())
+        witnesses = own | set(connection.execute(select(store.old_witness.c.kid)).scalars())
         # By the keys themselves: the id that stands beside one is what the roster says.
-        foreign = {key_id_of(key.public): key.use for key in listed if key_id_of(key.public) not in own}
+        listed = [(key.use, key_id_of(key.public)) for key in _listed(roster, self.node)]
+        foreign = {kid: use for use, kid in listed if kid not in (witnesses if use is KeyUse.WITNESS else own)}
         if foreign:
             named = ", ".join(f"{use} {kid.hex()}" for kid, use in foreign.items())
             detail = f"version {roster.version} of the roster lists keys of this node that it did not make: {named}"
             signed = base64.b64encode(news.to_bytes()).decode()
             raise HubCaught(histories.KEY_FOREIGN, detail, news.checkpoint, signed, *map(histories.key_line, foreign))
+
+
+@dataclass
+class Asking:
+    """After which version the hub is asked for rosters, and when: ever later while what comes cannot be read.
+
+    Times are seconds of one clock that does not go back.
+    """
+
+    known: int | None = None
+    unread: bool = False
+    """Whether one came, since this version is known, that cannot be read."""
+    _pause_s: float = FIRST_PAUSE_S
+    _again_at: float = -math.inf
+
+    def after(self, known: int | None, now: float) -> int | None:
+        """The version to ask with; None while nothing is asked."""
+        if known != self.known:
+            self.known, self.unread, self._pause_s, self._again_at = known, False, FIRST_PAUSE_S, -math.inf
+        return known if now >= self._again_at else None
+
+    def fail(self, now: float) -> None:
+        """A roster came that cannot be read. Of several in one answer the first one counts."""
+        self.unread = True
+        if now >= self._again_at:
+            self._again_at = now + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _listed(roster: Roster, name: str) -> list[RosterKey]:
+    return [key for node in roster.nodes if node.node == name for key in node.keys]
 
 
 def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:
@@ -140,6 +201,11 @@ def in_force(connection: Connection) -> int | None:
     """The version of the roster in force."""
     version: int | None = connection.scalar(_IN_FORCE)
     return version
+
+
+def is_let_go(connection: Connection, version: int) -> bool:
+    """Whether the roster of that version is of a history that an operator has let go: the hub may log another one."""
+    return connection.scalar(select(store.let_go.c.version).where(store.let_go.c.version == version)) is not None
 
 
 def newest(connection: Connection) -> bytes | None:

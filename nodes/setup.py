@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
+from sqlalchemy.engine import Connection
 
 from crypto import certificates, keyfile
 from crypto.cosignature import CosignatureType, CosignerKey
@@ -15,9 +16,9 @@ from crypto.errors import CryptoError, KeyUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
-from nodes import rosters
+from nodes import histories, rosters
 from nodes.errors import NotSetUp, WelcomeRefused
-from nodes.histories import KEY_FOREIGN, HubCaught
+from nodes.histories import HubCaught
 from nodes.settings import TOKEN_SIZE, Settings
 from nodes.store import Store
 from schemas.control import ControlRefused
@@ -91,9 +92,11 @@ def read_request(home: Path) -> EnrolmentRequest:
 async def remember_keys(settings: Settings) -> None:
     """Tells the store of the keys in the folder, so that an agent at work knows a new one in the roster as its own."""
     keys, witness = load_node_keys(settings.home / "node.key", settings.secret()), witness_key(settings)
+    hub, ledger = settings.hub_verify_key(), settings.log_verifier()
+    reader = rosters.Reader(settings.node, keys, hub, settings.log_origin, ledger)
     box = Store.open(settings.home / "node.db", keys.storage)
     try:
-        await box.run(rosters.remember_keys, own_kids(keys, witness))
+        await box.run(reader.remember, own_kids(keys, witness))
     finally:
         box.close()
 
@@ -101,7 +104,8 @@ async def remember_keys(settings: Settings) -> None:
 async def welcome(home: Path, file: Path) -> Settings:
     """Takes in the hub's welcome file after checking that it is for this node's keys.
 
-    Raises WelcomeRefused, NotSetUp, WrongPassphrase.
+    Raises WelcomeRefused, NotSetUp, WrongPassphrase. A file of the hub's that contradicts what this node has taken in
+    before is an alarm, too.
     """
     settings = Settings.load(home)
     given = _read_welcome(file)
@@ -121,7 +125,9 @@ async def welcome(home: Path, file: Path) -> Settings:
         now, news = time.time_ns() // 1_000_000, base64.b64decode(given.roster)
         await box.run(reader.welcome, news, own_kids(keys, witness), now)
     except (CryptoError, ControlRefused, HubCaught) as error:
-        swapped = error.code in (KeyUnknown.code, KEY_FOREIGN)
+        if isinstance(error, HubCaught):
+            await box.run(_distrust, error, now)
+        swapped = error.code in (KeyUnknown.code, histories.KEY_FOREIGN)
         raise WelcomeRefused(
             f"the roster in the welcome file does not hold: {error} [{error.code}]",
             "tell the hub's operators: keys were swapped" if swapped else "ask the hub's operators for it again",
@@ -136,6 +142,14 @@ async def welcome(home: Path, file: Path) -> Settings:
     enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields} | known)
     enrolled.save()
     return enrolled
+
+
+def _distrust(connection: Connection, caught: HubCaught, now: int) -> None:
+    if rosters.in_force(connection) is None or histories.undecided(connection) is not None:
+        return
+    # A file with another key shows nothing of the hub: anybody can have written it.
+    if caught.code != histories.KEY_CHANGED:
+        histories.raise_alarm(connection, caught, now)
 
 
 def _read_welcome(file: Path) -> Welcome:

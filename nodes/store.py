@@ -165,8 +165,12 @@ roster: Final = Table(
     # Of the checkpoint whose link it waits for, see `rosters`; none once it is in force.
     Column("size", BigInteger),
 )
+# Versions in force of a history that an operator has let go: the hub may log others in their place.
+let_go: Final = Table("let_go", _metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 # The ids of all public keys that this node made: no other may stand under its name in a roster.
 own_key: Final = Table("own_key", _metadata, Column("kid", LargeBinary, primary_key=True))
+# Those of witness keys from the time before own keys were remembered: known for nothing else.
+old_witness: Final = Table("old_witness", _metadata, Column("kid", LargeBinary, primary_key=True))
 # Every checkpoint that the hub has signed and shown, with its note (versions before 4 kept none).
 checkpoint: Final = Table(
     "checkpoint",

@@ -236,22 +236,19 @@ def _parts(folder: Path, tasks: Iterator[Task], count: int, keys: LogKeys, *, si
 
 
 class _Rosters:
-    """The rosters of an export, each against its entry."""
+    """The rosters of an export, each against its entry: every version, once, in order. None is ever erased."""
 
     def __init__(self, folder: Path, keys: LogKeys) -> None:
         self.newest: Roster | None = None
         self.count = 0
         self._folder = folder
         self._keys = [key.key for key in keys.keys if isinstance(key, NoteVerifier)]
-        self._gap = False
 
     def take(self, part: Part) -> None:
         """Raises LedgerUnproven."""
-        # The entry of a roster may be among those that were erased.
-        self._gap = self._gap or part.tally.erasures > 0
         for entry in part.rosters:
             last = self.newest.version if self.newest else 0
-            if entry.version <= last or (entry.version != last + 1 and not self._gap):
+            if entry.version != last + 1:
                 raise _roster_wrong(entry, f"its version is {entry.version}, and that of the one before {last}")
             self.newest = self._opened(entry)
             self.count += 1

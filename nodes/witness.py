@@ -42,8 +42,9 @@ HURRY_S: Final = 1.0
 class Witness:
     """One node's witness. `policy` says whose cosignatures make a quorum; None: more than half of the roster's.
 
-    `caught` is whether the hub is distrusted; the store has it for good. `news` wakes the loop that asks. Where
-    `second`, the hub's other key, is known, a checkpoint counts as witnessed only if the hub signed it with both.
+    `caught` is whether the hub is distrusted; the store has it for good. `news` wakes the loop that asks, `asking` is
+    for which rosters. Where `second`, the hub's other key, is known, a checkpoint counts as witnessed only if the hub
+    signed it with both.
     """
 
     node: str
@@ -55,6 +56,7 @@ class Witness:
     pause_s: float = 10.0
     caught: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    asking: rosters.Asking = field(default_factory=rosters.Asking)
     _asked: TileRequest | None = None
     _gathered: proofs.Gathered = field(default_factory=proofs.Gathered)
 
@@ -94,7 +96,8 @@ class Witness:
     def _question(self, connection: Connection) -> CheckpointRequest:
         last = histories.last(connection, self.origin)
         old, claims = 0 if last is None else last.checkpoint.size, tuple(histories.claims(connection, _now()))
-        return CheckpointRequest(old=old, claims=claims, roster=rosters.known(connection))
+        after = self.asking.after(rosters.known(connection), time.monotonic())
+        return CheckpointRequest(old=old, claims=claims, roster=after)
 
     async def _tell(self, box: Store, link: Link) -> None:
         # Even of a hub that was caught: what was cosigned before may show others, through the hub, what it did.
@@ -204,9 +207,17 @@ async def _say(link: Link, kind: MessageType, said: Wire) -> bool:
 
 
 def describe(
-    connection: Connection, origin: str, own: CosignerKey | None, listed: CosignerKey | None, now: int
+    connection: Connection,
+    origin: str,
+    own: CosignerKey | None,
+    listed: CosignerKey | None,
+    now: int,
+    asking: rosters.Asking | None = None,
 ) -> dict[str, Any]:
-    """What the witness stands at, for `status`, monitors and `seci-node witness`; `listed` is its key in the roster."""
+    """What the witness stands at, for `status`, monitors and `seci-node witness`; `listed` is its key in the roster.
+
+    `asking` is that of the agent at work.
+    """
     last, found = histories.last(connection, origin), histories.undecided(connection)
     waiting = proofs.unproven(connection)
     alarm = None
@@ -223,6 +234,7 @@ def describe(
         "unwitnessed_since": iso(waiting.since),
         "withheld": histories.withheld(connection, now),
         "roster_overdue": rosters.overdue(connection, now),
+        "roster_unread_after": asking.known if asking is not None and asking.unread else None,
         "alarm": alarm,
     }
 
@@ -251,6 +263,11 @@ def warnings(state: dict[str, Any]) -> list[str]:
         found.append(
             f"version {state['roster_overdue']} of the roster is not in force yet: the hub withholds its proof or the "
             "version before it, or it cannot be used; tell the hub's operators"
+        )
+    if state["roster_unread_after"] is not None:
+        found.append(
+            f"the hub sends a roster after version {state['roster_unread_after']} that this program cannot read, or "
+            "without its proof: update the program, or tell the hub's operators"
         )
     return found
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from deploy.local.exchange import Exchange
-from nodes.agent import BATCH
+from nodes.loops import BATCH
 from tests.faults.clock import Clock
 from tests.faults.conftest import Decision
 from tests.faults.load import ACCEPTED, Post

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp.commands import Basic
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -222,3 +223,23 @@ async def test_what_is_passed_over_is_not_sent_when_the_time_runs_out_that_very_
     dispatcher._silent = {dispatch._key(item): 10.0}
     # Held, it is published later on: it must not go out now as well.
     assert [one.publication for one in await dispatcher.publish([item])] + sent == [item]
+
+
+async def test_a_look_at_a_slow_line_ends_with_the_call_that_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    confirmation: asyncio.Future[Any] = loop.create_future()
+
+    async def arrived(_: Any) -> None:
+        confirmation.set_result(Basic.Ack())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(dispatch, "_arrived", arrived)
+    channel: Any = SimpleNamespace(closing=loop.create_future())
+    channels: Any = SimpleNamespace(connection=None, by={True: channel})
+    assert await dispatch._reasons(channels, [confirmation], [10 * dispatch.SLOWEST], 0.1) == [""]
+    # The connection goes on in use: nothing more is opened on it.
+    await asyncio.wait_for(ended.wait(), SILENCE_S)

@@ -29,6 +29,7 @@ from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, roster_key, roster
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 from tests.nodes.test_lanes import post
 from tests.nodes.twofaced import in_force
+from tests.nodes.witnesses import linked
 
 
 def _arrival(body: bytes, type: str = MessageType.ENVELOPE) -> Arrival:
@@ -158,6 +159,7 @@ async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -
     assert await _aside(agent.box) == ["sender_unknown"]
     await in_force(agent, signed)
     assert await _aside(agent.box) == ["not_a_member"]
+    linked(agent)
     assert not await agent.box.run(agent.decide)
     await agent.box.run(lambda connection: connection.execute(update(store.quarantine).values(at=0)))
     assert await agent.box.run(agent.decide)

@@ -17,6 +17,7 @@ CALM: dict[str, Any] = {
     "alarm": None,
     "withheld": None,
     "roster_overdue": None,
+    "roster_unread_after": None,
     "followed": 7,
     "witnessed": None,
     "unwitnessed_receipts": 3,

@@ -21,6 +21,7 @@ from nodes.api import make_app
 from nodes.store import Store
 from schemas.control import Acknowledgement, Entry, Event, MessageType
 from schemas.header import new_id
+from schemas.refusals import RefusalCode
 from tests.crypto.people import BG, HUB, NOW, RO, Person, routing
 from tests.nodes.conftest import FAR, roster
 from tests.nodes.test_evidence import POLICY, TOKEN, bundle_of, take_in
@@ -134,13 +135,20 @@ async def test_a_receipt_without_this_node_s_own_word_ends_the_duty_and_is_not_k
     assert verify_evidence(await _shown(agent, id), POLICY).recipient == "bg"
 
 
-async def test_what_would_not_convince_is_not_handed_out(agent: Agent) -> None:
+@pytest.mark.parametrize(
+    "lie",
+    [{"event": Event.DECLINED}, {"code": RefusalCode.BODY_INVALID}, {"envelope": bytes(32)}],
+    ids=lambda lie: next(iter(lie)),
+)
+async def test_a_receipt_that_contradicts_this_node_s_own_word_is_not_kept(agent: Agent, lie: dict[str, Any]) -> None:
     id, _ = await _received(agent)
     signed, said = await _word(agent)
-    [lie] = [entry.model_copy(update={"event": Event.DECLINED}) for entry in _on_record(signed, said)]
-    await take_in(agent, MessageType.RECEIPTS, bundle_of(lie, words=(signed,)))
-    answer = await _asked(agent, id)
-    assert (answer.status_code, "[acknowledgement_contradicts]" in answer.json()["detail"]) == (409, True)
+    [entry] = _on_record(signed, said)
+    contradicting = entry.model_copy(update=lie)
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(contradicting, words=(signed,)))
+    assert await _refused(agent, id) == (409, "receipt_missing")
+    await take_in(agent, MessageType.RECEIPTS, bundle_of(contradicting, entry, words=(signed,)))
+    assert verify_evidence(await _shown(agent, id), POLICY).recipient == "bg"
 
 
 async def test_of_an_unknown_message_there_is_nothing_to_show(agent: Agent) -> None:

@@ -1,6 +1,8 @@
 """The hub's welcome: taken in if all of it holds, else refused before anything of it is written."""
 
 import base64
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ import pytest
 from crypto.cosignature import Cosigner
 from crypto.enrolment import verify_request
 from crypto.keyfile import load_node_keys
+from crypto.keys import VerifyKey
 from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
+from crypto.trust import sign_roster
 from nodes import histories, rosters, setup
 from nodes.agent import open_agent
 from nodes.errors import WelcomeRefused
@@ -18,9 +22,9 @@ from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import MessageType
 from schemas.roster import KeyUse, RosterKey, RosterNews
-from tests.crypto.people import NOW, RO, person, roster_key
-from tests.nodes.conftest import FAR, ORIGIN
-from tests.nodes.twofaced import SECOND, Log
+from tests.crypto.people import BG, HUB, NOW, RO, person, roster_key
+from tests.nodes.conftest import FAR, ORIGIN, roster
+from tests.nodes.twofaced import SECOND, Log, announced, in_force
 from tests.nodes.welcomes import CA_PEM, LEDGER, VKEY, issued, signed_for, welcome
 
 
@@ -129,7 +133,47 @@ async def test_a_welcome_whose_roster_is_not_proven_or_has_other_keys_is_refused
     (home / "node.key").unlink()
     setup.create(home, "ro", None)
     said = await _refused(home, roster=_news(signed, LEDGER))
+    assert "roster_key_foreign" in said and "keys were swapped" in said
+    absent = sign_roster(roster(1, BG), HUB.signing)
+    said = await _refused(home, roster=_news(absent, LEDGER))
     assert "key_unknown" in said and "keys were swapped" in said
+
+
+async def _alarm(home: Path) -> histories.Alarm | None:
+    keys = load_node_keys(home / "node.key", Settings.load(home).secret())
+    box = Store.open(home / "node.db", keys.storage)
+    try:
+        return await box.run(histories.undecided)
+    finally:
+        box.close()
+
+
+async def test_a_later_welcome_that_shows_what_the_hub_did_is_an_alarm(home: Path) -> None:
+    await setup.welcome(home, welcome(home))
+    log = LEDGER.published(signed_for(home))
+    by_another = sign_roster(roster(2, BG, RO), RO.signing)
+    with pytest.raises(WelcomeRefused, match="hub_key_changed"):
+        await setup.welcome(home, welcome(home, roster=_news(by_another, log)))
+    # Whoever wrote that, it need not be the hub.
+    assert await _alarm(home) is None
+    evil = signed_for(home, 2, roster_key(person("xx").encryption, end=FAR))
+    for _ in range(2):
+        with pytest.raises(WelcomeRefused, match="roster_key_foreign"):
+            await setup.welcome(home, welcome(home, roster=_news(evil, log)))
+    alarm = await _alarm(home)
+    assert alarm is not None
+    assert (alarm.number, alarm.code) == (1, histories.KEY_FOREIGN)
+    assert (await _stored(home))[:2] == (1, ())
+    agent = await open_agent(Settings.load(home))
+    agent.box.close()
+    assert agent.witness.caught
+
+
+async def test_a_first_welcome_that_is_refused_leaves_no_alarm(home: Path) -> None:
+    foreign = signed_for(home, 1, roster_key(person("xx").encryption, end=FAR))
+    await _refused(home, roster=_news(foreign, LEDGER))
+    assert await _alarm(home) is None
+    await setup.welcome(home, welcome(home))
 
 
 @pytest.mark.parametrize("key", ["hub_key", "log_vkey"])
@@ -179,12 +223,42 @@ async def test_a_witness_key_made_anew_is_known_as_the_node_s_own(home: Path) ->
     (home / "witness.key").unlink()
     setup.create(home, "ro", None)
     await setup.remember_keys(settings)
-    public = setup.witness_key(settings).public
-    mine = RosterKey(kid=public.key_id, use=KeyUse.WITNESS, public=public.public_bytes(), not_before=NOW, not_after=FAR)
+    mine = _witnessing(setup.witness_key(settings).public)
     await setup.welcome(
         home, welcome(home, roster=_news(signed_for(home, 2, mine), LEDGER.published(signed_for(home))))
     )
     assert (await _stored(home))[:2] == (1, (2,))
+
+
+def _witnessing(public: VerifyKey) -> RosterKey:
+    return RosterKey(kid=public.key_id, use=KeyUse.WITNESS, public=public.public_bytes(), not_before=NOW, not_after=FAR)
+
+
+async def test_a_witness_key_lost_before_own_keys_were_remembered_is_replaced_without_an_alarm(home: Path) -> None:
+    settings = Settings.load(home)
+    old = _witnessing(setup.witness_key(settings).public)
+    first = signed_for(home, 1, old)
+    settings = await setup.welcome(home, welcome(home, roster=_news(first, LEDGER)))
+    (home / "witness.key").unlink()
+    with closing(sqlite3.connect(home / "node.db")) as database:
+        # As a store of version 5 is after its migration.
+        database.execute("DELETE FROM own_key")
+        database.commit()
+    agent = await open_agent(settings)
+    try:
+        new = _witnessing(setup.witness_key(settings).public)
+        log = LEDGER.published(first)
+        for version, key in ((2, old), (3, new)):
+            log = await in_force(agent, signed_for(home, version, key), log=log)
+            assert agent.trust.roster.version == version
+        # It was known as a witness key, and is no key to sign with.
+        signing = old.model_copy(update={"use": KeyUse.SIGN})
+        await announced(agent, signed_for(home, 4, signing), log=log)
+        alarm = await agent.box.run(histories.undecided)
+        assert alarm is not None
+        assert alarm.code == histories.KEY_FOREIGN
+    finally:
+        agent.box.close()
 
 
 async def test_a_node_without_a_witness_key_gets_one_and_a_request_that_names_it(home: Path) -> None:

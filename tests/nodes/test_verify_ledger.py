@@ -21,7 +21,7 @@ from nodes.verify_ledger import Audit, verify_ledger
 from nodes.verify_words import ledger_fields, ledger_lines
 from schemas.control import Entry, Event
 from tests.crypto.exhibits import LOG, ORIGIN, POLICY, salt, signed_roster
-from tests.crypto.exported import BATCHES, CHUNK, SIZE, Ledger, edit, entry
+from tests.crypto.exported import BATCHES, CHUNK, ROSTERS_AT, SIZE, Ledger, edit, entry
 from tests.crypto.people import BG, NOW
 from tests.nodes.test_verify import _typed
 
@@ -82,6 +82,25 @@ def _erasing(erased: tuple[int, ...], *named: tuple[int, tuple[int, ...]]) -> Le
 def test_what_is_erased_is_proven_by_its_leaf_alone(tmp_path: Path, named: list[tuple[int, tuple[int, ...]]]) -> None:
     found = _verified(_erasing((3, 7, 20), *named).write(tmp_path))
     assert (found.tally.erasures, found.tally.erased, found.tally.events["erased"]) == (3, [3, 7, 20], len(named))
+
+
+@pytest.mark.parametrize(("erased", "last"), [((0,), 0), ((0, 3), 0), ((11,), 1)])
+def test_no_erasure_takes_a_roster_away_before_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, erased: tuple[int, ...], last: int
+) -> None:
+    monkeypatch.setitem(ROSTERS_AT, 18, signed_roster(3, BG))
+    folder = _erasing(erased, (21, erased)).write(tmp_path)
+    assert _fault(folder)[0] == F.ROSTER_WRONG
+    with pytest.raises(LedgerUnproven, match=f"its version is {last + 2}, and that of the one before {last}"):
+        _verified(folder)
+
+
+def test_two_rosters_of_one_version_in_one_log_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROSTERS_AT, 18, signed_roster(2, BG))
+    entries = [entry(index).to_bytes() for index in range(SIZE)]
+    entries[18] = entry(18).model_copy(update={"detail": "version 2"}).to_bytes()
+    folder = Ledger(entries=entries).write(tmp_path)
+    assert _fault(folder) == (F.ROSTER_WRONG, "rosters/00000002", 18)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from crypto.note import NoteSigner
 from crypto.trust import Trust, open_roster, sign_roster
 from nodes import histories, rosters, store
 from nodes.agent import Agent
-from nodes.link import Link
+from nodes.link import Link, LinkState
 from nodes.receiving import Arrival
 from nodes.settings import Settings
 from nodes.setup import own_kids
@@ -45,6 +45,11 @@ async def agent_of(who: Person, folder: Path) -> Agent:
     agent = Agent(settings, keys, box, Link(settings, ssl.create_default_context()), trust, LOG)
     agent.witness.key = witness_key(who.node)
     return agent
+
+
+def linked(agent: Agent, since: int = 0) -> None:
+    """Has the agent think that its link came up then (ms)."""
+    agent.link.state = LinkState(True, since, "")
 
 
 async def tell(agent: Agent, body: bytes, type: str = MessageType.CHECKPOINT) -> None:

@@ -1,0 +1,40 @@
+"""What the agent's loops have in common: they pause until there is work, and go on after trouble with the disk."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+log = structlog.get_logger()
+
+BATCH: Final = 100
+TICK_S: Final = 1.0
+# When so many came at once there is load: what comes meanwhile is done together, which costs everyone less.
+MANY: Final = 4
+GATHER_S: Final = 0.04
+
+
+async def pause(event: asyncio.Event) -> None:
+    """Until there is work, or for a tick."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), TICK_S)
+
+
+async def gather(done: int) -> None:
+    """Under load, lets work come together. `done` is how much the last batch had."""
+    # A full batch has more behind it.
+    if MANY < done < BATCH:
+        await asyncio.sleep(GATHER_S)
+
+
+async def through_trouble(loop: Callable[[], Awaitable[None]], name: str) -> None:
+    """Runs a loop for ever, and anew when the store fails."""
+    while True:
+        try:
+            await loop()
+        except (SQLAlchemyError, OSError) as error:
+            log.error("store_failed", error=type(error).__name__, loop=name)
+            await asyncio.sleep(TICK_S)
