@@ -25,6 +25,9 @@ _MIGRATIONS: Final = {
         "ALTER TABLE checkpoint ADD COLUMN standing INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE checkpoint ADD COLUMN at BIGINT NOT NULL DEFAULT 0",
         "CREATE INDEX checkpoint_claimed ON checkpoint (size) WHERE standing = 1",
+        # As it was when it was new, for 6 to alter.
+        "CREATE TABLE witness (one INTEGER NOT NULL PRIMARY KEY, size BIGINT NOT NULL, root BLOB NOT NULL, "
+        "note TEXT NOT NULL, line TEXT, sent INTEGER NOT NULL)",
     ),
     4: (
         "ALTER TABLE inbox ADD COLUMN content_key BLOB",

@@ -19,6 +19,7 @@ from crypto.tiles import Tile
 from crypto.trust import WITNESS_NAME
 from hub import rounds, tables, tilestore
 from hub.errors import LedgerBehind
+from hub.setup import SECOND_KEY
 from tests.crypto.people import RO
 from tests.hub.ownhub import OwnHub
 
@@ -245,3 +246,19 @@ async def test_contradictions_are_on_record_and_agreement_is_cleared_away(own: O
     with pytest.raises(ProgrammingError, match="permission denied"):
         async with own_engine.begin() as connection:
             await connection.execute(text("DELETE FROM contradiction"))
+
+
+@pytest.mark.system
+def test_status_shows_the_second_key_or_that_there_is_none(own: OwnHub) -> None:
+    # The broker is down, which is told besides.
+    code, found = own.type("status")
+    assert (code, found["ledger"]["vkey_mldsa"]) == (5, own.log.second_vkey)
+    (own.home / SECOND_KEY).unlink()
+    assert own.type("status")[1]["ledger"]["vkey_mldsa"] is None
+    code, found = own.type("init", *own.options)
+    assert (code, found["log_vkey"], found["log_vkey_mldsa"]) == (
+        0,
+        own.log.signer.verifier.vkey(),
+        own.log.second_vkey,
+    )
+    assert own.type("status")[1]["ledger"]["vkey_mldsa"] == found["log_vkey_mldsa"]
