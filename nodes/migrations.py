@@ -41,14 +41,11 @@ _MIGRATIONS: Final = {
 def bring_up_to_date(connection: Connection, file: Path) -> None:
     """Alters the tables of an older version. Raises StoreVersionUnknown for one that this program does not know."""
     version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-    tables = inspect(connection).get_table_names()
-    if version == 0 and not tables:
+    if version == 0 and not inspect(connection).get_table_names():
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     elif version in _MIGRATIONS:
         for statement in (line for older in range(version, VERSION) for line in _MIGRATIONS[older]):
-            # A table that is newer than this store is made whole.
-            if not statement.startswith("ALTER") or statement.split()[2] in tables:
-                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
         raise StoreVersionUnknown(
