@@ -24,7 +24,7 @@ from crypto.cosignature import Cosigner
 from crypto.errors import NoteInvalid
 from crypto.note import Checkpoint, NoteSigner, open_note, sign_note
 from crypto.receipt import leaf_of
-from hub import rows, tables
+from hub import rows, tables, tilestore
 from hub.errors import EntryErased, EntryUnknown, LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
 from hub.rows import Rows
@@ -322,11 +322,10 @@ async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence
     for index in indices:
         if index not in found:
             raise await missing(connection, index)
-    receipts = []
-    for index in indices:
-        nodes = await _nodes_for(connection, index, tree.range)
-        proof = merkle.inclusion_proof(index, tree.range.size, lambda *place, known=nodes: known[place])
-        receipts.append(Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=tuple(proof)))
+    proofs = await tilestore.inclusion(connection, set(indices), tree.range.size)
+    receipts = [
+        Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=proofs[index]) for index in indices
+    ]
     return Appended(tree.note, tuple(receipts))
 
 
@@ -340,48 +339,6 @@ async def missing(connection: AsyncConnection, index: int) -> EntryErased | Entr
         f"entry {index} was erased, as entry {by} says; its leaf is all that is left",
         "look for it in evidence that its sender has kept, or in an earlier export",
     )
-
-
-async def _nodes_for(
-    connection: AsyncConnection, index: int, tree: merkle.CompactRange
-) -> dict[tuple[int, int], bytes]:
-    # Per stride of 8 levels, the up to 256 stored hashes of the subtree on the way up, and all between them.
-    nodes: dict[tuple[int, int], bytes] = {}
-    level = 0
-    while tree.size >> level:
-        first = index >> level >> STRIDE << STRIDE
-        for at, value in await _stored(connection, level, first, first + (1 << STRIDE)):
-            _complete(nodes, level, at, value)
-        level += STRIDE
-    # The right edge, whose subtrees are part of proofs too, is the frontier.
-    nodes.update(tree.nodes())
-    return nodes
-
-
-async def _stored(connection: AsyncConnection, level: int, first: int, end: int) -> list[Any]:
-    if level == 0:
-        leaf = tables.ledger_leaf.c
-        query = (
-            select(leaf.leaf_index, leaf.hash)
-            .where(leaf.leaf_index >= first, leaf.leaf_index < end)
-            .order_by(leaf.leaf_index)
-        )
-    else:
-        tree = tables.ledger_subtree.c
-        query = (
-            select(tree.place, tree.hash)
-            .where(tree.level == level, tree.place >= first, tree.place < end)
-            .order_by(tree.place)
-        )
-    return [tuple(row) for row in await connection.execute(query)]
-
-
-def _complete(nodes: dict[tuple[int, int], bytes], level: int, index: int, value: bytes) -> None:
-    nodes[level, index] = value
-    while index & 1 and (level, index - 1) in nodes:
-        value = merkle.node_hash(nodes[level, index - 1], value)
-        level, index = level + 1, index >> 1
-        nodes[level, index] = value
 
 
 def evidence(data: bytes) -> bytes:

@@ -5,7 +5,7 @@ hundred hashes, however large the ledger is.
 """
 
 from collections.abc import Collection, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from sqlalchemy import text
@@ -50,6 +50,17 @@ async def consistency(connection: AsyncConnection, olds: Collection[int], size: 
     makes = {old: partial(merkle.consistency_proof, old, size) for old in olds}
     nodes = await _nodes(connection, size, frozenset().union(*(needed(size, make) for make in makes.values())))
     return {old: tuple(make(nodes)) for old, make in makes.items()}
+
+
+async def inclusion(connection: AsyncConnection, indices: Collection[int], size: int) -> dict[int, tuple[bytes, ...]]:
+    """For each of these leaves: the proof that it is in the tree of `size` leaves.
+
+    Many cost little more than one, if they are neighbours, as when messages come again after a while.
+    Raises TileInvalid if the ledger is not that large.
+    """
+    makes = {index: partial(merkle.inclusion_proof, index, size) for index in indices}
+    nodes = cache(await _nodes(connection, size, frozenset().union(*(needed(size, make) for make in makes.values()))))
+    return {index: tuple(make(nodes)) for index, make in makes.items()}
 
 
 async def root_at(connection: AsyncConnection, size: int) -> bytes:
