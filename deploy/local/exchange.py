@@ -1,9 +1,11 @@
 """A whole exchange on one machine: broker, database, hub and nodes as processes of their own.
 
-It is set up with the commands that a real operator and a real focal point would type. The
-services' folder holds `hub/` and a folder for each node; logs are in `log/`.
+The hub is set up with the commands that a real operator would type, the nodes by what is behind theirs: a process for
+each step of each node would take longer than all the rest. The services' folder holds `hub/` and a folder for each
+node; logs are in `log/`.
 """
 
+import asyncio
 import json
 import os
 import shlex
@@ -27,6 +29,7 @@ from deploy.local.instance import REPOSITORY, say
 from deploy.local.processes import Process
 from deploy.local.services import Services
 from hub.setup import BrokerNames, make_keys
+from nodes import setup
 
 NODES = ("al", "ba", "bg", "hr", "gr", "hu", "md", "mk", "ro", "cs", "si", "tr", "seci")
 READY_S = 60
@@ -83,12 +86,13 @@ class Exchange:
             say(f"{len(self.nodes)} nodes are enrolled already")
             return
         say(f"making the keys of {', '.join(new)} ...")
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda node: self.node(node, "init", "--node", node), new))
+        for node in new:
+            setup.create(self.node_home(node), node, None)
         say(f"enrolling {len(new)} nodes ...")
         requests = [str(self.node_home(node) / "enrolment.json") for node in new]
         self.hub("enrol", *requests, "--out", str(self.folder / "welcome"))
-        with ThreadPoolExecutor(4) as pool:
+        # A thread has no event loop yet, whoever calls.
+        with ThreadPoolExecutor(1) as pool:
             list(pool.map(self._take_in_welcome, new))
 
     def hub(self, *arguments: str, environment: dict[str, str] | None = None) -> Any:
@@ -134,7 +138,7 @@ class Exchange:
         return False
 
     def _take_in_welcome(self, node: str) -> None:
-        self.node(node, "init", "--welcome", str(self.folder / "welcome" / f"{node}.welcome.json"))
+        asyncio.run(setup.welcome(self.node_home(node), self.folder / "welcome" / f"{node}.welcome.json"))
 
     def _is_ready(self, node: str, linked: bool) -> bool:
         with suppress(OSError, httpx2.HTTPError, ValueError, KeyError), self.api(node) as api:
