@@ -100,7 +100,7 @@ def _set_consumer_timeout(exchange: Exchange, timeout_ms: int, look_every_ms: in
 @pytest.mark.parametrize(
     ("name", "point", "found_again"),
     [
-        pytest.param("hub", "hub.ingest:Ingest._patiently", "hub_ready", id="hub"),
+        pytest.param("hub", "hub.ingest:Ingest._patiently", "hub_ready", id="hub", marks=pytest.mark.long),
         pytest.param("node-bg", "nodes.agent:Agent.take_in", "link_up", id="agent", marks=pytest.mark.long),
     ],
 )

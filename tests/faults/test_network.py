@@ -80,7 +80,8 @@ def _unwitnessed(exchange: Exchange, node: str) -> int:
     return int(exchange.node(node, "witness")["unwitnessed_receipts"])
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(24, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [4, 24])
 def test_large_messages_over_a_slow_line(exchange: Exchange, lines: Lines, nothing_lost: Decision, count: int) -> None:
     log = exchange.logs / "node-hr.log"
     begin = log.stat().st_size

@@ -203,6 +203,7 @@ finally:
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell a process's greatest size")
 async def test_memory_does_not_grow_with_the_ledger(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
     await _fill(own, own_engine, [2000] * 5)

@@ -112,6 +112,7 @@ async def test_a_run_reads_what_is_new_and_no_table_as_a_whole(
     assert 300 < sum(read) < 5000, read
 
 
+@pytest.mark.long
 async def test_killed_at_any_moment_it_is_the_older_log_and_goes_on(
     own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
 ) -> None:

@@ -198,6 +198,7 @@ def _auditor_verifies(checkpoint: Path, response: Path, roots: Path, policy: Pat
     return found
 
 
+@pytest.mark.long
 async def test_what_an_operator_types(
     own: OwnHub, own_engine: AsyncEngine, server: TsaServer, tsa: Tsa, tmp_path: Path
 ) -> None:

@@ -198,6 +198,7 @@ async def test_however_slowly_large_messages_are_stored_none_is_given_back_again
     assert max(map(came.count, bodies)) <= 2
 
 
+@pytest.mark.long
 async def test_little_comes_in_vain_over_a_slow_line_when_large_messages_follow_small_ones(
     bulgaria: Agent, line: Line, connect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +237,7 @@ async def test_little_comes_in_vain_over_a_slow_line_when_large_messages_follow_
     assert [entry["event"] for entry in told].count("link_down") == 1
 
 
+@pytest.mark.long
 async def test_large_messages_come_over_a_slow_line(bulgaria: Agent, line: Line, connect: Open) -> None:
     channel = await (await connect("hub-dispatch")).channel(publisher_confirms=True)
     exchange = await channel.get_exchange("dispatch", ensure=False)

@@ -92,6 +92,7 @@ def _typed(exchange: Exchange, *words: str) -> tuple[int, Any, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.long
 def test_operators_are_told_that_the_broker_is_down(exchange: Exchange, tmp_path: Path) -> None:
     request = str(exchange.node_home("hr") / "enrolment.json")
     exchange.services.broker.stop()

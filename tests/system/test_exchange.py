@@ -176,6 +176,7 @@ def test_nothing_is_lost_when_an_agent_is_killed_in_mid_flow(exchange: Exchange)
     check_nothing_lost(exchange, posted, NODES)
 
 
+@pytest.mark.long
 def test_an_agent_goes_on_accepting_while_the_broker_is_down(exchange: Exchange) -> None:
     exchange.services.broker.kill()
     with exchange.api("ro") as api:

@@ -99,6 +99,7 @@ def test_receipts_upgrade_themselves_to_witnessed_ones(watched: Exchange, tmp_pa
     assert watched.hub("status")["contradictions"] == 0
 
 
+@pytest.mark.long
 def test_what_is_witnessed_is_signed_with_both_keys_of_the_hub(watched: Exchange, tmp_path: Path) -> None:
     keys = watched.hub("status")["ledger"]
     assert CosignerKey.parse(keys["vkey_mldsa"]).type is CosignatureType.MLDSA44
