@@ -64,6 +64,7 @@ def test_slow_line(scenario: Scenario, lines: Lines) -> None:
         load.go_on(60)
 
 
+@pytest.mark.long
 def test_connections_cut_again_and_again(exchange: Exchange, scenario: Scenario, lines: Lines) -> None:
     with scenario() as load:
         for source in Side:

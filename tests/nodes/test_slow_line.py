@@ -84,6 +84,7 @@ async def _states(agent: Agent, ids: list[str]) -> set[str]:
     return {(await agent.box.run(outbox.describe, agent.box, id))["state"] for id in ids}
 
 
+@pytest.mark.long
 async def test_large_messages_get_through_though_each_takes_longer_than_a_confirm_may(
     bulgaria: Agent, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def _cut_off(exchange: Exchange) -> int:
     return sum(log.read_text().count("client unexpectedly closed TCP connection") for log in logs)
 
 
+@pytest.mark.long
 def test_all_that_is_said_is_json_and_all_end_in_order(exchange: Exchange, tmp_path: Path) -> None:
     with ExitStack() as stack:
         hub, hub_log = stack.enter_context(_watched(exchange, "hub", tmp_path))

@@ -150,6 +150,7 @@ def test_a_node_that_was_away_follows_from_where_it_was(watched: Exchange) -> No
     assert _witness(watched, "tr")["alarm"] is None
 
 
+@pytest.mark.long
 def test_a_hub_with_two_histories_is_caught_by_two_nodes(watched: Exchange) -> None:
     # Turkey is away, and so is shown only the second history.
     processes.end(watched.folder, [process(watched.folder, "node-tr")])
@@ -185,6 +186,7 @@ def test_a_hub_with_two_histories_is_caught_by_two_nodes(watched: Exchange) -> N
     assert '"ledger_contradicted"' in (watched.logs / "hub.log").read_text()
 
 
+@pytest.mark.long
 def test_a_node_that_has_caught_the_hub_sends_nothing_until_an_operator_decides(watched: Exchange) -> None:
     id = post(watched, "ro", to=["tr"])
     kill(watched, "node-ro")
