@@ -303,7 +303,8 @@ async def _reasons(
             if any(closing.done() for closing in closings):
                 # Not the library's own reason, which may be a CancelledError or a bare Exception.
                 raise aiormq.exceptions.ChannelInvalidStateError("the channel closed")
-            now, left = time.monotonic(), [z for one, z in zip(confirmations, sizes, strict=True) if not one.done()]
+            left = [size for item, size in zip(confirmations, sizes, strict=True) if not item.done()]
+            now = time.monotonic()
             slowly = sum(left) / SLOWEST if on_the_line else 0.0
             if len(left) < waiting:
                 since, waiting = now, len(left)
