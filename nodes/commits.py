@@ -6,7 +6,6 @@ Whoever waits is answered, whatever becomes of the work, of the thread and of th
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import OperationalError
 
 from nodes.errors import StoreClosed
+from nodes.prepared import in_transaction, tell
 
 # So that the first of a transaction does not wait too long for the last.
 MOST: Final = 64
@@ -31,32 +30,14 @@ def alone(connection: Connection) -> Iterator[None]:
 
     Raises SQLAlchemyError if SQLite has given up the whole transaction, as it does when the disk is full.
     """
-    _tell(connection, "SAVEPOINT alone")
+    tell(connection, "SAVEPOINT alone")
     try:
         yield
     except BaseException:
-        _tell(connection, "ROLLBACK TO alone")
-        _tell(connection, "RELEASE alone")
+        tell(connection, "ROLLBACK TO alone")
+        tell(connection, "RELEASE alone")
         raise
-    _tell(connection, "RELEASE alone")
-
-
-def _tell(connection: Connection, savepoint: str) -> None:
-    # Four of these stand around each message, and SQLAlchemy's ways take ten times as long as SQLite.
-    driver: Any = connection.connection.driver_connection
-    try:
-        driver.execute(savepoint)
-    except sqlite3.Error as error:
-        raise OperationalError(savepoint, None, error) from error
-
-
-def write_many(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Executes a statement for each row, past SQLAlchemy too, for the hot path. Raises OperationalError."""
-    driver: Any = connection.connection.driver_connection
-    try:
-        driver.executemany(statement, rows)
-    except sqlite3.Error as error:
-        raise OperationalError(statement, None, error) from error
+    tell(connection, "RELEASE alone")
 
 
 @dataclass(slots=True)
@@ -125,9 +106,11 @@ class Commits:
     def _work(self) -> None:
         pieces: list[_Piece] = []
         try:
-            while self._take(pieces):
-                self._do_together(pieces)
-                pieces = []
+            # One for all transactions, which begin and end as `_transaction` says: SQLAlchemy commits nothing.
+            with self._engine.connect() as connection:
+                while self._take(pieces):
+                    self._do_together(connection, pieces)
+                    pieces = []
         finally:
             # Should the thread itself fail, nobody waits for it for ever.
             self._end()
@@ -153,9 +136,9 @@ class Commits:
             self._waiting.put(None)
         return bool(pieces)
 
-    def _do_together(self, pieces: list[_Piece]) -> None:
+    def _do_together(self, connection: Connection, pieces: list[_Piece]) -> None:
         try:
-            with self._engine.begin() as connection:
+            with _transaction(connection):
                 if len(pieces) == 1:
                     # Alone in its transaction, it needs no savepoint.
                     pieces[0].result = pieces[0].work(connection)
@@ -167,6 +150,19 @@ class Commits:
                 piece.error = error
         # Only now, behind the commit: an answer means that it is on the disk.
         _tell_all(pieces)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    tell(connection, "BEGIN IMMEDIATE")
+    try:
+        yield
+        tell(connection, "COMMIT")
+    except BaseException:
+        # Unless SQLite has given it up itself.
+        if in_transaction(connection):
+            tell(connection, "ROLLBACK")
+        raise
 
 
 def _closed() -> StoreClosed:
@@ -186,12 +182,12 @@ def _answer(pieces: Sequence[_Piece]) -> None:
 
 
 def _do_alone(connection: Connection, piece: _Piece) -> None:
-    _tell(connection, "SAVEPOINT piece")
+    tell(connection, "SAVEPOINT piece")
     try:
         piece.result = piece.work(connection)
     except BaseException as error:
         piece.error = error
-        _tell(connection, "ROLLBACK TO piece")
+        tell(connection, "ROLLBACK TO piece")
     # On a full disk SQLite gives up the whole transaction, savepoints and all. Then this or the line above raises,
     # and everybody in it is told so.
-    _tell(connection, "RELEASE piece")
+    tell(connection, "RELEASE piece")

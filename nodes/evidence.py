@@ -24,13 +24,14 @@ from crypto.proof import LogProof
 from crypto.trust import Trust, open_acknowledgement
 from nodes import inbox, store
 from nodes.errors import ContentNotKept, EvidenceIncomplete, MessageUnknown, ReceiptMissing
+from nodes.prepared import Prepared
 from nodes.proofs import best_proof
 from nodes.store import Store
 from schemas.control import Acknowledgement, ControlRefused, Entry, Receipts
 
 log = structlog.get_logger()
 
-_INSERT_WORD: Final = insert(store.acknowledgement).on_conflict_do_nothing()
+_INSERT_WORD: Final = Prepared(insert(store.acknowledgement).on_conflict_do_nothing(), "digest", "signed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def keep_words(connection: Connection, found: Mapping[bytes, Word], node: str) -
         if node in (word.said.sender, word.said.recipient)
     ]
     if rows:
-        connection.execute(_INSERT_WORD, rows)
+        _INSERT_WORD.change_each(connection, rows)
 
 
 async def evidence_of(box: Store, id: str, ledger: NoteVerifier, *, with_content: bool) -> Evidence:

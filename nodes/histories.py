@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import bindparam, delete, func, select, update
@@ -22,6 +22,7 @@ from crypto.note import Checkpoint, Note, NoteVerifier, open_note
 from crypto.policy import Policy
 from crypto.witness import AddCheckpoint, follow
 from nodes import store
+from nodes.prepared import Prepared
 from schemas.control import MessageType
 from schemas.witnessing import MOST_CLAIMS, Link, WitnessCheckpoint
 
@@ -123,7 +124,7 @@ def follow_answer(
         raise HubCaught(code, f"after {size} entries: {error}", last.note, answer.checkpoint) from error
 
 
-_SEE: Final = insert(store.checkpoint).on_conflict_do_nothing()
+_SEE: Final = Prepared(insert(store.checkpoint).on_conflict_do_nothing(), "size", "root", "note", "standing", "at")
 _KNOWN: Final = select(store.checkpoint).where(store.checkpoint.c.size == bindparam("this"))
 _RAISE: Final = (
     update(store.checkpoint)
@@ -135,7 +136,7 @@ _RAISE: Final = (
 def see(connection: Connection, seen: Checkpoint, note: str, standing: Standing, now: int) -> Standing:
     """Remembers a checkpoint that the hub has signed; returns how it stands. Raises HubCaught for a second root."""
     row = {"size": seen.size, "root": seen.root, "note": note, "standing": int(standing), "at": now}
-    if connection.execute(_SEE, row).rowcount:
+    if _SEE.change(connection, **row) is not None:
         return standing
     known = connection.execute(_KNOWN, {"this": seen.size}).one()
     if known.root != seen.root:
@@ -235,13 +236,21 @@ def key_line(kid: bytes) -> str:
     return f"{_KEY}{kid.hex()}"
 
 
+_UNDECIDED: Final = Prepared(
+    select(*(store.alarm.c[name] for name in ("seq", "at", "code", "detail", "evidence")))
+    .where(store.alarm.c.decided_at.is_(None))
+    .order_by(store.alarm.c.seq)
+    .limit(1)
+)
+
+
 def undecided(connection: Connection) -> Alarm | None:
     """The first alarm that no operator has decided on."""
-    table = store.alarm
-    row: Any = connection.execute(
-        select(table).where(table.c.decided_at.is_(None)).order_by(table.c.seq).limit(1)
-    ).first()
-    return None if row is None else Alarm(row.seq, row.at, row.code, row.detail, tuple(json.loads(row.evidence)))
+    row = _UNDECIDED.first(connection)
+    if row is None:
+        return None
+    seq, at, code, detail, evidence = row
+    return Alarm(seq, at, code, detail, tuple(json.loads(evidence)))
 
 
 def forgiven_until(connection: Connection) -> int:

@@ -21,9 +21,9 @@ from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
 from nodes import notices, proofs, store
-from nodes.commits import write_many
 from nodes.errors import MessageUnknown
 from nodes.outbox import answered, describe_header
+from nodes.prepared import Prepared
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
@@ -98,18 +98,22 @@ def _check_members(header: Header, node: str, trust: Trust) -> None:
             raise _Declined(code)
 
 
-_OTHER: Final = select(store.inbox.c.seq).where(
-    store.inbox.c.id == bindparam("id"), store.inbox.c.sender != bindparam("sender")
+_OTHER: Final = Prepared(
+    select(store.inbox.c.seq).where(store.inbox.c.id == bindparam("id"), store.inbox.c.sender != bindparam("sender"))
 )
-_INSERT: Final = insert(store.inbox).on_conflict_do_nothing()
-_INSERT_SEALED: Final = "INSERT OR REPLACE INTO sealed (seq, envelope) VALUES (?, ?)"
+_INSERT: Final = Prepared(
+    insert(store.inbox).on_conflict_do_nothing(),
+    *("sender", "id", "thread", "kind", "header", "digest", "content_key", "received_at", "outcome", "code"),
+    "acknowledge_at",
+)
+_INSERT_SEALED: Final = Prepared(insert(store.sealed).prefix_with("OR REPLACE"), "seq", "envelope")
 
 
 def keep(connection: Connection, box: Store, received: Received, now: int) -> bool:
     """Stores a message with the duty to acknowledge it. False if it was known: it is acknowledged again."""
     header = received.header
     id = str(header.id)
-    if received.code is None and connection.scalar(_OTHER, {"id": id, "sender": header.sender}) is not None:
+    if received.code is None and _OTHER.first(connection, id=id, sender=header.sender) is not None:
         # The hub lets no id through twice. An answer by this id must not go to who came second.
         received = replace(received, content_key=None, code=RefusalCode.ID_REUSED)
     row = {
@@ -125,9 +129,9 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
         "code": None if received.code is None else str(received.code),
         "acknowledge_at": now,
     }
-    done = connection.execute(_INSERT, row)
-    if done.rowcount:
-        write_many(connection, _INSERT_SEALED, [(done.lastrowid, received.envelope)])
+    seq = _INSERT.change(connection, **row)
+    if seq is not None:
+        _INSERT_SEALED.change(connection, seq=seq, envelope=received.envelope)
         return True
     table = store.inbox
     known = (table.c.sender == header.sender) & (table.c.id == id) & (table.c.digest == received.digest)
@@ -148,7 +152,7 @@ class Duty:
     seqs: tuple[int, ...]
 
 
-_DUE: Final = (
+_DUE: Final = Prepared(
     select(*(store.inbox.c[name] for name in ("seq", "sender", "id", "digest", "outcome", "code")))
     .where(store.inbox.c.acknowledge_at <= bindparam("now"))
     .order_by(store.inbox.c.acknowledge_at)
@@ -159,10 +163,10 @@ _DUE: Final = (
 def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty]:
     """Acknowledgements that are due, one for each sender."""
     by_sender: dict[str, list[tuple[int, AcknowledgedMessage]]] = {}
-    for row in connection.execute(_DUE, {"now": now, "most": limit}):
-        code = None if row.code is None else RefusalCode(row.code)
-        item = AcknowledgedMessage(id=UUID(row.id), envelope=row.digest, outcome=Outcome(row.outcome), code=code)
-        by_sender.setdefault(row.sender, []).append((row.seq, item))
+    for seq, sender, id, digest, outcome, code in _DUE.all(connection, now=now, most=limit):
+        reason = None if code is None else RefusalCode(code)
+        item = AcknowledgedMessage(id=UUID(id), envelope=digest, outcome=Outcome(outcome), code=reason)
+        by_sender.setdefault(sender, []).append((seq, item))
     return [
         Duty(
             Acknowledgement(recipient=node, sender=sender, at=now, items=tuple(item for _, item in items)),
@@ -173,7 +177,7 @@ def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty
 
 
 # A receipt that was quicker has ended the duty: it does not begin again.
-_MARK_ACKNOWLEDGED: Final = (
+_MARK_ACKNOWLEDGED: Final = Prepared(
     update(store.inbox)
     .where(store.inbox.c.seq == bindparam("this"), store.inbox.c.acknowledge_at.is_not(None))
     .values(
@@ -185,10 +189,10 @@ _MARK_ACKNOWLEDGED: Final = (
 
 def mark_acknowledged(connection: Connection, seqs: Sequence[int], now: int, first_pause_ms: int) -> None:
     """The broker has the acknowledgements; they are sent again, later and later, unless a receipt comes."""
-    connection.execute(_MARK_ACKNOWLEDGED, [{"this": seq, "now": now, "first_ms": first_pause_ms} for seq in seqs])
+    _MARK_ACKNOWLEDGED.change_each(connection, [{"this": seq, "now": now, "first_ms": first_pause_ms} for seq in seqs])
 
 
-_ACKNOWLEDGED: Final = (
+_ACKNOWLEDGED: Final = Prepared(
     update(store.inbox)
     .where(
         store.inbox.c.sender == bindparam("by"),
@@ -205,8 +209,7 @@ def acknowledged(connection: Connection, proven: Sequence[tuple[Entry, bytes | N
         {"by": entry.sender, "this": str(entry.message), "of": entry.envelope, "proof": receipt}
         for entry, receipt in proven
     ]
-    if rows:
-        connection.execute(_ACKNOWLEDGED, rows)
+    _ACKNOWLEDGED.change_each(connection, rows)
 
 
 _WITH_ENVELOPE: Final = select(store.inbox, store.sealed.c.envelope).outerjoin(

@@ -26,6 +26,7 @@ from crypto.trust import Trust
 from nodes import notices, proofs, store
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, route
+from nodes.prepared import Prepared
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
@@ -90,12 +91,15 @@ async def accept(
     return answer, Ready(id, bool(row["urgent"]), envelope)
 
 
-# The statements of a message's way are made once: SQLAlchemy takes longer to build them than SQLite to execute them.
-_INSERT: Final = insert(store.outbox).on_conflict_do_nothing()
+_INSERT: Final = Prepared(
+    insert(store.outbox).on_conflict_do_nothing(),
+    *("id", "request", "state", "urgent", "header", "envelope", "digest", "body", "nonce"),
+    *("queued_at", "resend_at", "expires"),
+)
 
 
 def _insert(connection: Connection, row: dict[str, Any], question: UUID | None) -> bool:
-    new = connection.execute(_INSERT, row).rowcount > 0
+    new = _INSERT.change(connection, **row) is not None
     if new and question is not None:
         connection.execute(insert(store.answer).values(question=str(question), id=row["id"]))
     return new
@@ -163,7 +167,7 @@ def is_full(batch: Sequence[Ready], most: int) -> bool:
 
 
 # A receipt may have been quicker; when it was sent is noted all the same.
-_MARK_SENT: Final = (
+_MARK_SENT: Final = Prepared(
     update(store.outbox)
     .where(store.outbox.c.id == bindparam("this"))
     .values(
@@ -177,7 +181,7 @@ _MARK_SENT: Final = (
 
 def mark_sent(connection: Connection, sent: Sequence[tuple[str, int]], first_pause_ms: int) -> None:
     """The broker has these ids, since when (ms). They are sent again, later and later, unless a receipt comes."""
-    connection.execute(_MARK_SENT, [{"this": id, "now": at, "first_ms": first_pause_ms} for id, at in sent])
+    _MARK_SENT.change_each(connection, [{"this": id, "now": at, "first_ms": first_pause_ms} for id, at in sent])
 
 
 def defer(connection: Connection, id: str, until: int) -> None:
@@ -194,12 +198,18 @@ def expire(connection: Connection, now: int) -> list[str]:
     return [row.id for row in done]
 
 
-# What else is set is named by the parameters.
 _UNSETTLED: Final = store.one_of(store.outbox.c.state, "queued", "sent", "expired")
-_REFUSE: Final = update(store.outbox).where(store.outbox.c.digest == bindparam("this"), _UNSETTLED)
+_SETTLED: Final[dict[str, Any]] = {
+    name: bindparam(f"new_{name}") for name in ("state", "settled_at", "ledger_index", "receipt", "code", "detail")
+}
+_REFUSE: Final = Prepared(
+    update(store.outbox).where(store.outbox.c.digest == bindparam("this"), _UNSETTLED).values(_SETTLED)
+)
 # What an operator released from the quarantine was refused before.
 _RELEASED: Final = (store.outbox.c.state == "refused") & (store.outbox.c.ledger_index < bindparam("index"))
-_ACCEPT: Final = update(store.outbox).where(store.outbox.c.digest == bindparam("this"), or_(_UNSETTLED, _RELEASED))
+_ACCEPT: Final = Prepared(
+    update(store.outbox).where(store.outbox.c.digest == bindparam("this"), or_(_UNSETTLED, _RELEASED)).values(_SETTLED)
+)
 
 
 def settle(connection: Connection, proven: Proven, receipt: bytes) -> bool:
@@ -211,34 +221,41 @@ def settle(connection: Connection, proven: Proven, receipt: bytes) -> bool:
     unreadable = entry.event is Event.QUARANTINED
     refused = unreadable or entry.event is Event.REFUSED
     digest = entry.evidence if unreadable else entry.envelope
-    values: dict[str, Any] = {
-        "this": digest,
-        "state": "refused" if refused else "accepted",
-        "settled_at": entry.at,
-        "ledger_index": proven.index,
-        "receipt": receipt,
-    }
-    if refused:
-        code = RefusalCode.ENVELOPE_MALFORMED if unreadable else entry.code
-        values |= {"code": str(code), "detail": entry.detail}
-    else:
-        values |= {"code": None, "detail": None, "index": proven.index}
-    if connection.execute(_REFUSE if refused else _ACCEPT, values).rowcount:
+    code = RefusalCode.ENVELOPE_MALFORMED if unreadable else entry.code
+    changed = (_REFUSE if refused else _ACCEPT).change(
+        connection,
+        this=digest,
+        index=proven.index,
+        new_state="refused" if refused else "accepted",
+        new_settled_at=entry.at,
+        new_ledger_index=proven.index,
+        new_receipt=receipt,
+        new_code=str(code) if refused else None,
+        new_detail=entry.detail if refused else None,
+    )
+    if changed is not None:
         return True
     return connection.scalar(select(table.seq).where(table.digest == digest)) is not None
 
 
-_HEADER: Final = select(store.outbox.c.header).where(
-    store.outbox.c.id == bindparam("id"), store.outbox.c.digest == bindparam("digest")
+_HEADER: Final = Prepared(
+    select(store.outbox.c.header).where(
+        store.outbox.c.id == bindparam("id"), store.outbox.c.digest == bindparam("digest")
+    )
 )
-_INSERT_DELIVERY: Final = insert(store.delivery).on_conflict_do_nothing()
+_INSERT_DELIVERY: Final = Prepared(
+    insert(store.delivery).on_conflict_do_nothing(),
+    *("id", "recipient", "outcome", "at", "code", "ledger_index", "receipt", "evidence"),
+)
 
 
 def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMessage, receipt: bytes) -> bool:
     """Takes in a proven entry that a recipient stored or declined a message of ours. False if it fits none."""
     entry = proven.entry
-    known = connection.scalar(_HEADER, {"id": str(item.id), "digest": item.envelope})
-    if known is None or str(item.outcome) != str(entry.event) or entry.node not in Header.from_bytes(known).recipients:
+    known = _HEADER.first(connection, id=str(item.id), digest=item.envelope)
+    if known is None or str(item.outcome) != str(entry.event):
+        return False
+    if entry.node not in Header.from_bytes(known[0]).recipients:
         return False
     row = {
         "id": str(item.id),
@@ -250,7 +267,7 @@ def settle_delivery(connection: Connection, proven: Proven, item: AcknowledgedMe
         "receipt": receipt,
         "evidence": entry.evidence,
     }
-    connection.execute(_INSERT_DELIVERY, row)
+    _INSERT_DELIVERY.change(connection, **row)
     return True
 
 

@@ -23,7 +23,7 @@ from crypto.proof import LogProof, proof_of
 from crypto.receipt import leaf_of
 from crypto.tiles import WIDTH, Tile, needed, nodes_of, tile_at
 from nodes import histories, store
-from nodes.commits import write_many
+from nodes.prepared import Prepared
 from schemas.control import Receipt, Receipts
 from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
 
@@ -35,7 +35,7 @@ AT_ONCE: Final = MOST_TILES * WIDTH
 MOST_KEPT: Final = 48
 # Of checkpoints without a proof under them, so many are kept: the hub may be answering a question about an older one.
 _SPARE: Final = 4
-_EXPECT: Final = "INSERT INTO proof (leaf_index, leaf, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_EXPECT: Final = Prepared(insert(store.proof).on_conflict_do_nothing(), "leaf_index", "leaf", "at")
 _PROVEN: Final = (
     update(store.proof)
     .where(store.proof.c.leaf_index == bindparam("this"), store.proof.c.leaf == bindparam("that"))
@@ -48,9 +48,10 @@ def expect(connection: Connection, receipts: Iterable[Receipt], now: int) -> Non
 
     Of two entries that the hub gave receipts of in one place, only one can be: then the other is an alarm.
     """
-    rows = [(receipt.index, leaf_of(receipt.salt, receipt.entry), now) for receipt in receipts]
-    if rows:
-        write_many(connection, _EXPECT, rows)
+    rows = [
+        {"leaf_index": receipt.index, "leaf": leaf_of(receipt.salt, receipt.entry), "at": now} for receipt in receipts
+    ]
+    _EXPECT.change_each(connection, rows)
 
 
 def keep_witnessed(connection: Connection, size: int, note: str) -> None:

@@ -39,6 +39,7 @@ from sqlalchemy.pool import StaticPool
 
 from nodes.commits import Commits
 from nodes.migrations import bring_up_to_date
+from nodes.prepared import Prepared
 
 # Put aside until the message named behind it is here.
 AFTER: Final = "after "
@@ -247,8 +248,8 @@ class Store:
         file.touch(mode=0o600, exist_ok=True)
         engine = create_engine(f"sqlite:///{file}", poolclass=StaticPool, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _configure)
-        event.listen(engine, "begin", _begin)
         with engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             bring_up_to_date(connection, file)
             _metadata.create_all(connection)
         return cls(engine, AESGCM(storage_key), Commits(engine))
@@ -343,7 +344,7 @@ def put_aside_after(connection: Connection, before: int, limit: int) -> list[byt
 
 # A range and not LIKE, for the index's sake.
 _WAITS: Final = (quarantine.c.reason > AFTER) & (quarantine.c.reason < AFTER.rstrip() + "!")
-_NEXT_IN_THREAD: Final = (
+_NEXT_IN_THREAD: Final = Prepared(
     select(quarantine.c.digest)
     .where(_WAITS, func.substr(quarantine.c.reason, len(AFTER) + 1).in_(select(inbox.c.id)))
     .order_by(quarantine.c.seq)
@@ -352,7 +353,7 @@ _NEXT_IN_THREAD: Final = (
 
 def next_in_thread(connection: Connection) -> list[bytes]:
     """Digests of what was put aside for want of a message that has come since, oldest first."""
-    return list(connection.execute(_NEXT_IN_THREAD).scalars())
+    return [digest for (digest,) in _NEXT_IN_THREAD.all(connection)]
 
 
 def aside(connection: Connection, digest: bytes) -> Aside:
@@ -377,14 +378,10 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _configure(connection: Any, _: Any) -> None:
-    # Transactions begin where SQLAlchemy says, not at the driver's guess: else a savepoint commits by itself.
+    # Transactions begin where we say, not at the driver's guess: else a savepoint commits by itself.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA busy_timeout=10000")
     cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

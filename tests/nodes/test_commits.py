@@ -1,20 +1,21 @@
 """Group commit: what fails is undone alone, and nobody is answered before what they wrote is on the disk."""
 
 import asyncio
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from nodes import store
+from nodes import commits, store
 from nodes.commits import MOST
 from nodes.errors import StoreClosed
+from nodes.prepared import tell
 from nodes.store import Store
 
 PATIENCE_S = 10
@@ -73,11 +74,23 @@ def _on_disk(folder: Path) -> list[bytes]:
         return [digest for (digest,) in database.execute("SELECT digest FROM quarantine ORDER BY digest")]
 
 
+@contextmanager
+def _before_each_commit(act: Callable[[], None]) -> Iterator[None]:
+    def telling(connection: Connection, statement: str) -> None:
+        if statement == "COMMIT":
+            act()
+        tell(connection, statement)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(commits, "tell", telling)
+        yield
+
+
 async def test_what_fails_is_undone_alone(box: Store, tmp_path: Path) -> None:
-    commits: list[Connection] = []
-    event.listen(box._engine, "commit", commits.append)
-    answers = await _together(box, _wrong)
-    assert len(commits) == 2
+    count = itertools.count()
+    with _before_each_commit(lambda: next(count)):
+        answers = await _together(box, _wrong)
+    assert next(count) == 2
     assert isinstance(answers.pop(2), _Wrong)
     assert answers == [*DIGESTS[:2], *DIGESTS[3:]] == _on_disk(tmp_path)
 
@@ -98,25 +111,24 @@ async def test_nobody_is_answered_before_the_commit(box: Store, tmp_path: Path) 
         answered.append(await box.run(_keep, digest))
         assert digest in _on_disk(tmp_path)
 
-    def committing(_: Connection) -> None:
-        behind.append((list(answered), _on_disk(tmp_path)))
-
-    event.listen(box._engine, "commit", committing)
-    await asyncio.gather(*map(keep, DIGESTS))
+    with _before_each_commit(lambda: behind.append((list(answered), _on_disk(tmp_path)))):
+        await asyncio.gather(*map(keep, DIGESTS))
+    assert behind
     # At each commit, those answered are exactly those that earlier ones have brought to the disk.
     assert all(set(told) <= set(kept) for told, kept in behind)
     assert answered == DIGESTS
 
 
 async def test_a_commit_that_fails_fails_everybody_in_it(box: Store, tmp_path: Path) -> None:
-    def failing(_: Connection) -> None:
+    def failing() -> None:
         raise OSError("input/output error")
 
-    event.listen(box._engine, "commit", failing)
-    answers = await asyncio.gather(*(box.run(_keep, digest) for digest in DIGESTS), return_exceptions=True)
+    with _before_each_commit(failing):
+        answers = await asyncio.gather(*(box.run(_keep, digest) for digest in DIGESTS), return_exceptions=True)
     assert [type(answer) for answer in answers] == [OSError] * 5
-    event.remove(box._engine, "commit", failing)
     assert _on_disk(tmp_path) == []
+    assert await box.run(_keep, DIGESTS[0]) == DIGESTS[0]
+    assert _on_disk(tmp_path) == DIGESTS[:1]
 
 
 def _odd(error: type[BaseException]) -> Callable[[Connection], None]:
@@ -185,7 +197,7 @@ async def test_what_waits_at_the_end_is_still_done(box: Store, tmp_path: Path) -
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_nobody_waits_for_a_thread_that_has_died(box: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(_: object) -> None:
+    def die(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(box._commits, "_do_together", die)
