@@ -11,9 +11,8 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.envelope import claimed_id, digest_of
 from hub import ledger, tables
-from hub.judge import Acceptable, Arrival, Refusable
+from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
 
 _TAKE_TURN: Final = "SELECT * FROM take_turn_seeing($1::bigint, $2::uuid[], $3::text[], $4::bytea[])"
@@ -31,12 +30,6 @@ class Asked:
     def by(cls, verdict: Acceptable | Refusable) -> Self:
         """As it was found to be when it was judged."""
         return cls(verdict.arrival.node, verdict.message, verdict.digest)
-
-    @classmethod
-    def unjudged(cls, arrival: Arrival) -> Self:
-        """The same, of what is not judged yet."""
-        claimed = claimed_id(arrival.body)
-        return cls(arrival.node, None if claimed is None else claimed[0], digest_of(arrival.body))
 
 
 @dataclass(frozen=True, slots=True)

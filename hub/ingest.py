@@ -15,10 +15,10 @@ from typing import Final
 import aiormq.exceptions
 import structlog
 from aio_pika.exceptions import AMQPError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.trust import Trust
-from hub import archive, registrar, rosternews
+from hub import registrar, rosternews
 from hub.broker import BrokerAddress
 from hub.canary import Canary
 from hub.database import DATABASE_TROUBLE
@@ -215,18 +215,19 @@ class Ingest:
         # and who waits for a stage gets it in turn. So batches of a lane never overtake each other; but an urgent one
         # does not wait until a normal one is judged.
         stages = self._stages
-        first = len(batch) > FEW or all(arrival.type in OF_WITNESSES for arrival in batch)
-        judging = asyncio.create_task(self._judge(batch, roster)) if first else None
+        judging = asyncio.create_task(self._judge(batch, roster))
         try:
             async with stages.orders[lane]:
-                verdicts = None if judging is None else await judging
+                # A few are judged while the database begins.
+                if len(batch) > FEW or all(arrival.type in OF_WITNESSES for arrival in batch):
+                    await judging
                 await stages.recording.acquire()
             try:
                 stages.check()
                 clock = Stopwatch()
                 # Nothing is left of what is only for witnesses.
-                nothing = verdicts is not None and not verdicts
-                recorded = Recorded((), ()) if nothing else await self._patiently(batch, roster, verdicts, stop, intake)
+                nothing = judging.done() and not judging.result()
+                recorded = Recorded((), ()) if nothing else await self._patiently(judging, stop, intake)
                 clock.lap("record")
             finally:
                 stages.recording.release()
@@ -240,8 +241,7 @@ class Ingest:
             stages.failed = True
             raise
         finally:
-            if judging is not None:
-                judging.cancel()
+            judging.cancel()
         BATCH_MESSAGES.observe(len(batch))
         self._failures = 0
         for entry in recorded.entries:
@@ -253,42 +253,20 @@ class Ingest:
         clock.lap("judge")
         return self._witnessing.take(verdicts, roster.trust)
 
-    async def _patiently(
-        self,
-        batch: list[Arrival],
-        roster: InForce,
-        verdicts: list[Verdict] | None,
-        stop: asyncio.Event,
-        intake: Intake,
-    ) -> Recorded:
+    async def _patiently(self, judging: asyncio.Task[list[Verdict]], stop: asyncio.Event, intake: Intake) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
                 async with self._pen.writing() as connection:
-                    return await self._record(connection, batch, roster, verdicts)
+                    return await record(connection, self._ledger, await judging, time.time_ns() // 1_000_000)
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end:
                     raise
                 log.warning("record_failed", error=type(error).__name__, pause_s=pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    async def _record(
-        self, connection: AsyncConnection, batch: list[Arrival], roster: InForce, verdicts: list[Verdict] | None
-    ) -> Recorded:
-        begun = None
-        if verdicts is None:
-            # They are few, and judged while the database is asked.
-            asked = [archive.Asked.unjudged(arrival) for arrival in batch if arrival.type == MessageType.ENVELOPE]
-            judging = asyncio.create_task(self._judge(batch, roster))
-            try:
-                begun = await archive.take_turn_seeing(connection, asked)
-                verdicts = await judging
-            finally:
-                judging.cancel()
-        return await record(connection, self._ledger, verdicts, time.time_ns() // 1_000_000, begun)
 
     async def _send(self, publications: Sequence[Publication]) -> None:
         untaken = await self._dispatcher.publish(*_in_turn(publications))

@@ -84,21 +84,10 @@ class Recorded:
     entries: tuple[Entry, ...]
 
 
-async def record(
-    connection: AsyncConnection,
-    log: ledger.Ledger,
-    verdicts: Sequence[Verdict],
-    now: int,
-    begun: tuple[ledger.Turn, archive.Seen] | None = None,
-) -> Recorded:
-    """Records the batch; what is to be published is published once the caller has committed.
-
-    `begun` is what `archive.take_turn_seeing` has said of it, if the connection's transaction has begun with that.
-    """
+async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
+    """Records the batch; what is to be published is published once the caller has committed."""
     envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
-    if begun is None:
-        begun = await archive.take_turn_seeing(connection, [archive.Asked.by(verdict) for verdict in envelopes])
-    turn, seen = begun
+    turn, seen = await archive.take_turn_seeing(connection, [archive.Asked.by(verdict) for verdict in envelopes])
     draft = _Draft(turn.range.size, now, turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
     await _take_envelopes(connection, draft, envelopes, seen)
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])

@@ -70,8 +70,8 @@ async def test_a_batch_of_witnesses_questions_is_not_recorded(
 ) -> None:
     worker, lane, put_on_record = _worker(), Lane(), list[list[Verdict]]()
 
-    async def patiently(_: object, __: object, verdicts: list[Verdict], *___: object) -> Recorded:
-        put_on_record.append(verdicts)
+    async def patiently(judging: asyncio.Task[list[Verdict]], *_: object) -> Recorded:
+        put_on_record.append(await judging)
         return Recorded((), ())
 
     monkeypatch.setattr(worker, "_patiently", patiently)
@@ -93,8 +93,8 @@ async def test_an_urgent_batch_does_not_wait_until_a_normal_one_is_judged(monkey
             await judged.wait()
         return [Unreadable(arrival, "any") for arrival in batch]
 
-    async def patiently(batch: list[Arrival], *_: Any) -> Recorded:
-        order.append(batch[0].tag)
+    async def patiently(judging: asyncio.Task[list[Verdict]], *_: Any) -> Recorded:
+        order.append((await judging)[0].arrival.tag)
         return Recorded((), ())
 
     monkeypatch.setattr(worker, "_judge", judge)
