@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from schemas.kinds.common import Body
 from schemas.kinds.drugs import DrugsSeizure
 from schemas.kinds.exchange import Alert, Reply, Request
+from schemas.kinds.operations import OperationPlan, OperationReport
 
 KINDS: Final = MappingProxyType[tuple[str, int], type[Body]](
     {
@@ -21,6 +22,8 @@ KINDS: Final = MappingProxyType[tuple[str, int], type[Body]](
         ("request", 1): Request,
         ("reply", 1): Reply,
         ("drugs.seizure", 1): DrugsSeizure,
+        ("operation.plan", 1): OperationPlan,
+        ("operation.report", 1): OperationReport,
     }
 )
 
