@@ -13,18 +13,22 @@ from typing import Any, Final
 
 import pint
 
-from schemas.kinds.drugs import UNIT_WORDS, Seizure, Unit, split_stated
+from schemas.kinds.drugs import Seizure
 from schemas.numerals import Form, common, readings, write
+from schemas.printed import UNIT_WORDS, split_stated
+from schemas.seizures import Unit
 
+COUNTED: Final = ("tablets", "ampoules", "dosages", "plants", "pieces", "packs", "cartons")
 # Not pint's own definitions: there are units enough in which to mistype a word.
 _DEFINITIONS: Final = (
     "g = [mass]",
+    "mg = 0.001 * g",
     "kg = 1000 * g",
     "t = 1000 * kg",
     "l = [volume]",
-    "tablets = [tablets]",
-    "ampoules = [ampoules]",
-    "dosages = [dosages]",
+    "ml = 0.001 * l",
+    "m3 = 1000 * l",
+    *(f"{counted} = [{counted}]" for counted in COUNTED),
 )
 
 

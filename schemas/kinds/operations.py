@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 from schemas import numerals
 from schemas.codes import Agency
 from schemas.kinds.common import Body, Country, Line, Text
-from schemas.kinds.drugs import Seizure, Substance
+from schemas.kinds.drugs import Seizure
+from schemas.seizures import Substance
 
 # With the year behind it, as it stands in a header.
 OperationName = Annotated[str, Field(pattern=r"^[A-Z0-9]+([ -][A-Z0-9]+)*$", max_length=50, examples=["MIRAGE"])]

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.kinds.drugs import SUBSTANCE_NAMES, UNIT_WORDS, Seizure, Substance, Unit, split_stated
+from schemas.kinds.drugs import Seizure
 from schemas.kinds.operations import AMOUNTS, INDICATOR_NAMES, Amount, Indicator, OperationPlan, OperationReport, Result
+from schemas.printed import SUBSTANCE_NAMES, UNIT_WORDS, split_stated
+from schemas.seizures import Substance, Unit
 from tests.schemas.seed import needs_seed, page
 
 REPORT: dict[str, Any] = {
