@@ -12,7 +12,7 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
-.PHONY: help setup check test demo up down status bench bench-long faults fuzz lock clean
+.PHONY: help setup check test demo up down status bench bench-long faults fuzz schemas lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ faults: setup ## every fault, the long ones too, and all other long tests (an ho
 
 fuzz: setup ## hostile bytes for every parser, ten minutes (SECI_FUZZ_SECONDS); writes build/fuzz.json
 	$(BIN)/python -m tests.fuzz.run
+
+schemas: setup ## write docs/schemas from the kinds; refuses what older nodes would not understand
+	$(BIN)/python -m deploy.schemas
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

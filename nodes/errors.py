@@ -46,6 +46,27 @@ class SendUnclear(NodeError):
         self.code = code  # type: ignore[misc]
 
 
+class SchemaUnclear(NodeError):
+    """What is asked of the kinds is not there, or does not say which it means."""
+
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, next_step: str) -> None:
+        super().__init__(message, next_step)
+        self.code = code  # type: ignore[misc]
+
+
+class BodyRefused(NodeError):
+    """A body in a file is none of its kind; `fields` has what is wrong with which field."""
+
+    code = "body_invalid"
+    exit_code = 2
+
+    def __init__(self, message: str, next_step: str, fields: list[dict[str, str]]) -> None:
+        super().__init__(message, next_step)
+        self.fields = fields
+
+
 class StoreVersionUnknown(NodeError):
     """The node's database was made by another version of this program."""
 

@@ -2,12 +2,13 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from schemas import numerals
 from schemas.kinds.common import Body, Country, Line, Text
+from schemas.kinds.kind import Kind
 from schemas.printed import UNIT_WORDS, split_stated
 from schemas.seizures import Substance, Unit
 
@@ -44,3 +45,27 @@ class DrugsSeizure(Body):
     seizures: Annotated[tuple[Seizure, ...], Field(min_length=1, max_length=100)]
     suspects: Annotated[int, Field(ge=0, le=10_000)] | None = None
     text: Text | None = None
+
+
+KINDS: Final = (
+    Kind(
+        "drugs.seizure",
+        1,
+        DrugsSeizure,
+        examples=(
+            {
+                "seized_on": "2003-10-15",
+                "country": "RO",
+                "place": "Giurgiu",
+                "seizures": [
+                    {"substance": "heroin", "quantity": "124", "unit": "kg"},
+                    {"substance": "cocaine", "quantity": "0.6", "unit": "kg", "note": "in a spare wheel"},
+                    {"substance": "opium", "quantity": "3.3", "unit": "kg", "stated": "3,3 kilograms"},
+                    {"substance": "mdma", "quantity": "6838", "unit": "tablets"},
+                ],
+                "suspects": 3,
+                "text": "In a bus on its way from Istanbul.",
+            },
+        ),
+    ),
+)

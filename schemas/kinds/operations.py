@@ -15,6 +15,7 @@ from schemas import numerals
 from schemas.codes import Agency
 from schemas.kinds.common import Body, Country, Line, Text
 from schemas.kinds.drugs import Seizure
+from schemas.kinds.kind import Kind
 from schemas.seizures import Substance
 
 # With the year behind it, as it stands in a header.
@@ -148,3 +149,65 @@ class OperationReport(Body):
         if len(set(named)) != len(named):
             raise ValueError("results: must name each indicator once")
         return self
+
+
+KINDS: Final = (
+    Kind(
+        "operation.plan",
+        1,
+        OperationPlan,
+        examples=(
+            {
+                "name": "MIRAGE",
+                "year": 2004,
+                "begins": "2004-05-17",
+                "ends": "2004-05-26",
+                "objective": "Victims are found and helped; who traffics in them is charged.",
+                "countries": ["AL", "BA", "BG", "HR", "GR", "HU", "MD", "MK", "RO", "SI", "TR"],
+                "agencies": ["police"],
+                "indicators": ["requests-initiated", "victims-identified", "traffickers-charged"],
+                "report_by": "2004-06-15",
+                "text": "Contact: Ştefan Ionescu, Bucureşti; for Θεσσαλονίκη Νίκος Παππάς, for Бургас Георги Петков.",
+            },
+        ),
+    ),
+    Kind(
+        "operation.report",
+        1,
+        OperationReport,
+        examples=(
+            {
+                "name": "CONTAINMENT",
+                "year": 2002,
+                "country": "TR",
+                "agency": "customs",
+                "begins": "2002-09-02",
+                "ends": "2002-09-27",
+                "seizures": [
+                    {
+                        "substance": "opium",
+                        "quantity": "3.3",
+                        "unit": "kg",
+                        "stated": "3,3 kilograms",
+                        "reference": "TR-59/2002",
+                    },
+                    {"substance": "amphetamines", "quantity": "250000", "unit": "tablets", "stated": "250,000 tablets"},
+                ],
+                "text": "At Kapikule, on the way from Капитан Андреево.",
+            },
+            {
+                "name": "ROAD SHOW",
+                "year": 2003,
+                "country": "HR",
+                "agency": "police",
+                "begins": "2003-10-06",
+                "ends": "2003-10-17",
+                "results": [
+                    {"indicator": "vehicles-seized", "count": 108},
+                    {"indicator": "vehicles-value", "amount": {"value": "891.5", "currency": "EUR", "stated": "891,5"}},
+                    {"indicator": "other", "name": "false plates found", "count": 3},
+                ],
+            },
+        ),
+    ),
+)
