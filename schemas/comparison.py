@@ -1,7 +1,7 @@
-"""Names compared across alphabets: a key that spellings of one name share, whichever alphabet and customs they follow.
+"""Names compared across alphabets: a key that the spellings of one name share, in whichever alphabet.
 
-`anyascii` brings every script to Latin letters; what is left are the region's differing customs for one sound (Živković,
-Zhivkovich, Живковић). Keys find candidates for a person to look at: equal keys prove nothing.
+`anyascii` brings every script to Latin letters; what is left are the region's customs of writing one sound
+(Živković, Zhivkovich, Живковић). Keys find candidates for an officer to look at: equal keys prove nothing.
 """
 
 import re
@@ -14,7 +14,6 @@ _GREEK: Final = (
     ("αυ", "av"),
     ("ευ", "ev"),
     ("γγ", "ng"),
-    ("γκ", "gk"),
     (r"\bμπ", "b"),
     (r"\bντ", "d"),
 )
@@ -57,7 +56,7 @@ _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
 
 def comparison_key(name: str) -> str:
-    """The key of a name in Latin, Greek or Cyrillic letters: lower-case ASCII words, sorted, since parts change places."""
+    """The key of a name in Latin, Greek or Cyrillic letters: ASCII words, sorted, since parts of a name change places."""
     # Imported at first use, as the other libraries of the language are.
     from anyascii import anyascii
 
