@@ -75,9 +75,12 @@ def _by_stdnum(module: str, text: str) -> str:
 
 def _vin(text: str) -> str:
     """ISO 3779. Its check digit is the law in North America and China (49 CFR 565, GB 16735) and a habit elsewhere."""
-    from vininfo import Vin
+    from vininfo import ValidationError, Vin
 
-    vin = Vin(_SEPARATORS.sub("", text))
+    try:
+        vin = Vin(_SEPARATORS.sub("", text))
+    except ValidationError as error:
+        raise ValueError("not 17 of the letters and digits that there are") from error
     if (vin.region == "North America" or vin.country == "China") and not vin.verify_checksum():
         raise ValueError("the check digit is wrong")
     return str(vin.num)
