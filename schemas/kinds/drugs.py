@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.kinds.common import Body, Country, Line, Text
+from schemas.countries import Country
+from schemas.kinds.common import Body, Line, Text
 from schemas.seizures import Substance, Unit
 
 

@@ -247,7 +247,16 @@ def test_the_json_schema_takes_both_what_is_sent_and_what_is_written() -> None:
     body = {"entities": ENTITIES, "relations": RELATIONS}
     assert not list(validator.iter_errors(body))
     assert not list(validator.iter_errors(json.loads(written(Facts.model_validate(body)))))
-    assert list(validator.iter_errors({"entities": [{"type": "person", "nationalities": ["XX"]}]}))
+    for wrong in (
+        {"type": "person", "nationalities": ["XX"]},
+        {"type": "person", "names": [{"use": "alias", "family": None}]},
+        {"type": "location", "latitude": 1, "longitude": None},
+        {"type": "location", "longitude": 1},
+        {"type": "vessel", "imo": {"stated": "9074729", "flag": "GR"}},
+    ):
+        assert list(validator.iter_errors({"entities": [wrong]}))
+        with pytest.raises(ValidationError):
+            read(wrong)
 
 
 # The type, the path in its example, the bad value, and what the error says is wanted.
