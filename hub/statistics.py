@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub import tables
 from hub.figures import Figure
 from hub.watch import iso
-from schemas.statistics import Count, field_of
+from schemas.comparison import ERASED, Count
+from schemas.statistics import field_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int,
     for year in set(years):
         fields = found.setdefault(year, {})
         for task_force, number in await accepted(connection, year):
-            code = field_of(task_force)
+            code = (field_of(task_force) if task_force else ERASED).code
             fields[code] = fields.get(code, Count()) + Count(ledger=number)
         for figure in await imported(connection, [year]):
             fields[figure["field"]] = fields.get(figure["field"], Count()) + Count(imported=figure["count"])

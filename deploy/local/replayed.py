@@ -5,7 +5,6 @@ of the document's own tables is read. Some seizures are reported by police and c
 right or taken back, as people do.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 

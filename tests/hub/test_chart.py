@@ -4,7 +4,8 @@ from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from hub.chart import chart
-from schemas.statistics import FIELDS, Count, exchange_table
+from schemas.comparison import Count, exchange_table
+from schemas.statistics import FIELDS
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = {2003: (137, 44, 134, 16, 22, 1, 5, 0, 79), 2004: (143, 48, 146, 31, 36, 16, 5, 1, 89)}

@@ -3,12 +3,14 @@
 import pytest
 
 from schemas.codes import (
+    MEANINGS,
     TASK_FORCES,
     Agency,
     Handling,
     InformationEvaluation,
     Priority,
     SourceEvaluation,
+    Tlp,
     lineage,
 )
 from schemas.participants import PARTICIPANTS
@@ -31,8 +33,8 @@ UNDER_TERRORISM = ["salw", "wmd", "terrorist-groups"]
 COORDINATORS = {"trafficking": "ro", "salw": "al", "wmd": "ro", "terrorist-groups": "tr"}
 
 
-def test_there_are_the_nine_task_forces_of_page_10_in_its_order() -> None:
-    assert list(TASK_FORCES) == list(PRINTED)
+def test_there_are_the_nine_task_forces_of_page_10_in_its_order_and_what_page_8_calls_other() -> None:
+    assert list(TASK_FORCES) == [*PRINTED, "other"]
 
 
 @pytest.mark.parametrize("code", PRINTED)
@@ -84,3 +86,10 @@ def test_the_codes_on_the_wire_are_stable() -> None:
     assert [code.value for code in Handling] == ["H0", "H1", "H2", "H3"]
     assert [code.value for code in SourceEvaluation] == ["A", "B", "C", "X"]
     assert [code.value for code in InformationEvaluation] == ["1", "2", "3", "4"]
+    assert [code.value for code in Tlp] == ["TLP:RED", "TLP:AMBER+STRICT", "TLP:AMBER", "TLP:GREEN", "TLP:CLEAR"]
+
+
+def test_every_code_that_restricts_or_judges_has_a_meaning_of_its_own() -> None:
+    codes = [*Handling, *SourceEvaluation, *InformationEvaluation, *Tlp]
+    assert list(MEANINGS) == codes
+    assert len(set(MEANINGS.values())) == len(codes)
