@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from deploy.local.clock import Clock
 from deploy.local.errors import LocalError
@@ -51,15 +51,17 @@ class Replay:
         everything = [*posts(), *others()]
         for moment in SENT:
             self._clock.set_to(moment)
-            now = [post for post in everything if post.year == moment.year]
-            say(f"{moment.year}: sending {len(now)} messages ...")
+            by_sender = [
+                [post for post in everything if (post.year, post.sender) == (moment.year, sender)] for sender in ALL
+            ]
+            say(f"{moment.year}: sending {sum(map(len, by_sender))} messages ...")
             with ThreadPoolExecutor(len(ALL)) as pool:
-                list(pool.map(lambda sender: self._send_of(sender, now), ALL))
+                list(pool.map(self._send_of, ALL, by_sender))
             self._await_settled()
 
-    def _send_of(self, sender: str, now: Sequence[Post]) -> None:
+    def _send_of(self, sender: str, mine: Sequence[Post]) -> None:
         with self._exchange.api(sender) as api:
-            for post in (post for post in now if post.sender == sender):
+            for post in mine:
                 request = post.request
                 if post.mends is not None:
                     request = {**request, "body": request["body"] | {"message": self._ids[id(post.mends)]}}
@@ -67,24 +69,23 @@ class Replay:
                 if answer.status_code != 202:
                     raise LocalError(f"{sender} would not take {request['kind']}: {answer.text}")
                 self._ids[id(post)] = answer.json()["id"]
-                self._sent[sender] += 1
+        self._sent[sender] += len(mine)
+        self._to_centre += sum(post.request.get("to") == [CENTRE] for post in mine)
 
     def _await_settled(self) -> None:
-        """Waits until all that was sent is accepted, and the Centre's node has what goes to it."""
-        said = [post for post in posts() if post.sender != CENTRE]
+        """Waits until all that was sent is accepted, and the Centre's node has what went to it."""
         until = time.monotonic() + PATIENCE_S
-        while not self._is_settled():
-            if time.monotonic() > until:
-                raise LocalError(f"not all of {len(said)} messages settled after {PATIENCE_S} s")
-            time.sleep(0.1)
-
-    def _is_settled(self) -> bool:
         for node in ALL:
-            with self._exchange.api(node) as api:
-                counts = api.get("/v1/status").json()["counts"]
-            if counts.get("accepted", 0) != self._sent[node]:
-                return False
-        return True
+            while not self._is_settled(node):
+                if time.monotonic() > until:
+                    raise LocalError(f"{node}: not all messages settled after {PATIENCE_S} s")
+                time.sleep(0.2)
+
+    def _is_settled(self, node: str) -> bool:
+        with self._exchange.api(node) as api:
+            counts = api.get("/v1/status").json()["counts"]
+        received = node != CENTRE or counts["inbox"] == self._to_centre
+        return received and counts.get("accepted", 0) == self._sent[node]
 
     def exchanged(self) -> Rows:
         """The rows of page 8 as the hub computes them."""
@@ -144,25 +145,23 @@ def run(folder: Path) -> tuple[int, list[str]]:
 def main() -> None:
     """Replays, prints what differs, ends with 1 if anything does."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.replay", description=__doc__)
-    parser.add_argument(
-        "--folder", type=Path, default=REPOSITORY / ".local" / "replay", help="where it runs; made anew"
-    )
+    folder = REPOSITORY / ".local" / "replay"
+    parser.add_argument("--folder", type=Path, default=folder, help="where it runs; made anew")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    begin = time.monotonic()
-    cells, differing = 0, []
+    begin, faults = time.monotonic(), []
+    cells: int = 0
+    differing: list[str] = []
     try:
         cells, differing = run(given.folder)
-        fault = ""
     except LocalError as error:
-        fault = f"error ({error.code}): {error}"
-    result: dict[str, Any] = {"ok": not (differing or fault), "cells": cells, "differences": differing, "fault": fault}
-    text = (
-        [*differing, fault] if differing or fault else [f"{cells} cells of {1 + len(OPERATIONS)} tables are as printed"]
-    )
-    sys.stdout.write((json.dumps(result) if given.json else "\n".join(filter(None, text))) + "\n")
+        faults = [f"error ({error.code}): {error}"]
+    ok = not (differing or faults)
+    lines = [f"{cells} cells of {1 + len(OPERATIONS)} tables are as printed"] if ok else [*differing, *faults]
+    result = {"ok": ok, "cells": cells, "differences": differing, "faults": faults}
+    sys.stdout.write((json.dumps(result) if given.json else "\n".join(lines)) + "\n")
     say(f"after {time.monotonic() - begin:.0f} s; logs in {given.folder / 'log'}")
-    sys.exit(0 if result["ok"] else 1)
+    sys.exit(0 if ok else 1)
 
 
 if __name__ == "__main__":
