@@ -1,4 +1,4 @@
-"""`seci-node operation tables` as it is typed, on an agent that is made up: what it asks for, and each way to answer."""
+"""`seci-node operation tables` as it is typed, on an agent that is made up: what it asks for and how it answers."""
 
 import csv
 import io
