@@ -1,6 +1,9 @@
 """Identifiers: each standard's vectors, and what fails a check is kept as stated or refused where a kind demands it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +155,14 @@ def test_a_personal_number_has_its_country_s_check(country: str, number: str) ->
     assert not PersonalNumber.model_validate({"country": country, "number": other}).number.verified
     assert not PersonalNumber.model_validate({"number": number}).number.verified
     assert not PersonalNumber.model_validate({"country": "AL", "number": number}).number.verified
+
+
+REPOSITORY = Path(__file__).parents[2]
+_IMPORTED = "import sys, schemas.entities, schemas.comparison; print(*sorted(sys.modules))"
+
+
+def test_the_large_libraries_are_read_at_first_use_only() -> None:
+    ran = subprocess.run([sys.executable, "-c", _IMPORTED], cwd=REPOSITORY, capture_output=True, check=True, text=True)
+    loaded = {name.split(".")[0] for name in ran.stdout.split()}
+    assert "schemas" in loaded
+    assert not loaded & {"anyascii", "email_validator", "phonenumbers", "pycountry", "stdnum", "vininfo"}
