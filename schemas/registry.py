@@ -14,7 +14,20 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.kinds import drugs, exchange
+from schemas.kinds import (
+    administration,
+    cyber,
+    drugs,
+    exchange,
+    finance,
+    fraud,
+    judicial,
+    precursors,
+    security,
+    trafficking,
+    vehicles,
+    witnesses,
+)
 from schemas.kinds.common import Body
 from schemas.kinds.exchange import Content
 from schemas.kinds.kind import Kind, Rule
@@ -24,7 +37,20 @@ Kinds = Mapping[Key, Kind]
 # From a body of one version to that of the next.
 Converter = Callable[[dict[str, Any]], dict[str, Any]]
 
-_MODULES: Final = (exchange, drugs)
+_MODULES: Final = (
+    exchange,
+    trafficking,
+    witnesses,
+    drugs,
+    precursors,
+    vehicles,
+    fraud,
+    finance,
+    cyber,
+    security,
+    judicial,
+    administration,
+)
 KINDS: Final[Kinds] = MappingProxyType({(kind.name, kind.version): kind for room in _MODULES for kind in room.KINDS})
 # By the kind and version that a converter takes. Pure functions; every version but a kind's newest has one.
 CONVERTERS: Final[Mapping[Key, Converter]] = MappingProxyType({})
