@@ -103,7 +103,7 @@ KINDS: Final = (
                         "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
                         "name": "Server that the letters lead to",
                         "indicator_types": ["malicious-activity"],
-                        "pattern": "[domain-name:value = 'sigurno-plashtane.example' OR ipv4-addr:value = '192.0.2.17']",
+                        "pattern": "[domain-name:value = 'siguren-platez.example' OR ipv4-addr:value = '192.0.2.17']",
                         "pattern_type": "stix",
                         "created": "2004-11-15T03:00:00Z",
                         "modified": "2004-11-15T03:00:00Z",

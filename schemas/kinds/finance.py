@@ -42,7 +42,7 @@ class Wish(StrEnum):
 
 
 class AccountNotice(Facts):
-    """An account that matters in a case, and what is asked about it. An IBAN has to be valid: what is none is a number."""
+    """An account that matters in a case, and what is asked about it. An IBAN has to be valid; else it is a number."""
 
     account: Account
     wish: Wish
@@ -148,7 +148,7 @@ KINDS: Final = (
                         "channel": "money_service",
                         "payer": {"type": "person", "names": [{"full": "Ştefan Zăvoianu"}]},
                         "payee": {"type": "person", "names": [{"family": "Петков", "given": "Георги"}]},
-                        "payee_account": {"type": "account", "iban": "BG80 BNBA 9661 1020 3456 78", "country": "BG"},
+                        "payee_account": {"type": "account", "iban": "BG18 RZBB 9155 0123 4567 89", "country": "BG"},
                         "statement": "подарък",
                     }
                 ],

@@ -1,4 +1,4 @@
-"""Parts that kinds of several domains are made of: parties, means of transport, contacts, seized quantities of goods."""
+"""Parts that kinds of several domains are made of: parties, means of transport, contacts, actions."""
 
 from enum import StrEnum
 from typing import Annotated

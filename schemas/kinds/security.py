@@ -1,4 +1,4 @@
-"""Kinds of the Anti-Terrorism task force and its sub-projects (pages 10 and 19): threats, firearms, mass destruction."""
+"""Kinds of the Anti-Terrorism task force and its sub-projects (pages 10 and 19): threats, firearms, WMD."""
 
 from decimal import Decimal
 from enum import StrEnum

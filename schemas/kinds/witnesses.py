@@ -1,4 +1,4 @@
-"""The movement of a witness to a court abroad and back (page 14). Whoever reads it could kill: the strictest handling."""
+"""A witness is moved to a court abroad and back (page 14). Whoever reads it could kill: the strictest handling."""
 
 from enum import StrEnum
 from typing import Annotated, Final, Literal
@@ -84,7 +84,7 @@ class Hearing(Body):
 
 
 class Movement(Body):
-    """A witness travels to be heard and back. `witness` is a name agreed on, not the true one; give the person if needed."""
+    """A witness travels to be heard and back. `witness` is a name agreed on, not the true one; `person` is that, if needed."""
 
     witness: Line
     person: Person | None = None
