@@ -84,7 +84,7 @@ class Hearing(Body):
 
 
 class Movement(Body):
-    """A witness travels to be heard and back. `witness` is a name agreed on, not the true one; `person` is that, if needed."""
+    """A witness travels to be heard and back. `witness` is a name agreed on; the true one is in `person`, if needed."""
 
     witness: Line
     person: Person | None = None
