@@ -79,6 +79,9 @@ def _kind(field: Schema) -> str:
         return f"[{name}](#{name.lower()})"
     if "const" in field:
         return f"`{field['const']}`"
+    if "pattern" in field and "enum" in field:
+        # Of a standard that has more codes than anyone reads.
+        return field.get("description", "a code")
     if "enum" in field:
         return "one of " + ", ".join(f"`{value}`" for value in field["enum"])
     for several in ("anyOf", "oneOf"):

@@ -22,6 +22,7 @@ from schemas.kinds import (
     finance,
     fraud,
     judicial,
+    operations,
     precursors,
     security,
     trafficking,
@@ -49,6 +50,7 @@ _MODULES: Final = (
     cyber,
     security,
     judicial,
+    operations,
     administration,
 )
 KINDS: Final[Kinds] = MappingProxyType({(kind.name, kind.version): kind for room in _MODULES for kind in room.KINDS})
