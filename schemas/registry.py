@@ -12,6 +12,7 @@ from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from schemas.kinds import (
@@ -190,13 +191,19 @@ def json_type(value: object) -> str:
     return _JSON_TYPES.get(type(value), "other")
 
 
+class _Untitled(GenerateJsonSchema):
+    # A field's title would be its name again.
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 def json_schema(kind: str, version: int, kinds: Kinds = KINDS) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a kind's body, with its examples. Raises KindUnknown."""
     found = find(kind, version, kinds)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:seci:kind:{kind}:{version}",
-        **found.model.model_json_schema(),
+        **found.model.model_json_schema(schema_generator=_Untitled),
         "examples": [dict(example) for example in found.examples],
     }
 
