@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from schemas.countries import Country
 from schemas.header import KindName, NodeId
-from schemas.kinds.common import Body, Country, Evaluation, Line, Text
+from schemas.kinds.common import Body, Evaluation, Line, Text
 from schemas.kinds.kind import PERSONAL, Kind
 
 Earlier = Annotated[UUID, Field(description="The id of the earlier message.")]

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from schemas import numerals
 from schemas.codes import Agency
-from schemas.kinds.common import Body, Country, Line, Text
+from schemas.countries import Country
+from schemas.kinds.common import Body, Line, Text
 from schemas.kinds.drugs import Seizure
 from schemas.kinds.kind import Kind
 from schemas.seizures import Substance
