@@ -12,6 +12,7 @@ from crypto import typed
 from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
 from nodes import setup
+from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
@@ -86,6 +87,7 @@ def run(
 for _command in (send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
 app.add_typer(schema_app, name="schema")
+app.add_typer(operation_app, name="operation")
 
 
 @app.command()

@@ -196,3 +196,11 @@ class RoutingRefused(NodeError):
     def __init__(self, code: str, message: str, next_step: str) -> None:
         super().__init__(message, next_step)
         self.code = code  # type: ignore[misc]
+
+
+class OperationUnknown(NodeError):
+    """Nothing was reported to this node of the operation named."""
+
+    code = "operation_unknown"
+    status = 404
+    exit_code = 4
