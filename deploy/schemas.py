@@ -9,24 +9,35 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from schemas.compatibility import breaks
-from schemas.describing import index, markdown
+from schemas.describing import ENTITIES, entities, index, markdown
 from schemas.registry import KINDS, json_schema
 
+_WIDTH: Final = 120
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "schemas"
 
 
 def generated() -> dict[str, str]:
     """The text of each file of docs/schemas, by its name."""
-    found = {
-        f"{kind}.{version}.json": json.dumps(json_schema(kind, version), indent=1, ensure_ascii=False) + "\n"
-        for kind, version in KINDS
-    }
+    found = {f"{kind}.{version}.json": _laid_out(json_schema(kind, version)) + "\n" for kind, version in KINDS}
     # The newest version last: a page is of that one.
     pages = {f"{kind}.md": markdown(kind, version) for kind, version in sorted(KINDS)}
-    return found | pages | {"README.md": index()}
+    return found | pages | {f"{ENTITIES}.md": entities(), "README.md": index()}
+
+
+def _laid_out(value: Any, depth: int = 0) -> str:
+    # What fits on a line takes one, and so does a list of codes: a change is then a line or two of a diff.
+    flat = json.dumps(value, ensure_ascii=False)
+    codes = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if codes or not value or not isinstance(value, dict | list) or depth + len(flat) <= _WIDTH:
+        return flat
+    inner = "\n" + " " * (depth + 1)
+    if isinstance(value, list):
+        return f"[{inner}{f',{inner}'.join(_laid_out(item, depth + 1) for item in value)}\n{' ' * depth}]"
+    lines = (f"{json.dumps(name)}: {_laid_out(item, depth + 1)}" for name, item in value.items())
+    return f"{{{inner}{f',{inner}'.join(lines)}\n{' ' * depth}}}"
 
 
 def broken(folder: Path = FOLDER) -> Iterator[str]:

@@ -14,7 +14,8 @@ from nodes.errors import BodyRefused, SchemaUnclear
 from nodes.shell import AsJson, answer
 from schemas import registry
 from schemas.codes import TASK_FORCES
-from schemas.describing import in_short, markdown
+from schemas.describing import ENTITIES, entities, in_short, markdown
+from schemas.entities import Facts
 from schemas.kinds.kind import Kind
 from schemas.registry import KINDS, BodyInvalid, FieldError, KindUnknown
 from schemas.usage import USED_BY, users_of
@@ -55,7 +56,10 @@ def _described(kind: Kind) -> dict[str, Any]:
 
 @schema_app.command()
 def show(kind: Name, version: Version = None, as_json: AsJson = False) -> None:
-    """Show what a body may hold: a page of Markdown, with --json the JSON Schema."""
+    """Show what a body may hold: a page of Markdown, with --json the JSON Schema. `entities` shows what many carry."""
+    if kind == ENTITIES:
+        answer(Facts.model_json_schema(), as_json, entities().rstrip())
+        return
     found = _find(kind, version)
     schema = registry.json_schema(found.name, found.version)
     answer(schema, as_json, markdown(found.name, found.version).rstrip())

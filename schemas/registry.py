@@ -12,9 +12,24 @@ from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
-from schemas.kinds import drugs, exchange, operations
+from schemas.kinds import (
+    administration,
+    cyber,
+    drugs,
+    exchange,
+    finance,
+    fraud,
+    judicial,
+    operations,
+    precursors,
+    security,
+    trafficking,
+    vehicles,
+    witnesses,
+)
 from schemas.kinds.common import Body
 from schemas.kinds.exchange import Content
 from schemas.kinds.kind import Kind, Rule
@@ -24,7 +39,21 @@ Kinds = Mapping[Key, Kind]
 # From a body of one version to that of the next.
 Converter = Callable[[dict[str, Any]], dict[str, Any]]
 
-_MODULES: Final = (exchange, drugs, operations)
+_MODULES: Final = (
+    exchange,
+    trafficking,
+    witnesses,
+    drugs,
+    precursors,
+    vehicles,
+    fraud,
+    finance,
+    cyber,
+    security,
+    judicial,
+    operations,
+    administration,
+)
 KINDS: Final[Kinds] = MappingProxyType({(kind.name, kind.version): kind for room in _MODULES for kind in room.KINDS})
 # By the kind and version that a converter takes. Pure functions; every version but a kind's newest has one.
 CONVERTERS: Final[Mapping[Key, Converter]] = MappingProxyType({})
@@ -162,13 +191,19 @@ def json_type(value: object) -> str:
     return _JSON_TYPES.get(type(value), "other")
 
 
+class _Untitled(GenerateJsonSchema):
+    # A field's title would be its name again.
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 def json_schema(kind: str, version: int, kinds: Kinds = KINDS) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a kind's body, with its examples. Raises KindUnknown."""
     found = find(kind, version, kinds)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:seci:kind:{kind}:{version}",
-        **found.model.model_json_schema(),
+        **found.model.model_json_schema(schema_generator=_Untitled),
         "examples": [dict(example) for example in found.examples],
     }
 
