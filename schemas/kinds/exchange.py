@@ -230,7 +230,7 @@ KINDS: Final = (
                         "seizures": [{"substance": "opium", "quantity": "3.3", "unit": "kg"}],
                     },
                 },
-                "text": "3,3 kg, not 33 kg, as Μιχάλης Δημητρίου and Васил Тодоров have weighed it again.",
+                "text": "3,3 kg, not 33 kg, as Ion Popescu, Μιχάλης Δημητρίου and Васил Тодоров have weighed it again.",
             },
         ),
         rule=PERSONAL,

@@ -12,7 +12,8 @@ from schemas.registry import find, json_schema
 
 Schema = dict[str, Any]
 TEXT = st.characters(exclude_categories=["Cs"])
-DAY = re.compile(r"^(\d{4}-\d{2}-)(29|30|31)")
+DAY = re.compile(r"^(\d{4}-\d{2}-)(29|30|31)$")
+MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}T(?=\d{2}:)")
 VIN = "WVWZZZ1JZXW000001"
 
 
@@ -40,6 +41,8 @@ class _Strategies:
             return st.just(schema["const"])
         if "enum" in schema:
             return st.sampled_from(schema["enum"])
+        if "properties" in schema:
+            return self.objects(schema)
         several = [item for item in schema.get("anyOf", schema.get("oneOf", ())) if item.get("type") != "null"]
         if {item.get("type") for item in several} == {"number", "string"}:
             # A decimal, either way.
@@ -128,7 +131,7 @@ def _within(value: Any) -> Any:
     if isinstance(value, list):
         return [_within(item) for item in value]
     if isinstance(value, str):
-        return DAY.sub(r"\g<1>28", value)
+        return MOMENT.sub("2004-11-15T", DAY.sub(r"\g<1>28", value))
     if not isinstance(value, dict):
         return value
     value = {name: _within(item) for name, item in value.items()}
@@ -164,8 +167,10 @@ def _reply(body: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(body: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    told = {name: example[name] for name in ("begins", "ends") if name in example}
-    return {name: value for name, value in body.items() if name not in ("results", "report_by")} | told
+    kept = {name: value for name, value in body.items() if name not in ("results", "report_by") and value != []}
+    # A report has results or seizures.
+    told = {name: example[name] for name in ("begins", "ends", "seizures") if name in example}
+    return told | kept | {name: example[name] for name in ("begins", "ends")}
 
 
 _OF_KIND: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] = {

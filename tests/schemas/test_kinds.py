@@ -72,7 +72,7 @@ def test_an_example_agrees_with_the_schema_and_its_identifiers_hold(kind: Kind, 
 def test_examples_about_persons_name_some_in_three_scripts(name: str) -> None:
     text = json.dumps(newest(name).examples, ensure_ascii=False)
     for script, letters in (
-        ("Latin", "[A-Z][a-z]+"),
+        ("Latin", "[A-Z\u00c0-\u021b][a-z\u00c0-\u021b]{2}"),
         ("Greek", "[\u0386-\u03ce]{3}"),
         ("Cyrillic", "[\u0400-\u04ff]{3}"),
     ):
@@ -80,7 +80,7 @@ def test_examples_about_persons_name_some_in_three_scripts(name: str) -> None:
 
 
 @pytest.mark.parametrize("key", ALL, ids=lambda key: key[0])
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_bodies_from_the_schema_are_valid_and_come_through(key: tuple[str, int], data: st.DataObject) -> None:
     body = data.draw(bodies(*key))
@@ -114,11 +114,12 @@ def test_a_correction_is_of_a_valid_body_and_carries_no_other() -> None:
     assert read_body("correction", 1, json.dumps(unknown).encode()) == unknown
 
 
+WRONG_IBAN = {"type": "account", "iban": "GR16 0110 1250 0000 0001 2300 696"}
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("reply", {"result": "refused", "text": "No."}, "reason"),
-    ("vehicle.stolen", {"vehicle": {"type": "vehicle", "make": "Dacia"}}, "vehicle.vin"),
+    ("vehicle.stolen", {"vehicle": {"type": "vehicle", "make": "Dacia"}, "relations": []}, "vehicle.vin"),
     ("vehicle.hit", {"vehicle": {"type": "vehicle", "make": "Dacia"}}, "vehicle.vin"),
-    ("finance.account", {"account": {"type": "account", "iban": "GR16 0110 1250 0000 0001 2300 696"}}, "account.iban"),
+    ("finance.account", {"account": WRONG_IBAN, "relations": []}, "account.iban"),
     ("finance.account", {"account": {"type": "account", "bank": "x"}, "relations": []}, "account.iban"),
     ("firearm.trace", {"firearms": [{"type": "firearm"}], "relations": []}, "firearms.0.serial_number"),
     ("precursor.alert", {"precursors": [{"type": "drug"}]}, "precursors.0.name"),
