@@ -85,6 +85,7 @@ KINDS: Final = (
                         "indicator_types": ["malicious-activity"],
                         "pattern": "[domain-name:value = 'siguren-platez.example' OR ipv4-addr:value = '192.0.2.17']",
                         "pattern_type": "stix",
+                        "pattern_version": "2.1",
                         "created": "2004-11-15T03:00:00.000Z",
                         "modified": "2004-11-15T03:00:00.000Z",
                         "valid_from": "2004-11-15T03:00:00Z",
