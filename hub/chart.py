@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 from xml.sax.saxutils import escape
 
-from schemas.comparison import Count, ExchangeRow, ExchangeTable
+from schemas.exchangetable import Count, ExchangeRow, ExchangeTable
 
 _WIDTH: Final = 760
 _LABELS: Final = 240

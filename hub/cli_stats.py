@@ -17,7 +17,7 @@ from hub.errors import FiguresRefused, FileUnwritable
 from hub.settings import Settings
 from hub.shell import AsJson, Home, answer, say, with_database
 from hub.statistics import Origin
-from schemas.comparison import Count, ExchangeRow, ExchangeTable, exchange_table
+from schemas.exchangetable import Count, ExchangeRow, ExchangeTable, exchange_table
 
 _FIRST_YEAR: Final = 1999
 _MARK: Final = "*"

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub import tables
 from hub.figures import Figure
 from hub.watch import iso
-from schemas.comparison import ERASED, Count
+from schemas.exchangetable import ERASED, Count
 from schemas.statistics import field_of
 
 

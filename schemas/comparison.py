@@ -1,96 +1,75 @@
-"""The table of page 8: how much was exchanged in each field, in two years, and by how much that changed. Pure.
+"""Names compared across alphabets: a key that the spellings of one name share, in whichever alphabet.
 
-The change is in percent of the earlier year, truncated; where that has fewer than ten, a percentage says nothing, and
-none is given.
+`anyascii` brings every script to Latin letters; what is left are the region's customs of writing one sound
+(Živković, Zhivkovich, Живковић). Keys find candidates for an officer to look at: equal keys prove nothing, and
+some pairs are missed (Țurcanu loses its sound in papers without diacritics, and Цуркану has it).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
 from typing import Final
 
-from schemas.statistics import FIELDS, StatisticalField
+# Greek writes one sound with two letters (ISO 843, type 2, as in Greek passports), in its own alphabet only.
+_GREEK: Final = (
+    ("ου", "u"),
+    ("αυ", "av"),
+    ("ευ", "ev"),
+    ("γγ", "ng"),
+    (r"\bμπ", "b"),
+    (r"\bντ", "d"),
+)
+# Bulgarian ъ is a vowel there and щ is sht (the Transliteration Act of 2009); anyascii follows the Russian custom.
+_BULGARIAN: Final = str.maketrans({"ъ": "a", "щ": "sht"})
 
-# Below this an earlier year is too small for a percentage.
-SMALLEST: Final = 10
-UP: Final = "\N{UPWARDS ARROW}"
-DOWN: Final = "\N{DOWNWARDS ARROW}"
-
-
-# What is left of erased entries: that there was a message, and when.
-ERASED: Final = StatisticalField("erased", "Erased since", ())
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A year's exchanges in a field: what the ledger has, and what was imported of the time before the system."""
-
-    ledger: int = 0
-    imported: int = 0
-
-    @property
-    def total(self) -> int:
-        """Both."""
-        return self.ledger + self.imported
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.ledger + other.ledger, self.imported + other.imported)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Upwards or downwards, and by how many percent of the earlier year, truncated; None where that is too small."""
-
-    arrow: str
-    percent: int | None
-
-    def __str__(self) -> str:
-        return self.arrow if self.percent is None else f"{self.arrow} {self.percent}"
-
-
-def change(earlier: int, later: int) -> Change | None:
-    """What the column `Comparison` says; None where nothing changed."""
-    if earlier == later:
-        return None
-    percent = abs(later - earlier) * 100 // earlier if earlier >= SMALLEST else None
-    return Change(UP if later > earlier else DOWN, percent)
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeRow:
-    """A line of the table."""
-
-    code: str
-    name: str
-    earlier: Count
-    later: Count
-
-    @property
-    def change(self) -> Change | None:
-        """From the earlier year to the later."""
-        return change(self.earlier.total, self.later.total)
+# Of Latin letters, the longer first.
+_LATIN: Final = (
+    ("shch", "st"),
+    ("tsch", "c"),
+    ("sch", "s"),
+    ("tch", "c"),
+    ("zh", "z"),
+    ("kh", "h"),
+    ("sh", "s"),
+    ("ch", "c"),
+    ("dj", "d"),
+    ("gj", "g"),
+    ("kj", "k"),
+    ("nj", "ni"),
+    ("lj", "li"),
+    ("ts", "c"),
+    ("tz", "c"),
+    ("ph", "f"),
+    ("th", "t"),
+    ("ck", "k"),
+    ("ou", "u"),
+    ("oe", "o"),
+    ("ue", "u"),
+    ("ae", "a"),
+    ("gg", "ng"),
+    ("x", "ks"),
+    ("q", "k"),
+    ("w", "v"),
+    ("j", "i"),
+    ("y", "i"),
+)
+_DOUBLE: Final = re.compile(r"(.)\1+")
+_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeTable:
-    """The table of page 8: `rows` for the fields, `total` for all of them."""
+def comparison_key(name: str) -> str:
+    """The key of a name in Latin, Greek or Cyrillic letters: ASCII words, sorted, as parts of a name change places."""
+    # Imported at first use, as the other libraries of the language are.
+    from anyascii import anyascii
 
-    earlier: int
-    later: int
-    rows: tuple[ExchangeRow, ...]
-    total: ExchangeRow
+    letters = unicodedata.normalize("NFD", name.casefold())
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    for greek, latin in _GREEK:
+        bare = re.sub(greek, latin, bare)
+    text = anyascii(bare.translate(_BULGARIAN)).lower().replace("'", "").replace("-", " ")
+    return " ".join(sorted(_folded(word) for word in _NO_WORD.split(text) if word))
 
 
-def exchange_table(
-    earlier: int, later: int, counts: Mapping[int, Mapping[str, Count]], fields: Sequence[StatisticalField] = FIELDS
-) -> ExchangeTable:
-    """The table of two years, from the counts of each year by field. A row of what was erased only if there is any."""
-
-    def count(year: int, code: str) -> Count:
-        return counts.get(year, {}).get(code, Count())
-
-    rows = [ExchangeRow(one.code, one.name, count(earlier, one.code), count(later, one.code)) for one in fields]
-    erased = ExchangeRow(ERASED.code, ERASED.name, count(earlier, ERASED.code), count(later, ERASED.code))
-    if erased.earlier.total or erased.later.total:
-        rows.append(erased)
-    before, after = (sum(side, Count()) for side in zip(*((row.earlier, row.later) for row in rows), strict=True))
-    return ExchangeTable(earlier, later, tuple(rows), ExchangeRow("total", "TOTAL", before, after))
+def _folded(word: str) -> str:
+    for spelling, sound in _LATIN:
+        word = word.replace(spelling, sound)
+    return _DOUBLE.sub(r"\1", word)

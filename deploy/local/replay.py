@@ -85,7 +85,7 @@ class Replay:
         with self._exchange.api(node) as api:
             counts = api.get("/v1/status").json()["counts"]
         received = node != CENTRE or counts["inbox"] == self._to_centre
-        return received and counts.get("accepted", 0) == self._sent[node]
+        return bool(received and counts.get("accepted", 0) == self._sent[node])
 
     def exchanged(self) -> Rows:
         """The rows of page 8 as the hub computes them."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from hub.chart import chart
-from schemas.comparison import Count, exchange_table
+from schemas.exchangetable import Count, exchange_table
 from schemas.statistics import FIELDS
 
 SVG = "{http://www.w3.org/2000/svg}"
