@@ -16,6 +16,7 @@ from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
+from nodes.cli_stix import stix_app
 from nodes.cli_witness import trust, witness
 from nodes.client import ApiRefused
 from nodes.doctor import examine
@@ -87,6 +88,7 @@ def run(
 for _command in (send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
 app.add_typer(schema_app, name="schema")
+app.add_typer(stix_app, name="stix")
 app.add_typer(operation_app, name="operation")
 
 

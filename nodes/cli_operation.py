@@ -14,6 +14,7 @@ from nodes.errors import OperationUnknown
 from nodes.shell import AsJson, Home, answer, say
 from schemas.amended import CORRECTION, WITHDRAWAL, Received
 from schemas.codes import Agency
+from schemas.registry import newest_body
 from schemas.tally import COUNTED_KINDS, Double, OperationTables, Row, operation_tables
 
 operation_app: Final = typer.Typer(no_args_is_help=True, help="Joint operations, as they were reported to this node.")
@@ -74,7 +75,9 @@ def _sent(home: Path, kinds: tuple[str, ...]) -> list[Received]:
 
 
 def _of(message: dict[str, Any]) -> Received:
-    about = (message["kind"], message.get("operation"), message["body"])
+    # The tables know one version of each kind.
+    body = newest_body(message["kind"], message["kind_version"], message["body"])
+    about = (message["kind"], message.get("operation"), body)
     return Received(message["id"], message["sender"], Agency(message["agency"]), *about)
 
 

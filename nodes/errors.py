@@ -67,6 +67,13 @@ class BodyRefused(NodeError):
         self.fields = fields
 
 
+class StixRefused(NodeError):
+    """What should be STIX 2.1 is none, or has nothing that a message could hold."""
+
+    code = "stix_refused"
+    exit_code = 2
+
+
 class StoreVersionUnknown(NodeError):
     """The node's database was made by another version of this program."""
 

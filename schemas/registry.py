@@ -148,8 +148,14 @@ def read_body(kind: str, version: int, data: bytes, kinds: Kinds = KINDS) -> dic
     return body
 
 
+def _carries(model: type[Body]) -> bool:
+    """Whether bodies of this model carry another message."""
+    field = model.model_fields.get("content")
+    return field is not None and field.annotation is Content
+
+
 def _check_carried(kind: str, carried: Content, model: type[Body], extra: Literal["forbid", "ignore"]) -> None:
-    if "content" in model.model_fields:
+    if _carries(model):
         raise BodyInvalid(kind, (FieldError("content.kind", "must be one that carries no other message", "string"),))
     try:
         model.model_validate(carried.body, extra=extra)
@@ -157,20 +163,27 @@ def _check_carried(kind: str, carried: Content, model: type[Body], extra: Litera
         raise BodyInvalid(kind, _field_errors(error, "content.body")) from error
 
 
-def read_newest(
-    kind: str, version: int, data: bytes, kinds: Kinds = KINDS, converters: Mapping[Key, Converter] = CONVERTERS
-) -> Body:
-    """The body a recipient got, as its kind's newest version has it; what that version does not know is left out.
+def newest_body(
+    kind: str,
+    version: int,
+    body: Mapping[str, Any],
+    kinds: Kinds = KINDS,
+    converters: Mapping[Key, Converter] = CONVERTERS,
+) -> dict[str, Any]:
+    """A valid body as its kind's newest version has it, and what it carries too; one that is newer stays as it is.
 
-    For who works with bodies, and wants to know one version of each kind. Raises KindUnknown, BodyInvalid.
+    For who works with bodies, and wants to know one version of each kind.
     """
-    body = read_body(kind, version, data, kinds)
-    for step in range(version, newest(kind, kinds).version):
-        body = converters[kind, step](body)
-    try:
-        return newest(kind, kinds).model.model_validate(body, extra="ignore")
-    except ValidationError as error:
-        raise BodyInvalid(kind, _field_errors(error)) from error
+    found = dict(body)
+    while (kind, version) in converters:
+        found, version = converters[kind, version](found), version + 1
+    content = found.get("content")
+    if (kind, version) in kinds and _carries(kinds[kind, version].model) and isinstance(content, dict):
+        about = content["kind"], content.get("kind_version", 1)
+        latest = max((number for name, number in kinds if name == about[0]), default=about[1])
+        carried = newest_body(*about, content["body"], kinds, converters)
+        found["content"] = {**content, "kind_version": max(latest, about[1]), "body": carried}
+    return found
 
 
 _JSON_TYPES: Final[dict[type, str]] = {

@@ -8,7 +8,7 @@ import pytest
 from schemas import registry
 from schemas.kinds.common import Body, Line
 from schemas.kinds.kind import Kind
-from schemas.registry import BodyInvalid, KindUnknown, read_body, read_newest
+from schemas.registry import BodyInvalid, KindUnknown, newest_body, read_body
 
 
 class Sighting1(Body):
@@ -50,7 +50,11 @@ CONVERTERS = {("sighting", 1): to_2, ("sighting", 2): to_3}
 
 
 def read(version: int, body: dict[str, Any]) -> Body:
-    return read_newest("sighting", version, json.dumps(body).encode(), SIGHTINGS, CONVERTERS)
+    """As who works with bodies reads one: judged as it was sent, and then as the newest version has it."""
+    came = read_body("sighting", version, json.dumps(body).encode(), SIGHTINGS)
+    found = newest_body("sighting", version, came, SIGHTINGS, CONVERTERS)
+    assert came == body
+    return Sighting3.model_validate(found, extra="ignore")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,21 @@ def test_a_body_is_judged_by_the_version_that_it_was_sent_in() -> None:
         read(1, {"plates": ["x"], "count": 1})
     with pytest.raises(KindUnknown, match="sighting/4"):
         read(4, {"plates": ["x"], "count": 1})
+
+
+def test_what_a_correction_carries_is_converted_too() -> None:
+    content = {"kind": "sighting", "kind_version": 1, "body": {"plate": "x", "later": 1}}
+    body = {"message": "01a20f97-e270-71d7-88d6-b834d3465199", "text": "t", "content": content}
+    kinds = {**registry.KINDS, **SIGHTINGS}
+    found = newest_body("correction", 1, body, kinds, CONVERTERS)["content"]
+    assert found == {"kind": "sighting", "kind_version": 3, "body": {"plates": ["x"], "count": 1, "later": 1}}
+    assert content["body"] == {"plate": "x", "later": 1}
+
+
+def test_what_is_newer_than_all_versions_or_of_an_unknown_kind_stays_as_it_is() -> None:
+    assert newest_body("sighting", 4, {"a": 1}, SIGHTINGS, CONVERTERS) == {"a": 1}
+    content = {"kind": "of.tomorrow", "kind_version": 2, "body": {"a": 1}}
+    assert newest_body("forward", 1, {"content": content}) == {"content": content}
 
 
 def test_every_version_but_the_newest_has_a_converter() -> None:
