@@ -61,6 +61,8 @@ class Replay:
             say(f"{moment.year}: sending {sum(map(len, by_sender))} messages ...")
             with ThreadPoolExecutor(len(ALL)) as pool:
                 list(pool.map(self._send_of, ALL, by_sender))
+            self._sent.update({sender: len(mine) for sender, mine in zip(ALL, by_sender, strict=True)})
+            self._to_centre += sum(post.request.get("to") == [CENTRE] for mine in by_sender for post in mine)
             self._await_settled()
 
     def _send_of(self, sender: str, mine: Sequence[Post]) -> None:
@@ -73,8 +75,6 @@ class Replay:
                 if answer.status_code != 202:
                     raise LocalError(f"{sender} would not take {request['kind']}: {answer.text}")
                 self._ids[id(post)] = answer.json()["id"]
-        self._sent[sender] += len(mine)
-        self._to_centre += sum(post.request.get("to") == [CENTRE] for post in mine)
 
     def _await_settled(self) -> None:
         """Waits until all that was sent is accepted, and the Centre's node has what went to it."""
