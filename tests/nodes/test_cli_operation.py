@@ -29,6 +29,7 @@ def _messages() -> list[dict[str, Any]]:
             "id": ids[id(post)],
             "state": "accepted" if post.sender == CENTRE else "delivered",
             "kind": post.request["kind"],
+            "kind_version": 1,
             "sender": post.sender,
             "agency": post.request.get("agency", "police"),
             "operation": post.request["operation"],
