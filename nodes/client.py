@@ -18,6 +18,7 @@ _TYPED_WRONG: Final = (
     "too_large",
     "kind_unknown",
     "time_without_zone",
+    "expires_too_late",
     "task_force_missing",
     "task_force_unknown",
     "task_force_mismatch",
