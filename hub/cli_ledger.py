@@ -120,19 +120,22 @@ def export_(
 def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
     """Write the ledger to a folder as a tiled log (C2SP tlog-tiles), which any static file server can serve.
 
-    It holds the newest checkpoint, with the witnesses' cosignatures that it has, the tree's hashes, and a commitment to
-    each entry: nothing of what entries say. Run it again to go on after an interruption or to add what is new; until
-    the new checkpoint is there, the folder is the log that it was. Safe beside running workers.
+    It holds the newest checkpoint that a quorum of witnesses has cosigned (the newest one while there is none), the
+    tree's hashes, and a commitment to each entry: nothing of what entries say.
+
+    Run it again to go on after an interruption or to add what is new; until the new checkpoint is there, the folder is
+    the log that it was. Safe beside running workers.
     """
     settings = Settings.load(home)
     log = ledger_of(settings)
     progress, begin = Progress("entries"), time.monotonic()
     try:
         with TileFolder.open(folder, log.signer.verifier) as opened:
-            newest = with_database(settings, lambda connection: tiling.newest(connection, log))
+            published = opened.published
+            chosen = with_database(settings, lambda connection: tiling.choose(connection, log, published))
 
             async def work(connection: AsyncConnection) -> Tiled:
-                return await tiling.write(connection, opened, newest, progress)
+                return await tiling.write(connection, opened, chosen.head, progress)
 
             done, written = with_database(settings, work), opened.written
     finally:
@@ -144,13 +147,17 @@ def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
         "size": done.size,
         "root": done.root.hex(),
         "cosignatures": done.cosignatures,
+        "witnessed": chosen.witnessed,
+        "newest": chosen.newest,
         "written": written,
         "left_out": done.left_out,
         "seconds": round(time.monotonic() - begin, 3),
     }
-    cosigned = f"{done.cosignatures} cosignatures"
-    text = f"{done.size} entries in {folder}, root {done.root.hex()}, {cosigned}; {written} files written"
+    which = "cosigned by a quorum" if chosen.witnessed else "the newest, not cosigned by a quorum"
+    text = f"{done.size} entries in {folder}, root {done.root.hex()}, {which}; {written} files written"
     answer(result, as_json, text)
+    if chosen.newest > done.size:
+        say(f"the ledger has {chosen.newest - done.size} entries more, for a later run")
     if done.left_out:
         say(f"left out: {done.left_out} bundles, of which an entry was erased before commitments were kept")
 
