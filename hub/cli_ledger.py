@@ -77,8 +77,13 @@ def export_(
     home: Home,
     first: Annotated[
         int,
-        typer.Option("--from", min=0, max=typed.MOST, help="Leave out files that have only entries before it."),
+        typer.Option(
+            "--from", min=0, max=typed.MOST, help="Leave out files that have only entries before it and are not there."
+        ),
     ] = 0,
+    witnessed: Annotated[
+        bool, typer.Option("--witnessed", help="Only as far as a quorum of witnesses has cosigned the ledger.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the whole ledger to a folder that `seci-verify` computes again, without any part of the hub.
@@ -94,7 +99,7 @@ def export_(
         with ExportFolder.open(folder, manifest) as opened:
 
             async def work(connection: AsyncConnection) -> Exported:
-                return await export(connection, opened, first, progress)
+                return await export(connection, opened, first, progress, log if witnessed else None)
 
             done, written = with_database(settings, work), opened.files
     finally:
@@ -105,14 +110,19 @@ def export_(
         "origin": log.origin,
         "size": done.size,
         "root": done.root.hex(),
+        "witnessed": done.witnessed,
         "files": done.files,
         "kept": done.kept,
+        "left_out": done.left_out,
         "written": written,
         "rosters": done.rosters,
         "seconds": round(time.monotonic() - begin, 3),
     }
     text = f"{done.size} entries in {folder}, root {done.root.hex()}; {written} files written, {done.kept} kept"
     answer(result, as_json, text)
+    if done.left_out:
+        say(f"left out: {done.left_out} files of entries; next: lay it over the export that has them")
+        return
     say(f"next: give it to the auditor, and the ledger's key over another way; there: seci-verify {folder}")
 
 

@@ -120,10 +120,7 @@ async def others(connection: AsyncConnection, size: int, witnesses: Collection[s
 
 
 async def witnessed(connection: AsyncConnection, log: Ledger) -> Head | None:
-    """The newest checkpoint that more than half of the witnesses in the newest roster have cosigned, if there is one.
-
-    Only in a transaction in which `ledger.check` has been.
-    """
+    """The newest checkpoint that more than half of the witnesses in the roster in force have cosigned, if any."""
     signed = await registrar.newest(connection, 0)
     if signed is None:
         return None

@@ -20,7 +20,7 @@ from crypto.export import CHUNK, Manifest
 from crypto.keys import SigningKey
 from crypto.policy import Policy
 from deploy.local.instance import REPOSITORY
-from hub import erasure, registrar, tables
+from hub import erasure, registrar, rounds, tables
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
@@ -28,6 +28,7 @@ from hub.ledger import head
 from hub.pen import writing
 from hub.quarantine import Decision
 from nodes.verify_ledger import Audit, verify_ledger
+from tests.hub.cosigning import WITNESSES, cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
 
 pytestmark = pytest.mark.system
@@ -114,6 +115,57 @@ async def test_only_what_is_new_can_be_laid_over_an_older_export(
     assert _fault(tmp_path / "old") == (LedgerFault.UNFINISHED, done.size)
     await _export(own, own_engine, tmp_path / "old")
     assert _verify(tmp_path / "old").cosigned.checkpoint.size == done.size
+
+
+async def test_what_a_folder_has_is_kept_up_whatever_is_left_out(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    out, late = tmp_path / "out", ("--from", str(3 * CHUNK))
+    await _fill(own, own_engine, FIRST)
+    await _export(own, own_engine, out)
+    await _fill(own, own_engine, (CHUNK, CHUNK))
+    async with writing(own_engine, own.log) as connection:
+        await erasure.erase(connection, own.log, [7], Decision("Ana", "court order"))
+    code, said = own.type("ledger", "export", str(out), *late)
+    assert (code, said["files"], said["kept"], said["left_out"]) == (0, 5, 1, 0)
+    # Two that grew, the one with the erased entry, a new one, and the checkpoint.
+    assert said["written"] == 5 - 1 + 1
+    assert _verify(out).tally.erased == [7]
+    code, said = own.type("ledger", "export", str(tmp_path / "new"), *late)
+    assert (code, said["files"], said["kept"], said["left_out"]) == (0, 2, 0, 3)
+
+
+async def test_an_export_can_end_where_a_quorum_has_cosigned(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    def said(folder: str) -> Any:
+        return own.type("ledger", "export", str(tmp_path / folder), "--witnessed")
+
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, (CHUNK,))
+    assert said("out")[1]["code"] == "nothing_witnessed"
+    await rounds.current(own_engine, own.log, tuple(WITNESSES), 0)
+    await cosign_at(own_engine, CHUNK + 1, "bg", "ro", "tr")
+    await _fill(own, own_engine, (5,))
+    await rounds.current(own_engine, own.log, tuple(WITNESSES), 0)
+    await cosign_at(own_engine, CHUNK + 6, "tr", "ro")
+    await _fill(own, own_engine, (CHUNK, CHUNK))
+    # An export to the newest checkpoint that was interrupted leaves files behind the one that is witnessed.
+    moment = ("hub.exportfolder:ExportFolder.finish",)
+    assert own.type("ledger", "export", str(tmp_path / "out"), crash_at=moment)[0] == -signal.SIGKILL
+    code, done = said("out")
+    assert (code, done["size"], done["witnessed"]) == (0, CHUNK + 6, CHUNK + 6)
+    assert own.log.second is not None
+    keys, two = [own.log.signer.verifier, own.log.second.verifier], [WITNESSES[node].verifier for node in ("ro", "tr")]
+    found = verify_ledger(tmp_path / "out", Policy.of(keys, two, 2), (), lambda *_: None)
+    assert found.witnessed.checkpoint.size == found.cosigned.checkpoint.size == CHUNK + 6
+    # The first one has more cosignatures, which is what an export to the newest checkpoint goes by.
+    done = await _export(own, own_engine, tmp_path / "all")
+    assert (done.size, done.witnessed) == (3 * CHUNK + 6, CHUNK + 1)
+    code, refused = said("all")
+    assert (code, refused["code"]) == (4, "nothing_witnessed")
+    assert f"has {done.size} entries already" in refused["detail"]
+    assert _verify(tmp_path / "all").cosigned.checkpoint.size == done.size
 
 
 async def test_killed_again_and_again_it_comes_to_the_same_bytes(
