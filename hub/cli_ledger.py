@@ -116,6 +116,7 @@ def export_(
         "left_out": done.left_out,
         "written": written,
         "rosters": done.rosters,
+        "timestamps": done.timestamps,
         "seconds": round(time.monotonic() - begin, 3),
     }
     text = f"{done.size} entries in {folder}, root {done.root.hex()}; {written} files written, {done.kept} kept"

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.export import Kind, Manifest, entry_record, record, roster_file
+from crypto.export import Kind, Manifest, entry_record, record, roster_file, stamp_file, stamped_file
 from hub import leaves, rounds, tables
 from hub.errors import LedgerEmpty, NothingWitnessed
 from hub.exportfolder import ExportFolder
@@ -34,6 +34,7 @@ class Exported:
     """Of `files`: those that were there before."""
     left_out: int = 0
     rosters: int = 0
+    timestamps: int = 0
     erased: int = 0
     """Entries without content in the files that this run wrote."""
 
@@ -75,6 +76,7 @@ async def export(
         done.rosters += 1
         if not folder.has(roster_file(version)):
             folder.put(roster_file(version), signed)
+    await _put_timestamps(connection, folder, done)
     witnessed = await _most_cosigned(connection, size) if only_of is None else newest
     note = None if witnessed is None else await rounds.cosigned(connection, witnessed.range.size, witnessed.note)
     folder.finish(size, newest.note, note)
@@ -138,3 +140,18 @@ async def _rosters(connection: AsyncConnection, size: int) -> AsyncIterator[tupl
         signed = await connection.scalar(select(table.signed).where(table.version == version))
         if signed is not None:
             yield version, signed
+
+
+async def _put_timestamps(connection: AsyncConnection, folder: ExportFolder, done: Exported) -> None:
+    """Each TSA's answer over a checkpoint of these entries, and that checkpoint beside it."""
+    table, note = tables.timestamps.c, tables.ledger_checkpoint.c
+    places = (await connection.execute(select(table.size, table.place).where(table.size <= done.size))).all()
+    for size, place in places:
+        done.timestamps += 1
+        if not folder.has(stamped_file(size)):
+            found = await connection.scalar(select(note.note).where(note.size == size)) or ""
+            folder.put(stamped_file(size), found.encode())
+        # Behind what it is of: an auditor who has the answer has that, too.
+        if not folder.has(stamp_file(size, place)):
+            response = await connection.scalar(select(table.response).where(table.size == size, table.place == place))
+            folder.put(stamp_file(size, place), response or b"")

@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Self
 
 from crypto.errors import LedgerUnproven, NoteInvalid
-from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, ROSTERS, WITNESSED, Manifest, number_of
+from crypto.export import (
+    CHECKPOINT,
+    ENTRIES,
+    MANIFEST,
+    ROSTERS,
+    TIMESTAMPS,
+    WITNESSED,
+    Manifest,
+    number_of,
+    stamp_of,
+    stamped_file,
+)
 from crypto.note import Checkpoint, Note
 from hub import folder
 from hub.errors import ExportForeign
@@ -71,6 +82,16 @@ class ExportFolder:
             for name in others:
                 (self.path / ENTRIES / name).unlink()
             folder.sync(self.path / ENTRIES)
+            if self.published <= size:
+                self._forget_timestamps(size)
+
+    def _forget_timestamps(self, size: int) -> None:
+        """Takes away those that an interrupted run has left over checkpoints of more entries."""
+        for file in list((self.path / TIMESTAMPS).iterdir()):
+            place = stamp_of(file.name)
+            if place is not None and place[0] > size:
+                file.unlink()
+                (self.path / stamped_file(place[0])).unlink(missing_ok=True)
 
     def _replace(self, name: str, note: str) -> None:
         if not self.has(name) or (self.path / name).read_bytes() != note.encode():
@@ -93,7 +114,7 @@ class ExportFolder:
             raise ExportForeign(f"{self.path} holds other things than an export", "name a folder of its own")
         else:
             self.put(MANIFEST, wanted)
-        for name in (ENTRIES, ROSTERS):
+        for name in (ENTRIES, ROSTERS, TIMESTAMPS):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         folder.sync(self.path)
         (self.path / ASIDE).unlink(missing_ok=True)

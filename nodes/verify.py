@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from cryptography import x509
 
 from crypto import typed
 from crypto.bundle import MAX_EVIDENCE, Evidence
@@ -72,7 +73,8 @@ def verify(
         Path | None, typer.Option(help="A TSA's answer (RFC 3161), which says when the checkpoint existed.")
     ] = None,
     tsa_roots: Annotated[
-        Path | None, typer.Option(help="With --timestamp: certificates (PEM) that the TSA's own must go back to.")
+        Path | None,
+        typer.Option(help="With --timestamp, or of a ledger: certificates (PEM) that the TSA's own must go back to."),
     ] = None,
     known: Annotated[
         list[Path] | None, typer.Option(help="Of a ledger: a checkpoint that somebody holds. May be repeated.")
@@ -89,8 +91,8 @@ def verify(
     Offline: no network, no account, no node. Exit code 1 if it is not proven, 2 if a file does not read or the policy
     is none.
     """
-    if (timestamp is None) is not (tsa_roots is None):
-        raise typer.BadParameter("--timestamp and --tsa-roots go together")
+    if (timestamp is None) is not (tsa_roots is None) and not (timestamp is None and what.is_dir()):
+        raise typer.BadParameter("--timestamp and --tsa-roots go together; only an export has timestamps in it")
     if policy is None and (timestamp is not None or not what.is_dir()):
         typed.fail(PROGRAM, typed.USAGE, "Missing option '--policy'", f"see {PROGRAM} --help")
         raise typer.Exit(USAGE)
@@ -99,7 +101,8 @@ def verify(
         if timestamp is not None and tsa_roots is not None:
             lines, fields = _timed(what, _read(timestamp, MAX_RESPONSE), _read(tsa_roots, MAX_ROOTS), _of(trusted))
         elif what.is_dir():
-            lines, fields = _ledger(what, trusted, known or (), quick=quick)
+            roots = () if tsa_roots is None else read_roots(_read(tsa_roots, MAX_ROOTS))
+            lines, fields = _ledger(what, trusted, known or (), roots, quick=quick)
         else:
             lines, fields = _bundle(_evidence(what), _of(trusted))
     except (PolicyInvalid, TsaRootsUnusable) as error:
@@ -135,10 +138,12 @@ def _bundle(data: bytes, policy: Policy) -> Told:
     return list(_lines(found)), _described(found)
 
 
-def _ledger(folder: Path, policy: Policy | None, known: Sequence[Path], *, quick: bool) -> Told:
+def _ledger(
+    folder: Path, policy: Policy | None, known: Sequence[Path], roots: Sequence[x509.Certificate], *, quick: bool
+) -> Told:
     progress = Progress("entries")
     try:
-        found = verify_ledger(folder, policy, known, progress, signed=not quick)
+        found = verify_ledger(folder, policy, known, progress, signed=not quick, roots=roots)
     finally:
         progress.end()
     return list(ledger_lines(found)), ledger_fields(found)

@@ -19,15 +19,18 @@ from crypto.errors import LedgerFault, LedgerUnproven
 from crypto.export import CHUNK, Manifest
 from crypto.keys import SigningKey
 from crypto.policy import Policy
+from crypto.timestamp import ask, read_roots, verify_timestamp
 from deploy.local.instance import REPOSITORY
-from hub import erasure, registrar, rounds, tables
+from hub import erasure, registrar, rounds, tables, timestamps
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
 from hub.ledger import head
 from hub.pen import writing
 from hub.quarantine import Decision
+from hub.tsa import Stamp
 from nodes.verify_ledger import Audit, verify_ledger
+from tests.crypto.tsa import Tsa
 from tests.hub.cosigning import WITNESSES, cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
 
@@ -166,6 +169,42 @@ async def test_an_export_can_end_where_a_quorum_has_cosigned(
     assert (code, refused["code"]) == (4, "nothing_witnessed")
     assert f"has {done.size} entries already" in refused["detail"]
     assert _verify(tmp_path / "all").cosigned.checkpoint.size == done.size
+
+
+async def test_timestamps_of_what_is_exported_go_with_it(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
+    tsa, out = Tsa.create(tmp_path / "tsa"), tmp_path / "out"
+    roots = read_roots(tsa.roots.read_bytes())
+
+    async def stamp() -> None:
+        async with own_engine.begin() as connection:
+            newest = await timestamps.newest(connection)
+            assert newest is not None
+            response = tsa.reply(ask(newest.note.encode()).request)
+            said = verify_timestamp(response, newest.note.encode(), roots)
+            await timestamps.keep(connection, newest, Stamp(response, said))
+
+    await publish_witnesses(own, own_engine)
+    for count in (3, 4):
+        await _fill(own, own_engine, (count,))
+        await stamp()
+    await stamp()
+    await cosign_at(own_engine, 8, "bg", "ro")
+    await _fill(own, own_engine, (5,))
+    await stamp()
+    # One that was interrupted leaves the last one, which is not of what is witnessed.
+    moment = ("hub.exportfolder:ExportFolder.finish",)
+    assert own.type("ledger", "export", str(out), crash_at=moment)[0] == -signal.SIGKILL
+    code, said = own.type("ledger", "export", str(out), "--witnessed")
+    assert (code, said["size"], said["timestamps"]) == (0, 8, 3)
+    assert sorted(item.name for item in (out / "timestamps").iterdir() if item.suffix != ".tsr") == [
+        "checkpoint-4",
+        "checkpoint-8",
+    ]
+    found = verify_ledger(out, None, (), lambda *_: None, roots=roots)
+    assert [item.size for item in found.stamps.held] == [4, 8, 8]
+    code, said = own.type("ledger", "export", str(out))
+    assert (code, said["size"], said["timestamps"]) == (0, 13, 4)
+    assert _verify(out).stamps.count == 4
 
 
 async def test_killed_again_and_again_it_comes_to_the_same_bytes(
