@@ -91,6 +91,11 @@ async def _under_quorum(connection: AsyncConnection, folder: ExportFolder, log: 
     if newest.range.size < folder.published:
         words = f"the export in {folder.path} has {folder.published} entries already, and a quorum has cosigned only "
         raise NothingWitnessed(f"{words}the first {newest.range.size}", _LATER)
+    table = tables.erasure.c
+    by = await connection.scalar(select(func.max(table.erased_by)).where(table.leaf_index < newest.range.size))
+    if by is not None and by >= newest.range.size:
+        # Without it, the hole that it explains would be a fault.
+        raise NothingWitnessed(f"the erasure that entry {by} tells of is not cosigned by a quorum yet", _LATER)
     return newest
 
 

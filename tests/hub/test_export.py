@@ -171,6 +171,23 @@ async def test_an_export_can_end_where_a_quorum_has_cosigned(
     assert _verify(tmp_path / "all").cosigned.checkpoint.size == done.size
 
 
+async def test_an_export_does_not_end_before_what_says_that_an_entry_of_it_is_erased(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, (9,))
+    await cosign_at(own_engine, 10, "bg", "ro")
+    async with writing(own_engine, own.log) as connection:
+        assert await erasure.erase(connection, own.log, [7], Decision("Ana", "court order")) == 10
+    code, said = own.type("ledger", "export", str(tmp_path / "out"), "--witnessed")
+    assert (code, said["code"]) == (4, "nothing_witnessed")
+    assert "the erasure that entry 10 tells of" in said["detail"]
+    await cosign_at(own_engine, 11, "bg", "ro")
+    code, said = own.type("ledger", "export", str(tmp_path / "out"), "--witnessed")
+    assert (code, said["size"]) == (0, 11)
+    assert _verify(tmp_path / "out").tally.erased == [7]
+
+
 async def test_timestamps_of_what_is_exported_go_with_it(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
     tsa, out = Tsa.create(tmp_path / "tsa"), tmp_path / "out"
     roots = read_roots(tsa.roots.read_bytes())
