@@ -5,6 +5,7 @@ each proves that an `Entry` is a leaf of the tree whose checkpoint the hub signe
 a signature over all of a batch at once (docs/protocol.md, "Receipts").
 """
 
+import re
 from enum import StrEnum
 from functools import cache
 from itertools import pairwise
@@ -84,14 +85,19 @@ class Wire(BaseModel):
         try:
             message = cls.model_validate(cbor.decode(data, cls.most_items))
         except cbor.EncodingRefused as error:
-            raise ControlRefused(f"{cls.__name__}: {error}") from error
+            raise ControlRefused(f"{_name(cls)}: {error}") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise ControlRefused(f"{cls.__name__}.{field}: {first['msg']}") from error
+            raise ControlRefused(f"{_name(cls)}, {field}: {first['msg']}") from error
         if message.to_bytes() != data:
-            raise ControlRefused(f"{cls.__name__}: a field is not in the one form that it has on the wire")
+            raise ControlRefused(f"{_name(cls)}: a field is not in the one form that it has on the wire")
         return message
+
+
+def _name(kind: type[Wire]) -> str:
+    """What it is called in docs/protocol.md, whose readers know nothing of our classes."""
+    return re.sub(r"(?<=.)(?=[A-Z])", " ", kind.__name__).lower()
 
 
 @cache

@@ -41,6 +41,7 @@ BUNDLE = Receipts(
 )
 EXAMPLES: list[Wire] = [ACKNOWLEDGEMENT, ENTRY, BUNDLE]
 
+NAMES = {Acknowledgement: "acknowledgement", Entry: "entry", Receipts: "receipts"}
 BAD: list[tuple[Wire, str, Any]] = [
     (ACKNOWLEDGEMENT, "v", 2),
     (ACKNOWLEDGEMENT, "recipient", "BG"),
@@ -90,7 +91,7 @@ def test_every_message_comes_back_as_it_was(message: Wire) -> None:
 
 @pytest.mark.parametrize(("message", "field", "value"), BAD)
 def test_a_bad_value_is_refused_and_its_field_named(message: Wire, field: str, value: object) -> None:
-    with pytest.raises(ControlRefused, match=rf"^{type(message).__name__}\.{field}\b"):
+    with pytest.raises(ControlRefused, match=rf"^{NAMES[type(message)]}, {field}\b"):
         type(message).from_bytes(cbor.encode({**fields_of(message), field: value}))
 
 
@@ -98,7 +99,7 @@ def test_a_bad_value_is_refused_and_its_field_named(message: Wire, field: str, v
 def test_a_bad_value_inside_a_receipt_is_refused_and_its_place_named(path: str, field: str, value: object) -> None:
     fields = fields_of(BUNDLE)
     fields["receipts"][0][field] = value
-    with pytest.raises(ControlRefused, match=rf"^Receipts\.{path}: "):
+    with pytest.raises(ControlRefused, match=rf"^receipts, {path}: "):
         Receipts.from_bytes(cbor.encode(fields))
 
 
@@ -111,7 +112,7 @@ def test_a_missing_field_is_named() -> None:
     for message, field in [(ACKNOWLEDGEMENT, "items"), (ENTRY, "event"), (BUNDLE, "checkpoint")]:
         fields = fields_of(message)
         del fields[field]
-        with pytest.raises(ControlRefused, match=rf"\.{field}: "):
+        with pytest.raises(ControlRefused, match=rf", {field}: "):
             type(message).from_bytes(cbor.encode(fields))
 
 
@@ -142,7 +143,7 @@ def test_a_default_left_out_is_refused_because_it_is_always_written() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x00", b"\x80", b"\xa0", b"hello", ENTRY.to_bytes() + b"\x00"])
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     for kind in (Acknowledgement, Entry, Receipts):
-        with pytest.raises(ControlRefused, match=kind.__name__):
+        with pytest.raises(ControlRefused, match=f"^{NAMES[kind]}"):
             kind.from_bytes(data)
 
 
