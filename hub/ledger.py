@@ -142,7 +142,7 @@ async def append(
     drawn = secrets.token_bytes(SALT_SIZE * len(entries))
     salts = [drawn[start : start + SALT_SIZE] for start in range(0, len(drawn), SALT_SIZE)]
     encoded, indices = [entry.to_bytes() for entry in entries], range(old.size, old.size + len(entries))
-    events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
+    events, times = [entry.event for entry in entries], [entry.at for entry in entries]
     content: Rows = {"ledger_content": list(zip(indices, events, times, salts, encoded, strict=True))}
 
     def grow() -> tuple[list[bytes], merkle.CompactRange, dict[tuple[int, int], bytes]]:
@@ -162,10 +162,7 @@ async def append(
 
     def prove() -> tuple[Receipt, ...]:
         paths = proofs(old.size, new.size, {**old.nodes(), **completed})
-        return tuple(
-            Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof)
-            for index, salt, data, proof in zip(indices, salts, encoded, paths, strict=True)
-        )
+        return tuple(map(Receipt, indices, encoded, salts, paths))
 
     signing = _sign(connection, ledger, checkpoint, new, found, prove)
     return await _propose(connection, ledger, standing, Kept(before, checkpoint, committed=False), signing)
