@@ -119,7 +119,7 @@ def _to_wire(value: Any) -> Any:
         fields = vars(value)
         return {
             name: item if type(item) in _PLAIN else _to_wire(item)
-            for name in _in_order(kind)
+            for name in _in_order(type(value))
             if (item := fields[name]) is not None
         }
     if isinstance(value, str | bytes | int):
