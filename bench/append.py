@@ -3,11 +3,11 @@
 Ours is the hub's own append, as a busy worker calls it: salts, leaves, tree, signed checkpoint, lock store, commit,
 and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied into
 empty tables of the same form, in transactions of as many, with nothing computed and nothing kept elsewhere. The two
-take turns. Proofs are of random entries, one by one, as when a message comes again, once the ledger has its entries.
-At the end it is exported, and verified as an auditor does it (`recompute`).
+take turns, in the same loop, of the kind that a worker runs in. Proofs are of random entries, one by one, as when a
+message comes again, once the ledger has its entries. At the end it is exported, and verified as an auditor does it
+(`recompute`).
 """
 
-import asyncio
 import os
 import random
 import time
@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,7 +25,7 @@ from bench.figure import Figure, Target, most
 from bench.history import accepted
 from bench.place import Place, Route
 from deploy.local.instance import say
-from hub import ledger
+from hub import archive, ledger
 from hub.database import engine_of
 from hub.ledger import Ledger
 from hub.pen import Pen
@@ -52,7 +53,7 @@ def measure(place: Place, route: Route, entries: int) -> list[Figure]:
     for name in _TABLES:
         postgres.run_sql(f"CREATE TABLE bare_{name} (LIKE {name} INCLUDING ALL); GRANT ALL ON bare_{name} TO seci_hub")
     try:
-        return asyncio.run(_measure(place, route, entries))
+        return uvloop.run(_measure(place, route, entries))
     finally:
         for name in _TABLES:
             postgres.run_sql(f"DROP TABLE bare_{name}")
@@ -110,7 +111,7 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
 async def _append(pen: Pen, log: Ledger, entries: list[Entry]) -> int:
     """The first one's index."""
     async with pen.writing() as connection:
-        turn = await ledger.take_turn(connection)
+        turn, _ = await archive.take_turn_seeing(connection, [])
         return (await ledger.append(connection, log, turn, entries)).receipts[0].index
 
 

@@ -209,6 +209,11 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
         if end - start == 1:
             found.append(path)
             return
+        if end - start == 2 and first <= start:
+            # Half of all steps, if each leaf had its own.
+            found.append((nodes[0, start + 1], *path))
+            found.append((nodes[0, start], *path))
+            return
         middle = start + (1 << (end - start - 1).bit_length() - 1)
         if first < middle:
             descend(start, middle, (root_of(middle, end), *path))

@@ -77,7 +77,7 @@ class Wire(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Deterministic CBOR; absent fields are left out, identifiers are 16 bytes."""
-        return cbor.encode_in_order(_to_wire(self))
+        return cbor.encode_in_order(_fields(self))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -105,9 +105,18 @@ def _in_order(model: type[BaseModel]) -> tuple[str, ...]:
 _PLAIN: Final = frozenset({str, bytes, int, Event, Outcome, RefusalCode})
 
 
-def _to_wire(value: Any) -> Any:
+def _fields(message: BaseModel) -> dict[str, object]:
     # By hand and not by `model_dump`, and in order, which the encoder would have to find each time: a bundle has
     # hundreds of receipts, and an entry is written for each thing that happens.
+    fields = vars(message)
+    return {
+        name: item if type(item) in _PLAIN else _to_wire(item)
+        for name in _in_order(type(message))
+        if (item := fields[name]) is not None
+    }
+
+
+def _to_wire(value: Any) -> object:
     kind = type(value)
     if kind is UUID:
         return value.bytes
@@ -116,12 +125,7 @@ def _to_wire(value: Any) -> Any:
     if kind is Receipt:
         return value.fields()
     if isinstance(value, BaseModel):
-        fields = vars(value)
-        return {
-            name: item if type(item) in _PLAIN else _to_wire(item)
-            for name in _in_order(type(value))
-            if (item := fields[name]) is not None
-        }
+        return _fields(value)
     if isinstance(value, str | bytes | int):
         return value
     if isinstance(value, UUID):
