@@ -3,11 +3,12 @@
 Ours is the hub's own append, as a busy worker calls it: salts, leaves, tree, signed checkpoint, lock store, commit,
 and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied into
 empty tables of the same form, in transactions of as many, with nothing computed and nothing kept elsewhere. The two
-take turns, in the same loop, of the kind that a worker runs in. Proofs are of random entries, one by one, as when a
+take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries, one by one, as when a
 message comes again, once the ledger has its entries. At the end it is exported, and verified as an auditor does it
 (`recompute`).
 """
 
+import gc
 import os
 import random
 import time
@@ -25,7 +26,7 @@ from bench.figure import Figure, Target, most
 from bench.history import accepted
 from bench.place import Place, Route
 from deploy.local.instance import say
-from hub import archive, ledger
+from hub import ledger
 from hub.database import engine_of
 from hub.ledger import Ledger
 from hub.pen import Pen
@@ -52,6 +53,9 @@ def measure(place: Place, route: Route, entries: int) -> list[Figure]:
     postgres = place.exchange.services.postgres
     for name in _TABLES:
         postgres.run_sql(f"CREATE TABLE bare_{name} (LIKE {name} INCLUDING ALL); GRANT ALL ON bare_{name} TO seci_hub")
+    # As in a worker (hub/cli.py): what was there before is not looked through again and again.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     try:
         return uvloop.run(_measure(place, route, entries))
     finally:
@@ -111,7 +115,7 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
 async def _append(pen: Pen, log: Ledger, entries: list[Entry]) -> int:
     """The first one's index."""
     async with pen.writing() as connection:
-        turn, _ = await archive.take_turn_seeing(connection, [])
+        turn = await ledger.take_turn(connection)
         return (await ledger.append(connection, log, turn, entries)).receipts[0].index
 
 

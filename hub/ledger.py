@@ -37,7 +37,7 @@ log = structlog.get_logger()
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
 # Entries that are made before the database gets them: enough that what each part costs does not count.
-PART: Final = 100
+PART: Final = 200
 TRIES: Final = 5
 # In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
@@ -165,6 +165,7 @@ class _Batch:
     leaves: list[bytes] = field(default_factory=list)
     tree: merkle.CompactRange = field(init=False)
     completed: dict[tuple[int, int], bytes] = field(init=False)
+    receipts: tuple[Receipt, ...] = field(init=False)
 
     def content(self) -> Iterator[list[Row]]:
         """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
@@ -181,17 +182,15 @@ class _Batch:
             yield list(zip(indices, events, times, salts, encoded, strict=True))
 
     def grow(self) -> None:
-        """Appends the leaves, once all content was made."""
+        """Appends the leaves, once all content was made, and makes the receipts under the checkpoint of `tree`."""
         self.tree, self.completed = self.old.append(self.leaves)
+        paths = proofs(self.old.size, self.tree.size, {**self.old.nodes(), **self.completed})
+        indices = range(self.old.size, self.tree.size)
+        self.receipts = tuple(map(Receipt, indices, self.encoded, self.salts, paths))
 
     def subtrees(self) -> list[Row]:
         """The rows of `ledger_subtree`."""
         return [(*at, value) for at, value in self.completed.items() if at[0] and not at[0] % STRIDE]
-
-    def receipts(self) -> tuple[Receipt, ...]:
-        """Of each entry, under the checkpoint of `tree`."""
-        paths = proofs(self.old.size, self.tree.size, {**self.old.nodes(), **self.completed})
-        return tuple(map(Receipt, range(self.old.size, self.tree.size), self.encoded, self.salts, paths))
 
 
 def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:
@@ -254,14 +253,18 @@ async def _sign(
     connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, batch: _Batch, found: Rows
 ) -> Appended:
     """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
-    note, leaves = sign_note(checkpoint.text(), ledger.signer), list(enumerate(batch.leaves, batch.old.size))
-    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
+    leaves = list(enumerate(batch.leaves, batch.old.size))
+
+    def sign() -> str:
+        return sign_note(checkpoint.text(), ledger.signer)
+
     if len(leaves) >= rows.MANY:
-        receipts = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], batch.receipts)
+        note = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], sign)
     else:
-        receipts, found = batch.receipts(), {**found, "ledger_leaf": leaves}
+        note, found = sign(), {**found, "ledger_leaf": leaves}
+    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
     await rows.insert(connection, {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]})
-    return Appended(note, receipts)
+    return Appended(note, batch.receipts)
 
 
 async def _propose(
