@@ -3,9 +3,9 @@
 Ours is the hub's own append, as a busy worker calls it: salts, leaves, tree, signed checkpoint, lock store, commit,
 and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied into
 empty tables of the same form, in transactions of as many, with nothing computed and nothing kept elsewhere. The two
-take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries, one by one, as when a
-message comes again, once the ledger has its entries. At the end it is exported, and verified as an auditor does it
-(`recompute`).
+take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries, one by
+one, as when a message comes again, once the ledger has its entries. At the end it is exported, and verified as an
+auditor does it (`recompute`).
 """
 
 import gc

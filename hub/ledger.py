@@ -36,7 +36,7 @@ log = structlog.get_logger()
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
-# Entries that are made before the database gets them: enough that what each part costs does not count.
+# Entries that the database is given at a time: enough that what each part costs does not count.
 PART: Final = 200
 TRIES: Final = 5
 # In a connection's `info`: what the transaction under way has put into the lock store.
@@ -209,7 +209,7 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
             found.append(path)
             return
         if end - start == 2 and first <= start:
-            # Half of all steps, if each leaf had its own.
+            # Two leaves in one step: half of all steps would be those of single leaves.
             found.append((nodes[0, start + 1], *path))
             found.append((nodes[0, start], *path))
             return
