@@ -219,6 +219,8 @@ def run(
     broker = BrokerAddress.of(settings)
     ledger = ledger_of(settings)
     engine = database.engine_of(settings.database_url, f"{database.WORKER} {os.getpid()}")
+    # However many ask the monitor, they take no connection from the work.
+    watching = database.engine_of(settings.database_url, f"seci-hub monitor {os.getpid()}")
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -227,12 +229,13 @@ def run(
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
         stamping_s = None if settings.tsa is None else settings.tsa.interval_s
-        async with monitored(make_app(ingest, engine, stamping_s), home, port) as url:
+        async with monitored(make_app(ingest, watching, stamping_s), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
             await _until_stopped(asyncio.create_task(ingest.run(stop)), stop)
-        await engine.dispose()
+        for one in (engine, watching):
+            await one.dispose()
 
     # What is there by now stays: the collector of garbage need not look at it again and again.
     gc.freeze()

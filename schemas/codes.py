@@ -2,9 +2,11 @@
 
 Task forces are those of page 10 of the customer's document (`seed.txt`), under the
 names printed there. SALW, WMD and Terrorist Groups stand under the Anti-Terrorism
-task force (pages 10 and 19). The coordinators are those of pages 11 and 19.
+task force (pages 10 and 19). The coordinators are those of pages 11 and 19. `MEANINGS`
+has the published meaning of handling, evaluation and TLP codes, in words of ours.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -27,13 +29,7 @@ class Priority(StrEnum):
 
 
 class Handling(StrEnum):
-    """Handling codes of European police practice (EU manual on law enforcement information exchange).
-
-    H0: only for preventing and combating crime, under the applicable law.
-    H1: not to be disclosed in judicial proceedings without the provider's permission.
-    H2: not to be disseminated without the provider's permission.
-    H3: other restrictions, stated in words.
-    """
+    """Handling codes of European police practice (EU manual on law enforcement information exchange)."""
 
     H0 = "H0"
     H1 = "H1"
@@ -42,7 +38,7 @@ class Handling(StrEnum):
 
 
 class SourceEvaluation(StrEnum):
-    """How reliable the source is: A always, B mostly, C mostly not, X cannot be assessed."""
+    """How reliable the source is: the letter of the 4x4 system (the same manual; Europol Regulation, article 29)."""
 
     A = "A"
     B = "B"
@@ -51,16 +47,45 @@ class SourceEvaluation(StrEnum):
 
 
 class InformationEvaluation(StrEnum):
-    """How sure the information is.
-
-    1: accuracy not in doubt. 2: known personally to the source, not to the official passing it on.
-    3: not known personally to the source, corroborated by what is recorded. 4: neither, uncorroborated.
-    """
+    """How sure the information is: the number of the 4x4 system (the same manual; Europol Regulation, article 29)."""
 
     CERTAIN = "1"
     KNOWN_TO_SOURCE = "2"
     CORROBORATED = "3"
     UNCONFIRMED = "4"
+
+
+class Tlp(StrEnum):
+    """Labels of the Traffic Light Protocol, version 2.0 (FIRST, 2022), as they stand in a text."""
+
+    RED = "TLP:RED"
+    AMBER_STRICT = "TLP:AMBER+STRICT"
+    AMBER = "TLP:AMBER"
+    GREEN = "TLP:GREEN"
+    CLEAR = "TLP:CLEAR"
+
+
+MEANINGS: Final[Mapping[Handling | SourceEvaluation | InformationEvaluation | Tlp, str]] = MappingProxyType(
+    {
+        Handling.H0: "only for preventing and combating crime, under the applicable law",
+        Handling.H1: "not to be disclosed in judicial proceedings without the provider's permission",
+        Handling.H2: "not to be disseminated without the provider's permission",
+        Handling.H3: "other restrictions, stated in words",
+        SourceEvaluation.A: "authentic, trustworthy and competent without doubt, or reliable in all instances",
+        SourceEvaluation.B: "reliable in most instances",
+        SourceEvaluation.C: "unreliable in most instances",
+        SourceEvaluation.X: "its reliability cannot be assessed",
+        InformationEvaluation.CERTAIN: "its accuracy is not in doubt",
+        InformationEvaluation.KNOWN_TO_SOURCE: "known personally to the source, not to the official who passes it on",
+        InformationEvaluation.CORROBORATED: "not known personally to the source, but borne out by what is recorded",
+        InformationEvaluation.UNCONFIRMED: "not known personally to the source, and not borne out by anything",
+        Tlp.RED: "for the individual recipients only, and nobody else",
+        Tlp.AMBER_STRICT: "for the recipient's organisation only, as far as each needs to know",
+        Tlp.AMBER: "for the recipient's organisation and its clients, as far as each needs to know",
+        Tlp.GREEN: "for the recipient's community, not in public",
+        Tlp.CLEAR: "may be disclosed without limit",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The participants of the Center: the twelve member states of 2004 and the Centre itself.
+"""The participants of the Center as of November 2004: members, observers, partners, advisers, and the Centre itself.
 
-Source: pages 3 and 9 of the customer's document, in the order and under the names printed
+Source: pages 3 to 6 and 9 of the customer's document, in the order and under the names printed
 there. ISO 3166-1 codes are those in force in November 2004: Serbia and Montenegro was `CS`
 (formerly-used code CSXX since 2006; successors RS and ME), FYR Macedonia has always been
 `MK` (North Macedonia since 2019).
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from schemas.codes import Agency
 
 NODE_ID: Final = re.compile(r"[a-z]{2,8}")
 CENTRE: Final = "seci"
@@ -36,19 +38,55 @@ class Successor:
     since: str
 
 
+class Instrument(StrEnum):
+    """What a partnership rests on (page 5)."""
+
+    MEMORANDUM = "memorandum of understanding"
+    AGREEMENT = "agreement"
+    COMMUNICATION_AGREEMENT = "agreement on communication connectivity for exchange of information"
+    COOPERATION_AGREEMENT = "agreement on cooperation"
+
+
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant; `iso` is the ISO 3166-1 alpha-2 code of November 2004, None for institutions."""
+    """A participant; `iso` is the ISO 3166-1 alpha-2 code of November 2004, None for institutions.
+
+    `categories` are all that it is, since an observer may be a partner too; `short` is the abbreviation printed with
+    the name; a partner has an `instrument`, an adviser the `matters` it advises on.
+    """
 
     node: str
     name: str
-    category: Category
+    categories: tuple[Category, ...]
     iso: str | None
     successors: tuple[Successor, ...] = ()
+    short: str | None = None
+    instrument: Instrument | None = None
+    matters: Agency | None = None
+
+    @property
+    def category(self) -> Category:
+        """The first of its categories, for a roster, which has room for one."""
+        return self.categories[0]
 
 
 def _member(iso: str, name: str, *successors: Successor) -> Participant:
-    return Participant(iso.lower(), name, Category.MEMBER, iso, successors)
+    return Participant(iso.lower(), name, (Category.MEMBER,), iso, successors)
+
+
+def _observer_state(iso: str, name: str) -> Participant:
+    return Participant(iso.lower(), name, (Category.OBSERVER_STATE,), iso)
+
+
+def _institution(
+    node: str,
+    short: str | None,
+    name: str,
+    *categories: Category,
+    instrument: Instrument | None = None,
+    matters: Agency | None = None,
+) -> Participant:
+    return Participant(node, name, categories, None, short=short, instrument=instrument, matters=matters)
 
 
 MEMBERS: Final = (
@@ -70,5 +108,83 @@ MEMBERS: Final = (
     _member("SI", "Slovenia"),
     _member("TR", "Turkey"),
 )
-CENTRE_PARTICIPANT: Final = Participant(CENTRE, "SECI Regional Center", Category.CENTRE, None)
-PARTICIPANTS: Final = MappingProxyType({p.node: p for p in (*MEMBERS, CENTRE_PARTICIPANT)})
+# Page 4.
+OBSERVER_STATES: Final = (
+    _observer_state("AT", "Austria"),
+    _observer_state("AZ", "Azerbaijan"),
+    _observer_state("BE", "Belgium"),
+    _observer_state("CA", "Canada"),
+    _observer_state("FR", "France"),
+    _observer_state("GE", "Georgia"),
+    _observer_state("DE", "Germany"),
+    _observer_state("IT", "Italy"),
+    _observer_state("NL", "the Netherlands"),
+    _observer_state("PT", "Portugal"),
+    _observer_state("ES", "Spain"),
+    _observer_state("UA", "Ukraine"),
+    _observer_state("GB", "United Kingdom"),
+    _observer_state("US", "United States of America"),
+)
+# Pages 4 to 6. Four observers are partners, and INTERPOL is a partner and an adviser.
+INSTITUTIONS: Final = (
+    _institution(
+        "iom",
+        "IOM",
+        "International Organization for Migration",
+        Category.OBSERVER_INSTITUTION,
+        Category.PARTNER,
+        instrument=Instrument.MEMORANDUM,
+    ),
+    _institution(
+        "eulec",
+        "EULEC",
+        "European Institute for Law Enforcement Cooperation",
+        Category.OBSERVER_INSTITUTION,
+        Category.PARTNER,
+        instrument=Instrument.MEMORANDUM,
+    ),
+    _institution(
+        "icmpd",
+        "ICMPD",
+        "International Center for Migration Policy Development",
+        Category.OBSERVER_INSTITUTION,
+        Category.PARTNER,
+        instrument=Instrument.MEMORANDUM,
+    ),
+    _institution("unmik", "UNMiK", "United Nations Police Mission in Kosovo", Category.OBSERVER_INSTITUTION),
+    _institution(
+        "spoc",
+        "SPOC",
+        "Stability Pact Organized Crime Secretariat",
+        Category.OBSERVER_INSTITUTION,
+        Category.PARTNER,
+        instrument=Instrument.MEMORANDUM,
+    ),
+    _institution("cei", "CEI", "Central European Initiative", Category.PARTNER, instrument=Instrument.AGREEMENT),
+    _institution(
+        "interpol",
+        "INTERPOL",
+        "ICPO INTERPOL",
+        Category.PARTNER,
+        Category.ADVISER,
+        instrument=Instrument.COMMUNICATION_AGREEMENT,
+        matters=Agency.POLICE,
+    ),
+    _institution(
+        "seesac",
+        "SEESAC",
+        "South Eastern Europe Clearinghouse for the Control of Small Arms and Light Weapons",
+        Category.PARTNER,
+        instrument=Instrument.COOPERATION_AGREEMENT,
+    ),
+    _institution("wco", None, "World Customs Organization", Category.ADVISER, matters=Agency.CUSTOMS),
+)
+CENTRE_PARTICIPANT: Final = Participant(CENTRE, "SECI Regional Center", (Category.CENTRE,), None)
+PARTICIPANTS: Final = MappingProxyType(
+    {p.node: p for p in (*MEMBERS, *OBSERVER_STATES, *INSTITUTIONS, CENTRE_PARTICIPANT)}
+)
+
+
+def in_category(category: Category) -> tuple[Participant, ...]:
+    """All participants that are this, whatever else they are, in the document's order."""
+    return tuple(found for found in PARTICIPANTS.values() if category in found.categories)

@@ -2,42 +2,13 @@
 
 from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from schemas.kinds.common import Body, Country, Line, Text
-
-
-class Substance(StrEnum):
-    """The drug types of the Center's tables, pages 15 to 17, and precursors named there."""
-
-    HEROIN = "heroin"
-    MARIJUANA = "marijuana"
-    AMPHETAMINES = "amphetamines"
-    HASHISH = "hashish"
-    COCAINE = "cocaine"
-    OPIUM = "opium"
-    MDMA = "mdma"
-    SEDATIVES = "sedatives"
-    STEROIDS = "steroids"
-    HERBAL_CANNABIS = "herbal-cannabis"
-    PSEUDOEPHEDRINE = "pseudoephedrine"
-    TOLUOL = "toluol"
-    OTHER = "other"
-
-
-class Unit(StrEnum):
-    """Units of seizure, as the tables print them."""
-
-    GRAM = "g"
-    KILOGRAM = "kg"
-    METRIC_TON = "t"
-    LITRE = "l"
-    TABLET = "tablets"
-    AMPOULE = "ampoules"
-    DOSAGE = "dosages"
+from schemas.countries import Country
+from schemas.kinds.common import Body, Line, Text
+from schemas.seizures import Substance, Unit
 
 
 class Seizure(Body):

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.kinds.common import Body, Country, Evaluation, Line, Text
+from schemas.countries import Country
+from schemas.kinds.common import Body, Evaluation, Line, Text
 
 
 class Alert(Body):

@@ -3,12 +3,14 @@
 import pytest
 
 from schemas.codes import (
+    MEANINGS,
     TASK_FORCES,
     Agency,
     Handling,
     InformationEvaluation,
     Priority,
     SourceEvaluation,
+    Tlp,
     lineage,
 )
 from schemas.participants import PARTICIPANTS
@@ -84,3 +86,10 @@ def test_the_codes_on_the_wire_are_stable() -> None:
     assert [code.value for code in Handling] == ["H0", "H1", "H2", "H3"]
     assert [code.value for code in SourceEvaluation] == ["A", "B", "C", "X"]
     assert [code.value for code in InformationEvaluation] == ["1", "2", "3", "4"]
+    assert [code.value for code in Tlp] == ["TLP:RED", "TLP:AMBER+STRICT", "TLP:AMBER", "TLP:GREEN", "TLP:CLEAR"]
+
+
+def test_every_code_that_restricts_or_judges_has_a_meaning_of_its_own() -> None:
+    codes = [*Handling, *SourceEvaluation, *InformationEvaluation, *Tlp]
+    assert list(MEANINGS) == codes
+    assert len(set(MEANINGS.values())) == len(codes)

@@ -1,11 +1,22 @@
-"""The participants are the twelve member states of 2004, under the names and codes of then, and the Centre."""
+"""The participants are those of pages 3 to 6, under the names and codes of November 2004, and the Centre."""
 
 import re
 
 import pytest
 
-from schemas.participants import CENTRE, MEMBERS, NODE_ID, PARTICIPANTS, Category
-from tests.schemas.seed import needs_seed, page
+from schemas.codes import Agency
+from schemas.participants import (
+    CENTRE,
+    INSTITUTIONS,
+    MEMBERS,
+    NODE_ID,
+    OBSERVER_STATES,
+    PARTICIPANTS,
+    Category,
+    Instrument,
+    in_category,
+)
+from tests.schemas.seed import bullets, needs_seed, page
 
 # Page 3, in its order, with the ISO 3166-1 code of November 2004.
 MEMBER_STATES = {
@@ -55,9 +66,58 @@ def test_a_node_is_named_by_its_state_s_code() -> None:
 
 
 def test_the_centre_is_a_participant_like_any_other_and_no_state() -> None:
-    assert len(PARTICIPANTS) == 13
+    assert len(PARTICIPANTS) == len(MEMBERS) + len(OBSERVER_STATES) + len(INSTITUTIONS) + 1
     assert PARTICIPANTS[CENTRE].category is Category.CENTRE
     assert PARTICIPANTS[CENTRE].iso is None
+
+
+def test_an_observer_may_be_a_partner_too_and_a_roster_names_its_first_category() -> None:
+    both = [found.node for found in in_category(Category.OBSERVER_INSTITUTION) if Category.PARTNER in found.categories]
+    assert both == ["iom", "eulec", "icmpd", "spoc"]
+    assert PARTICIPANTS["iom"].category is Category.OBSERVER_INSTITUTION
+    assert PARTICIPANTS["interpol"].categories == (Category.PARTNER, Category.ADVISER)
+    assert in_category(Category.MEMBER) == MEMBERS
+
+
+def test_partners_and_nobody_else_have_an_instrument_and_advisers_their_matters() -> None:
+    with_instrument = {found.node: found.instrument for found in PARTICIPANTS.values() if found.instrument}
+    assert with_instrument == {
+        **dict.fromkeys(("iom", "eulec", "icmpd", "spoc"), Instrument.MEMORANDUM),
+        "cei": Instrument.AGREEMENT,
+        "interpol": Instrument.COMMUNICATION_AGREEMENT,
+        "seesac": Instrument.COOPERATION_AGREEMENT,
+    }
+    assert set(with_instrument) == {found.node for found in in_category(Category.PARTNER)}
+    assert {found.node: found.matters for found in in_category(Category.ADVISER)} == {
+        "interpol": Agency.POLICE,
+        "wco": Agency.CUSTOMS,
+    }
+
+
+@needs_seed
+def test_observers_stand_on_page_4_in_its_order() -> None:
+    states, institutions = page(4).split("International Institutions")
+    assert states.split("Countries")[1].strip("\N{BULLET} ") == ", ".join(state.name for state in OBSERVER_STATES)
+    printed = re.findall(r"([^,]+?) \((\w+)\)", institutions)
+    listed = in_category(Category.OBSERVER_INSTITUTION)
+    assert [(name.strip("\N{BULLET} ").removeprefix("the "), short) for name, short in printed] == [
+        (i.name, i.short) for i in listed
+    ]
+
+
+@needs_seed
+def test_partners_stand_on_page_5_and_advisers_on_page_6() -> None:
+    assert all(f"{partner.short}" in page(5) for partner in in_category(Category.PARTNER))
+    agreements = [line for line in bullets(5) if line.startswith("Agreement")]
+    assert [line.split(" with ")[0].lower() for line in agreements] == [
+        Instrument.AGREEMENT,
+        Instrument.COMMUNICATION_AGREEMENT,
+        Instrument.COOPERATION_AGREEMENT,
+    ]
+    assert bullets(6) == [
+        f"{PARTICIPANTS['interpol'].name} for Police-related matters",
+        f"{PARTICIPANTS['wco'].name} for Customs related issues",
+    ]
 
 
 def test_the_participants_cannot_be_changed_in_a_running_program() -> None:
