@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -86,9 +87,9 @@ async def _fill(own: OwnHub, engine: AsyncEngine) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(services: Services, tmp_path_factory: pytest.TempPathFactory) -> tuple[OwnHub, bytes]:
+def filled(services: Services, tmp_path_factory: pytest.TempPathFactory, first_hub: Path) -> tuple[OwnHub, bytes]:
     """A hub with 310 entries, of which there is a copy; and its lock store."""
-    own = OwnHub(tmp_path_factory.mktemp("erasing"), services.postgres)
+    own = OwnHub(tmp_path_factory.mktemp("erasing"), services.postgres, first_hub)
 
     async def work() -> None:
         engine = database.engine_of(own.url)
