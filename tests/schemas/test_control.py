@@ -1,5 +1,6 @@
 """Control messages come back as they were, have one encoding each, and name what is wrong with them."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -148,7 +149,7 @@ def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
 
 
 def test_one_receipt_of_a_bundle_is_encoded_as_a_bundle_of_its_own() -> None:
-    other = BUNDLE.receipts[0].model_copy(update={"index": 70_000, "proof": ()})
+    other = replace(BUNDLE.receipts[0], index=70_000, proof=())
     both = BUNDLE.model_copy(update={"receipts": (*BUNDLE.receipts, other), "acknowledgements": (b"signed",)})
     assert [Receipts.from_bytes(both.alone(receipt)) for receipt in both.receipts] == [
         BUNDLE,
