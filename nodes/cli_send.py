@@ -52,7 +52,8 @@ def send(
         str | None, typer.Option(parser=_moment, metavar="TIME", help="Deadline, ISO 8601 with zone.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 with zone; default: in 7 days.")
+        str | None,
+        typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 with zone; default: in 7 days; at most 365."),
     ] = None,
     id: Annotated[UUID | None, typer.Option(help="Your own UUIDv7, to repeat safely.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the hub's receipt, a minute at most.")] = False,

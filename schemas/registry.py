@@ -138,7 +138,7 @@ def read_body(kind: str, version: int, data: bytes, kinds: Kinds = KINDS) -> dic
     except ValidationError as error:
         raise BodyInvalid(kind, _field_errors(error, body)) from error
     except (ValueError, RecursionError) as error:
-        raise BodyInvalid(kind, (FieldError("body", "must be UTF-8 JSON", type(error).__name__),)) from error
+        raise BodyInvalid(kind, (FieldError("body", "must be UTF-8 JSON", "other bytes"),)) from error
     if not isinstance(body, dict):
         raise BodyInvalid(kind, (FieldError("body", "must be a JSON object", json_type(body)),))
     carried = getattr(valid, "content", None)

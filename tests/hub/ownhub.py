@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,14 +24,23 @@ NAME = "ledgers"
 
 
 class OwnHub:
-    """Its home is in `folder`; the database is made anew."""
+    """Its home is in `folder`; the database is made anew. Both are copies of the first hub's, as `init` left it."""
 
-    def __init__(self, folder: Path, postgres: Postgres) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, first: Path) -> None:
         self.home, self._postgres = folder / "hub", postgres
-        self._admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME}")
+        if not first.exists():
+            self._begin(f"CREATE DATABASE {NAME}")
+            make_keys(self.home, BrokerNames(("localhost",), ("127.0.0.1",)))
+            assert self.type("init", *self.options)[0] == 0
+            self._admin(f"DROP DATABASE IF EXISTS {NAME}_first", f"CREATE DATABASE {NAME}_first TEMPLATE {NAME}")
+            copytree(self.home, first)
+        else:
+            self._begin(f"CREATE DATABASE {NAME} TEMPLATE {NAME}_first")
+            copytree(first, self.home)
+
+    def _begin(self, create: str) -> None:
+        self._admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", create)
         self._admin(f"GRANT CONNECT ON DATABASE {NAME} TO {APPLICATION}")
-        make_keys(self.home, BrokerNames(("localhost",), ("127.0.0.1",)))
-        assert self.type("init", *self.options)[0] == 0
 
     @property
     def log(self) -> Ledger:
