@@ -44,7 +44,7 @@ def _legend(table: ExchangeTable) -> Iterator[str]:
         x = _LABELS + 80 * place
         yield f'<rect x="{x}" y="36" width="12" height="12" fill="{colour}"/>'
         yield f'<text x="{x + 18}" y="47">{year}</text>'
-    if table.total.earlier.imported or table.total.later.imported:
+    if table.has_imported:
         yield f'<rect x="{_LABELS + 160}" y="36" width="12" height="12" fill="{_COLOURS[0]}" {_IMPORTED}/>'
         yield f'<text x="{_LABELS + 178}" y="47">imported: of before the system</text>'
 

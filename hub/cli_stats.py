@@ -121,14 +121,14 @@ def _lines(table: ExchangeTable) -> list[str]:
     lines += [
         f"{row.name:{width}}  {_cell(row.earlier):>8}{_cell(row.later):>8}  {row.change or ''}".rstrip() for row in rows
     ]
-    if table.total.earlier.imported or table.total.later.imported:
+    if table.has_imported:
         lines.append(f"{_MARK} imported in whole or in part: of the time before the system")
     return lines
 
 
 def _cell(count: Count) -> str:
     # The mark has a place of its own, so that figures stand under each other.
-    return f"{count.total}{_MARK if count.imported else ' '}"
+    return f"{count.total}{' ' if count.imported is None else _MARK}"
 
 
 def _csv(table: ExchangeTable) -> str:

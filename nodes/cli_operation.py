@@ -124,8 +124,13 @@ def _csv(found: OperationTables) -> str:
     out = csv.writer(text, lineterminator="\n")
     out.writerow(["table", "label", "cell", "value", "unit", "parts"])
     for table, _, rows in _tables(found):
-        out.writerows([table, row.label, row.cell, row.value, row.unit, row.parts] for row in rows)
+        out.writerows([table, _plain(row.label), row.cell, row.value, row.unit, row.parts] for row in rows)
     return text.getvalue()
+
+
+def _plain(label: str) -> str:
+    # Others may have written it, and a spreadsheet would compute what begins so.
+    return f"'{label}" if label.startswith(("=", "+", "-", "@", "\t", "\r")) else label
 
 
 def _described(found: OperationTables) -> dict[str, Any]:

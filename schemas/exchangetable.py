@@ -22,18 +22,22 @@ ERASED: Final = StatisticalField("erased", "Erased since", ())
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A year's exchanges in a field: what the ledger has, and what was imported of the time before the system."""
+    """A year's exchanges in a field: what the ledger has, and what was imported of the time before the system.
+
+    `imported` is None where nothing was: that none was exchanged may be imported, too.
+    """
 
     ledger: int = 0
-    imported: int = 0
+    imported: int | None = None
 
     @property
     def total(self) -> int:
         """Both."""
-        return self.ledger + self.imported
+        return self.ledger + (self.imported or 0)
 
     def __add__(self, other: "Count") -> "Count":
-        return Count(self.ledger + other.ledger, self.imported + other.imported)
+        imported = [count for count in (self.imported, other.imported) if count is not None]
+        return Count(self.ledger + other.ledger, sum(imported) if imported else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,11 @@ class ExchangeTable:
     later: int
     rows: tuple[ExchangeRow, ...]
     total: ExchangeRow
+
+    @property
+    def has_imported(self) -> bool:
+        """Whether any figure of it was imported, in whole or in part."""
+        return self.total.earlier.imported is not None or self.total.later.imported is not None
 
 
 def exchange_table(

@@ -12,7 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,8 @@ from deploy.local.instance import REPOSITORY, discard, say
 from deploy.local.replayed import ALL, CENTRE, Post, others, posts
 from deploy.local.seedtables import EXCHANGE, OPERATIONS, Printed
 from deploy.local.services import running
+from nodes.cli import app
+from nodes.errors import NodeError
 
 PATIENCE_S: Final = 90
 # When the keys are made; they are good for two years and a quarter. Then when each year's messages are sent.
@@ -57,6 +61,8 @@ class Replay:
             say(f"{moment.year}: sending {sum(map(len, by_sender))} messages ...")
             with ThreadPoolExecutor(len(ALL)) as pool:
                 list(pool.map(self._send_of, ALL, by_sender))
+            self._sent.update({sender: len(mine) for sender, mine in zip(ALL, by_sender, strict=True)})
+            self._to_centre += sum(post.request.get("to") == [CENTRE] for mine in by_sender for post in mine)
             self._await_settled()
 
     def _send_of(self, sender: str, mine: Sequence[Post]) -> None:
@@ -69,8 +75,6 @@ class Replay:
                 if answer.status_code != 202:
                     raise LocalError(f"{sender} would not take {request['kind']}: {answer.text}")
                 self._ids[id(post)] = answer.json()["id"]
-        self._sent[sender] += len(mine)
-        self._to_centre += sum(post.request.get("to") == [CENTRE] for post in mine)
 
     def _await_settled(self) -> None:
         """Waits until all that was sent is accepted, and the Centre's node has what went to it."""
@@ -98,8 +102,15 @@ class Replay:
 
     def reached(self, printed: Printed) -> Rows:
         """The rows of an operation's table as the Centre's node computes them."""
-        found = self._exchange.node(CENTRE, "operation", "tables", printed.name, str(printed.year))
-        return tuple((row["label"], row["cell"]) for row in found[printed.table])
+        # The command itself, but not a process for each: those would take as long as all the rest.
+        words = ["operation", "tables", printed.name, str(printed.year), "--json"]
+        said = StringIO()
+        try:
+            with redirect_stdout(said):
+                app([*words, "--home", str(self._exchange.node_home(CENTRE))], standalone_mode=False)
+        except NodeError as error:
+            raise LocalError(f"{' '.join(words)}: {error} [{error.code}]") from error
+        return tuple((row["label"], row["cell"]) for row in json.loads(said.getvalue())[printed.table])
 
 
 def differences(printed: Printed, found: Rows) -> Iterator[str]:
@@ -133,12 +144,9 @@ def run(folder: Path) -> tuple[int, list[str]]:
         replay = Replay(exchange, clock)
         replay.send()
         say("computing the tables ...")
-        with ThreadPoolExecutor(2) as pool:
-            found = [pool.submit(replay.exchanged), *(pool.submit(replay.reached, one) for one in OPERATIONS)]
         tables = (EXCHANGE, *OPERATIONS)
-        differing = [
-            line for one, rows in zip(tables, found, strict=True) for line in sorted(differences(one, rows.result()))
-        ]
+        found = [replay.exchanged(), *map(replay.reached, OPERATIONS)]
+        differing = [line for one, rows in zip(tables, found, strict=True) for line in sorted(differences(one, rows))]
     return sum(len(row) for one in tables for row in one.rows), differing
 
 

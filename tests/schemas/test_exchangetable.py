@@ -62,6 +62,14 @@ def test_imported_figures_are_added_and_kept_apart() -> None:
     drugs = next(row for row in table.rows if row.code == "drugs")
     assert (drugs.earlier.total, drugs.earlier.imported, str(drugs.change)) == (44, 40, "↑ 9")
     assert (table.total.earlier, table.total.later) == (Count(4, 40), Count(48))
+    assert table.has_imported
+
+
+def test_that_nothing_was_exchanged_may_be_imported_too() -> None:
+    assert not exchange_table(2003, 2004, {2003: {"wmd": Count()}}).has_imported
+    assert exchange_table(2003, 2004, {2003: {"wmd": Count(imported=0)}}).has_imported
+    assert Count(1) + Count(2) == Count(3)
+    assert Count(1) + Count(imported=0) == Count(1, 0)
 
 
 def test_erased_messages_have_a_row_only_if_there_are_any() -> None:
