@@ -3,11 +3,12 @@
 Ours is the hub's own append, as a busy worker calls it: salts, leaves, tree, signed checkpoint, lock store, commit,
 and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied into
 empty tables of the same form, in transactions of as many, with nothing computed and nothing kept elsewhere. The two
-take turns. Proofs are of random entries, one by one, as when a message comes again, once the ledger has its entries.
-At the end it is exported, and verified as an auditor does it (`recompute`).
+take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries, one by
+one, as when a message comes again, once the ledger has its entries. At the end it is exported, and verified as an
+auditor does it (`recompute`).
 """
 
-import asyncio
+import gc
 import os
 import random
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -51,8 +53,11 @@ def measure(place: Place, route: Route, entries: int) -> list[Figure]:
     postgres = place.exchange.services.postgres
     for name in _TABLES:
         postgres.run_sql(f"CREATE TABLE bare_{name} (LIKE {name} INCLUDING ALL); GRANT ALL ON bare_{name} TO seci_hub")
+    # As in a worker (hub/cli.py): what was there before is not looked through again and again.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     try:
-        return asyncio.run(_measure(place, route, entries))
+        return uvloop.run(_measure(place, route, entries))
     finally:
         for name in _TABLES:
             postgres.run_sql(f"DROP TABLE bare_{name}")

@@ -113,7 +113,7 @@ def _object(data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise EvidenceMalformed(f"the bundle is not JSON in UTF-8 ({type(error).__name__})") from error
+        raise EvidenceMalformed("the bundle is not JSON in UTF-8") from error
     if not isinstance(found, dict):
         raise EvidenceMalformed("a bundle is one JSON object")
     return found

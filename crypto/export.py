@@ -27,12 +27,14 @@ CHECKPOINT: Final = "checkpoint"
 WITNESSED: Final = "witnessed"
 ENTRIES: Final = "entries"
 ROSTERS: Final = "rosters"
+TIMESTAMPS: Final = "timestamps"
 # Entries in a file: small enough to be in memory several times over.
 CHUNK: Final = 4096
 MAX_CHUNK: Final = 1 << 16
 MAX_FILE: Final = 1 << 28
 HEAD_SIZE: Final = 5
 _NAME: Final = re.compile(r"([0-9]{8,12})(?:\.p([1-9][0-9]{0,4}))?")
+_STAMP: Final = re.compile(r"checkpoint-([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.tsr")
 
 
 class Kind(IntEnum):
@@ -129,6 +131,22 @@ def number_of(name: str) -> tuple[int, int | None] | None:
 def roster_file(version: int) -> str:
     """The name of the file of a signed roster."""
     return f"{ROSTERS}/{version:08d}"
+
+
+def stamped_file(size: int) -> str:
+    """The name of the file of a checkpoint with a timestamp: the note, byte for byte what the TSA was asked about."""
+    return f"{TIMESTAMPS}/checkpoint-{size}"
+
+
+def stamp_file(size: int, place: int) -> str:
+    """The name of the file of a TSA's answer; there may be several of one checkpoint, each with a number of its own."""
+    return f"{stamped_file(size)}.{place}.tsr"
+
+
+def stamp_of(name: str) -> tuple[int, int] | None:
+    """Of a TSA's answer by its name in its folder: the checkpoint's size, and its number. None if it is none."""
+    found = _STAMP.fullmatch(name)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _malformed() -> LedgerUnproven:

@@ -22,6 +22,8 @@ _BLANK: Final = re.compile(r"[ \t]+")
 _CONTROL: Final = re.compile(rb"[^\t\n\x20-\x7e\x80-\xff]")
 
 LogKey = NoteVerifier | CosignerKey
+# A log's CosignerKey is of no other kind: see `log_key`.
+_ALGORITHMS: Final[dict[type, str]] = {NoteVerifier: "Ed25519", CosignerKey: "ML-DSA-44"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +191,15 @@ def log_key(vkey: str) -> LogKey:
 
 @dataclass(frozen=True, slots=True)
 class Cosigned:
-    """A checkpoint that its log has signed, who has cosigned it and when (seconds), and whether that is a quorum."""
+    """A checkpoint that its log has signed, who has cosigned it and when (seconds), and whether that is a quorum.
+
+    `algorithms` are those of the log's keys in the policy.
+    """
 
     checkpoint: Checkpoint
     witnesses: tuple[tuple[str, int], ...]
     quorum: bool
+    algorithms: tuple[str, ...]
 
 
 def read_checkpoint(note: str, policy: Policy) -> Cosigned:
@@ -204,13 +210,15 @@ def read_checkpoint(note: str, policy: Policy) -> Cosigned:
     """
     parsed = Note.parse(note)
     checkpoint = Checkpoint.parse(parsed.text)
-    _check_log(parsed, [log.key for log in policy.logs if log.key.name == checkpoint.origin])
+    keys = [log.key for log in policy.logs if log.key.name == checkpoint.origin]
+    _check_log(parsed, keys)
     found = tuple(
         (witness.name, time_of(parsed.check(witness.key).value))
         for witness in policy.witnesses
         if parsed.is_signed_by(witness.key)
     )
-    return Cosigned(checkpoint, found, policy.is_met_by(name for name, _ in found))
+    algorithms = tuple(sorted({_ALGORITHMS[type(key)] for key in keys}))
+    return Cosigned(checkpoint, found, policy.is_met_by(name for name, _ in found), algorithms)
 
 
 def _check_log(note: Note, keys: Sequence[LogKey]) -> None:

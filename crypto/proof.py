@@ -18,7 +18,7 @@ from schemas.control import SALT_SIZE, Entry, Receipt
 
 MAX_HASHES: Final = 63
 SUFFIX: Final = ".tlog-proof"
-_HEADER: Final = "c2sp.org/tlog-proof@v1"
+HEADER: Final = "c2sp.org/tlog-proof@v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class LogProof:
 
     def __str__(self) -> str:
         extra = [f"extra {base64.b64encode(self.extra).decode()}"] if self.extra else []
-        lines = [_HEADER, *extra, f"index {self.index}", *(base64.b64encode(item).decode() for item in self.hashes)]
+        lines = [HEADER, *extra, f"index {self.index}", *(base64.b64encode(item).decode() for item in self.hashes)]
         return "".join(f"{line}\n" for line in lines) + f"\n{self.checkpoint}"
 
     @classmethod
@@ -40,8 +40,8 @@ class LogProof:
         """What `str` wrote. Raises ProofMalformed."""
         head, separator, checkpoint = text.partition("\n\n")
         header, *lines = head.split("\n")
-        if header != _HEADER or not separator:
-            raise ProofMalformed(f"a proof begins with {_HEADER}, and an empty line stands before its checkpoint")
+        if header != HEADER or not separator:
+            raise ProofMalformed(f"a proof begins with {HEADER}, and an empty line stands before its checkpoint")
         extra: bytes | None = b""
         if lines and lines[0].startswith("extra "):
             extra = exact_base64(lines.pop(0).removeprefix("extra ")) or None

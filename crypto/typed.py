@@ -86,6 +86,11 @@ def fail(program: str, code: str, detail: str, next_step: str, fields: Sequence[
     typer.echo("\n".join([f"{program}: {detail} [{code}]", *lines, f"next: {next_step}"]), err=True)
 
 
+def why(error: BaseException) -> str:
+    """What a library's error says, for a sentence of ours; the name of its class tells nobody more."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else "it broke off")
+
+
 def as_json() -> bool:
     """Whether JSON was asked for, even if nothing else of what was typed can be understood."""
     return "--json" in sys.argv

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import aio_pika
 from aio_pika.abc import AbstractConnection
 
-from crypto import tls
+from crypto import tls, typed
 from crypto.keyfile import tls_password
 from hub.errors import BrokerUnreachable
 from hub.settings import Settings
@@ -49,6 +49,6 @@ class BrokerAddress:
             )
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
             raise BrokerUnreachable(
-                f"no connection to RabbitMQ at {self.host}:{self.port} as {user}: {type(error).__name__}: {error}",
+                f"no connection to RabbitMQ at {self.host}:{self.port} as {user}: {typed.why(error)}",
                 "see that the broker runs, that its certificate is of our CA, and that `seci-hub provision` was run",
             ) from error

@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -39,9 +39,12 @@ _STAYS: Final = (
 def erase(
     index: Indices,
     home: Home,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the ledger for ever: name no person.")],
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; it stays in the ledger for ever: name no person.")
+    ] = None,
     operator: Operator = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased; needs no reason.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Erase what entries say, for good: salt, entry, and what repeats them. All of them or none.
@@ -49,21 +52,45 @@ def erase(
     That it was done, by whom and why is an entry of its own. Proofs of all entries, of these too, still verify. Exit
     code 4 for an entry that must stay, is needed yet, or is erased already.
     """
-    settings, decision = Settings.load(home), _decision(operator, reason)
-    indices = sorted(set(index))
+    settings, indices = Settings.load(home), sorted(set(index))
     if len(indices) > MOST_ERASED:
         raise typer.BadParameter(f"at most {MOST_ERASED} entries at once")
-    log = ledger_of(settings)
+    if dry_run:
+        _tell(with_database(settings, lambda connection: _look(connection, indices)), as_json)
+        return
+    if reason is None:
+        raise typer.BadParameter("--reason is missing: why they are erased")
+    log, decision = ledger_of(settings), _decision(operator, reason)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
     if not yes:
         found = with_database(settings, lambda connection: _look(connection, indices))
-        for item in found:
-            say(f"{item.index:>8}  {iso(item.entry.at)}  {item.entry.event:11} {item.entry.node}")
+        say("\n".join(map(_line, found)))
         typer.confirm(f"Erase what these {len(found)} entries say, for good?", abort=True, err=True)
     by = with_database(settings, lambda connection: erasure.erase(connection, log, indices, decision), log)
-    answer({"ok": True, "erased": indices, "erased_by": by}, as_json, f"{len(indices)} erased, as entry {by} says")
+    result = {"ok": True, "dry_run": False, "erased": indices, "erased_by": by}
+    answer(result, as_json, f"{len(indices)} erased, as entry {by} says")
     say(_STAYS)
+
+
+def _tell(found: Sequence[Candidate], as_json: bool) -> None:
+    """What a dry run says: nothing was erased."""
+    entries = [
+        {
+            "index": item.index,
+            "at": iso(item.entry.at),
+            "event": str(item.entry.event),
+            "node": item.entry.node,
+            "message": None if item.entry.message is None else str(item.entry.message),
+        }
+        for item in found
+    ]
+    result = {"ok": True, "dry_run": True, "erased": [], "erased_by": None, "would_erase": entries}
+    answer(result, as_json, "\n".join([f"{len(found)} would be erased", *map(_line, found)]))
+
+
+def _line(found: Candidate) -> str:
+    return f"{found.index:>8}  {iso(found.entry.at)}  {found.entry.event:11} {found.entry.node}"
 
 
 async def _look(connection: AsyncConnection, indices: list[int]) -> list[Candidate]:

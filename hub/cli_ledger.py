@@ -77,8 +77,13 @@ def export_(
     home: Home,
     first: Annotated[
         int,
-        typer.Option("--from", min=0, max=typed.MOST, help="Leave out files that have only entries before it."),
+        typer.Option(
+            "--from", min=0, max=typed.MOST, help="Leave out files that have only entries before it and are not there."
+        ),
     ] = 0,
+    witnessed: Annotated[
+        bool, typer.Option("--witnessed", help="Only as far as a quorum of witnesses has cosigned the ledger.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the whole ledger to a folder that `seci-verify` computes again, without any part of the hub.
@@ -94,7 +99,7 @@ def export_(
         with ExportFolder.open(folder, manifest) as opened:
 
             async def work(connection: AsyncConnection) -> Exported:
-                return await export(connection, opened, first, progress)
+                return await export(connection, opened, first, progress, log if witnessed else None)
 
             done, written = with_database(settings, work), opened.files
     finally:
@@ -105,14 +110,20 @@ def export_(
         "origin": log.origin,
         "size": done.size,
         "root": done.root.hex(),
+        "witnessed": done.witnessed,
         "files": done.files,
         "kept": done.kept,
+        "left_out": done.left_out,
         "written": written,
         "rosters": done.rosters,
+        "timestamps": done.timestamps,
         "seconds": round(time.monotonic() - begin, 3),
     }
     text = f"{done.size} entries in {folder}, root {done.root.hex()}; {written} files written, {done.kept} kept"
     answer(result, as_json, text)
+    if done.left_out:
+        say(f"left out: {done.left_out} files of entries; next: lay it over the export that has them")
+        return
     say(f"next: give it to the auditor, and the ledger's key over another way; there: seci-verify {folder}")
 
 
@@ -120,19 +131,22 @@ def export_(
 def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
     """Write the ledger to a folder as a tiled log (C2SP tlog-tiles), which any static file server can serve.
 
-    It holds the newest checkpoint, with the witnesses' cosignatures that it has, the tree's hashes, and a commitment to
-    each entry: nothing of what entries say. Run it again to go on after an interruption or to add what is new; until
-    the new checkpoint is there, the folder is the log that it was. Safe beside running workers.
+    It holds the newest checkpoint that a quorum of witnesses has cosigned (the newest one while there is none), the
+    tree's hashes, and a commitment to each entry: nothing of what entries say.
+
+    Run it again to go on after an interruption or to add what is new; until the new checkpoint is there, the folder is
+    the log that it was. Safe beside running workers.
     """
     settings = Settings.load(home)
     log = ledger_of(settings)
     progress, begin = Progress("entries"), time.monotonic()
     try:
         with TileFolder.open(folder, log.signer.verifier) as opened:
-            newest = with_database(settings, lambda connection: tiling.newest(connection, log))
+            published = opened.published
+            chosen = with_database(settings, lambda connection: tiling.choose(connection, log, published))
 
             async def work(connection: AsyncConnection) -> Tiled:
-                return await tiling.write(connection, opened, newest, progress)
+                return await tiling.write(connection, opened, chosen.head, progress)
 
             done, written = with_database(settings, work), opened.written
     finally:
@@ -144,13 +158,17 @@ def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
         "size": done.size,
         "root": done.root.hex(),
         "cosignatures": done.cosignatures,
+        "witnessed": chosen.witnessed,
+        "newest": chosen.newest,
         "written": written,
         "left_out": done.left_out,
         "seconds": round(time.monotonic() - begin, 3),
     }
-    cosigned = f"{done.cosignatures} cosignatures"
-    text = f"{done.size} entries in {folder}, root {done.root.hex()}, {cosigned}; {written} files written"
+    which = "cosigned by a quorum" if chosen.witnessed else "the newest, not cosigned by a quorum"
+    text = f"{done.size} entries in {folder}, root {done.root.hex()}, {which}; {written} files written"
     answer(result, as_json, text)
+    if chosen.newest > done.size:
+        say(f"the ledger has {chosen.newest - done.size} entries more, for a later run")
     if done.left_out:
         say(f"left out: {done.left_out} bundles, of which an entry was erased before commitments were kept")
 

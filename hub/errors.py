@@ -199,6 +199,13 @@ class LedgerEmpty(HubError):
     exit_code = 4
 
 
+class NothingWitnessed(HubError):
+    """No quorum of witnesses has cosigned as much as is asked for."""
+
+    code = "nothing_witnessed"
+    exit_code = 4
+
+
 class ExportForeign(HubError):
     """The folder to export to holds something else: another ledger, or what is no export."""
 

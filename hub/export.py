@@ -11,45 +11,62 @@ from typing import Final
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.export import Kind, Manifest, entry_record, record, roster_file
+from crypto.export import Kind, Manifest, entry_record, record, roster_file, stamp_file, stamped_file
 from hub import leaves, rounds, tables
-from hub.errors import LedgerEmpty
+from hub.errors import LedgerEmpty, NothingWitnessed
 from hub.exportfolder import ExportFolder
-from hub.ledger import head
+from hub.ledger import Head, Ledger, covering, head
 
+_LATER: Final = "run it again in a minute or two, or without --witnessed"
 _SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 @dataclass(slots=True)
 class Exported:
-    """What stands in the folder now: entries, checkpoints and rosters, and of these what was written by this run."""
+    """What the checkpoint in the folder covers, and of the files of entries: which stand there now, and why."""
 
     size: int
     root: bytes
-    files: int
+    witnessed: int = 0
+    """Entries under the checkpoint in `witnessed`."""
+    files: int = 0
     kept: int = 0
+    """Of `files`: those that were there before."""
+    left_out: int = 0
     rosters: int = 0
+    timestamps: int = 0
     erased: int = 0
+    """Entries without content in the files that this run wrote."""
 
 
 async def export(
-    connection: AsyncConnection, folder: ExportFolder, first: int, progress: Callable[[int, int], None]
+    connection: AsyncConnection,
+    folder: ExportFolder,
+    first: int,
+    progress: Callable[[int, int], None],
+    only_of: Ledger | None = None,
 ) -> Exported:
     """Writes all entries up to the newest checkpoint, in a transaction that has done nothing yet.
 
-    Files with none but entries before `first` are left out. Workers may be at work meanwhile. `progress` is told how
-    many entries of how many are done. Raises LedgerEmpty; FileUnwritable; LedgerBroken for rows that do not fit.
+    With `only_of`, its ledger: up to the newest one that a quorum has cosigned. Files with none but entries before
+    `first` are left out, unless the folder has them. Workers may be at work meanwhile. `progress` is told how many
+    entries of how many are done. Raises LedgerEmpty, NothingWitnessed; FileUnwritable; LedgerBroken for rows that do
+    not fit.
     """
     await connection.execute(_SNAPSHOT)
-    newest = await head(connection)
+    newest = await head(connection) if only_of is None else await _under_quorum(connection, folder, only_of)
     manifest, size = folder.manifest, newest.range.size
     if not size:
         raise LedgerEmpty("the ledger has no entry yet", "provision the hub first: seci-hub provision")
-    done = Exported(size, newest.range.root(), manifest.files(size))
+    done, held = Exported(size, newest.range.root()), folder.numbers()
     erased = await _erased(connection, manifest, size)
-    for number in range(first // manifest.chunk, manifest.files(size)):
+    for number in range(manifest.files(size)):
         name, start = manifest.file(number, size), number * manifest.chunk
         width = manifest.width(number, size)
+        if number < first // manifest.chunk and number not in held:
+            done.left_out += 1
+            continue
+        done.files += 1
         if number not in erased and folder.has(name):
             done.kept += 1
         else:
@@ -59,19 +76,35 @@ async def export(
         done.rosters += 1
         if not folder.has(roster_file(version)):
             folder.put(roster_file(version), signed)
-    folder.finish(size, newest.note, await _witnessed(connection, size))
+    await _put_timestamps(connection, folder, done)
+    witnessed = await _most_cosigned(connection, size) if only_of is None else newest
+    note = None if witnessed is None else await rounds.cosigned(connection, witnessed.range.size, witnessed.note)
+    folder.finish(size, newest.note, note)
+    done.witnessed = 0 if witnessed is None else witnessed.range.size
     return done
 
 
-async def _witnessed(connection: AsyncConnection, size: int) -> str | None:
+async def _under_quorum(connection: AsyncConnection, folder: ExportFolder, log: Ledger) -> Head:
+    newest = await rounds.witnessed(connection, log)
+    if newest is None:
+        raise NothingWitnessed("no checkpoint of the ledger has the cosignatures of a quorum", _LATER)
+    if newest.range.size < folder.published:
+        words = f"the export in {folder.path} has {folder.published} entries already, and a quorum has cosigned only "
+        raise NothingWitnessed(f"{words}the first {newest.range.size}", _LATER)
+    table = tables.erasure.c
+    by = await connection.scalar(select(func.max(table.erased_by)).where(table.leaf_index < newest.range.size))
+    if by is not None and by >= newest.range.size:
+        # Without it, the hole that it explains would be a fault.
+        raise NothingWitnessed(f"the erasure that entry {by} tells of is not cosigned by a quorum yet", _LATER)
+    return newest
+
+
+async def _most_cosigned(connection: AsyncConnection, size: int) -> Head | None:
     """Of the checkpoints up to that size the one that most witnesses have cosigned, the newest of several."""
-    table, checkpoint = tables.cosignature.c, tables.ledger_checkpoint.c
+    table = tables.cosignature.c
     query = select(table.size).where(table.size <= size).group_by(table.size)
     most = await connection.scalar(query.order_by(func.count().desc(), table.size.desc()).limit(1))
-    if most is None:
-        return None
-    note = await connection.scalar(select(checkpoint.note).where(checkpoint.size == most)) or ""
-    return await rounds.cosigned(connection, most, note)
+    return None if most is None else await covering(connection, most - 1)
 
 
 async def _erased(connection: AsyncConnection, manifest: Manifest, size: int) -> set[int]:
@@ -112,3 +145,18 @@ async def _rosters(connection: AsyncConnection, size: int) -> AsyncIterator[tupl
         signed = await connection.scalar(select(table.signed).where(table.version == version))
         if signed is not None:
             yield version, signed
+
+
+async def _put_timestamps(connection: AsyncConnection, folder: ExportFolder, done: Exported) -> None:
+    """Each TSA's answer over a checkpoint of these entries, and that checkpoint beside it."""
+    table, note = tables.timestamps.c, tables.ledger_checkpoint.c
+    places = (await connection.execute(select(table.size, table.place).where(table.size <= done.size))).all()
+    for size, place in places:
+        done.timestamps += 1
+        if not folder.has(stamped_file(size)):
+            found = await connection.scalar(select(note.note).where(note.size == size)) or ""
+            folder.put(stamped_file(size), found.encode())
+        # Behind what it is of: an auditor who has the answer has that, too.
+        if not folder.has(stamp_file(size, place)):
+            response = await connection.scalar(select(table.response).where(table.size == size, table.place == place))
+            folder.put(stamp_file(size, place), response or b"")

@@ -11,8 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from crypto.errors import LedgerUnproven
-from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, ROSTERS, WITNESSED, Manifest, number_of
+from crypto.errors import LedgerUnproven, NoteInvalid
+from crypto.export import (
+    CHECKPOINT,
+    ENTRIES,
+    MANIFEST,
+    ROSTERS,
+    TIMESTAMPS,
+    WITNESSED,
+    Manifest,
+    number_of,
+    stamp_of,
+    stamped_file,
+)
+from crypto.note import Checkpoint, Note
 from hub import folder
 from hub.errors import ExportForeign
 from hub.folder import ASIDE
@@ -20,10 +32,14 @@ from hub.folder import ASIDE
 
 @dataclass(slots=True)
 class ExportFolder:
-    """A folder of one ledger, which nobody else writes to meanwhile; see `open`. So many `files` were written."""
+    """A folder of one ledger, which nobody else writes to meanwhile; see `open`. So many `files` were written.
+
+    Its checkpoint covered so many entries when it was opened: `published`.
+    """
 
     path: Path
     manifest: Manifest
+    published: int = 0
     files: int = 0
 
     @classmethod
@@ -40,14 +56,20 @@ class ExportFolder:
         """Whether the file is there; then it is whole."""
         return (self.path / name).exists()
 
+    def numbers(self) -> set[int]:
+        """Of which files of entries there is one, be it an older one."""
+        found = (number_of(item.name) for item in (self.path / ENTRIES).iterdir())
+        return {number[0] for number in found if number is not None}
+
     def put(self, name: str, data: Sequence[bytes] | bytes) -> None:
         """Writes a file, or replaces it, durably. Raises FileUnwritable."""
         folder.put(self.path, name, data)
         self.files += 1
 
     def finish(self, size: int, note: str, witnessed: str | None = None) -> None:
-        """Puts the checkpoint of `size` entries in place, and takes away what only an older one needs.
+        """Puts the checkpoint of `size` entries in place, and takes away what only another one needs.
 
+        Not what is beyond it, if there was a checkpoint over that: then it is the database that is behind.
         `witnessed` is one up to that, with its cosignatures. Raises FileUnwritable.
         """
         self._replace(CHECKPOINT, note)
@@ -55,20 +77,32 @@ class ExportFolder:
             self._replace(WITNESSED, witnessed)
         with folder.writing(self.path):
             with os.scandir(self.path / ENTRIES) as found:
-                # One at most, unless somebody puts files there.
-                older = [item.name for item in found if self._is_older(item.name, size)]
-            for name in older:
+                # One at most, unless somebody puts files there, or a longer export was interrupted.
+                others = [item.name for item in found if self._is_of_another(item.name, size)]
+            for name in others:
                 (self.path / ENTRIES / name).unlink()
             folder.sync(self.path / ENTRIES)
+            if self.published <= size:
+                self._forget_timestamps(size)
+
+    def _forget_timestamps(self, size: int) -> None:
+        """Takes away those that an interrupted run has left over checkpoints of more entries."""
+        for file in list((self.path / TIMESTAMPS).iterdir()):
+            place = stamp_of(file.name)
+            if place is not None and place[0] > size:
+                file.unlink()
+                (self.path / stamped_file(place[0])).unlink(missing_ok=True)
 
     def _replace(self, name: str, note: str) -> None:
         if not self.has(name) or (self.path / name).read_bytes() != note.encode():
             self.put(name, note.encode())
 
-    def _is_older(self, name: str, size: int) -> bool:
+    def _is_of_another(self, name: str, size: int) -> bool:
         number = number_of(name)
-        if number is None or number[0] >= self.manifest.files(size):
+        if number is None:
             return False
+        if number[0] >= self.manifest.files(size):
+            return self.published <= size
         return f"{ENTRIES}/{name}" != self.manifest.file(number[0], size)
 
     def _begin(self) -> None:
@@ -80,10 +114,20 @@ class ExportFolder:
             raise ExportForeign(f"{self.path} holds other things than an export", "name a folder of its own")
         else:
             self.put(MANIFEST, wanted)
-        for name in (ENTRIES, ROSTERS):
+        for name in (ENTRIES, ROSTERS, TIMESTAMPS):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         folder.sync(self.path)
         (self.path / ASIDE).unlink(missing_ok=True)
+        if self.has(CHECKPOINT):
+            self.published = _size_of((self.path / CHECKPOINT).read_text("utf-8", errors="replace"))
+
+
+def _size_of(note: str) -> int:
+    try:
+        return Checkpoint.parse(Note.parse(note).text).size
+    except NoteInvalid:
+        # It is replaced.
+        return 0
 
 
 def _foreign(path: Path, file: Path) -> ExportForeign:

@@ -17,7 +17,7 @@ from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
 from schemas.codes import TASK_FORCES
 from schemas.control import Acknowledgement, ControlRefused, MessageType
-from schemas.header import Header
+from schemas.header import MAX_LIFETIME_MS, Header
 from schemas.refusals import RefusalCode
 from schemas.witnessing import CheckpointRequest, TileRequest, WitnessCosignature
 
@@ -189,3 +189,6 @@ def _check_times(header: Header, now: int) -> None:
         raise Refused(RefusalCode.CREATED_TOO_OLD, f"created more than {OLDEST_MS // 86_400_000} days ago")
     if header.expires <= now:
         raise Refused(RefusalCode.EXPIRED, f"expired {(now - header.expires) // 1000} s ago")
+    if header.expires - header.created > MAX_LIFETIME_MS:
+        days = MAX_LIFETIME_MS // 86_400_000
+        raise Refused(RefusalCode.EXPIRES_TOO_LATE, f"expires more than {days} days after it was created")

@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -27,7 +28,7 @@ from crypto.receipt import leaf_of
 from hub import rows, tables, tilestore
 from hub.errors import EntryErased, EntryUnknown, LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
-from hub.rows import Rows
+from hub.rows import Row, Rows
 from schemas.control import SALT_SIZE, Entry, Receipt
 
 log = structlog.get_logger()
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
+# Entries that the database is given at a time: enough that what each part costs does not count.
+PART: Final = 200
 TRIES: Final = 5
 # In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
@@ -139,36 +142,55 @@ async def append(
     # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
     before = ledger.checkpoint(old) if mine is None else mine.before
     standing = mine or await _standing(connection, ledger, before)
-    drawn = secrets.token_bytes(SALT_SIZE * len(entries))
-    salts = [drawn[start : start + SALT_SIZE] for start in range(0, len(drawn), SALT_SIZE)]
-    encoded, indices = [entry.to_bytes() for entry in entries], range(old.size, old.size + len(entries))
-    events, times = [str(entry.event) for entry in entries], [entry.at for entry in entries]
-    content: Rows = {"ledger_content": list(zip(indices, events, times, salts, encoded, strict=True))}
-
-    def grow() -> tuple[list[bytes], merkle.CompactRange, dict[tuple[int, int], bytes]]:
-        leaves = [leaf_of(salt, entry) for salt, entry in zip(salts, encoded, strict=True)]
-        return leaves, *old.append(leaves)
-
-    # Many have a COPY of their own, and the tree grows meanwhile; few are inserted with all the rest.
-    early = content if len(entries) >= rows.MANY else {}
-    leaves, new, completed = await rows.insert_meanwhile(connection, early, grow)
-    checkpoint = ledger.checkpoint(new)
-    found: Rows = {
-        "ledger_leaf": list(zip(indices, leaves, strict=True)),
-        "ledger_subtree": [(*place, value) for place, value in completed.items() if place[0] and not place[0] % STRIDE],
-        **({} if early else content),
-        **(beside or {}),
-    }
-
-    def prove() -> tuple[Receipt, ...]:
-        paths = proofs(old.size, new.size, {**old.nodes(), **completed})
-        return tuple(
-            Receipt.model_construct(index=index, entry=data, salt=salt, proof=proof)
-            for index, salt, data, proof in zip(indices, salts, encoded, paths, strict=True)
-        )
-
-    signing = _sign(connection, ledger, checkpoint, new, found, prove)
+    batch, found = _Batch(old, entries), dict(beside or {})
+    # Many are copied while the next are made; few are inserted with all the rest.
+    if len(entries) >= rows.MANY:
+        await rows.copy_meanwhile(connection, "ledger_content", batch.content(), batch.grow)
+    else:
+        found["ledger_content"] = list(chain.from_iterable(batch.content()))
+        batch.grow()
+    checkpoint = ledger.checkpoint(batch.tree)
+    signing = _sign(connection, ledger, checkpoint, batch, found)
     return await _propose(connection, ledger, standing, Kept(before, checkpoint, committed=False), signing)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Entries on their way into the tree `old`, which makes it `tree`; `completed` has the subtrees that are new."""
+
+    old: merkle.CompactRange
+    entries: Sequence[Entry]
+    salts: list[bytes] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    tree: merkle.CompactRange = field(init=False)
+    completed: dict[tuple[int, int], bytes] = field(init=False)
+    receipts: tuple[Receipt, ...] = field(init=False)
+
+    def content(self) -> Iterator[list[Row]]:
+        """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
+        for start in range(0, len(self.entries), PART):
+            part = self.entries[start : start + PART]
+            drawn = secrets.token_bytes(SALT_SIZE * len(part))
+            salts = [drawn[place : place + SALT_SIZE] for place in range(0, len(drawn), SALT_SIZE)]
+            encoded = [entry.to_bytes() for entry in part]
+            self.salts += salts
+            self.encoded += encoded
+            self.leaves += map(leaf_of, salts, encoded)
+            indices = range(self.old.size + start, self.old.size + start + len(part))
+            events, times = [entry.event for entry in part], [entry.at for entry in part]
+            yield list(zip(indices, events, times, salts, encoded, strict=True))
+
+    def grow(self) -> None:
+        """Appends the leaves, once all content was made, and makes the receipts under the checkpoint of `tree`."""
+        self.tree, self.completed = self.old.append(self.leaves)
+        paths = proofs(self.old.size, self.tree.size, {**self.old.nodes(), **self.completed})
+        indices = range(self.old.size, self.tree.size)
+        self.receipts = tuple(map(Receipt, indices, self.encoded, self.salts, paths))
+
+    def subtrees(self) -> list[Row]:
+        """The rows of `ledger_subtree`."""
+        return [(*at, value) for at, value in self.completed.items() if at[0] and not at[0] % STRIDE]
 
 
 def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:
@@ -185,6 +207,11 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
     def descend(start: int, end: int, path: tuple[bytes, ...]) -> None:
         if end - start == 1:
             found.append(path)
+            return
+        if end - start == 2 and first <= start:
+            # Two leaves in one step: half of all steps would be those of single leaves.
+            found.append((nodes[0, start + 1], *path))
+            found.append((nodes[0, start], *path))
             return
         middle = start + (1 << (end - start - 1).bit_length() - 1)
         if first < middle:
@@ -223,17 +250,21 @@ async def check(connection: AsyncConnection, ledger: Ledger) -> None:
 
 
 async def _sign(
-    connection: AsyncConnection,
-    ledger: Ledger,
-    checkpoint: Checkpoint,
-    tree: merkle.CompactRange,
-    found: Rows,
-    prove: Callable[[], tuple[Receipt, ...]],
+    connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, batch: _Batch, found: Rows
 ) -> Appended:
-    """Signs the checkpoint of the tree, and inserts it and the rows found."""
-    note = sign_note(checkpoint.text(), ledger.signer)
-    row = (checkpoint.size, checkpoint.root, b"".join(tree.hashes), note, time.time_ns() // 1_000_000)
-    return Appended(note, await rows.insert_meanwhile(connection, {**found, "ledger_checkpoint": [row]}, prove))
+    """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
+    leaves = list(enumerate(batch.leaves, batch.old.size))
+
+    def sign() -> str:
+        return sign_note(checkpoint.text(), ledger.signer)
+
+    if len(leaves) >= rows.MANY:
+        note = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], sign)
+    else:
+        note, found = sign(), {**found, "ledger_leaf": leaves}
+    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
+    await rows.insert(connection, {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]})
+    return Appended(note, batch.receipts)
 
 
 async def _propose(

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from crypto.cosignature import CosignerKey, time_of
 from crypto.errors import NoteInvalid, TileInvalid
 from crypto.note import Checkpoint, Note
-from hub import ledger, tables, tilestore
+from hub import ledger, registrar, tables, tilestore
 from hub.ledger import Head, Ledger
 from schemas.witnessing import MOST_CLAIMS
 
@@ -44,12 +44,10 @@ _NEWEST: Final = text(
     ORDER BY round.size DESC LIMIT 1
     """
 ).bindparams(bindparam("nodes", type_=ARRAY(Text)))
-_COSIGNED_EARLIER: Final = text(
+_COSIGNED: Final = text(
     """
-    SELECT checkpoint.size, checkpoint.note FROM ledger_checkpoint AS checkpoint JOIN (
-        SELECT size FROM cosignature WHERE size < :size AND node = ANY (:nodes)
-        GROUP BY size HAVING count(*) * 2 > :witnesses ORDER BY size DESC LIMIT 1
-    ) AS cosigned ON cosigned.size = checkpoint.size
+    SELECT size FROM cosignature WHERE size < :before AND node = ANY (:nodes)
+    GROUP BY size HAVING count(*) * 2 > :witnesses ORDER BY size DESC LIMIT 1
     """
 ).bindparams(bindparam("nodes", type_=ARRAY(Text)))
 _CLEAR: Final = (
@@ -115,11 +113,27 @@ async def others(connection: AsyncConnection, size: int, witnesses: Collection[s
     table = tables.contradiction.c
     newest = select(table.note).order_by(table.at.desc()).limit(_CONTRADICTIONS)
     found = list((await connection.execute(newest)).scalars())
-    asked = {"size": size, "nodes": list(witnesses), "witnesses": len(witnesses)}
-    earlier = (await connection.execute(_COSIGNED_EARLIER, asked)).first()
+    earlier = await _with_majority(connection, size, witnesses)
     if earlier is not None:
-        found.append(await cosigned(connection, earlier.size, earlier.note))
+        found.append(await cosigned(connection, earlier.range.size, earlier.note))
     return found
+
+
+async def witnessed(connection: AsyncConnection, log: Ledger) -> Head | None:
+    """The newest checkpoint that more than half of the witnesses in the roster in force have cosigned, if any."""
+    signed = await registrar.newest(connection, 0)
+    if signed is None:
+        return None
+    witnesses = registrar.trust_of(signed, log.signer.key.public).witnesses(_now())
+    size = (await ledger.head(connection)).range.size
+    return await _with_majority(connection, size + 1, witnesses)
+
+
+async def _with_majority(connection: AsyncConnection, before: int, witnesses: Collection[str]) -> Head | None:
+    """The newest checkpoint of fewer than `before` entries that more than half of these have cosigned."""
+    asked = {"before": before, "nodes": list(witnesses), "witnesses": len(witnesses)}
+    size = await connection.scalar(_COSIGNED, asked)
+    return None if size is None else await ledger.covering(connection, size - 1)
 
 
 async def keep(engine: AsyncEngine, ledger: Ledger, node: str, key: CosignerKey, signed: str) -> None:

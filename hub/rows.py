@@ -1,11 +1,15 @@
 """Inserting rows: many of a table by COPY, few of any number of tables in one statement, which is one round trip.
 
 A row has a value for each column, in the order of `hub.tables`; the database has the columns in the same order.
+Those of the ledger's two tables are packed here (PostgreSQL's documentation of COPY, "Binary Format"), so that the
+database works on some while others are made: the driver would send none before it has them all.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import starmap
+from struct import Struct
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,35 +21,45 @@ Rows = Mapping[str, Sequence[Row]]
 
 # COPY takes two round trips.
 MANY: Final = 20
+_BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_END: Final = b"\xff\xff"
+# A row has the number of its columns, and each its length and value. `bigint` has 8 bytes.
+_INDEX_HASH: Final = Struct(">hiqi32s")
+_INDEX: Final = Struct(">hiqi")
+_AT_SALT: Final = Struct(">iqi32si")
 
 
 async def insert(connection: AsyncConnection, rows: Rows) -> None:
     """Inserts rows in the connection's transaction. Raises asyncpg's errors."""
-    await insert_meanwhile(connection, rows, lambda: None)
-
-
-async def insert_meanwhile(connection: AsyncConnection, rows: Rows, compute: Callable[[], T]) -> T:
-    """Inserts rows, and gives what `compute` does, which is called while the database works on the first COPY."""
     driver: Any = (await connection.get_raw_connection()).driver_connection
     few = {table: found for table, found in rows.items() if 0 < len(found) < MANY}
-    many = [(table, found) for table, found in rows.items() if len(found) >= MANY]
-    computed = await _copy_meanwhile(driver, *many[0], compute) if many else compute()
-    for table, found in many[1:]:
-        await driver.copy_records_to_table(table, records=found)
+    for table, found in rows.items():
+        if len(found) >= MANY:
+            await driver.copy_records_to_table(table, records=found)
     if few:
         await driver.execute(_statement(tuple(few)), *few.values())
-    return computed
 
 
-async def _copy_meanwhile(driver: Any, table: str, rows: Sequence[Row], compute: Callable[[], T]) -> T:
-    sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+async def copy_meanwhile(
+    connection: AsyncConnection, table: str, parts: Iterable[Iterable[Row]], compute: Callable[[], T]
+) -> T:
+    """Inserts the ledger's rows, of which each part is made while the database works on the one before it.
 
-    def telling() -> Iterator[Row]:
-        yield from rows
-        # The driver writes what it has when there is no more, and then waits for the database.
+    Gives what `compute` does, which is called while it works on the last. Raises asyncpg's errors.
+    """
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    pack, sent = _PACK[table], asyncio.get_running_loop().create_future()
+
+    async def packed() -> AsyncIterator[bytes]:
+        yield _BEGIN
+        for part in parts:
+            yield b"".join(starmap(pack, part))
+            await asyncio.sleep(0)  # it is written when the loop goes round
+        yield _END
+        # There is no more; the driver says so to the database and waits for it.
         sent.set_result(None)
 
-    copying = asyncio.ensure_future(driver.copy_records_to_table(table, records=telling()))
+    copying = asyncio.ensure_future(driver.copy_to_table(table, source=packed(), format="binary"))
     try:
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
         computed = compute()
@@ -55,6 +69,18 @@ async def _copy_meanwhile(driver: Any, table: str, rows: Sequence[Row], compute:
         raise
     await copying
     return computed
+
+
+def _pack_leaf(index: int, leaf: bytes) -> bytes:
+    return _INDEX_HASH.pack(2, 8, index, 32, leaf)
+
+
+def _pack_content(index: int, event: str, at: int, salt: bytes, entry: bytes) -> bytes:
+    name = event.encode()
+    return _INDEX.pack(5, 8, index, len(name)) + name + _AT_SALT.pack(8, at, 32, salt, len(entry)) + entry
+
+
+_PACK: Final[Mapping[str, Callable[..., bytes]]] = {"ledger_leaf": _pack_leaf, "ledger_content": _pack_content}
 
 
 @cache

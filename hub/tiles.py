@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.errors import TileInvalid
+from crypto.errors import NoteInvalid, TileInvalid
 from crypto.merkle import CompactRange
-from crypto.note import Checkpoint, Note
+from crypto.note import Checkpoint, Note, open_note
 from crypto.tiles import HEIGHT, WIDTH, Tile, bundle, read_tile, tile_at
 from hub import leaves, ledger, rounds, tables, tilestore
 from hub.auditwalk import broken
@@ -27,6 +27,15 @@ Rows = dict[int, list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """The checkpoint to publish, whether a quorum has cosigned it, and how many entries the ledger has."""
+
+    head: Head
+    witnessed: bool
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tiled:
     """What is published now: entries, root (32 bytes), cosignatures; and how many bundles of entries are left out."""
 
@@ -36,17 +45,34 @@ class Tiled:
     left_out: int
 
 
-async def newest(connection: AsyncConnection, log: Ledger) -> Head:
-    """The newest checkpoint, which the lock store is certain of by now: no other may be shown to anybody.
+async def choose(connection: AsyncConnection, log: Ledger, published: Checkpoint | None) -> Chosen:
+    """The newest checkpoint that a quorum has cosigned; the newest one if there is none, or more is published already.
 
-    Takes its turn to write until the transaction ends. Raises LedgerEmpty; as `ledger.check`.
+    The lock store is certain of it by now: no other may be shown to anybody. Takes its turn to write until the
+    transaction ends. Raises LedgerEmpty; LedgerBroken for a note that is not the log's; as `ledger.check`.
     """
     await ledger.take_turn(connection)
     await ledger.check(connection, log)
-    found = await ledger.head(connection)
-    if not found.range.size:
+    newest = await ledger.head(connection)
+    size = newest.range.size
+    if not size:
         raise LedgerEmpty("the ledger has no entry yet", "provision the hub first: seci-hub provision")
-    return found
+    witnessed = await rounds.witnessed(connection, log)
+    if witnessed is None or (published is not None and published.size > witnessed.range.size):
+        return Chosen(_signed(newest, log), witnessed=False, newest=size)
+    return Chosen(_signed(witnessed, log), witnessed=True, newest=size)
+
+
+def _signed(head: Head, log: Ledger) -> Head:
+    try:
+        if open_note(head.note, log.signer.verifier) == log.checkpoint(head.range).text():
+            return head
+        words = "of another tree"
+    except NoteInvalid:
+        words = "not signed by us"
+    size = head.range.size
+    words = f"the checkpoint of {size} entries is {words}"
+    raise broken(Fault.CHECKPOINT_CHANGED, tables.ledger_checkpoint.name, size - 1, words)
 
 
 async def write(

@@ -26,6 +26,7 @@ from crypto.trust import Trust, open_roster, sign_acknowledgement
 from nodes import histories, inbox, outbox, rosters, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
+from nodes.hearing import GRACE_MS, Hearing
 from nodes.link import Link
 from nodes.loops import BATCH, TICK_S, gather, pause, through_trouble
 from nodes.metrics import RESENDS
@@ -45,7 +46,6 @@ T = TypeVar("T")
 
 SMALL_BATCH: Final = 10
 DEFER_MS: Final = 5_000
-GRACE_MS: Final = 60_000
 NO_LIMIT: Final = 2**63 - 1
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 # Between two looks into the store for what is to be sent again.
@@ -85,6 +85,7 @@ class Agent:
     normal: Lane = field(default_factory=lambda: Lane(urgent=False))
     sent: list[tuple[str, int]] = field(default_factory=list)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
+    hearing: Hearing = field(default_factory=Hearing)
     witness: Witness = field(init=False)
 
     def __post_init__(self) -> None:
@@ -343,8 +344,7 @@ class Agent:
 
         While the hub is not trusted none is taken. One that has waited for too long holds up no messages.
         """
-        link = self.link.state
-        if self.witness.caught or not link.connected or now < link.since + GRACE_MS:
+        if not self.hearing.heard(self.link.state, now) or self.witness.caught:
             return False
         return not rosters.waiting(connection) or rosters.overdue(connection, now) is not None
 

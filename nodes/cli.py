@@ -47,12 +47,10 @@ def init(
 ) -> None:
     """Set the node up: first its keys and enrolment.json, then, with --welcome, the hub's answer. Safe to repeat."""
     if welcome is not None:
-        settings = asyncio.run(setup.welcome(home, welcome))
-        answer({"node": settings.node, "enrolled": True}, as_json, f"{settings.node} is enrolled")
-        say(f"next: seci-node run --home {home}")
+        _take_in(home, welcome, as_json)
         return
     if not NODE_ID.fullmatch(node):
-        raise NotSetUp(f"{node!r} is no node id: 2 to 8 letters a to z", "name the node with --node, for example ro")
+        raise typer.BadParameter(f"--node {node!r} is no node id: 2 to 8 letters a to z, for example ro")
     settings = setup.create(home, node, passphrase_file)
     if settings.enrolled:
         asyncio.run(setup.remember_keys(settings))
@@ -70,6 +68,23 @@ def init(
     else:
         say("next: send the request to the hub's operators, who compare the fingerprint with you by telephone;")
         say(f"      with their answer: seci-node init --home {home} --welcome FILE")
+
+
+def _take_in(home: Path, file: Path, as_json: bool) -> None:
+    async def work() -> tuple[Settings, bool, list[str]]:
+        before = await setup.given(home)
+        enrolled, settings = Settings.load(home).enrolled, await setup.welcome(home, file)
+        return settings, enrolled, [name for name, value in (await setup.given(home)).items() if value != before[name]]
+
+    settings, enrolled, changed = asyncio.run(work())
+    text = f"{settings.node} is enrolled"
+    if enrolled:
+        text += f" already; new are: {', '.join(changed)}" if changed else " already, and nothing in the file is new"
+    answer({"node": settings.node, "enrolled": True, "changed": changed}, as_json, text)
+    if enrolled and changed:
+        say(f"next: restart the agent: seci-node run --home {home}")
+    elif not enrolled:
+        say(f"next: seci-node run --home {home}")
 
 
 @app.command()

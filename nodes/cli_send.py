@@ -52,7 +52,8 @@ def send(
         str | None, typer.Option(parser=_moment, metavar="TIME", help="Deadline, ISO 8601 with zone.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 with zone; default: in 7 days.")
+        str | None,
+        typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 with zone; default: in 7 days; at most 365."),
     ] = None,
     id: Annotated[UUID | None, typer.Option(help="Your own UUIDv7, to repeat safely.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the hub's receipt, a minute at most.")] = False,
@@ -73,7 +74,7 @@ def send(
         "reply_by": reply_by,
         "expires": expires,
         "id": id and str(id),
-        "body": read_body(body),
+        "body": read_body(body, named="with --body FILE"),
     }
     posted = {name: value for name, value in fields.items() if value is not None}
     try:
@@ -123,7 +124,7 @@ def _memberships(home: Path) -> str:
     return f"; {node} is a member of {', '.join(mine) or 'none'}"
 
 
-def read_body(source: str) -> Any:
+def read_body(source: str, named: str = "as FILE") -> Any:
     """The JSON object in a file, or with `-` on standard input. Raises BodyUnreadable, BodyNotJson."""
     try:
         if source == "-":
@@ -134,7 +135,7 @@ def read_body(source: str) -> Any:
             data = Path(source).read_bytes()
     except OSError as error:
         why = _WHY.get(type(error), f"does not read: {error.strerror}")
-        raise BodyUnreadable(f"{source} {why}", "name a JSON file, or - for standard input") from error
+        raise BodyUnreadable(f"{source} {why}", f"name a JSON file {named}, or - for standard input") from error
     name = "standard input" if source == "-" else source
     step = "give the body as a JSON object; an example: seci-node schema example alert"
     try:

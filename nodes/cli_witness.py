@@ -16,7 +16,7 @@ from crypto.note import in_short
 from crypto.trust import Trust, open_roster
 from crypto.trust import witness_key as named
 from nodes import histories, rosters
-from nodes.errors import AlarmUnknown, NotSetUp
+from nodes.errors import AlarmUnknown
 from nodes.locked import alone
 from nodes.settings import Settings
 from nodes.setup import witness_key
@@ -69,7 +69,9 @@ def trust(
     """
     settings = Settings.load(home)
     if len(reason.strip()) < SHORTEST:
-        raise NotSetUp("the reason is too short to be one", "write who explained what, and how you made sure of it")
+        raise typer.BadParameter(
+            "--reason is too short to be one: write who explained what, and how you made sure of it"
+        )
     with alone(home):
         done, left = asyncio.run(_with_store(settings, lambda c: _decide(c, accept_alarm, reason.strip())))
     if not done:

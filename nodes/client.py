@@ -18,6 +18,7 @@ _TYPED_WRONG: Final = (
     "too_large",
     "kind_unknown",
     "time_without_zone",
+    "expires_too_late",
     "task_force_missing",
     "task_force_unknown",
     "task_force_mismatch",
@@ -68,9 +69,7 @@ def call(home: Path, method: str, path: str, **options: Any) -> Any:
         headers = {"Authorization": f"Bearer {token}"}
         answer = httpx2.request(method, f"{address}{path}", headers=headers, timeout=30, **options)
     except (OSError, ValueError, KeyError, httpx2.HTTPError) as error:
-        raise AgentUnreachable(
-            f"no agent answers for {home}: {type(error).__name__}", f"start it: seci-node run --home {home}"
-        ) from error
+        raise AgentUnreachable(f"no agent answers for {home}", f"start it: seci-node run --home {home}") from error
     if answer.status_code >= 400:
         raise ApiRefused(_json(answer), answer.status_code)
     return answer.json()

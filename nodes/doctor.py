@@ -17,6 +17,7 @@ from pamqp.commands import Queue
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
+from crypto import typed
 from crypto.certificates import check_validity, read_certificate
 from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, tls_password
@@ -79,7 +80,7 @@ async def examine(home: Path) -> list[Stage]:
             found, step, ok = str(error), "see the node guide, docs/node.md", False
         except (OSError, TimeoutError) as error:
             found, step, ok = (
-                f"{type(error).__name__}: {error}",
+                typed.why(error),
                 "check the network and the hub's address",
                 False,
             )
@@ -225,7 +226,7 @@ async def _look_at(settings: Settings, name: str) -> Queue.DeclareOk:
         return (await channel.get_queue(name, ensure=True)).declaration_result
     except Exception as error:
         raise NotSetUp(
-            f"the queue {name} is not there: {type(error).__name__}",
+            f"the queue {name} is not there: {typed.why(error)}",
             "ask the hub's operators to run `seci-hub provision`",
         ) from error
     finally:

@@ -22,6 +22,27 @@ class NotSetUp(NodeError):
     exit_code = 2
 
 
+class SettingsInvalid(NodeError):
+    """node.json, or a file that it names, cannot be understood."""
+
+    code = "settings_invalid"
+    exit_code = 2
+
+
+class FolderTaken(NodeError):
+    """The folder is another node's."""
+
+    code = "folder_taken"
+    exit_code = 2
+
+
+class FileUnreadable(NodeError):
+    """A file that was named is not there, is no file, or may not be read."""
+
+    code = "file_unreadable"
+    exit_code = 2
+
+
 class BodyNotJson(NodeError):
     """What should be a message's body is no JSON object."""
 

@@ -19,6 +19,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from pamqp.common import FieldTable
 
+from crypto import typed
 from nodes.errors import BrokerUnreachable
 from nodes.publishing import Publication, publish
 from nodes.receiving import SLOWEST, Arrival, Receiver, Sizes
@@ -66,7 +67,7 @@ async def connect(settings: Settings, context: ssl.SSLContext, purpose: str) -> 
         return await aio_pika.connect(url, ssl_context=context, timeout=CONNECT_S, client_properties=properties)
     except TROUBLE as error:
         raise BrokerUnreachable(
-            f"no connection to {settings.broker_host}:{settings.broker_port}: {type(error).__name__}: {error}",
+            f"no connection to {settings.broker_host}:{settings.broker_port}: {typed.why(error)}",
             "messages are kept and sent later; run `seci-node doctor` to see what is wrong",
         ) from error
 
@@ -102,7 +103,7 @@ class Link:
                     self._down("the connection closed")
                 except (Exception, asyncio.CancelledError) as error:
                     _raise_if_ours(error)
-                    self._down(str(error) or type(error).__name__)
+                    self._down(typed.why(error))
                 await self._close()
                 failures += 1
                 pause = min(0.25 * 2 ** min(failures, 10), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311 jitter

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crypto.trust import Trust
 from nodes.errors import RoutingRefused
+from nodes.times import iso
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
-from schemas.header import Routing, new_id
+from schemas.header import MAX_LIFETIME_MS, Routing, new_id
 from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
 from schemas.registry import RULES
@@ -77,6 +78,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         raise RoutingRefused(RefusalCode.AGENCY_NOT_OF_SENDER, detail, step)
     _check_rule(message)
     _check_answer(message, task_force, answered)
+    expires = _expiry(message, now)
     id = message.id or new_id(now)
     return Routing(
         id=id,
@@ -92,7 +94,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         priority=message.priority,
         handling=message.handling,
         created=now,
-        expires=now + LIFETIME_MS if message.expires is None else _millis(message.expires),
+        expires=expires,
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
     )
 
@@ -123,6 +125,16 @@ def _check_answer(message: Outgoing, task_force: str, answered: Answered | None)
     if message.kind == "reply" and message.to is not None and answered.sender not in message.to:
         detail = f"a reply goes to who asked, {answered.sender}, at least"
         raise RoutingRefused("reply_not_to_asker", detail, "leave `to` out, or name them too")
+
+
+def _expiry(message: Outgoing, now: int) -> int:
+    expires = now + LIFETIME_MS if message.expires is None else _millis(message.expires)
+    if expires - now > MAX_LIFETIME_MS:
+        detail = f"expires is more than {MAX_LIFETIME_MS // 86_400_000} days from now"
+        raise RoutingRefused(
+            RefusalCode.EXPIRES_TOO_LATE, detail, f"give a time of at most {iso(now + MAX_LIFETIME_MS)}"
+        )
+    return expires
 
 
 def _recipients(

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crypto.cosignature import CosignerKey
 from crypto.errors import PolicyInvalid
@@ -20,7 +20,7 @@ from crypto.keyfile import Secret, write_private
 from crypto.keys import VerifyKey
 from crypto.note import NoteVerifier
 from crypto.policy import Policy
-from nodes.errors import NotSetUp
+from nodes.errors import NotSetUp, SettingsInvalid
 from schemas.header import NodeId
 
 HOME_VARIABLE = "SECI_NODE_HOME"
@@ -56,7 +56,7 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """The settings in `home`. Raises NotSetUp."""
+        """The settings in `home`. Raises NotSetUp, SettingsInvalid."""
         file = home / "node.json"
         try:
             fields = json.loads(file.read_bytes())
@@ -67,7 +67,7 @@ class Settings(BaseModel):
                 "name the folder with --home, or run `seci-node init`",
             ) from error
         except (ValueError, TypeError) as error:
-            raise NotSetUp(f"{file} is damaged: {type(error).__name__}", "correct the file") from error
+            raise SettingsInvalid(f"{file} is damaged: {_wrong(error)}", "correct the file") from error
 
     @property
     def resend_after_ms(self) -> int:
@@ -95,13 +95,13 @@ class Settings(BaseModel):
         return token
 
     def witness_policy(self) -> Policy | None:
-        """Whose cosignatures make a quorum. Raises NotSetUp."""
+        """Whose cosignatures make a quorum. Raises SettingsInvalid."""
         if self.policy is None:
             return None
         try:
             return Policy.from_bytes(self.policy.read_bytes())
         except (OSError, PolicyInvalid) as error:
-            raise NotSetUp(
+            raise SettingsInvalid(
                 f"the policy {self.policy} does not read: {error}", "correct `policy` in node.json"
             ) from error
 
@@ -122,3 +122,11 @@ class Settings(BaseModel):
     def log_second(self) -> CosignerKey | None:
         """The key that signs, besides, what witnesses cosign."""
         return None if self.log_vkey_mldsa is None else CosignerKey.parse(self.log_vkey_mldsa)
+
+
+def _wrong(error: Exception) -> str:
+    """What is wrong with node.json, without what stands there."""
+    if isinstance(error, ValidationError):
+        fields = sorted({str(item["loc"][0]) for item in error.errors(include_input=False) if item["loc"]})
+        return f"wrong are {', '.join(fields)}" if fields else "it is no object"
+    return str(error) if isinstance(error, json.JSONDecodeError) else "it is no JSON object in UTF-8"

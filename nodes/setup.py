@@ -4,6 +4,7 @@ import base64
 import secrets
 import time
 from pathlib import Path
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
 from nodes import histories, rosters
-from nodes.errors import NotSetUp, WelcomeRefused
+from nodes.errors import FileUnreadable, FileUnwritable, FolderTaken, WelcomeRefused
 from nodes.histories import HubCaught
 from nodes.settings import TOKEN_SIZE, Settings
 from nodes.store import Store
@@ -26,17 +27,22 @@ from schemas.enrolment import EnrolmentRequest, Welcome
 
 log = structlog.get_logger()
 
+_AGAIN: Final = "ask the hub's operators for it again"
+
 
 def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
-    """Keys, settings, API token and enrolment.json in `home`. Safe to repeat. Raises NotSetUp."""
+    """Keys, settings, API token and enrolment.json in `home`. Safe to repeat.
+
+    Raises FileUnwritable, FolderTaken, NotSetUp.
+    """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise NotSetUp(f"{home} cannot be made: {error.strerror}", "name another folder with --home") from error
+        raise FileUnwritable(f"{home} cannot be made: {error.strerror}", "name another folder with --home") from error
     if (home / "node.json").exists():
         settings = Settings.load(home)
         if settings.node != node:
-            raise NotSetUp(f"{home} belongs to node {settings.node}", "use a folder of its own for each node")
+            raise FolderTaken(f"{home} belongs to node {settings.node}", "use a folder of its own for each node")
     else:
         settings = Settings(home=home, node=node, passphrase_file=passphrase_file)
         if passphrase_file is None and not (home / "secret.key").exists():
@@ -101,28 +107,52 @@ async def remember_keys(settings: Settings) -> None:
         box.close()
 
 
+async def given(home: Path) -> dict[str, object]:
+    """What welcome files have given this node so far, by what it is called: to be compared with what it was before.
+
+    Raises NotSetUp, WrongPassphrase.
+    """
+    settings, known = Settings.load(home), None
+    if settings.enrolled:
+        box = Store.open(home / "node.db", load_node_keys(home / "node.key", settings.secret()).storage)
+        try:
+            known = await box.run(rosters.in_force), await box.run(rosters.waiting)
+        finally:
+            box.close()
+    certificate, authorities = home / "tls.pem", home / "ca.pem"
+    return {
+        "broker": (settings.broker_host, settings.broker_port, settings.vhost),
+        "hub_key": (settings.hub_key, settings.log_vkey),
+        "second_key": settings.log_vkey_mldsa,
+        "certificate": certificate.read_bytes() if certificate.exists() else b"",
+        "authorities": authorities.read_bytes() if authorities.exists() else b"",
+        "roster": known,
+    }
+
+
 async def welcome(home: Path, file: Path) -> Settings:
     """Takes in the hub's welcome file after checking that it is for this node's keys.
 
-    Raises WelcomeRefused, NotSetUp, WrongPassphrase. A file of the hub's that contradicts what this node has taken in
-    before is an alarm, too.
+    Raises WelcomeRefused, FileUnreadable, NotSetUp, WrongPassphrase. A file of the hub's that contradicts what this
+    node has taken in before is an alarm, too.
     """
     settings = Settings.load(home)
-    given = _read_welcome(file)
-    if given.node != settings.node:
-        raise WelcomeRefused(f"the file is for {given.node}, this is {settings.node}", "use this node's file")
-    if settings.enrolled and (settings.hub_key, settings.log_vkey) != (given.hub_key, given.log_vkey):
+    told = _read_welcome(file)
+    if told.node != settings.node:
+        raise WelcomeRefused(f"the file is for {told.node}, this is {settings.node}", "use this node's file")
+    if settings.enrolled and (settings.hub_key, settings.log_vkey) != (told.hub_key, told.log_vkey):
         raise WelcomeRefused("the file names another hub key than the one trusted so far", "ask the hub's operators")
-    if settings.log_vkey_mldsa and given.log_vkey_mldsa not in (None, settings.log_vkey_mldsa):
+    _check_second(told)
+    if settings.log_vkey_mldsa and told.log_vkey_mldsa not in (None, settings.log_vkey_mldsa):
         raise WelcomeRefused(
             "the file names another second key of the hub (log_vkey_mldsa) than the one trusted so far",
             "ask the hub's operators; if they had to replace it, take the old one out of node.json first",
         )
     keys, witness = load_node_keys(home / "node.key", settings.secret()), witness_key(settings)
-    reader = _check(settings, given, keys)
+    reader = _check(settings, told, keys)
     box = Store.open(home / "node.db", keys.storage)
     try:
-        now, news = time.time_ns() // 1_000_000, base64.b64decode(given.roster)
+        now, news = time.time_ns() // 1_000_000, base64.b64decode(told.roster)
         await box.run(reader.welcome, news, own_kids(keys, witness), now)
     except (CryptoError, ControlRefused, HubCaught) as error:
         if isinstance(error, HubCaught):
@@ -134,12 +164,12 @@ async def welcome(home: Path, file: Path) -> Settings:
         ) from error
     finally:
         box.close()
-    (home / "tls.pem").write_text(given.certificate_pem)
-    (home / "ca.pem").write_text(given.ca_pem)
+    (home / "tls.pem").write_text(told.certificate_pem)
+    (home / "ca.pem").write_text(told.ca_pem)
     fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
     # A welcome without a second key takes none away: what is witnessed does not become worth less.
-    known = {"log_vkey_mldsa": given.log_vkey_mldsa or settings.log_vkey_mldsa}
-    enrolled = settings.model_copy(update={name: getattr(given, name) for name in fields} | known)
+    known = {"log_vkey_mldsa": told.log_vkey_mldsa or settings.log_vkey_mldsa}
+    enrolled = settings.model_copy(update={name: getattr(told, name) for name in fields} | known)
     enrolled.save()
     return enrolled
 
@@ -156,10 +186,22 @@ def _read_welcome(file: Path) -> Welcome:
     try:
         return Welcome.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise NotSetUp(f"{file} does not read: {error.strerror}", "name the hub's welcome file") from error
+        raise FileUnreadable(f"{file} does not read: {error.strerror}", "name the hub's welcome file") from error
     except ValidationError as error:
         fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})) or "all of it"
         raise WelcomeRefused(f"{file} is no welcome file (wrong: {fields})", "ask the hub's operators again") from error
+
+
+def _check_second(given: Welcome) -> None:
+    if given.log_vkey_mldsa is None:
+        return
+    words = "log_vkey_mldsa in the welcome file is no ML-DSA-44 key of the ledger"
+    try:
+        second = CosignerKey.parse(given.log_vkey_mldsa)
+    except CryptoError as error:
+        raise WelcomeRefused(f"{words}: {error}", _AGAIN) from error
+    if (second.name, second.type) != (given.log_origin, CosignatureType.MLDSA44):
+        raise WelcomeRefused(words, _AGAIN)
 
 
 def _check(settings: Settings, given: Welcome, keys: NodeKeys) -> rosters.Reader:
@@ -170,13 +212,8 @@ def _check(settings: Settings, given: Welcome, keys: NodeKeys) -> rosters.Reader
         certificates.read_authorities(given.ca_pem.encode())
         ledger = NoteVerifier.parse(given.log_vkey)
         hub = VerifyKey.from_public_bytes(base64.b64decode(given.hub_key))
-        second = None if given.log_vkey_mldsa is None else CosignerKey.parse(given.log_vkey_mldsa)
     except CryptoError as error:
-        raise WelcomeRefused(
-            f"the welcome file does not hold: {error}", "ask the hub's operators for it again"
-        ) from error
-    if second is not None and (second.name, second.type) != (given.log_origin, CosignatureType.MLDSA44):
-        raise WelcomeRefused("log_vkey_mldsa is no ML-DSA-44 key of the ledger", "ask the hub's operators for it again")
+        raise WelcomeRefused(f"the welcome file does not hold: {error}", _AGAIN) from error
     if certificate.public_key() != tls_key.public_key():
         raise WelcomeRefused("the certificate is not for this node's TLS key", "enrol with this node's enrolment.json")
     return rosters.Reader(settings.node, keys, hub, given.log_origin, ledger)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from cryptography import x509
 
 from crypto import typed
 from crypto.bundle import MAX_EVIDENCE, Evidence
@@ -20,6 +21,7 @@ from crypto.evidence import Answer, Established, Logged, verify_evidence
 from crypto.policy import MAX_POLICY_SIZE, Cosigned, Policy, read_checkpoint
 from crypto.progress import Progress
 from crypto.timestamp import MAX_RESPONSE, MAX_ROOTS, Timestamp, read_roots, verify_timestamp
+from nodes.verify_kind import other_kind
 from nodes.verify_ledger import verify_ledger
 from nodes.verify_words import ledger_fields, ledger_lines, line, when
 from schemas.control import ControlRefused, Event
@@ -30,9 +32,12 @@ PROGRAM: Final = "seci-verify"
 
 _NEXT: Final = {
     "evidence_malformed": "name a file that `seci-node receipt` wrote, as it wrote it, or ask its sender for another",
-    "note_invalid": "see that the policy has the key of this log; if it has both, ask for evidence that is witnessed; "
+    "note_invalid": "see that the policy has the key of this log, the Ed25519 one in any case; if it has both, ask for "
+    "evidence that is witnessed; "
     "if that is not it, do not rely on what you were given",
     "not_witnessed": "ask the witnesses for their cosignatures, or judge by a policy that asks for fewer",
+    "roster_key_missing": "add the log's Ed25519 key to the policy, beside the other: rosters are signed with that one "
+    "alone (docs/ledger.md)",
     "timestamp_foreign": "name the checkpoint and the answer that belong together, each as it was written",
     "timestamp_malformed": "name a file that `seci-hub ledger timestamps` wrote, as it wrote it, or ask for another",
     "timestamp_untrusted": "if it is another TSA's, get its root from the TSA; else do not rely on the timestamp",
@@ -68,7 +73,8 @@ def verify(
         Path | None, typer.Option(help="A TSA's answer (RFC 3161), which says when the checkpoint existed.")
     ] = None,
     tsa_roots: Annotated[
-        Path | None, typer.Option(help="With --timestamp: certificates (PEM) that the TSA's own must go back to.")
+        Path | None,
+        typer.Option(help="With --timestamp, or of a ledger: certificates (PEM) that the TSA's own must go back to."),
     ] = None,
     known: Annotated[
         list[Path] | None, typer.Option(help="Of a ledger: a checkpoint that somebody holds. May be repeated.")
@@ -85,8 +91,8 @@ def verify(
     Offline: no network, no account, no node. Exit code 1 if it is not proven, 2 if a file does not read or the policy
     is none.
     """
-    if (timestamp is None) is not (tsa_roots is None):
-        raise typer.BadParameter("--timestamp and --tsa-roots go together")
+    if (timestamp is None) is not (tsa_roots is None) and not (timestamp is None and what.is_dir()):
+        raise typer.BadParameter("--timestamp and --tsa-roots go together; only an export has timestamps in it")
     if policy is None and (timestamp is not None or not what.is_dir()):
         typed.fail(PROGRAM, typed.USAGE, "Missing option '--policy'", f"see {PROGRAM} --help")
         raise typer.Exit(USAGE)
@@ -95,9 +101,10 @@ def verify(
         if timestamp is not None and tsa_roots is not None:
             lines, fields = _timed(what, _read(timestamp, MAX_RESPONSE), _read(tsa_roots, MAX_ROOTS), _of(trusted))
         elif what.is_dir():
-            lines, fields = _ledger(what, trusted, known or (), quick=quick)
+            roots = () if tsa_roots is None else read_roots(_read(tsa_roots, MAX_ROOTS))
+            lines, fields = _ledger(what, trusted, known or (), roots, quick=quick)
         else:
-            lines, fields = _bundle(what, _of(trusted))
+            lines, fields = _bundle(_evidence(what), _of(trusted))
     except (PolicyInvalid, TsaRootsUnusable) as error:
         file, step = (tsa_roots, _ROOTS) if isinstance(error, TsaRootsUnusable) else (policy, _POLICY)
         typed.fail(PROGRAM, error.code, _printable(f"{file}: {error}"), step)
@@ -117,15 +124,26 @@ def verify(
     typer.echo(json.dumps(fields) if as_json else "\n".join(map(_printable, lines)))
 
 
-def _bundle(file: Path, policy: Policy) -> Told:
-    found = verify_evidence(Evidence.from_bytes(_read(file, MAX_EVIDENCE)), policy)
+def _evidence(file: Path) -> bytes:
+    data = _read(file, MAX_EVIDENCE)
+    other = other_kind(data)
+    if other is not None:
+        typed.fail(PROGRAM, typed.USAGE, _printable(f"{file} is {other.what}"), other.next_step)
+        raise typer.Exit(USAGE)
+    return data
+
+
+def _bundle(data: bytes, policy: Policy) -> Told:
+    found = verify_evidence(Evidence.from_bytes(data), policy)
     return list(_lines(found)), _described(found)
 
 
-def _ledger(folder: Path, policy: Policy | None, known: Sequence[Path], *, quick: bool) -> Told:
+def _ledger(
+    folder: Path, policy: Policy | None, known: Sequence[Path], roots: Sequence[x509.Certificate], *, quick: bool
+) -> Told:
     progress = Progress("entries")
     try:
-        found = verify_ledger(folder, policy, known, progress, signed=not quick)
+        found = verify_ledger(folder, policy, known, progress, signed=not quick, roots=roots)
     finally:
         progress.end()
     return list(ledger_lines(found)), ledger_fields(found)
@@ -157,6 +175,7 @@ def _checkpoint(data: bytes, policy: Policy) -> Cosigned:
 def _time_lines(cosigned: Cosigned, said: Timestamp) -> Iterator[str]:
     checkpoint = cosigned.checkpoint
     yield f"PROVEN under the policy, by the log {checkpoint.origin} and a TSA:"
+    yield from _both_keys(cosigned)
     yield line("checkpoint", f"{checkpoint.size} entries, root {checkpoint.root.hex()},")
     times = [f"{name} {when(at * 1000)}" for name, at in cosigned.witnesses]
     yield line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
@@ -164,10 +183,17 @@ def _time_lines(cosigned: Cosigned, said: Timestamp) -> Iterator[str]:
     yield line("", "and with it every entry under it")
 
 
+def _both_keys(cosigned: Cosigned) -> Iterator[str]:
+    # The policy asks it of every checkpoint.
+    if len(cosigned.algorithms) > 1:
+        yield line("the log", f"signed with both of its keys, {' and '.join(cosigned.algorithms)}")
+
+
 def _time_fields(cosigned: Cosigned, said: Timestamp) -> dict[str, Any]:
     checkpoint = cosigned.checkpoint
     return {
         "ok": True,
+        "log_algorithms": list(cosigned.algorithms),
         "checkpoint": {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()},
         "witnesses": [{"name": name, "at": when(at * 1000)} for name, at in cosigned.witnesses],
         "existed_by": when(said.at),
@@ -194,6 +220,7 @@ def _printable(text: str) -> str:
 def _lines(found: Established) -> Iterator[str]:
     entry, header = found.basis.entry, found.header
     yield f"PROVEN under the policy, by the log {found.basis.proven.checkpoint.origin}:"
+    yield from _both_keys(found.basis.cosigned)
     yield line("message", str(header.id if header is not None else entry.message))
     yield line("envelope", f"SHA-256 {found.digest.hex()}")
     if header is None or found.signed is None:
@@ -258,6 +285,7 @@ def _described(found: Established) -> dict[str, Any]:
     entry, said = found.basis.entry, found.header or found.basis.entry
     return {
         "ok": True,
+        "log_algorithms": list(found.basis.cosigned.algorithms),
         "message": str(found.header.id if found.header is not None else entry.message),
         "envelope": found.digest.hex(),
         "sender": found.header.sender if found.header is not None else entry.sender or entry.node,

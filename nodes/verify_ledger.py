@@ -8,6 +8,7 @@ import hashlib
 import os
 import signal
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,12 +17,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NoteInvalid, NotWitnessed
 from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, MAX_FILE, WITNESSED, Manifest, number_of, roster_file
 from crypto.history import LogKeys, Part, RosterEntry, Tally, Task, Walk, recompute
 from crypto.note import Note, NoteVerifier
 from crypto.policy import Cosigned, Log, Policy, read_checkpoint
 from crypto.trust import open_roster
+from nodes.verify_stamps import Stamps, read_stamps
 from schemas.control import ControlRefused
 from schemas.entries import EntryReader
 from schemas.roster import Roster
@@ -49,12 +53,13 @@ class Audit:
     known: tuple[Known, ...]
     """Those that the auditor holds."""
     held: tuple[Known, ...]
-    """The same, and the export's own `witnessed`."""
+    """The same, and of the export's own `witnessed` and those with a timestamp."""
     checkpoints: int
     signed: bool
     tally: Tally
     rosters: int
     roster: Roster | None
+    stamps: Stamps
     seconds: float
 
     @property
@@ -71,11 +76,13 @@ def verify_ledger(
     progress: Callable[[int, int], None],
     *,
     signed: bool = True,
+    roots: Sequence[x509.Certificate] = (),
 ) -> Audit:
     """What the export in `folder` proves to whoever trusts the policy's keys, or without one, the key that it names.
 
-    `progress` is told how many entries of how many are done. Raises LedgerUnproven; NoteInvalid, NotWitnessed for
-    what the policy asks and the checkpoint has not; OSError for a folder or `known` file that does not read.
+    Timestamps in it are verified by the TSAs' `roots`, if there are any. `progress` is told how many entries of how
+    many are done. Raises LedgerUnproven; NoteInvalid, NotWitnessed for what the policy asks and the checkpoint has not;
+    TimestampInvalid if no timestamp holds; OSError for a folder or `known` file that does not read.
     """
     begin = time.monotonic()
     manifest = Manifest.from_bytes(_read(folder / MANIFEST))
@@ -86,6 +93,8 @@ def verify_ledger(
     size = newest.checkpoint.size
     _see_names(folder, manifest, size)
     own = [folder / WITNESSED] if (folder / WITNESSED).exists() else []
+    stamps = read_stamps(folder, roots)
+    own += dict.fromkeys(item.file for item in stamps.held)
     held = tuple(Known(path, _judged(_read(path).decode(errors="replace"), keys, judge)) for path in (*own, *known))
     for item in held:
         _see_inside(item, size)
@@ -101,7 +110,7 @@ def verify_ledger(
         _hold_against(item, walk)
     found = Audit(
         *(newest, keys.vkeys(), policy is not None, held[len(own) :], held, walk.checkpoints, signed, walk.tally),
-        *(rosters.count, rosters.newest, time.monotonic() - begin),
+        *(rosters.count, rosters.newest, stamps, time.monotonic() - begin),
     )
     if not found.witnessed.quorum:
         words = "the log with each type of key that the policy lists, and cosigned by the quorum"
@@ -173,9 +182,10 @@ def _is_extra(name: str, manifest: Manifest, size: int) -> bool:
 
 
 def _tasks(manifest: Manifest, size: int, stops: Sequence[int]) -> Iterator[Task]:
+    wanted = sorted(set(stops))
     for number in range(manifest.files(size)):
         first, width = number * manifest.chunk, manifest.width(number, size)
-        inside = tuple(stop for stop in stops if first < stop <= first + width)
+        inside = tuple(wanted[bisect_right(wanted, first) : bisect_right(wanted, first + width)])
         yield Task(manifest.file(number, size), first, width, inside)
 
 

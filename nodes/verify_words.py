@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from crypto.history import NAMED
 from nodes.verify_ledger import Audit
+from nodes.verify_stamps import Stamps
 
 
 def line(label: str, text: str) -> str:
@@ -42,6 +44,7 @@ def ledger_lines(found: Audit) -> Iterator[str]:
     yield from _witness_lines(found)
     for item in found.known:
         yield line("known", f"{item.file} is this ledger when it had {item.cosigned.checkpoint.size} entries")
+    yield from _stamp_lines(found.stamps)
     if found.roster is not None:
         names = ", ".join(node.node for node in found.roster.nodes) or "nobody"
         yield line("rosters", f"{found.rosters}, each signed by the log and in its place; the newest, version")
@@ -71,6 +74,34 @@ def _witness_lines(found: Audit) -> Iterator[str]:
         yield line("", f"up to {size} entries; for the {behind} behind these it is the log's word alone")
 
 
+def _stamp_lines(stamps: Stamps) -> Iterator[str]:
+    if not stamps.held:
+        if stamps.count:
+            yield line("timestamps", f"{stamps.count} in the export, not verified: add --tsa-roots")
+        return
+    yield line("timestamps", f"{len(stamps.held)} by a TSA hold, over checkpoints of this ledger;")
+    for item in dict.fromkeys((stamps.held[0], stamps.held[-1])):
+        yield line("", f"the first {item.size} entries existed by {when(item.said.at)}, give or take")
+        yield line("", f"{item.said.within} ms, says {item.said.tsa}")
+    if stamps.others:
+        name, code = stamps.others[0]
+        yield line("", f"{len(stamps.others)} do not hold, the first {name} [{code}]")
+
+
+def _stamp_fields(stamps: Stamps) -> dict[str, Any]:
+    held = [
+        {"size": item.size, "existed_by": when(item.said.at), "within_ms": item.said.within, "tsa": item.said.tsa}
+        for item in (stamps.held[:1] + stamps.held[-1:])
+    ]
+    return {
+        "count": stamps.count,
+        "verified": len(stamps.held),
+        "first": held[0] if held else None,
+        "newest": held[-1] if held else None,
+        "not_held": [{"file": name, "code": code} for name, code in stamps.others[:NAMED]],
+    }
+
+
 def rate(found: Audit) -> float:
     """Entries per second, all in all."""
     return found.cosigned.checkpoint.size / max(found.seconds, 1e-9)
@@ -94,6 +125,7 @@ def ledger_fields(found: Audit) -> dict[str, Any]:
             "witnesses": [{"name": name, "at": when(at * 1000)} for name, at in witnessed.witnesses],
         },
         "known": [{"file": str(item.file), "size": item.cosigned.checkpoint.size} for item in found.known],
+        "timestamps": _stamp_fields(found.stamps),
         "rosters": found.rosters,
         "roster": None
         if found.roster is None

@@ -57,7 +57,7 @@ def decode(data: bytes, most_items: int = MOST_ITEMS) -> Any:
         value = cbor2.loads(data, semantic_decoders=REFUSED_TAGS, object_hook=_check_keys)
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
-        raise EncodingRefused(f"not a CBOR item: {type(error).__name__}") from error
+        raise EncodingRefused("not a CBOR item") from error
     if again != data:
         raise EncodingRefused("not deterministic CBOR (RFC 8949 section 4.2.1), or bytes follow the item")
     return value
@@ -70,7 +70,7 @@ def decode_item(data: bytes, most_items: int = MOST_ITEMS) -> Any:
     try:
         value = cbor2.CBORDecoder(stream, semantic_decoders=REFUSED_TAGS, object_hook=_check_keys).decode()
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
-        raise EncodingRefused(f"not a CBOR item: {type(error).__name__}") from error
+        raise EncodingRefused("not a CBOR item") from error
     if stream.tell() != len(data):
         raise EncodingRefused("bytes follow the CBOR item")
     return value

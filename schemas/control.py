@@ -5,6 +5,8 @@ each proves that an `Entry` is a leaf of the tree whose checkpoint the hub signe
 a signature over all of a batch at once (docs/protocol.md, "Receipts").
 """
 
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from itertools import pairwise
@@ -76,7 +78,7 @@ class Wire(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Deterministic CBOR; absent fields are left out, identifiers are 16 bytes."""
-        return cbor.encode_in_order(_to_wire(self))
+        return cbor.encode_in_order(_fields(self))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -84,14 +86,19 @@ class Wire(BaseModel):
         try:
             message = cls.model_validate(cbor.decode(data, cls.most_items))
         except cbor.EncodingRefused as error:
-            raise ControlRefused(f"{cls.__name__}: {error}") from error
+            raise ControlRefused(f"{_name(cls)}: {error}") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise ControlRefused(f"{cls.__name__}.{field}: {first['msg']}") from error
+            raise ControlRefused(f"{_name(cls)}, {field}: {first['msg']}") from error
         if message.to_bytes() != data:
-            raise ControlRefused(f"{cls.__name__}: a field is not in the one form that it has on the wire")
+            raise ControlRefused(f"{_name(cls)}: a field is not in the one form that it has on the wire")
         return message
+
+
+def _name(kind: type[Wire]) -> str:
+    """What it is called in docs/protocol.md, whose readers know nothing of our classes."""
+    return re.sub(r"(?<=.)(?=[A-Z])", " ", kind.__name__).lower()
 
 
 @cache
@@ -100,28 +107,33 @@ def _in_order(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(sorted(model.model_fields, key=lambda name: (len(name), name)))
 
 
-_PLAIN: Final = frozenset({str, bytes, int})
+# The encoder writes these as they stand; of an enumeration, the text.
+_PLAIN: Final = frozenset({str, bytes, int, Event, Outcome, RefusalCode})
 
 
-def _to_wire(value: Any) -> Any:
+def _fields(message: BaseModel) -> dict[str, object]:
     # By hand and not by `model_dump`, and in order, which the encoder would have to find each time: a bundle has
     # hundreds of receipts, and an entry is written for each thing that happens.
+    fields = vars(message)
+    return {
+        name: item if type(item) in _PLAIN else _to_wire(item)
+        for name in _in_order(type(message))
+        if (item := fields[name]) is not None
+    }
+
+
+def _to_wire(value: Any) -> object:
     kind = type(value)
-    if kind in _PLAIN:
-        return value
     if kind is UUID:
         return value.bytes
-    if isinstance(value, BaseModel):
-        fields, found = vars(value), {}
-        for name in _in_order(type(value)):
-            item = fields[name]
-            if item is not None:
-                found[name] = item if type(item) in _PLAIN else _to_wire(item)
-        return found
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, list | tuple):
+    if kind is tuple or kind is list:
         return [item if type(item) in _PLAIN else _to_wire(item) for item in value]
+    if kind is Receipt:
+        return value.fields()
+    if isinstance(value, BaseModel):
+        return _fields(value)
+    if isinstance(value, str | bytes | int):
+        return value
     if isinstance(value, UUID):
         # The database's driver has a class of its own for them.
         return value.bytes
@@ -190,17 +202,25 @@ class Entry(Wire):
     erased: Indices | None = None
 
 
-class Receipt(Wire):
+@dataclass(frozen=True, slots=True)
+class Receipt:
     """Proof that an entry stands in the ledger.
 
     The leaf is `SHA-256(salt || entry)`; `proof` is its RFC 6962 audit path (32-byte hashes,
     leaf's sibling first) to the root of the bundle's checkpoint, where it has place `index`.
+    No model, as what it is part of: the hub makes one for each entry. What is read is checked like all the rest.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     index: Annotated[int, Field(ge=0)]
     entry: bytes
     salt: Annotated[bytes, Field(min_length=SALT_SIZE, max_length=SALT_SIZE)]
     proof: Annotated[tuple[Digest, ...], Field(max_length=63)]
+
+    def fields(self) -> dict[str, object]:
+        """In the order of the encoding."""
+        return {"salt": self.salt, "entry": self.entry, "index": self.index, "proof": self.proof}
 
 
 class Receipts(Wire):
@@ -222,6 +242,5 @@ class Receipts(Wire):
 
         By hand, in the order of the encoding: the hub's answers come by the hundred.
         """
-        single = {"salt": receipt.salt, "entry": receipt.entry, "index": receipt.index, "proof": list(receipt.proof)}
-        fields = {"v": self.v, "receipts": [single], "checkpoint": self.checkpoint, "acknowledgements": []}
+        fields = {"v": self.v, "receipts": [receipt.fields()], "checkpoint": self.checkpoint, "acknowledgements": []}
         return cbor.encode_in_order(fields)

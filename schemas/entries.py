@@ -51,7 +51,7 @@ class EntryReader:
         except TypeError as error:
             # What cannot be remembered is in no entry.
             Entry.from_bytes(data)
-            raise ControlRefused("Entry: a field that no entry has") from error
+            raise ControlRefused("entry: a field that no entry has") from error
         Entry.from_bytes(data)
         if len(self._seen) + len(self._shapes) > MOST_SEEN:
             self._seen.clear()

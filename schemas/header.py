@@ -30,6 +30,8 @@ NodeId = Annotated[str, Field(pattern=r"^[a-z]{2,8}$")]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,39}$")]
 KindName = Annotated[str, Field(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*){0,2}$", max_length=40)]
 Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
+# From `created` to `expires`: a year. What the ledger says of a message cannot be erased before it has expired.
+MAX_LIFETIME_MS: Final = 365 * 24 * 3600 * 1000
 # To the end of the year 9999: later cannot be written in ISO 8601.
 LAST_MILLI = 253_402_300_799_999
 Millis = Annotated[int, Field(ge=0, le=LAST_MILLI)]

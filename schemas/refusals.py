@@ -25,6 +25,7 @@ class RefusalCode(StrEnum):
     CREATED_IN_FUTURE = "created_in_future"
     CREATED_TOO_OLD = "created_too_old"
     EXPIRED = "expired"
+    EXPIRES_TOO_LATE = "expires_too_late"
     ID_REUSED = "id_reused"
     TASK_FORCE_UNKNOWN = "task_force_unknown"
     KIND_UNKNOWN = "kind_unknown"
@@ -56,6 +57,7 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.CREATED_IN_FUTURE: "the node's clock is ahead; set it (NTP) and send a new message",
         RefusalCode.CREATED_TOO_OLD: "the message waited too long or the clock is behind; send a new message",
         RefusalCode.EXPIRED: "the message expired before it reached the hub; send a new one with a later expiry",
+        RefusalCode.EXPIRES_TOO_LATE: "send a new message that expires at most 365 days after it is created",
         RefusalCode.ID_REUSED: "this id was used for other content before; send with a new id",
         RefusalCode.TASK_FORCE_UNKNOWN: "use one of the task forces of `GET /v1/task-forces`",
         RefusalCode.KIND_UNKNOWN: "use a kind and version of the registry",

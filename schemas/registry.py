@@ -6,7 +6,7 @@ Adding an optional field to a model keeps its version; any other change needs a 
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
@@ -117,7 +117,7 @@ def body_bytes(kind: str, version: int, body: Any) -> bytes:
     try:
         valid = find(kind, version).model.model_validate(body)
     except ValidationError as error:
-        raise BodyInvalid(kind, _field_errors(error)) from error
+        raise BodyInvalid(kind, _field_errors(error, body)) from error
     carried = getattr(valid, "content", None)
     if isinstance(carried, Content):
         _check_carried(kind, carried, find(carried.kind, carried.kind_version).model, extra="forbid")
@@ -136,9 +136,9 @@ def read_body(kind: str, version: int, data: bytes, kinds: Kinds = KINDS) -> dic
         _check_nesting(body)
         valid = found_model.model_validate(body, extra="ignore")
     except ValidationError as error:
-        raise BodyInvalid(kind, _field_errors(error)) from error
+        raise BodyInvalid(kind, _field_errors(error, body)) from error
     except (ValueError, RecursionError) as error:
-        raise BodyInvalid(kind, (FieldError("body", "must be UTF-8 JSON", type(error).__name__),)) from error
+        raise BodyInvalid(kind, (FieldError("body", "must be UTF-8 JSON", "other bytes"),)) from error
     if not isinstance(body, dict):
         raise BodyInvalid(kind, (FieldError("body", "must be a JSON object", json_type(body)),))
     carried = getattr(valid, "content", None)
@@ -160,7 +160,7 @@ def _check_carried(kind: str, carried: Content, model: type[Body], extra: Litera
     try:
         model.model_validate(carried.body, extra=extra)
     except ValidationError as error:
-        raise BodyInvalid(kind, _field_errors(error, "content.body")) from error
+        raise BodyInvalid(kind, _field_errors(error, carried.body, "content.body")) from error
 
 
 def newest_body(
@@ -220,21 +220,31 @@ def json_schema(kind: str, version: int, kinds: Kinds = KINDS) -> dict[str, Any]
     }
 
 
-_OF_FIELD: Final = re.compile(r"Value error, (?P<field>[a-z_.0-9]+): (?P<wanted>(?:is|must) .+)")
+_OF_FIELD: Final = re.compile(r"(?P<field>[a-z_.0-9]+): (?P<wanted>.+)")
 
 
-def _field_errors(error: ValidationError, within: str = "") -> tuple[FieldError, ...]:
+def _field_errors(error: ValidationError, body: Any, within: str = "") -> tuple[FieldError, ...]:
     found = error.errors(include_url=False)
     # A list whose items are wrong is called too short as well, as if it had none.
     inside = {item["loc"][:-depth] for item in found for depth in range(1, len(item["loc"]))}
     kept = (item for item in found if not (item["type"] == "too_short" and item["loc"] in inside))
-    return tuple(_field_error(item, within) for item in kept)
+    return tuple(_field_error(item, [*filter(None, [within]), *_way(item["loc"], body)]) for item in kept)
 
 
-def _field_error(item: ErrorDetails, within: str) -> FieldError:
+def _way(location: tuple[int | str, ...], body: Any) -> Iterator[str]:
+    # Where several models are possible, pydantic names the one that it took, and the body has no such level.
+    value = body
+    for step in location:
+        if isinstance(value, dict) and step not in value and value.get("type") == step:
+            continue
+        yield str(step)
+        inside = step in value if isinstance(value, dict) else isinstance(value, list | tuple)
+        value = value[step] if inside else None
+
+
+def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
     # The found value is content and never goes into an error: only its type does.
-    wanted, found = item["msg"], json_type(item["input"])
-    way = [within, *map(str, item["loc"])] if within else [*map(str, item["loc"])]
+    wanted, found = item["msg"].removeprefix("Value error, "), json_type(item["input"])
     match item["type"]:
         case "extra_forbidden":
             wanted = "is not a field of this kind"
@@ -242,10 +252,8 @@ def _field_error(item: ErrorDetails, within: str) -> FieldError:
             found = "nothing"
         case "union_tag_invalid":
             # What pydantic says repeats the value.
-            way, wanted = (
-                [*way, item["ctx"]["discriminator"].strip("'")],
-                f"must be one of {item['ctx']['expected_tags']}",
-            )
+            about = item["ctx"]
+            way, wanted = [*way, about["discriminator"].strip("'")], f"must be one of {about['expected_tags']}"
         case "value_error" if (told := _OF_FIELD.match(wanted)) is not None:
             # Of a model that looks at several of its fields.
             way, wanted, found = [*way, told["field"]], told["wanted"], "nothing"

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas import numerals
 from schemas.countries import Country
+from schemas.entities import Facts
 from schemas.kinds.common import Body, Line, Text
 from schemas.kinds.kind import Kind
 from schemas.printed import UNIT_WORDS, split_stated
@@ -37,7 +38,7 @@ class Seizure(Body):
         return self
 
 
-class DrugsSeizure(Body):
+class DrugsSeizure(Facts):
     """A seizure of drugs or precursors; the operation it belongs to is in the header."""
 
     seized_on: date

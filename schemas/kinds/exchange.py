@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from schemas.countries import Country
+from schemas.entities import Facts
 from schemas.header import KindName, NodeId
 from schemas.kinds.common import Body, Evaluation, Line, Text
 from schemas.kinds.kind import PERSONAL, Kind
@@ -14,7 +15,7 @@ from schemas.kinds.kind import PERSONAL, Kind
 Earlier = Annotated[UUID, Field(description="The id of the earlier message.")]
 
 
-class Alert(Body):
+class Alert(Facts):
     """Spontaneous information to a task force: something the others should know, unasked."""
 
     title: Line
@@ -32,7 +33,7 @@ class Subject(Body):
     note: Text | None = None
 
 
-class Request(Body):
+class Request(Facts):
     """An inquiry. The deadline for the answer is the header's `reply_by`."""
 
     purpose: Line
@@ -66,7 +67,7 @@ class Refusal(StrEnum):
     OTHER = "other"
 
 
-class Reply(Body):
+class Reply(Facts):
     """The answer to a request, in its thread. `reason` or `refusal` is wanted where the result is `refused`."""
 
     result: Result
@@ -158,6 +159,10 @@ KINDS: Final = (
                     {"type": "vehicle", "identifier": "34 ABC 123", "country": "TR"},
                     {"type": "person", "identifier": "Ιωάννης Δημητρίου", "country": "GR", "note": "the seller"},
                     {"type": "person", "identifier": "Георги Петков", "note": "named as the keeper"},
+                ],
+                "entities": [
+                    {"type": "vehicle", "plates": [{"number": "34 ABC 123", "country": "TR"}], "make": "Volkswagen"},
+                    {"type": "person", "names": [{"family": "Петков", "given": "Георги"}], "born": "1971-03"},
                 ],
             },
         ),

@@ -1,7 +1,7 @@
 """Receipts: what they prove they prove without the hub, and nothing else passes."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -51,7 +51,7 @@ def check(bundle: Receipts) -> list[Entry]:
 
 def changed(**changes: Any) -> Receipts:
     """A bundle with one receipt, for entry 3, in which something is changed."""
-    return LEDGER.bundle(receipts=(LEDGER.receipt(3).model_copy(update=changes),))
+    return LEDGER.bundle(receipts=(replace(LEDGER.receipt(3), **changes),))
 
 
 def test_a_good_bundle_proves_its_entries_in_their_places() -> None:
@@ -91,7 +91,7 @@ def test_a_proof_that_is_altered_shortened_or_lengthened_is_refused() -> None:
 
 
 def test_one_bad_receipt_refuses_the_bundle() -> None:
-    bad = LEDGER.receipt(3).model_copy(update={"index": 4})
+    bad = replace(LEDGER.receipt(3), index=4)
     with pytest.raises(ProofInvalid):
         check(LEDGER.bundle(receipts=(LEDGER.receipt(0), bad)))
 

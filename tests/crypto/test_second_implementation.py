@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -258,7 +259,7 @@ def test_a_second_implementation_verifies_our_receipts(size: int, index: int) ->
     mine = control.Receipt(index=index, entry=entries[index].to_bytes(), salt=salts[index], proof=proof)
     bundle, vkey = control.Receipts(checkpoint=signed, receipts=(mine,)), signer.verifier.vkey()
     assert open_receipts(bundle.to_bytes(), signer.name, vkey)[0]["detail"] == str(index)
-    false = bundle.model_copy(update={"receipts": (mine.model_copy(update={"salt": bytes(32)}),)})
+    false = bundle.model_copy(update={"receipts": (replace(mine, salt=bytes(32)),)})
     with pytest.raises(AssertionError, match="not under the root"):
         open_receipts(false.to_bytes(), signer.name, vkey)
 

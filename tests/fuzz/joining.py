@@ -40,7 +40,7 @@ def _people() -> tuple[Target, ...]:
         "task_force": "drugs",
         "to": ["bg"],
         "body": {"title": "t", "text": "x"},
-        "expires": "2040-01-01T00:00:00Z",
+        "expires": "2005-01-01T00:00:00Z",
         "id": str(FIXED_ID),
     }
 

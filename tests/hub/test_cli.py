@@ -73,6 +73,9 @@ def test_nothing_is_erased_unasked(home: Path, typed: Type) -> None:
     code, said = typed("ledger", "erase", "7", "--reason", "court order", "--home", home)
     assert (code, said["code"]) == (2, "usage")
     assert "--yes" in said["detail"]
+    code, said = typed("ledger", "erase", "7", "--yes", "--home", home)
+    assert (code, said["code"]) == (2, "usage")
+    assert "--reason" in said["detail"]
     for words in ((" ", "Ana"), ("court order", ""), ("x" * 296, "Ana")):
         code, said = typed(
             "ledger", "erase", "7", "--yes", "--reason", words[0], "--operator", words[1], "--home", home

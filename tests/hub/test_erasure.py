@@ -352,3 +352,13 @@ async def test_an_operator_types_it_and_a_kill_leaves_all_or_nothing(own: OwnHub
             assert (await connection.execute(text("SELECT erased_by FROM erasure"))).scalars().all() == by
     code, said = own.type("ledger", "erase", "12", "--reason", "old", "--yes")
     assert (code, said["erased"], said["erased_by"]) == (0, [12], 311)
+
+
+async def test_a_dry_run_says_what_would_go_and_changes_nothing(own: OwnHub, own_engine: AsyncEngine) -> None:
+    before = await _dump(own_engine)
+    code, said = own.type("ledger", "erase", "13", "11", "--dry-run")
+    assert (code, said["dry_run"], said["erased"], said["erased_by"]) == (0, True, [], None)
+    assert [(item["index"], item["event"]) for item in said["would_erase"]] == [(11, "refused"), (13, "refused")]
+    code, said = own.type("ledger", "erase", "13", str(ROSTER), "--dry-run")
+    assert (code, said["code"]) == (4, "not_erasable")
+    assert await _dump(own_engine) == before

@@ -19,15 +19,19 @@ from crypto.errors import LedgerFault, LedgerUnproven
 from crypto.export import CHUNK, Manifest
 from crypto.keys import SigningKey
 from crypto.policy import Policy
+from crypto.timestamp import ask, read_roots, verify_timestamp
 from deploy.local.instance import REPOSITORY
-from hub import erasure, registrar, tables
+from hub import erasure, registrar, rounds, tables, timestamps
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
 from hub.ledger import head
 from hub.pen import writing
 from hub.quarantine import Decision
+from hub.tsa import Stamp
 from nodes.verify_ledger import Audit, verify_ledger
+from tests.crypto.tsa import Tsa
+from tests.hub.cosigning import WITNESSES, cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
 
 pytestmark = pytest.mark.system
@@ -114,6 +118,110 @@ async def test_only_what_is_new_can_be_laid_over_an_older_export(
     assert _fault(tmp_path / "old") == (LedgerFault.UNFINISHED, done.size)
     await _export(own, own_engine, tmp_path / "old")
     assert _verify(tmp_path / "old").cosigned.checkpoint.size == done.size
+
+
+async def test_what_a_folder_has_is_kept_up_whatever_is_left_out(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    out, late = tmp_path / "out", ("--from", str(3 * CHUNK))
+    await _fill(own, own_engine, FIRST)
+    await _export(own, own_engine, out)
+    await _fill(own, own_engine, (CHUNK, CHUNK))
+    async with writing(own_engine, own.log) as connection:
+        await erasure.erase(connection, own.log, [7], Decision("Ana", "court order"))
+    code, said = own.type("ledger", "export", str(out), *late)
+    assert (code, said["files"], said["kept"], said["left_out"]) == (0, 5, 1, 0)
+    # Two that grew, the one with the erased entry, a new one, and the checkpoint.
+    assert said["written"] == 5 - 1 + 1
+    assert _verify(out).tally.erased == [7]
+    code, said = own.type("ledger", "export", str(tmp_path / "new"), *late)
+    assert (code, said["files"], said["kept"], said["left_out"]) == (0, 2, 0, 3)
+
+
+async def test_an_export_can_end_where_a_quorum_has_cosigned(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    def said(folder: str) -> Any:
+        return own.type("ledger", "export", str(tmp_path / folder), "--witnessed")
+
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, (CHUNK,))
+    assert said("out")[1]["code"] == "nothing_witnessed"
+    await rounds.current(own_engine, own.log, tuple(WITNESSES), 0)
+    await cosign_at(own_engine, CHUNK + 1, "bg", "ro", "tr")
+    await _fill(own, own_engine, (5,))
+    await rounds.current(own_engine, own.log, tuple(WITNESSES), 0)
+    await cosign_at(own_engine, CHUNK + 6, "tr", "ro")
+    await _fill(own, own_engine, (CHUNK, CHUNK))
+    # An export to the newest checkpoint that was interrupted leaves files behind the one that is witnessed.
+    moment = ("hub.exportfolder:ExportFolder.finish",)
+    assert own.type("ledger", "export", str(tmp_path / "out"), crash_at=moment)[0] == -signal.SIGKILL
+    code, done = said("out")
+    assert (code, done["size"], done["witnessed"]) == (0, CHUNK + 6, CHUNK + 6)
+    assert own.log.second is not None
+    keys, two = [own.log.signer.verifier, own.log.second.verifier], [WITNESSES[node].verifier for node in ("ro", "tr")]
+    found = verify_ledger(tmp_path / "out", Policy.of(keys, two, 2), (), lambda *_: None)
+    assert found.witnessed.checkpoint.size == found.cosigned.checkpoint.size == CHUNK + 6
+    # The first one has more cosignatures, which is what an export to the newest checkpoint goes by.
+    done = await _export(own, own_engine, tmp_path / "all")
+    assert (done.size, done.witnessed) == (3 * CHUNK + 6, CHUNK + 1)
+    code, refused = said("all")
+    assert (code, refused["code"]) == (4, "nothing_witnessed")
+    assert f"has {done.size} entries already" in refused["detail"]
+    assert _verify(tmp_path / "all").cosigned.checkpoint.size == done.size
+
+
+async def test_an_export_does_not_end_before_what_says_that_an_entry_of_it_is_erased(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, (9,))
+    await cosign_at(own_engine, 10, "bg", "ro")
+    async with writing(own_engine, own.log) as connection:
+        assert await erasure.erase(connection, own.log, [7], Decision("Ana", "court order")) == 10
+    code, said = own.type("ledger", "export", str(tmp_path / "out"), "--witnessed")
+    assert (code, said["code"]) == (4, "nothing_witnessed")
+    assert "the erasure that entry 10 tells of" in said["detail"]
+    await cosign_at(own_engine, 11, "bg", "ro")
+    code, said = own.type("ledger", "export", str(tmp_path / "out"), "--witnessed")
+    assert (code, said["size"]) == (0, 11)
+    assert _verify(tmp_path / "out").tally.erased == [7]
+
+
+async def test_timestamps_of_what_is_exported_go_with_it(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
+    tsa, out = Tsa.create(tmp_path / "tsa"), tmp_path / "out"
+    roots = read_roots(tsa.roots.read_bytes())
+
+    async def stamp() -> None:
+        async with own_engine.begin() as connection:
+            newest = await timestamps.newest(connection)
+            assert newest is not None
+            response = tsa.reply(ask(newest.note.encode()).request)
+            said = verify_timestamp(response, newest.note.encode(), roots)
+            await timestamps.keep(connection, newest, Stamp(response, said))
+
+    await publish_witnesses(own, own_engine)
+    for count in (3, 4):
+        await _fill(own, own_engine, (count,))
+        await stamp()
+    await stamp()
+    await cosign_at(own_engine, 8, "bg", "ro")
+    await _fill(own, own_engine, (5,))
+    await stamp()
+    # One that was interrupted leaves the last one, which is not of what is witnessed.
+    moment = ("hub.exportfolder:ExportFolder.finish",)
+    assert own.type("ledger", "export", str(out), crash_at=moment)[0] == -signal.SIGKILL
+    code, said = own.type("ledger", "export", str(out), "--witnessed")
+    assert (code, said["size"], said["timestamps"]) == (0, 8, 3)
+    assert sorted(item.name for item in (out / "timestamps").iterdir() if item.suffix != ".tsr") == [
+        "checkpoint-4",
+        "checkpoint-8",
+    ]
+    found = verify_ledger(out, None, (), lambda *_: None, roots=roots)
+    assert [item.size for item in found.stamps.held] == [4, 8, 8]
+    code, said = own.type("ledger", "export", str(out))
+    assert (code, said["size"], said["timestamps"]) == (0, 13, 4)
+    assert _verify(out).stamps.count == 4
 
 
 async def test_killed_again_and_again_it_comes_to_the_same_bytes(

@@ -8,6 +8,7 @@ from crypto.trust import sign_acknowledgement
 from hub.judge import CLOCK_AHEAD_MS, OLDEST_MS, Acceptable, Acknowledged, Arrival, Refusable, Unreadable, judge
 from schemas.codes import Agency
 from schemas.control import AcknowledgedMessage, Acknowledgement, MessageType, Outcome
+from schemas.header import LAST_MILLI, MAX_LIFETIME_MS
 from tests.crypto.people import BG, HOUR, NOW, RO, sealed, trust
 from tests.schemas.strategies import FIXED_ID
 
@@ -51,6 +52,15 @@ def test_the_clock_decides(now: int, code: str) -> None:
     verdict = judge(_arrival(sealed()), trust(), now)
     assert isinstance(verdict, Refusable)
     assert verdict.code == code
+
+
+def test_a_message_is_valid_for_a_year_at_most() -> None:
+    # So a sender cannot keep what the ledger says of it from being erased.
+    assert isinstance(judge(_arrival(sealed(expires=NOW + MAX_LIFETIME_MS)), trust(), NOW), Acceptable)
+    for expires in (NOW + MAX_LIFETIME_MS + 1, LAST_MILLI):
+        verdict = judge(_arrival(sealed(expires=expires)), trust(), NOW)
+        assert isinstance(verdict, Refusable)
+        assert verdict.code == "expires_too_late"
 
 
 def test_a_clock_five_minutes_ahead_is_borne() -> None:

@@ -1,16 +1,20 @@
 """The ledger in a real database beside its lock store: in step through kills, refused on an older database."""
 
 import asyncio
+from itertools import cycle
 
 import asyncpg
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.note import Checkpoint
-from hub import ledger, lockfile
+from crypto.receipt import leaf_of, verify_receipts
+from hub import ledger, lockfile, rows, tables
 from hub.errors import LedgerBehind, LedgerForked
 from hub.pen import writing
+from schemas.control import Event, Receipts
 from tests.hub.ownhub import OwnHub, entries
 
 pytestmark = pytest.mark.system
@@ -28,6 +32,25 @@ async def test_an_append_leaves_file_and_database_in_step(own: OwnHub, own_engin
         kept = own.log.store.read()
         assert (kept.before, kept.newest, kept.committed) == (before, await _head(own, own_engine), True)
     assert kept.newest.size == 33
+
+
+@pytest.mark.parametrize("count", [1, rows.MANY - 1, rows.MANY, 2 * ledger.PART, 2 * ledger.PART + 1])
+async def test_the_database_has_what_the_receipts_say(own: OwnHub, own_engine: AsyncEngine, count: int) -> None:
+    mixed = [entry.model_copy(update={"event": event}) for entry, event in zip(entries(count), cycle(Event))]
+    async with writing(own_engine, own.log) as connection:
+        start = (turn := await ledger.take_turn(connection)).range.size
+        appended = await ledger.append(connection, own.log, turn, mixed)
+    bundle = Receipts(checkpoint=appended.note, receipts=appended.receipts)
+    proven = verify_receipts(bundle, own.log.origin, own.log.signer.verifier)
+    assert [(item.index, item.entry) for item in proven] == list(enumerate(mixed, start))
+    content, leaf = tables.ledger_content, tables.ledger_leaf
+    both = select(content, leaf.c.hash).join_from(content, leaf, content.c.leaf_index == leaf.c.leaf_index)
+    async with own_engine.connect() as connection:
+        found = await connection.execute(both.where(content.c.leaf_index >= start).order_by(content.c.leaf_index))
+    assert [tuple(row) for row in found] == [
+        (said.index, str(entry.event), entry.at, said.salt, said.entry, leaf_of(said.salt, said.entry))
+        for said, entry in zip(appended.receipts, mixed, strict=True)
+    ]
 
 
 async def test_what_is_rolled_back_never_was_even_after_several_appends(own: OwnHub, own_engine: AsyncEngine) -> None:

@@ -25,6 +25,7 @@ from hub.quarantine import Decision
 from hub.tilefolder import TileFolder
 from hub.tiles import Tiled
 from tests.crypto.golang import build, needs_go
+from tests.hub.cosigning import cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
 from tests.hub.plans import questions, rows_read
 
@@ -45,9 +46,9 @@ async def _tile(own: OwnHub, engine: AsyncEngine, out: Path, progress: Progress 
     """As the command does it."""
     with TileFolder.open(out, own.log.signer.verifier) as folder:
         async with engine.begin() as connection:
-            newest = await tiles.newest(connection, own.log)
+            chosen = await tiles.choose(connection, own.log, folder.published)
         async with engine.begin() as connection:
-            return await tiles.write(connection, folder, newest, progress)
+            return await tiles.write(connection, folder, chosen.head, progress)
 
 
 async def _expected(own: OwnHub, engine: AsyncEngine) -> Content:
@@ -175,6 +176,39 @@ async def test_cosignatures_come_with_the_checkpoint_they_are_of(
     await _fill(own, own_engine, 1)
     assert (await _tile(own, own_engine, out)).cosignatures == 0
     assert _size(own, out) == SIZE + 1
+
+
+async def test_what_a_quorum_has_cosigned_is_published_and_no_folder_goes_back(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    out, ahead = tmp_path / "out", tmp_path / "ahead"
+
+    def said(folder: Path) -> tuple[int, bool, int, int]:
+        code, found = own.type("ledger", "tiles", str(folder))
+        assert code == 0
+        assert _size(own, folder) == found["size"]
+        return found["size"], found["witnessed"], found["cosignatures"], found["newest"]
+
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, 299)
+    # One of three is no quorum.
+    await cosign_at(own_engine, 300, "bg")
+    assert said(out) == (300, False, 1, 300)
+    await _fill(own, own_engine, 5)
+    assert said(ahead) == (305, False, 0, 305)
+    await cosign_at(own_engine, 300, "ro")
+    assert said(out) == (300, True, 2, 305)
+    assert said(tmp_path / "fresh") == (300, True, 2, 305)
+    # What is published already stays published.
+    await _fill(own, own_engine, 1)
+    assert said(ahead) == (306, False, 0, 306)
+    await cosign_at(own_engine, 306, "tr", "ro")
+    await _fill(own, own_engine, 1)
+    assert said(ahead) == said(out) == (306, True, 2, 307)
+    assert _content(ahead).keys() - _content(out).keys() == {f"tile/{at}/001.p/49" for at in ("0", "entries")}
+    own.sql("UPDATE ledger_checkpoint SET note = replace(note, 'ledger', 'ledgers') WHERE size = 306")
+    with pytest.raises(LedgerBroken, match="the checkpoint of 306 entries is not signed by us"):
+        await _tile(own, own_engine, out)
 
 
 async def test_another_ledger_than_the_folder_s_is_not_laid_over_it(

@@ -1,6 +1,7 @@
 """The agent's REST API: what it answers to good and bad callers."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -59,6 +60,7 @@ async def test_a_message_is_accepted_and_can_be_followed(api: httpx2.AsyncClient
         ({"agency": "coastguard"}, 422, "request_invalid", "agency"),
         ({"expires": "2004-11-15T00:00:00Z"}, 422, "request_invalid", "expires"),
         ({"expires": "2104-11-15T00:00:00"}, 422, "time_without_zone", None),
+        ({"expires": "2999-12-31T00:00:00Z"}, 422, "expires_too_late", None),
         ({"reply_by": "2104-11-15T00:00:00Z"}, 422, "request_invalid", "reply_by"),
         ({"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, 422, "request_invalid", "id"),
         ({"in_reply_to": "01a20f97-e270-71d7-88d6-b834d3465199"}, 404, "message_unknown", None),
@@ -102,12 +104,14 @@ OWN_ID = '"id": "01a20f97-e270-71d7-88d6-b834d3465199"'
     [
         '{"kind": "alert", "kind_version": "1", "task_force": "drugs", %s, "body": %s}',
         '{"kind": "alert", "kind_version": 1.0, "task_force": "drugs", "to": ["tr", "ro", "ro"], %s, "body": %s}',
-        '{"kind": "alert", "task_force": "dr\\u0075gs", "expires": "2104-11-15T01:00:00.5+01:00", %s, "body": %s}',
-        '{"kind": "alert", "task_force": "drugs", "expires": 4260384000, "reply_by": null, %s, "body": %s}',
+        '{"kind": "alert", "task_force": "dr\\u0075gs", "expires": "SOON.5+01:00", %s, "body": %s}',
+        '{"kind": "alert", "task_force": "drugs", "expires": SECOND, "reply_by": null, %s, "body": %s}',
     ],
 )
 async def test_a_request_in_order_is_read_as_fastapi_reads_it(api: httpx2.AsyncClient, text: str) -> None:
-    written = text % (OWN_ID, '{"title": "\\ud83d\\ude94", "text": "š\\n\\/"}')
+    soon = datetime.now(UTC) + timedelta(days=2)
+    timed = text.replace("SOON", f"{soon:%Y-%m-%dT%H:%M:%S}").replace("SECOND", f"{soon.timestamp():.0f}")
+    written = timed % (OWN_ID, '{"title": "\\ud83d\\ude94", "text": "š\\n\\/"}')
     # In UTF-16 a request is not in order for the short way, and FastAPI reads it all the same.
     answers = [
         await api.post("/v1/messages", content=content, headers={"Content-Type": "application/json"})
@@ -170,6 +174,7 @@ async def test_what_was_found_is_told_unless_it_may_be_content(
         ({"to": ["trk"]}, "'trk' is no node", "did you mean tr? nodes are bg, ro, tr"),
         ({"to": ["xx"]}, "'xx' is no node", "nodes are bg, ro, tr"),
         ({"to": ["bg"]}, "bg is the sender itself", "leave bg out"),
+        ({"expires": "9999-12-31T23:59:59-12:00"}, "more than 365 days from now", "a time of at most 20"),
         ({"agency": "judicial"}, "no agency judicial for bg", "name one that bg has: police"),
         ({"task_force": None}, "no task force is named", "trafficking, drugs"),
         ({"task_force": "Drugs"}, "'Drugs' is not one of", "task forces"),

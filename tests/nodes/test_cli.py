@@ -1,5 +1,6 @@
 """`seci-node` as it is typed, without services: what it says when something is wrong, and how it ends."""
 
+import base64
 import json
 import socket
 import sys
@@ -18,6 +19,8 @@ from crypto.keyfile import load_tls_key
 from nodes.cli import main
 from nodes.settings import Settings
 from tests.crypto.people import HUB
+from tests.nodes.twofaced import SECOND
+from tests.nodes.welcomes import LEDGER, signed_for, welcome
 
 Type = Callable[..., tuple[int, Any]]
 
@@ -69,15 +72,45 @@ def test_init_makes_private_files_and_is_safe_to_repeat(home: Path, typed: Type)
 
 def test_a_folder_belongs_to_one_node(home: Path, typed: Type) -> None:
     code, said = typed("init", "--home", home, "--node", "bg")
-    assert (code, said["code"]) == (2, "not_set_up")
+    assert (code, said["code"]) == (2, "folder_taken")
     assert "belongs to node ro" in said["detail"]
 
 
 @pytest.mark.parametrize("node", ["", "R0", "romania-north", "ro!"])
 def test_a_bad_node_id_is_named(tmp_path: Path, typed: Type, node: str) -> None:
     code, said = typed("init", "--home", tmp_path / "x", "--node", node)
-    assert (code, said["code"]) == (2, "not_set_up")
+    assert (code, said["code"]) == (2, "usage")
+    assert "--node" in said["detail"]
     assert not (tmp_path / "x" / "node.json").exists()
+
+
+def test_a_file_that_is_not_there_or_is_damaged_is_told_as_that(home: Path, typed: Type) -> None:
+    code, said = typed("init", "--home", home, "--welcome", home / "none.json")
+    assert (code, said["code"]) == (2, "file_unreadable")
+    assert "none.json does not read" in said["detail"]
+    code, said = typed("init", "--home", home / "node.json", "--node", "ro")
+    assert (code, said["code"]) == (2, "file_unwritable")
+    for text, words in (('{"node": "RO"}', "wrong are node"), ("{", "line 1 column 2"), ("[]", "no JSON object")):
+        (home / "node.json").write_text(text)
+        code, said = typed("run", "--home", home)
+        assert (code, said["code"]) == (2, "settings_invalid")
+        assert "node.json is damaged: " in said["detail"]
+        assert words in said["detail"]
+
+
+def test_a_welcome_says_what_is_new_in_it(home: Path, typed: Type) -> None:
+    file = welcome(home)
+    code, said = typed("init", "--home", home, "--welcome", file)
+    assert (code, said["changed"]) == (0, ["broker", "hub_key", "certificate", "authorities", "roster"])
+    assert typed("init", "--home", home, "--welcome", file) == (0, said | {"changed": []})
+    roster = LEDGER.published(signed_for(home)).published(signed_for(home, 2))
+    again = json.loads(file.read_text()) | {
+        "log_vkey_mldsa": SECOND.verifier.vkey(),
+        "roster": base64.b64encode(roster.news(signed_for(home, 2))).decode(),
+    }
+    file.write_text(json.dumps(again))
+    code, said = typed("init", "--home", home, "--welcome", file)
+    assert (code, said["changed"]) == (0, ["second_key", "roster"])
 
 
 def test_a_node_that_is_not_enrolled_does_not_run(home: Path, typed: Type) -> None:

@@ -10,7 +10,9 @@ from sqlalchemy import update
 from crypto.envelope import seal
 from crypto.trust import Trust
 from nodes import histories, inbox, store
-from nodes.agent import GRACE_MS, Agent
+from nodes.agent import Agent
+from nodes.hearing import GRACE_MS, PIECES_MS, Hearing
+from nodes.link import LinkState
 from nodes.receiving import Arrival
 from schemas.control import MessageType
 from schemas.roster import Roster
@@ -76,6 +78,34 @@ async def test_before_the_link_can_have_brought_a_roster_it_is_not_declined(bg: 
     assert (await _answers(bg), await aside_of(bg)) == ([], ["not_a_member"])
     linked(bg)
     assert await _answers(bg) == [("declined", "not_a_member")]
+
+
+async def test_a_link_that_breaks_every_minute_holds_up_nothing_for_long(
+    bg: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, step, begin = [_now()], 5_000, _now()
+    monkeypatch.setattr("nodes.agent._now", lambda: clock[0])
+    while clock[0] < begin + 3 * PIECES_MS:
+        # Down for ten seconds, and up for fifty, which is never long enough.
+        bg.link._down("cut")
+        for _ in range(2):
+            clock[0] += step
+            assert await _answers(bg) == []
+        linked(bg, clock[0])
+        for _ in range(10):
+            clock[0] += step
+            if answers := await _answers(bg):
+                assert answers == [("declined", "not_a_member")]
+                assert PIECES_MS < clock[0] - begin < 2 * PIECES_MS
+                return
+    raise AssertionError("it is held for ever")
+
+
+def test_an_hour_without_a_link_is_not_heard_and_the_next_minute_is() -> None:
+    hearing, hour = Hearing(), 60 * GRACE_MS
+    assert not any(hearing.heard(LinkState(False, 0, "cut"), now) for now in range(0, hour, 5_000))
+    up = LinkState(True, hour, "")
+    assert [hearing.heard(up, hour + after) for after in (0, 30_000, GRACE_MS - 1, GRACE_MS)] == [False] * 3 + [True]
 
 
 async def test_while_the_hub_is_not_trusted_it_is_not_declined(bg: Agent) -> None:

@@ -5,6 +5,7 @@ import base64
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ async def test_a_roster_without_its_proof_is_put_aside(bg: Agent, lie: str) -> N
 async def test_a_proof_of_something_else_or_of_another_log_is_none(bg: Agent) -> None:
     log = LONG.published(SECOND)
     news, other = RosterNews.from_bytes(log.news(SECOND)), log.receipt(7)
-    elsewhere = log.receipt(1000).model_copy(update={"index": 999})
+    elsewhere = replace(log.receipt(1000), index=999)
     foreign = Log(log.entries, NoteSigner("another.example/ledger", HUB.signing)).note
     for changes in ({"receipt": other}, {"receipt": elsewhere}, {"checkpoint": LONG.note}, {"checkpoint": foreign}):
         await tell(bg, news.model_copy(update=changes).to_bytes(), MessageType.ROSTER)

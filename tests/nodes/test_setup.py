@@ -201,6 +201,10 @@ async def test_the_hub_s_second_key_is_taken_from_a_welcome_and_kept(home: Path)
     with pytest.raises(WelcomeRefused, match="another second key"):
         await setup.welcome(home, welcome(home, log_vkey_mldsa=other))
     assert Settings.load(home).log_vkey_mldsa == vkey
+    # One that is no key at all was not replaced by anybody.
+    with pytest.raises(WelcomeRefused, match="is no ML-DSA-44 key") as refused:
+        await setup.welcome(home, welcome(home, log_vkey_mldsa="nonsense"))
+    assert refused.value.next_step == "ask the hub's operators for it again"
 
 
 @pytest.mark.parametrize(

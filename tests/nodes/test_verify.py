@@ -17,6 +17,8 @@ from crypto.note import Note
 from crypto.policy import Policy
 from tests.crypto.exhibits import ENVELOPE, HEADER, LOG, ORIGIN, POLICY, accepted, evidence, received, refused
 
+CHECKPOINT = evidence().proofs[0].checkpoint
+
 
 def _typed(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "nodes.verify", *map(str, arguments)]
@@ -96,11 +98,46 @@ def test_with_both_keys_of_the_log_in_the_policy_each_must_have_signed(tmp_path:
     note = bundle.proofs[0].checkpoint
     twice = note + second.sign(Note.parse(note).text, 1).line()
     signed = replace(bundle, proofs=tuple(replace(proof, checkpoint=twice) for proof in bundle.proofs))
-    assert _typed(_written(tmp_path, signed), "--policy", policy)[0] == 0
+    code, out, _ = _typed(_written(tmp_path, signed), "--policy", policy)
+    both = "  the log     signed with both of its keys, Ed25519 and ML-DSA-44"
+    assert (code, out.splitlines()[1]) == (0, both)
+    code, out, _ = _typed(_written(tmp_path, signed), "--policy", policy, "--json")
+    assert (code, json.loads(out)["log_algorithms"]) == (0, ["Ed25519", "ML-DSA-44"])
+    # With the second key alone, nobody's signature can be judged: rosters have the first.
+    policy.write_bytes(Policy.of([second.verifier], [], 0).to_bytes())
+    code, _, err = _typed(_written(tmp_path, signed), "--policy", policy)
+    assert (code, "[roster_key_missing]" in err, "add the log's Ed25519 key to the policy" in err) == (1, True, True)
+    policy.write_bytes(Policy.of([LOG.verifier, second.verifier], [], 0).to_bytes())
     # One entry that is not under such a checkpoint is enough.
     for lacking in (bundle, replace(signed, proofs=(*signed.proofs[:-1], bundle.proofs[-1]))):
         code, out, _ = _typed(_written(tmp_path, lacking), "--policy", policy, "--json")
         assert (code, json.loads(out)["code"]) == (1, "note_invalid")
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "step"),
+    [
+        (CHECKPOINT.encode(), f"a checkpoint, over 6 entries of the log {ORIGIN}", "add --timestamp FILE --tsa-roots"),
+        (
+            CHECKPOINT.replace(ORIGIN, "\u202eelpmaxe", 1).encode(),
+            "a checkpoint, over 6 entries of the log \\u202eelpmaxe",
+            "--known",
+        ),
+        (str(evidence().proofs[0]).encode(), "one proof of an entry", "`seci-node receipt` wrote"),
+        (b"\x30\x82\x01\x00", "DER, as a TSA's answer is", "name the checkpoint that it is of"),
+    ],
+)
+def test_of_another_kind_of_file_it_is_said_what_it_is_and_what_to_type(
+    tmp_path: Path, policy: Path, data: bytes, what: str, step: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    code, out, err = _typed(file, "--policy", policy)
+    assert (code, out) == (2, "")
+    assert f"file is {what}" in err
+    assert step in err
+    said = json.loads(_typed(file, "--policy", policy, "--json")[1])
+    assert (said["ok"], said["code"]) == (False, "usage")
 
 
 RECIPIENT_S = """\

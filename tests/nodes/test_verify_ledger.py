@@ -11,11 +11,12 @@ import pytest
 
 from crypto.cosignature import Cosigner, add_cosignatures, cosign
 from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NoteInvalid, NotWitnessed
-from crypto.export import Kind, entry_record, record
+from crypto.export import Kind, entry_record, record, stamp_file, stamped_file
 from crypto.keys import SigningKey
 from crypto.mldsa import MlDsaKey
-from crypto.note import Checkpoint, Note, NoteSigner, open_note
+from crypto.note import Checkpoint, Note, NoteSigner, open_note, sign_note
 from crypto.policy import Policy
+from crypto.timestamp import ask, read_roots
 from nodes import verify_ledger as auditing
 from nodes.verify_ledger import Audit, verify_ledger
 from nodes.verify_words import ledger_fields, ledger_lines
@@ -23,6 +24,7 @@ from schemas.control import Entry, Event
 from tests.crypto.exhibits import LOG, ORIGIN, POLICY, salt, signed_roster
 from tests.crypto.exported import BATCHES, CHUNK, ROSTERS_AT, SIZE, Ledger, edit, entry
 from tests.crypto.people import BG, NOW
+from tests.crypto.tsa import Tsa
 from tests.nodes.test_verify import _typed
 
 OTHER = NoteSigner(ORIGIN, SigningKey.generate())
@@ -168,7 +170,7 @@ CHANGES: dict[str, tuple[str, Callable[[list[bytes]], None], LedgerFault, int, s
     "of no kind": (FIRST, _put(6, b"X\0\0\0\1x"), F.RECORD_MALFORMED, 4, "where entry 4 should be"),
     "not an entry": (
         *(FIRST, _put(6, entry_record(salt(4), b"\xa0")), F.ENTRY_MALFORMED, 4),
-        "entry 4 is not a ledger entry: Entry.event",
+        "entry 4 is not a ledger entry: entry, event",
     ),
     "a checkpoint moved": (FIRST, _swap(1, 2), F.ENTRIES_ADDED, 0, "a checkpoint of 1 entries stands behind 2"),
     "a checkpoint before all": (FIRST, _swap(0, 1), F.RECORD_MALFORMED, 0, "behind no entry"),
@@ -431,3 +433,62 @@ def test_a_folder_that_is_no_export_ends_with_2(tmp_path: Path) -> None:
     (tmp_path / "ledger.json").write_text("{}")
     code, said = _said(tmp_path)
     assert (code, said["fault"]) == (1, "manifest_malformed")
+
+
+@pytest.fixture(scope="module")
+def tsa(tmp_path_factory: pytest.TempPathFactory) -> Tsa:
+    """The one that the auditor trusts."""
+    return Tsa.create(tmp_path_factory.mktemp("tsa") / "good")
+
+
+def _stamp(folder: Path, tsa: Tsa, size: int, place: int, note: str | None = None) -> None:
+    written = (Ledger().notes[size] if note is None else note).encode()
+    (folder / "timestamps").mkdir(exist_ok=True)
+    (folder / stamped_file(size)).write_bytes(written)
+    (folder / stamp_file(size, place)).write_bytes(tsa.reply(ask(written).request))
+
+
+def test_timestamps_say_when_a_part_of_it_existed(folder: Path, tsa: Tsa, tmp_path: Path) -> None:
+    assert _verified(folder).stamps.count == 0
+    for size, place in ((4, 1), (12, 2), (12, 7)):
+        _stamp(folder, tsa, size, place)
+    (folder / "timestamps" / "notes.txt").write_text("ours")
+    policy, roots = tmp_path / "policy", tsa.roots
+    policy.write_bytes(POLICY.to_bytes())
+    # Whose they are, nobody but the auditor says.
+    code, out, _ = _typed(folder, "--policy", policy)
+    assert (code, "  timestamps  3 in the export, not verified: add --tsa-roots" in out) == (0, True)
+    code, out, _ = _typed(folder, "--policy", policy, "--tsa-roots", roots)
+    assert (code, "  timestamps  3 by a TSA hold, over checkpoints of this ledger;" in out) == (0, True)
+    assert ["the first 4 entries existed by " in out, "the first 12 entries existed by " in out] == [True, True]
+    assert out.count("says CN=TSA of good") == 2
+    # Another TSA of years ago, whose root he has not, takes nothing away; alone it proves nothing.
+    _stamp(folder, Tsa.create(tmp_path / "other"), 1, 9)
+    said = json.loads(_typed(folder, "--policy", policy, "--tsa-roots", roots, "--json")[1])["timestamps"]
+    assert (said["count"], said["verified"], said["first"]["size"], said["newest"]["size"]) == (4, 3, 4, 12)
+    assert said["not_held"] == [{"file": "timestamps/checkpoint-1.9.tsr", "code": "timestamp_untrusted"}]
+    for size, place in ((4, 1), (12, 2), (12, 7)):
+        (folder / stamp_file(size, place)).unlink()
+    code, _, err = _typed(folder, "--policy", policy, "--tsa-roots", roots)
+    assert (code, "timestamps/checkpoint-1.9.tsr: " in err, "[timestamp_untrusted]" in err) == (1, True, True)
+
+
+def test_a_timestamp_is_of_this_ledger_or_it_is_told(folder: Path, tsa: Tsa) -> None:
+    roots = read_roots(tsa.roots.read_bytes())
+
+    def fault() -> str:
+        with pytest.raises(CryptoError) as found:
+            verify_ledger(folder, POLICY, (), lambda *_: None, roots=roots)
+        return str(found.value.fault) if isinstance(found.value, LedgerUnproven) else found.value.code
+
+    other = Checkpoint(ORIGIN, 4, bytes(32)).text()
+    _stamp(folder, tsa, 4, 1, sign_note(other, LOG))
+    assert fault() == "history_forked"
+    _stamp(folder, tsa, 4, 1, sign_note(other, OTHER))
+    assert fault() == "note_invalid"
+    _stamp(folder, tsa, 4, 1)
+    (folder / stamped_file(4)).write_text(Ledger().notes[12])
+    assert fault() == "timestamp_foreign"
+    # It is the note that counts, whatever its file is called.
+    _stamp(folder, tsa, 4, 1, Ledger().notes[12])
+    assert [item.size for item in verify_ledger(folder, POLICY, (), lambda *_: None, roots=roots).stamps.held] == [12]

@@ -1,5 +1,6 @@
 """Control messages come back as they were, have one encoding each, and name what is wrong with them."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,7 @@ BUNDLE = Receipts(
 )
 EXAMPLES: list[Wire] = [ACKNOWLEDGEMENT, ENTRY, BUNDLE]
 
+NAMES = {Acknowledgement: "acknowledgement", Entry: "entry", Receipts: "receipts"}
 BAD: list[tuple[Wire, str, Any]] = [
     (ACKNOWLEDGEMENT, "v", 2),
     (ACKNOWLEDGEMENT, "recipient", "BG"),
@@ -90,7 +92,7 @@ def test_every_message_comes_back_as_it_was(message: Wire) -> None:
 
 @pytest.mark.parametrize(("message", "field", "value"), BAD)
 def test_a_bad_value_is_refused_and_its_field_named(message: Wire, field: str, value: object) -> None:
-    with pytest.raises(ControlRefused, match=rf"^{type(message).__name__}\.{field}\b"):
+    with pytest.raises(ControlRefused, match=rf"^{NAMES[type(message)]}, {field}\b"):
         type(message).from_bytes(cbor.encode({**fields_of(message), field: value}))
 
 
@@ -98,7 +100,7 @@ def test_a_bad_value_is_refused_and_its_field_named(message: Wire, field: str, v
 def test_a_bad_value_inside_a_receipt_is_refused_and_its_place_named(path: str, field: str, value: object) -> None:
     fields = fields_of(BUNDLE)
     fields["receipts"][0][field] = value
-    with pytest.raises(ControlRefused, match=rf"^Receipts\.{path}: "):
+    with pytest.raises(ControlRefused, match=rf"^receipts, {path}: "):
         Receipts.from_bytes(cbor.encode(fields))
 
 
@@ -111,7 +113,7 @@ def test_a_missing_field_is_named() -> None:
     for message, field in [(ACKNOWLEDGEMENT, "items"), (ENTRY, "event"), (BUNDLE, "checkpoint")]:
         fields = fields_of(message)
         del fields[field]
-        with pytest.raises(ControlRefused, match=rf"\.{field}: "):
+        with pytest.raises(ControlRefused, match=rf", {field}: "):
             type(message).from_bytes(cbor.encode(fields))
 
 
@@ -142,12 +144,12 @@ def test_a_default_left_out_is_refused_because_it_is_always_written() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x00", b"\x80", b"\xa0", b"hello", ENTRY.to_bytes() + b"\x00"])
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     for kind in (Acknowledgement, Entry, Receipts):
-        with pytest.raises(ControlRefused, match=kind.__name__):
+        with pytest.raises(ControlRefused, match=f"^{NAMES[kind]}"):
             kind.from_bytes(data)
 
 
 def test_one_receipt_of_a_bundle_is_encoded_as_a_bundle_of_its_own() -> None:
-    other = BUNDLE.receipts[0].model_copy(update={"index": 70_000, "proof": ()})
+    other = replace(BUNDLE.receipts[0], index=70_000, proof=())
     both = BUNDLE.model_copy(update={"receipts": (*BUNDLE.receipts, other), "acknowledgements": (b"signed",)})
     assert [Receipts.from_bytes(both.alone(receipt)) for receipt in both.receipts] == [
         BUNDLE,

@@ -124,6 +124,10 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("firearm.trace", {"firearms": [{"type": "firearm"}], "relations": []}, "firearms.0.serial_number"),
     ("precursor.alert", {"precursors": [{"type": "drug"}]}, "precursors.0.name"),
     ("vehicle.stolen", {"owner": {"type": "ghost"}, "relations": []}, "owner.type"),
+    ("alert", {"entities": [{"type": "person", "names": [{"full": ""}]}]}, "entities.0.names.0.full"),
+    ("vehicle.hit", {"driver": {"type": "person", "sex": "ghost"}}, "driver.sex"),
+    ("vehicle.stolen", {"owner": {"type": "person", "sex": "ghost"}, "relations": []}, "owner.sex"),
+    ("alert", {"entities": [{"type": "person", "id": "a"}, {"type": "goods", "id": "a"}]}, "entities"),
     ("vehicle.stolen", {"relations": [{"source": "car", "relation": "owns", "target": "x"}]}, "relations.0.target"),
 ]
 

@@ -20,6 +20,7 @@ PUBLISHED = [
     "created_in_future",
     "created_too_old",
     "expired",
+    "expires_too_late",
     "id_reused",
     "task_force_unknown",
     "kind_unknown",
