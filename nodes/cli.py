@@ -12,12 +12,15 @@ from crypto import typed
 from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
 from nodes import setup
+from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
+from nodes.cli_schema import schema_app
 from nodes.cli_send import send
+from nodes.cli_stix import stix_app
 from nodes.cli_witness import trust, witness
 from nodes.client import ApiRefused
 from nodes.doctor import examine
-from nodes.errors import NodeError, NotSetUp
+from nodes.errors import BodyRefused, NodeError, NotSetUp
 from nodes.metrics import count_event
 from nodes.serving import serve
 from nodes.settings import Settings
@@ -99,6 +102,9 @@ def run(
 
 for _command in (send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
+app.add_typer(schema_app, name="schema")
+app.add_typer(stix_app, name="stix")
+app.add_typer(operation_app, name="operation")
 
 
 @app.command()
@@ -124,7 +130,7 @@ def main() -> None:
     try:
         typed.run(app, PROGRAM)
     except NodeError as error:
-        fields = error.fields if isinstance(error, ApiRefused) else ()
+        fields = error.fields if isinstance(error, ApiRefused | BodyRefused) else ()
         typed.fail(PROGRAM, error.code, str(error), error.next_step, fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:

@@ -67,6 +67,34 @@ class SendUnclear(NodeError):
         self.code = code  # type: ignore[misc]
 
 
+class SchemaUnclear(NodeError):
+    """What is asked of the kinds is not there, or does not say which it means."""
+
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, next_step: str) -> None:
+        super().__init__(message, next_step)
+        self.code = code  # type: ignore[misc]
+
+
+class BodyRefused(NodeError):
+    """A body in a file is none of its kind; `fields` has what is wrong with which field."""
+
+    code = "body_invalid"
+    exit_code = 2
+
+    def __init__(self, message: str, next_step: str, fields: list[dict[str, str]]) -> None:
+        super().__init__(message, next_step)
+        self.fields = fields
+
+
+class StixRefused(NodeError):
+    """What should be STIX 2.1 is none, or has nothing that a message could hold."""
+
+    code = "stix_refused"
+    exit_code = 2
+
+
 class StoreVersionUnknown(NodeError):
     """The node's database was made by another version of this program."""
 
@@ -196,3 +224,11 @@ class RoutingRefused(NodeError):
     def __init__(self, code: str, message: str, next_step: str) -> None:
         super().__init__(message, next_step)
         self.code = code  # type: ignore[misc]
+
+
+class OperationUnknown(NodeError):
+    """Nothing was reported to this node of the operation named."""
+
+    code = "operation_unknown"
+    status = 404
+    exit_code = 4
