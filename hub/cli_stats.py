@@ -39,7 +39,7 @@ def exchange(
     """Show how many messages were accepted in each field in two years, by the hub's time (UTC), and the change.
 
     The change is in percent, truncated; where the earlier year has fewer than ten there is none. A figure with * has
-    an imported part, of the time before the system.
+    an imported part, of the time before the system. Exit code 6 if an entry of the ledger does not read.
     """
     earlier = year - 1 if compare is None else compare
     if earlier >= year:
@@ -87,7 +87,7 @@ def import_(
 
     async def work(connection: AsyncConnection) -> dict[int, int]:
         await statistics.add(connection, found, origin)
-        return {year: sum(number for _, number in await statistics.accepted(connection, year)) for year in years}
+        return {year: (await statistics.accepted(connection, year)).total() for year in years}
 
     own = {year: number for year, number in with_database(settings, work).items() if number}
     result = {"ok": True, "imported": len(found), "years": years, "source": origin.source}

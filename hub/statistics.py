@@ -4,6 +4,7 @@ An exchange is a message that was accepted, of whatever kind, in the year in whi
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +14,12 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import tables
+from hub.auditwalk import broken
+from hub.errors import Fault
 from hub.figures import Figure
 from hub.watch import iso
+from schemas.control import ControlRefused, Event
+from schemas.entries import EntryReader
 from schemas.exchangetable import ERASED, Count
 from schemas.statistics import field_of
 
@@ -33,7 +38,7 @@ async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int,
     found: dict[int, dict[str, Count]] = {}
     for year in set(years):
         fields = found.setdefault(year, {})
-        for task_force, number in await accepted(connection, year):
+        for task_force, number in (await accepted(connection, year)).items():
             code = (field_of(task_force) if task_force else ERASED).code
             fields[code] = fields.get(code, Count()) + Count(ledger=number)
         for figure in await imported(connection, [year]):
@@ -41,11 +46,27 @@ async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int,
     return found
 
 
-async def accepted(connection: AsyncConnection, year: int) -> list[tuple[str, int]]:
-    """How many messages of each task force were accepted in a year; of erased ones it is empty."""
-    table = tables.message.c
-    query = select(table.task_force, func.count()).where(table.at >= _begin(year), table.at < _begin(year + 1))
-    return [(task_force, int(number)) for task_force, number in await connection.execute(query.group_by("task_force"))]
+async def accepted(connection: AsyncConnection, year: int) -> Counter[str]:
+    """How many messages of each task force were accepted in a year; of erased ones it is empty.
+
+    Of what entries say, not of the tables beside them: it is these that `ledger verify` computes again. Raises
+    LedgerBroken for one that does not read.
+    """
+    begin, end = _begin(year), _begin(year + 1)
+    content, message = tables.ledger_content.c, tables.message.c
+    query = select(content.leaf_index, content.entry).where(content.event == str(Event.ACCEPTED))
+    reader, found = EntryReader(), Counter[str]()
+    async for row in await connection.stream(query.where(content.at >= begin, content.at < end)):
+        try:
+            found[str(reader.read(row.entry)["task_force"])] += 1
+        except (ControlRefused, KeyError) as error:
+            name, index = tables.ledger_content.name, row.leaf_index
+            raise broken(Fault.CONTENT_CHANGED, name, index, f"entry {index} does not read as accepted") from error
+    # What is left of an erased one stands beside the ledger only.
+    erased = select(func.count()).where(message.task_force == "", message.at >= begin, message.at < end)
+    if number := int(await connection.scalar(erased) or 0):
+        found[""] = number
+    return found
 
 
 async def imported(connection: AsyncConnection, years: Sequence[int]) -> list[dict[str, Any]]:

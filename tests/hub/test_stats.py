@@ -16,12 +16,15 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.instance import REPOSITORY
+from hub import ledger
+from hub.pen import writing
 from hub.rows import insert
+from schemas.control import Entry, Event
 from tests.hub.ownhub import OwnHub
 
 pytestmark = pytest.mark.system
 LAST_MOMENT_2003 = datetime(2003, 12, 31, 23, 59, 59, 999000, UTC)
-# Task force and moment of what was accepted; the last is erased by now.
+# Task force and moment of what was accepted.
 ACCEPTED = (
     *(("drugs", datetime(2003, 6, day, tzinfo=UTC)) for day in range(1, 13)),
     ("drugs", LAST_MOMENT_2003),
@@ -29,21 +32,25 @@ ACCEPTED = (
     ("terrorist-groups", datetime(2004, 5, 1, tzinfo=UTC)),
     ("terrorism", datetime(2004, 5, 2, tzinfo=UTC)),
     ("salw", datetime(2005, 1, 1, tzinfo=UTC)),
-    ("", datetime(2004, 5, 3, tzinfo=UTC)),
 )
-# Kind, priority, recipients, expiry, and what is of replies and deadlines.
-REST = ("alert", "normal", ["bg"], 0, None, None, None)
+ERASED = datetime(2004, 5, 3, tzinfo=UTC)
+
+
+def _millis(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 @pytest.fixture
 async def told(own: OwnHub, own_engine: AsyncEngine) -> OwnHub:
-    """A hub that has accepted these."""
-    rows = [
-        ("ro", uuid4(), bytes(32), place, round(at.timestamp() * 1000), UUID(int=1), task_force, *REST)
-        for place, (task_force, at) in enumerate(ACCEPTED)
-    ]
-    async with own_engine.begin() as connection:
-        await insert(connection, {"message": rows})
+    """A hub whose ledger has these, and others that do not count; and a message of which the entry is erased."""
+    about = {"event": Event.ACCEPTED, "node": "ro", "sender": "ro", "envelope": bytes(32), "kind": "alert"}
+    entries = [Entry(at=_millis(at), task_force=task_force, **about) for task_force, at in ACCEPTED]
+    others = [Entry(at=_millis(ERASED), event=event, node="ro") for event in (Event.REFUSED, Event.DELIVERED)]
+    left = ("ro", uuid4(), bytes(32), 99, _millis(ERASED), UUID(int=1), "", "alert", "", [], 0, None, None, None)
+    async with writing(own_engine, own.log) as connection:
+        turn = await ledger.take_turn(connection)
+        await ledger.append(connection, own.log, turn, [*entries, *others])
+        await insert(connection, {"message": [left]})
     return own
 
 
@@ -129,6 +136,12 @@ def test_a_bad_file_imports_nothing(told: OwnHub, tmp_path: Path) -> None:
     assert told.type("stats", "import", str(tmp_path / "f.csv"))[1]["code"] == "figures_refused"
     assert told.type("stats", "import", str(tmp_path / "none"))[1]["code"] == "figures_refused"
     assert _totals(json.loads(_stats(told, "--year", "2003", "--json")))["drugs"] == [0, 13]
+
+
+def test_an_entry_that_does_not_read_is_an_alarm_not_a_smaller_figure(told: OwnHub) -> None:
+    told.sql("UPDATE ledger_content SET entry = 'poem' WHERE leaf_index = 3")
+    code, said = told.type("stats", "exchange", "--year", "2004")
+    assert (code, said["code"]) == (6, "ledger_broken")
 
 
 def test_what_cannot_be_asked_is_told(own: OwnHub) -> None:
