@@ -60,15 +60,15 @@ def stale(folder: Path = FOLDER) -> list[str]:
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     """Writes the files or checks them; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.schemas", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; say what is stale")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(arguments)
-    found, wrong = stale(), list(broken())
+    found, wrong = stale(folder), list(broken(folder))
     if not (asked.check or wrong):
-        _write(found)
+        _write(found, folder)
     if asked.json:
         print(json.dumps({"broken": wrong, "stale": found, "written": not (asked.check or wrong)}))
     else:
@@ -76,14 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong or (asked.check and found) else 0
 
 
-def _write(names: Sequence[str]) -> None:
-    FOLDER.mkdir(exist_ok=True)
+def _write(names: Sequence[str], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     texts = generated()
     for name in names:
         if name in texts:
-            (FOLDER / name).write_text(texts[name], encoding="utf-8")
+            (folder / name).write_text(texts[name], encoding="utf-8")
         else:
-            (FOLDER / name).unlink()
+            (folder / name).unlink()
 
 
 def _tell(found: Sequence[str], wrong: Sequence[str], *, check: bool) -> None:

@@ -58,6 +58,8 @@ def test_show_prints_the_page_or_the_schema(typed: Typed) -> None:
     code, out, _ = typed("show", "drugs.seizure")
     assert (code, out.splitlines()[0]) == (0, "# drugs.seizure, version 1")
     assert json.loads(typed("show", "drugs.seizure", "--json")[1]) == json_schema("drugs.seizure", 1)
+    assert "### Vehicle" in typed("show", "entities")[1]
+    assert "Vehicle" in json.loads(typed("show", "entities", "--json")[1])["$defs"]
 
 
 @pytest.mark.parametrize("kind", sorted({name for name, _ in KINDS}))

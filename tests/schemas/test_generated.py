@@ -53,3 +53,28 @@ def test_a_file_that_is_missing_changed_or_left_over_is_stale(folder: Path, name
     (folder / name).unlink()
     (folder / "old.md").write_text("# old\n", encoding="utf-8")
     assert schemas.stale(folder) == sorted([name, "old.md"])
+
+
+def test_what_is_stale_is_written_and_only_looked_at_with_check(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "alert.md").write_text("# alert\n", encoding="utf-8")
+    (folder / "old.md").write_text("# old\n", encoding="utf-8")
+    assert schemas.main(["--check"], folder) == 1
+    assert (folder / "old.md").exists()
+    assert schemas.main(["--json"], folder) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told == {"broken": [], "stale": ["alert.md", "old.md"], "written": True}
+    assert schemas.main(["--check"], folder) == 0
+    assert not (folder / "old.md").exists()
+
+
+def test_nothing_is_written_over_what_breaks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "alert.1.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"title", "text"', '"text"'), encoding="utf-8")
+    committed = file.read_text(encoding="utf-8")
+    assert schemas.main([], folder) == 1
+    assert file.read_text(encoding="utf-8") == committed
+    said = capsys.readouterr().err
+    assert "alert/1: body.title: is required by now" in said
+    assert "new version" in said
