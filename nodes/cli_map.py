@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -48,7 +48,7 @@ def map_(
 ) -> None:
     """Turn records of a national system into messages, one line of JSON each, as POST /v1/messages takes them.
 
-    Exit code 3 if some records are wrong, 2 if all are.
+    Exit code 3 if some records are wrong or refused, 2 if all are wrong, 4 if the agent refuses all.
     """
     if send and home is None:
         raise typer.BadParameter("--send needs the node's folder: name it with --home")
@@ -56,17 +56,12 @@ def map_(
     key = None if home is None else _id_key(home)
     records = [_with_id(mapped, form, key) for mapped in map_all(form, _read(input, InputRefused))]
     good = [mapped for mapped in records if mapped.message is not None]
-    faults = [told for mapped in records for told in mapped.told()]
-    if faults and (strict or not good):
-        wrong = len(records) - len(good)
-        raise RecordsRefused(
-            f"{wrong} of {len(records)} records are wrong, and nothing was {'sent' if send else 'written'}",
-            "correct them in the national system, or the mapping" + (", or leave --strict out" if good else ""),
-            faults,
-        )
-    if send and home is not None:
+    if len(good) < len(records) and (strict or not good):
+        _refuse(records, good)
+    faults, code = _faults(records), 3
+    if home is not None and send:
         sent, refused = _send(home, good)
-        faults += [told for mapped in refused for told in mapped.told()]
+        faults, code = [*faults, *_faults(refused)], 3 if sent else 4
         answer({"records": len(records), "sent": sent, "errors": faults}, as_json, "\n".join(map(_sent_line, sent)))
         done = f"{len(sent)} are with the agent"
     else:
@@ -79,7 +74,17 @@ def map_(
             say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
     say(f"{len(records)} records; {done}")
     if faults:
-        raise typer.Exit(3)
+        raise typer.Exit(code)
+
+
+def _refuse(records: Sequence[Mapped], good: Sequence[Mapped]) -> NoReturn:
+    detail = f"{len(records) - len(good)} of {len(records)} records are wrong, and nothing was written or sent"
+    step = "correct them in the national system, or the mapping"
+    raise RecordsRefused(detail, f"{step}, or leave --strict out" if good else step, _faults(records))
+
+
+def _faults(records: Sequence[Mapped]) -> list[dict[str, Any]]:
+    return [told for mapped in records for told in mapped.told()]
 
 
 def _read(source: str, refusal: type[NodeError]) -> bytes:

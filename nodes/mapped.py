@@ -145,12 +145,13 @@ def _key(draft: _Draft) -> tuple[str, ...]:
 
 def _object(draft: _Draft, tree: Tree, place: str, content: Any) -> tuple[dict[str, Any], bool]:
     """The object that a tree makes of a record or a part of it, and whether anything in it is not constant."""
-    made, read = {}, False
+    made: dict[str, Any] = {}
+    read = False
     for name, inner in tree.items():
         value, found = _value(draft, inner, f"{place}.{name}", content)
         read = read or found
         if value is not _NOTHING:
-            made[name] = value
+            made[str(name)] = value
     return made, read
 
 
@@ -160,16 +161,21 @@ def _value(draft: _Draft, tree: Tree | Rule, place: str, content: Any) -> tuple[
     if MANY in tree:
         return _many(draft, tree[MANY], place, content)
     if any(isinstance(step, int) for step in tree):
-        made, read = [], False
-        for _, inner in sorted(tree.items()):
-            value, found = _value(draft, inner, f"{place}.{len(made)}", content)
-            read = read or found
-            if value is not _NOTHING:
-                made.append(value)
-        return (made, read) if made else (_NOTHING, False)
+        return _numbered(draft, tree, place, content)
     value, read = _object(draft, tree, place, content)
     # Constants alone say nothing: the second of two drugs that a row may have, where it has one.
     return (value, read) if read or (value and _constant(tree)) else (_NOTHING, False)
+
+
+def _numbered(draft: _Draft, tree: Tree, place: str, content: Any) -> tuple[Any, bool]:
+    made: list[Any] = []
+    read = False
+    for _, inner in sorted(tree.items()):
+        value, found = _value(draft, inner, f"{place}.{len(made)}", content)
+        read = read or found
+        if value is not _NOTHING:
+            made.append(value)
+    return (made, read) if made else (_NOTHING, False)
 
 
 def _constant(tree: Tree | Group | Rule) -> bool:
@@ -179,15 +185,17 @@ def _constant(tree: Tree | Group | Rule) -> bool:
 
 
 def _many(draft: _Draft, inner: Group | Rule, place: str, content: Any) -> tuple[Any, bool]:
-    if isinstance(inner, Rule):
-        made = _list(draft, inner, place, content)
-        return (made, True) if made else (_NOTHING, False)
-    made = []
-    for part in parts(content, inner.source):
-        value, _ = _value(draft, inner.tree, f"{place}.{len(made)}", part)
+    made = _list(draft, inner, place, content) if isinstance(inner, Rule) else _parts(draft, inner, place, content)
+    return (made, True) if made else (_NOTHING, False)
+
+
+def _parts(draft: _Draft, group: Group, place: str, content: Any) -> list[Any]:
+    made: list[Any] = []
+    for part in parts(content, group.source):
+        value, _ = _value(draft, group.tree, f"{place}.{len(made)}", part)
         if value is not _NOTHING:
             made.append(value)
-    return (made, True) if made else (_NOTHING, False)
+    return made
 
 
 def _single(draft: _Draft, rule: Rule, place: str, content: Any) -> tuple[Any, bool]:
@@ -204,10 +212,11 @@ def _single(draft: _Draft, rule: Rule, place: str, content: Any) -> tuple[Any, b
     stated = [value for one in found for value in one]
     if not stated:
         return (_NOTHING, False) if rule.default is None else (rule.default, True)
-    if not all(map(_plain, stated)):
-        return _read(draft, rule, place, next(value for value in stated if not _plain(value))), True
-    value = stated[0] if len(stated) == 1 else (rule.join or " ").join(map(_text, stated))
-    return _read(draft, rule, place, value), True
+    if len(stated) == 1 or not all(map(_plain, stated)):
+        # What is not plain, the reading names.
+        return _read(draft, rule, place, min(stated, key=_plain)), True
+    between = " " if rule.join is None else rule.join
+    return _read(draft, rule, place, between.join(map(_text, stated))), True
 
 
 def _list(draft: _Draft, rule: Rule, place: str, content: Any) -> list[Any]:

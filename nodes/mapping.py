@@ -43,7 +43,7 @@ OneOrMore = Annotated[tuple[Words, ...], BeforeValidator(_listed), Field(min_len
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Rule(_Part):
@@ -239,7 +239,7 @@ def read_mapping(data: bytes) -> Mapping:
         wrong = [_field(item) for item in error.errors(include_url=False)]
     except ValueError as error:
         place, _, wanted = str(error).partition(": ")
-        wrong = [{"field": place, "found": "something else", "wanted": wanted}]
+        wrong = [{"field": place, "found": "another", "wanted": wanted}]
     if wrong:
         raise MappingInvalid(f"the mapping is wrong: {', '.join(item['field'] for item in wrong)}", step, wrong)
     return mapping
@@ -260,11 +260,18 @@ def _unknown(mapping: Mapping) -> list[dict[str, str]]:
     ]
 
 
+# A rule over several parts says which of them it finds at fault.
+_OF_PART: Final = re.compile(r"(?P<part>[^ :]+): (?P<wanted>(?:is|must) .+)", re.DOTALL)
+
+
 def _field(item: Any) -> dict[str, str]:
-    path = ".".join(str(step) for step in item["loc"] if step != "tuple[str, ...]")
+    steps = [str(step) for step in item["loc"] if step != "tuple[str, ...]"]
     found = "nothing" if item["type"] == "missing" else registry.json_type(item["input"])
-    wanted = str(item["msg"]).removeprefix("Value error, ")
-    if not path and ": " in wanted:
-        path, _, wanted = wanted.partition(": ")
-        found = "something else"
-    return {"field": path or "mapping", "found": found, "wanted": typed.in_words(wanted)}
+    wanted = typed.in_words(item["msg"])
+    told = _OF_PART.fullmatch(str(item["msg"]).removeprefix("Value error, "))
+    if told is not None:
+        steps, wanted = [*steps, told["part"]], told["wanted"]
+        found = "nothing" if wanted.startswith("is required") else "another"
+    elif item["type"] == "extra_forbidden" and steps[0] in ("body", "message"):
+        wanted = f'is nothing that a rule has; a path with dots stands in quotes, as "{".".join(steps[1:])}"'
+    return {"field": ".".join(steps) or "mapping", "found": found, "wanted": wanted}

@@ -54,7 +54,8 @@ def rows(
             f"the input is no text in {encoding}{at}", "say in the mapping which encoding it has"
         ) from error
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote, strict=True)
-    names, found = tuple(columns), []
+    names: tuple[str, ...] = tuple(columns)
+    found: list[Record] = []
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
