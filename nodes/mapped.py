@@ -107,11 +107,11 @@ class _Draft:
     sources: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
-    def fault(self, target: str, found: Any, wanted: str) -> None:
+    def fault(self, target: str, found: str, wanted: str) -> None:
         steps = target.split(".")
         above = (".".join(steps[:size]) for size in range(len(steps), 0, -1))
         source = next((self.sources[place] for place in above if place in self.sources), "")
-        self.faults.append(Fault(target, source, _shown(found), wanted))
+        self.faults.append(Fault(target, source, found, wanted))
 
 
 def _map(mapping: Mapping, message: Tree, body: Tree, record: Record) -> Mapped:
@@ -137,9 +137,7 @@ def _key(draft: _Draft) -> tuple[str, ...]:
     if all(len(one) == 1 and _plain(one[0]) for one in found):
         return tuple(_text(one[0]) for one in found)
     draft.sources["key"] = " ".join(draft.mapping.key)
-    draft.fault(
-        "key", _NOTHING if not all(found) else "several", "must be there once, so that the record is known again"
-    )
+    draft.fault("key", "several" if all(found) else "nothing", "must be there once, so that the record is known again")
     return ()
 
 
@@ -241,13 +239,15 @@ def _from(draft: _Draft, content: Any, path: str) -> tuple[Any, str]:
 def _read(draft: _Draft, rule: Rule, place: str, value: Any) -> Any:
     """The value as the rule reads it; nothing, and a fault, if it cannot be read so."""
     if not _plain(value):
-        draft.fault(place, value, "must be a single value, and not have parts of its own")
+        draft.fault(place, _shown(value), "must be a single value, and not have parts of its own")
         return _NOTHING
     if rule.codes is not None:
         table = draft.mapping.codes[rule.codes]
         coded = table.get(_text(value), table.get("*", _NOTHING))
         if coded is _NOTHING:
-            draft.fault(place, value, f"must be in the mapping's table of codes {rule.codes!r}, or the table have '*'")
+            draft.fault(
+                place, _shown(value), f"must be in the mapping's table of codes {rule.codes!r}, or the table have '*'"
+            )
         return coded
     if rule.date is not None:
         return _date(draft, rule.date, place, value)
@@ -268,7 +268,7 @@ def _date(draft: _Draft, formats: Sequence[str], place: str, value: Any) -> Any:
             continue
         day = moment.date().isoformat()
         return day if "%d" in form else day[:7] if "%m" in form else day[:4]
-    draft.fault(place, value, f"must be a date that there is, written as {' or '.join(formats)}")
+    draft.fault(place, _shown(value), f"must be a date that there is, written as {' or '.join(formats)}")
     return _NOTHING
 
 
@@ -280,7 +280,9 @@ def _number(draft: _Draft, mark: str, place: str, value: str) -> Any:
     except numerals.NumeralInvalid:
         pass
     word = "comma" if mark == "," else "point"
-    draft.fault(place, value, f"must be a number with a decimal {word}, its digits in groups of three or in none")
+    draft.fault(
+        place, _shown(value), f"must be a number with a decimal {word}, its digits in groups of three or in none"
+    )
     return _NOTHING
 
 
@@ -291,18 +293,18 @@ def _check_header(draft: _Draft, posted: dict[str, Any]) -> None:
         for item in error.errors(include_url=False):
             place = _place(posted, "message", item["loc"])
             found = _NOTHING if item["type"] == "missing" else item["input"]
-            draft.fault(place, found, typed.in_words(item["msg"]))
+            draft.fault(place, _shown(found), typed.in_words(item["msg"]))
         return
     if message.task_force is None and message.in_reply_to is None:
-        draft.fault("message.task_force", _NOTHING, f"must be one of {', '.join(TASK_FORCES)}")
+        draft.fault("message.task_force", "nothing", f"must be one of {', '.join(TASK_FORCES)}")
     if message.task_force is not None and message.task_force not in TASK_FORCES:
-        draft.fault("message.task_force", message.task_force, f"must be one of {', '.join(TASK_FORCES)}")
+        draft.fault("message.task_force", _shown(message.task_force), f"must be one of {', '.join(TASK_FORCES)}")
     if message.kind == "reply" and message.in_reply_to is None:
-        draft.fault("message.in_reply_to", _NOTHING, "is required of a reply")
+        draft.fault("message.in_reply_to", "nothing", "is required of a reply")
     for name in ("reply_by", "expires"):
         moment = getattr(message, name)
         if moment is not None and moment.tzinfo is None:
-            draft.fault(f"message.{name}", posted[name], "must be a time with a zone, as 2026-11-24T14:00:00Z")
+            draft.fault(f"message.{name}", _shown(posted[name]), "must be a time with a zone, as 2026-11-24T14:00:00Z")
 
 
 def _check_body(draft: _Draft, body: dict[str, Any]) -> None:
@@ -311,8 +313,8 @@ def _check_body(draft: _Draft, body: dict[str, Any]) -> None:
     except registry.BodyInvalid as error:
         for item in error.errors:
             place = _place(body, "body", item.field.split("."))
-            found = item.found if item.found == "nothing" else _at(body, place.split(".")[1:], item.found)
-            draft.fault(place, _NOTHING if found == "nothing" else found, typed.in_words(item.wanted))
+            value = _NOTHING if item.found == "nothing" else _at(body, place.split(".")[1:])
+            draft.fault(place, _shown(value) if _plain(value) else item.found, typed.in_words(item.wanted))
     except registry.KindUnknown as error:
         draft.fault("body", "another kind", f"must carry a kind that is known: {error}")
     else:
@@ -332,10 +334,10 @@ def _place(value: Any, root: str, way: Sequence[str | int]) -> str:
     return ".".join(steps)
 
 
-def _at(value: Any, way: Sequence[str], otherwise: str) -> Any:
+def _at(value: Any, way: Sequence[str]) -> Any:
     for step in way:
         value = _step(value, step)
-    return otherwise if value is _NOTHING or not _plain(value) else value
+    return value
 
 
 def _step(value: Any, step: str) -> Any:

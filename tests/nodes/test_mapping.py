@@ -219,7 +219,7 @@ def test_records_are_known_by_their_key_and_each_has_one() -> None:
     assert first.key == second.key == ("7",)
     assert first.message is not None
     assert [fault.wanted for fault in second.faults] == ["must not be that of record 1"]
-    assert [fault.found for fault in third.faults + fourth.faults] == ["nothing", "'several'"]
+    assert [fault.found for fault in third.faults + fourth.faults] == ["nothing", "several"]
 
 
 def test_lines_of_a_record_are_told() -> None:
