@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -12,7 +13,7 @@ from crypto.keyfile import load_node_keys
 from crypto.progress import Progress
 from nodes.client import ApiRefused, call
 from nodes.errors import AgentUnreachable, InputRefused, MappingInvalid, NodeError, RecordsRefused
-from nodes.mapped import Fault, Mapped, map_all
+from nodes.mapped import Fault, Mapped, map_all, read_records
 from nodes.mapping import Mapping, read_mapping
 from nodes.recordids import id_key, record_id
 from nodes.records import MAX_INPUT
@@ -54,24 +55,30 @@ def map_(
         raise typer.BadParameter("--send needs the node's folder: name it with --home")
     form = read_mapping(_read(str(mapping), MappingInvalid))
     key = None if home is None else _id_key(home)
-    records = [_with_id(mapped, form, key) for mapped in map_all(form, _read(input, InputRefused))]
+    records = _map(form, _read(input, InputRefused), key)
     good = [mapped for mapped in records if mapped.message is not None]
     if len(good) < len(records) and (strict or not good):
         _refuse(records, good)
     faults, code = _faults(records), 3
+    unread = sorted(form.sources().difference(*(mapped.read for mapped in records))) if records else []
+    told: dict[str, Any]
     if home is not None and send:
         sent, refused = _send(home, good)
         faults, code = [*faults, *_faults(refused)], 3 if sent else 4
-        answer({"records": len(records), "sent": sent, "errors": faults}, as_json, "\n".join(map(_sent_line, sent)))
+        told, lines = {"sent": sent}, [_sent_line(item) for item in sent]
         done = f"{len(sent)} are with the agent"
     else:
         messages = [mapped.message for mapped in good]
-        lines = "\n".join(json.dumps(message, ensure_ascii=False) for message in messages)
-        answer({"records": len(records), "messages": messages, "errors": faults}, as_json, lines)
+        told = {"messages": messages}
+        lines = [json.dumps(message, ensure_ascii=False) for message in messages]
         done = f"{len(messages)} make messages"
+    if as_json or lines:
+        answer({"records": len(records), **told, "errors": faults, "unread": unread}, as_json, "\n".join(lines))
     if not as_json:
         for fault in faults:
             say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
+        for source in unread:
+            say(f"note: no record has anything at {source}: does the mapping name it rightly?")
     say(f"{len(records)} records; {done}")
     if faults:
         raise typer.Exit(code)
@@ -103,11 +110,20 @@ def _id_key(home: Path) -> bytes:
     return id_key(load_node_keys(home / "node.key", settings.secret()).storage)
 
 
+def _map(mapping: Mapping, data: bytes, key: bytes | None) -> list[Mapped]:
+    found, progress = read_records(mapping, data), Progress("records")
+    records = []
+    for mapped in map_all(mapping, found):
+        records.append(_with_id(mapped, mapping, key))
+        progress(len(records), len(found))
+    progress.end()
+    return records
+
+
 def _with_id(mapped: Mapped, mapping: Mapping, key: bytes | None) -> Mapped:
     if mapped.message is None or key is None:
         return mapped
-    message = {"id": str(record_id(key, mapping, mapped.key)), **mapped.message}
-    return Mapped(mapped.record, mapped.key, message, mapped.faults)
+    return replace(mapped, message={"id": str(record_id(key, mapping, mapped.key)), **mapped.message})
 
 
 def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], list[Mapped]]:
@@ -115,12 +131,13 @@ def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], lis
     sent, refused, progress = [], [], Progress("messages")
     try:
         for number, mapped in enumerate(good, 1):
+            message = mapped.message or {}
             try:
-                found = call(home, "POST", "/v1/messages", json=mapped.message)
+                found = call(home, "POST", "/v1/messages", json=message)
             except ApiRefused as error:
                 if error.code not in _OF_ONE:
                     raise
-                refused.append(Mapped(mapped.record, mapped.key, None, tuple(_refusal(error))))
+                refused.append(replace(mapped, message=None, faults=tuple(_refusal(error, message))))
             else:
                 sent.append({"record": mapped.record.number, "key": list(mapped.key), **found})
             progress(number, len(good))
@@ -132,10 +149,10 @@ def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], lis
     return sent, refused
 
 
-def _refusal(error: ApiRefused) -> list[Fault]:
+def _refusal(error: ApiRefused, message: dict[str, Any]) -> list[Fault]:
     if error.code == "id_reused":
-        wanted = "is left as it was sent; send what has changed as a message of its own"
-        return [Fault("message", "", "a record that was sent before and reads differently now", wanted)]
+        found = f"a record that was sent before, as {message['id']}, and reads differently now"
+        return [Fault("message", "", found, "is left as it was sent: send a correction of that message")]
     if error.fields:
         return [Fault(item["field"], "", item["found"], item["wanted"]) for item in error.fields]
     return [Fault("message", "", str(error), f"is refused ({error.code}): {error.next_step}")]

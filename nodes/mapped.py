@@ -1,7 +1,7 @@
 """From records to messages by a mapping: pure. Of a record it names everything that is wrong, not the first only."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -13,7 +13,7 @@ from crypto import typed
 from nodes.errors import InputRefused
 from nodes.mapping import MANY, Group, Mapping, Rule, Tree
 from nodes.outgoing import Outgoing
-from nodes.records import Record, check_size, elements, look, parts, rows, values
+from nodes.records import Record, check_count, check_size, elements, look, parts, rows, values
 from schemas import numerals, registry
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
@@ -36,13 +36,15 @@ class Fault:
 class Mapped:
     """A record and the message made of it, as POST /v1/messages takes it; or what is wrong with it, and no message.
 
-    `key` is what the record is known by in the national system, a text for each part of it.
+    `key` is what the record is known by in the national system, a text for each part of it; `read` are the sources
+    that the record has.
     """
 
     record: Record
     key: tuple[str, ...]
     message: dict[str, Any] | None
     faults: tuple[Fault, ...]
+    read: frozenset[str] = frozenset()
 
     def told(self) -> list[dict[str, Any]]:
         """Each fault for people and for programs."""
@@ -64,48 +66,62 @@ class Mapped:
         ]
 
 
-def map_all(mapping: Mapping, data: bytes) -> Iterator[Mapped]:
-    """Every record of an export with its message or its faults, in their order. Raises InputRefused."""
-    found = read_records(mapping, data)
-    message, body = mapping.trees()
-    seen: dict[tuple[str, ...], int] = {}
-    for record in found:
-        mapped = _map(mapping, message, body, record)
-        first = seen.setdefault(mapped.key, record.number) if mapped.key else record.number
-        if first != record.number:
-            fault = Fault("key", " ".join(mapping.key), "the same", f"must not be that of record {first}")
-            mapped = Mapped(record, mapped.key, None, (*mapped.faults, fault))
-        yield mapped
-
-
 def read_records(mapping: Mapping, data: bytes) -> list[Record]:
     """The records of an export in the mapping's format. Raises InputRefused."""
     check_size(data)
     if mapping.format == "xml":
-        return elements(data, mapping.records)
-    if mapping.format == "json":
-        return values(data, mapping.records)
+        found = elements(data, mapping.records)
+    elif mapping.format == "json":
+        found = values(data, mapping.records)
+    else:
+        found = _read_rows(mapping, data)
+    check_count(found)
+    return found
+
+
+def _read_rows(mapping: Mapping, data: bytes) -> list[Record]:
     form = mapping.csv
     columns, found = rows(
         data, delimiter=form.delimiter, quote=form.quote, encoding=form.encoding, columns=form.columns
     )
-    rules = (*mapping.message.values(), *mapping.body.values())
-    wanted = {*mapping.key, *(name for rule in rules for name in rule.source or ())}
-    missing = sorted(wanted - set(columns) - {"."})
+    missing = sorted({*mapping.key, *mapping.sources()} - set(columns))
     if missing:
         detail = f"the mapping reads columns that the input has not: {', '.join(missing)}"
-        raise InputRefused(detail, f"correct the mapping; the input has {', '.join(columns) or 'none'}"[:500])
+        # As Python writes them: a name in a file may hold what a terminal would obey.
+        raise InputRefused(detail, f"correct the mapping; the input has {', '.join(map(repr, columns)) or 'none'}")
     return found
+
+
+def map_all(mapping: Mapping, records: Sequence[Record]) -> Iterator[Mapped]:
+    """Every record with its message or its faults, in their order."""
+    message, body = mapping.trees()
+    seen: dict[tuple[str, ...], int] = {}
+    for record in records:
+        mapped = _map(mapping, message, body, record)
+        first = seen.setdefault(mapped.key, record.number) if mapped.key else record.number
+        if first != record.number:
+            fault = Fault("key", " ".join(mapping.key), "the same", f"must not be that of record {first}")
+            mapped = replace(mapped, message=None, faults=(*mapped.faults, fault))
+        yield mapped
 
 
 @dataclass(slots=True)
 class _Draft:
-    """What has been found so far about one record: where each target came from, and what is wrong."""
+    """What has been found so far about one record: where each target comes from, what was there, what is wrong."""
 
     mapping: Mapping
     record: Record
     sources: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    read: set[str] = field(default_factory=set)
+
+    def look(self, content: Any, path: str) -> list[Any]:
+        """What is at a path of the record or of a part of it: there, a slash at the beginning leads back."""
+        inner = content is not self.record.content and path.startswith("/")
+        found = look(self.record.content, path[1:]) if inner else look(content, path)
+        if found:
+            self.read.add(path)
+        return found
 
     def fault(self, target: str, found: str, wanted: str) -> None:
         steps = target.split(".")
@@ -124,7 +140,7 @@ def _map(mapping: Mapping, message: Tree, body: Tree, record: Record) -> Mapped:
     _check_header(draft, posted)
     _check_body(draft, content)
     faults = (*unread, *(fault for fault in draft.faults[len(unread) :] if not _follows(fault, unread)))
-    return Mapped(record, key, None if faults else posted, faults)
+    return Mapped(record, key, None if faults else posted, faults, frozenset(draft.read))
 
 
 def _follows(fault: Fault, unread: Sequence[Fault]) -> bool:
@@ -133,7 +149,7 @@ def _follows(fault: Fault, unread: Sequence[Fault]) -> bool:
 
 
 def _key(draft: _Draft) -> tuple[str, ...]:
-    found = [look(draft.record.content, path) for path in draft.mapping.key]
+    found = [draft.look(draft.record.content, path) for path in draft.mapping.key]
     if all(len(one) == 1 and _plain(one[0]) for one in found):
         return tuple(_text(one[0]) for one in found)
     draft.sources["key"] = " ".join(draft.mapping.key)
@@ -203,7 +219,7 @@ def _single(draft: _Draft, rule: Rule, place: str, content: Any) -> tuple[Any, b
     if rule.split is not None:
         made = _list(draft, rule, place, content)
         return (made, True) if made else (_NOTHING, False)
-    found = [look(*_from(draft, content, path)) for path in rule.source]
+    found = [draft.look(content, path) for path in rule.source]
     if rule.join is None and any(len(one) > 1 for one in found):
         draft.fault(place, f"{max(map(len, found))} values", f'must be one, or the target a list: "{place}[]"')
         return _NOTHING, False
@@ -219,21 +235,19 @@ def _single(draft: _Draft, rule: Rule, place: str, content: Any) -> tuple[Any, b
 
 def _list(draft: _Draft, rule: Rule, place: str, content: Any) -> list[Any]:
     draft.sources[place] = " ".join(rule.source or ())
-    found = [value for path in rule.source or () for value in look(*_from(draft, content, path))]
+    found = [value for path in rule.source or () for value in draft.look(content, path)]
     if rule.split is not None:
-        pieces = [piece.strip() for value in found for piece in _text(value).split(rule.split)]
-        found = [piece for piece in pieces if piece]
+        found = [piece for value in found for piece in _pieces(value, rule.split)]
     if not found and rule.default is not None:
         return [rule.default]
     read = (_read(draft, rule, place, value) for value in found)
     return [value for value in read if value is not _NOTHING]
 
 
-def _from(draft: _Draft, content: Any, path: str) -> tuple[Any, str]:
-    # Within a group, a slash at the beginning leads back to the whole record.
-    if content is not draft.record.content and path.startswith("/"):
-        return draft.record.content, path[1:]
-    return content, path
+def _pieces(value: Any, between: str) -> list[Any]:
+    if not _plain(value):
+        return [value]
+    return [piece.strip() for piece in _text(value).split(between) if piece.strip()]
 
 
 def _read(draft: _Draft, rule: Rule, place: str, value: Any) -> Any:
@@ -312,7 +326,8 @@ def _check_body(draft: _Draft, body: dict[str, Any]) -> None:
         size = len(registry.body_bytes(draft.mapping.kind, draft.mapping.version, body))
     except registry.BodyInvalid as error:
         for item in error.errors:
-            place = _place(body, "body", item.field.split("."))
+            # Of a rule over the whole body, the field is the body itself.
+            place = _place(body, "body", [] if item.field == "body" else item.field.split("."))
             value = _NOTHING if item.found == "nothing" else _at(body, place.split(".")[1:])
             draft.fault(place, _shown(value) if _plain(value) else item.found, typed.in_words(item.wanted))
     except registry.KindUnknown as error:

@@ -185,6 +185,11 @@ class Mapping(_Part):
         if inner and group_of(target) not in self.groups:
             raise ValueError(f"groups.{group_of(target)}: is required by {place}")
 
+    def sources(self) -> frozenset[str]:
+        """All that the rules read."""
+        rules = (*self.message.values(), *self.body.values())
+        return frozenset(path for rule in rules for path in rule.source or ())
+
     def trees(self) -> tuple[Tree, Tree]:
         """The rules of the message and of its body, as the trees of their targets. Raises ValueError."""
         return _tree(self.message, "message", self.groups), _tree(self.body, "body", self.groups)

@@ -18,8 +18,11 @@ from xml.parsers import expat
 from nodes.errors import InputRefused
 from schemas.names import NameRepeated, once
 
-MAX_INPUT: Final = 32 * 1024 * 1024
+# Messages take up to a hundred times the memory that their records do.
+MAX_INPUT: Final = 8 * 1024 * 1024
+MAX_RECORDS: Final = 50_000
 MAX_DEPTH: Final = 64
+_STEP_OF_SIZE: Final = "export it in parts, and map each by itself"
 _STEP_OF_EXPORT: Final = "export it again, or correct it there"
 
 
@@ -38,8 +41,13 @@ class Record:
 def check_size(data: bytes) -> None:
     """Raises InputRefused if this is more than is read at once."""
     if len(data) > MAX_INPUT:
-        detail = f"the input has more than {MAX_INPUT} bytes ({MAX_INPUT // 2**20} MiB)"
-        raise InputRefused(detail, "export it in parts, and map each by itself")
+        raise InputRefused(f"the input has more than {MAX_INPUT} bytes ({MAX_INPUT // 2**20} MiB)", _STEP_OF_SIZE)
+
+
+def check_count(records: Sequence[Record]) -> None:
+    """Raises InputRefused if these are more than are mapped at once."""
+    if len(records) > MAX_RECORDS:
+        raise InputRefused(f"the input has {len(records)} records, and may have {MAX_RECORDS}", _STEP_OF_SIZE)
 
 
 def rows(

@@ -177,6 +177,18 @@ def test_strictly_none_is_written_if_any_is_wrong(typed: Type, tmp_path: Path) -
     assert "record 2, line 3, 'БУР-2004-0042': body.stolen_on" in err
 
 
+def test_what_no_record_has_is_noted(typed: Type, tmp_path: Path) -> None:
+    mapping = tmp_path / "cases.toml"
+    mapping.write_text((EXAMPLES / "cases.toml").read_text().replace('"remarks"', '"remark"'))
+    code, _, err = typed("map", "--mapping", mapping, EXAMPLES / "cases.json")
+    assert code == 0
+    assert "note: no record has anything at remark: " in err
+    code, out, _ = typed("map", "--mapping", mapping, EXAMPLES / "cases.json", "--json")
+    assert (code, json.loads(out)["unread"]) == (0, ["remark"])
+    (tmp_path / "cases.json").write_text('{"cases": []}')
+    assert typed("map", "--mapping", mapping, tmp_path / "cases.json") == (0, "", "0 records; 0 make messages\n")
+
+
 def test_files_that_do_not_read_are_told(typed: Type, tmp_path: Path) -> None:
     for given, said in (
         ((EXAMPLES / "cases.toml", tmp_path / "none.json"), "input_unreadable"),
@@ -255,7 +267,8 @@ async def test_sending_twice_sends_nothing_twice(home: Path, agent: Agent, typed
     again = json.loads(out)
     assert (code, [item["key"] for item in again["sent"]]) == (3, [["2"], ["4"]])
     assert again["sent"][0]["id"] == first["sent"][1]["id"]
-    assert again["errors"][0]["found"] == "a record that was sent before and reads differently now"
+    found = f"a record that was sent before, as {first['sent'][0]['id']}, and reads differently now"
+    assert again["errors"][0]["found"] == found
     assert len(await agent.box.run(outbox.recent, 50, None)) == 3
 
     export.write_text("no,to,title,text\n1,ro,a,changed\n")

@@ -2,6 +2,7 @@
 
 import json
 import string
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes import mapped as mapped_records
 from nodes.errors import InputRefused, MappingInvalid
-from nodes.mapped import Fault, Mapped, map_all
+from nodes.mapped import Fault, Mapped, read_records
 from nodes.mapping import Mapping, read_mapping
 from nodes.recordids import id_key, record_id
-from nodes.records import MAX_DEPTH, MAX_INPUT
+from nodes.records import MAX_DEPTH, MAX_INPUT, MAX_RECORDS
 from schemas import registry
 
 HEAD = 'name = "test"\nsince = 2026-12-01\nkind = "alert"\nkey = "id"\n'
@@ -24,6 +26,11 @@ ALERT = '[message]\ntask_force = "drugs"\n[body]\ntitle = "a"\n'
 def mapping(text: str, form: str = "json", kind: str = "alert", head: str = "") -> Mapping:
     """A mapping with these tables; `head` is what stands before them."""
     return read_mapping(f'{HEAD.replace("alert", kind)}format = "{form}"\n{head}\n{text}'.encode())
+
+
+def map_all(form: Mapping, data: bytes) -> Iterator[Mapped]:
+    """Every record of an export, mapped."""
+    return mapped_records.map_all(form, read_records(form, data))
 
 
 def one(text: str, data: str, form: str = "json", kind: str = "alert", head: str = "") -> Mapped:
@@ -117,6 +124,8 @@ def test_a_list_is_made_of_all_that_is_found_or_of_what_a_text_is_split_into() -
     found = one(ALERT + split, '{"id": 1, "lands": "ROU / BGR/"}')
     assert found.message is not None
     assert found.message["body"]["countries"] == ["RO", "BG"]
+    found = one(ALERT + split, '{"id": 1, "lands": ["ROU", {"x": 1}]}')
+    assert found.faults[0].found == "a part with parts of its own"
     found = one(ALERT + rules, '{"id": 1, "lands": "ROU/BGR"}')
     assert found.faults[0].found == "'ROU/BGR'"
 
@@ -213,6 +222,17 @@ def test_a_body_is_looked_at_as_the_node_does_through_its_variants() -> None:
     ]
 
 
+def test_a_rule_over_the_whole_body_is_told_of_the_body() -> None:
+    rules = (
+        '[message]\ntask_force = "vehicles"\n[body]\nstolen_on = "2004"\ncountry = "BG"\n"vehicle.type" = "vehicle"\n'
+        '"entities.0.type" = "person"\n"entities.0.id" = { from = "a" }\n"entities.1.type" = "person"\n'
+        '"entities.1.id" = { from = "a" }\n"vehicle.engine_number" = "x"'
+    )
+    found = one(rules, '{"id": 1, "a": "a"}', kind="vehicle.stolen")
+    assert [fault.target for fault in found.faults] == ["body"]
+    assert "an id names more than one" in found.faults[0].wanted
+
+
 def test_records_are_known_by_their_key_and_each_has_one() -> None:
     form = mapping(ALERT + 'text = "b"')
     first, second, third, fourth = map_all(form, b'[{"id": 7}, {"id": "7"}, {"id": null}, {"id": [1, 2]}]')
@@ -253,6 +273,7 @@ def test_lines_of_a_record_are_told() -> None:
         ("xml", b'<?xml version="1.0" encoding="zlib"?><X><R/></X>', "is not a text encoding"),
         ("xml", b"<X>" * (MAX_DEPTH + 1), "nested more than 64 deep"),
         ("csv", bytes(MAX_INPUT + 1), "has more than"),
+        ("json", b"[" + b"1," * MAX_RECORDS + b"1]", "the input has 50001 records, and may have 50000"),
     ],
 )
 def test_an_input_that_does_not_read_is_told_with_its_line(form: str, data: bytes, why: str) -> None:
