@@ -7,7 +7,8 @@ Exit code 0; 1 if something breaks. With `--check` nothing is written: 1 too if 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,8 @@ _WIDTH: Final = 120
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "schemas"
 
 
-def generated() -> dict[str, str]:
+@cache
+def generated() -> Mapping[str, str]:
     """The text of each file of docs/schemas, by its name."""
     found = {f"{kind}.{version}.json": _laid_out(json_schema(kind, version)) + "\n" for kind, version in KINDS}
     # The newest version last: a page is of that one.

@@ -26,6 +26,7 @@ from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
+from hub.cli_stats import stats_app
 from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
@@ -52,6 +53,7 @@ app: Final = typer.Typer(
 STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(stats_app, name="stats")
 
 
 @app.command()
@@ -219,6 +221,8 @@ def run(
     broker = BrokerAddress.of(settings)
     ledger = ledger_of(settings)
     engine = database.engine_of(settings.database_url, f"{database.WORKER} {os.getpid()}")
+    # However many ask the monitor, they take no connection from the work.
+    watching = database.engine_of(settings.database_url, f"seci-hub monitor {os.getpid()}")
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -227,12 +231,13 @@ def run(
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
         stamping_s = None if settings.tsa is None else settings.tsa.interval_s
-        async with monitored(make_app(ingest, engine, stamping_s), home, port) as url:
+        async with monitored(make_app(ingest, watching, stamping_s), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
             await _until_stopped(asyncio.create_task(ingest.run(stop)), stop)
-        await engine.dispose()
+        for one in (engine, watching):
+            await one.dispose()
 
     # What is there by now stays: the collector of garbage need not look at it again and again.
     gc.freeze()

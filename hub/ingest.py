@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import aiormq.exceptions
@@ -190,7 +191,7 @@ class Ingest:
                     tick = time.monotonic() + TICK_S
                 while len(line) == AT_ONCE or any(task.done() for task in line):
                     await _finish(line)
-                lane, batch = await intake.batch(TICK_S, lambda: sum(not task.done() for task in line))
+                lane, batch = await intake.batch(TICK_S, partial(_under_way, line), self._stages.recording.locked)
                 if batch:
                     line.append(asyncio.create_task(self._carry(lane, batch, roster, stop, intake)))
                     line[-1].add_done_callback(lambda _: intake.wake())
@@ -304,6 +305,10 @@ class Ingest:
             await self._send([rosternews.publication(node, version, news) for node in nodes])
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(nodes))
+
+
+def _under_way(line: list[asyncio.Task[None]]) -> int:
+    return sum(not task.done() for task in line)
 
 
 async def _finish(line: list[asyncio.Task[None]]) -> None:

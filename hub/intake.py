@@ -7,7 +7,7 @@ taken of that queue, in whatever order the nodes take turns. The consumer callba
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -21,17 +21,16 @@ from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.metrics import REDELIVERED
-from hub.tolerance import UNREAD, decode_tolerantly, give_back, printable
+from hub.tolerance import decode_tolerantly, fault_of, give_back, printable
 from hub.topology import ingress_queue
 from schemas.control import MessageType
 
 log = structlog.get_logger()
 
-# What arrives within this time goes together, while there is something under way anyway.
+# What arrives within this time goes together, while it would have to wait anyway.
 GATHER_S: Final = 0.002
 LOOK_S: Final = 0.05
 FEW: Final = 2
-FURTHER: Final = frozenset({"CC", "BCC"})
 URGENT_IN_A_ROW: Final = 4
 # What came back so often may be what workers die of: it is taken alone, so that nothing else dies with it.
 SUSPECT: Final = 2
@@ -62,15 +61,6 @@ class Pace:
     shared_batch: int
     rate: float
     burst: int
-
-
-def _fault(message: Any) -> str:
-    # By CC and BCC the broker takes further routing keys. A node's exchange leads to its own two queues only, but
-    # whoever sets them tries to go past the recipients that are signed. BCC is seen where a broker leaves it in.
-    headers = message.header.properties.headers
-    if headers is UNREAD:
-        return "headers_unreadable"
-    return "further_addresses" if headers and not FURTHER.isdisjoint(headers) else ""
 
 
 def _returns(message: Any) -> int:
@@ -165,7 +155,7 @@ class Source:
         self._bytes += size
         if message.delivery.redelivered:
             REDELIVERED.inc()
-        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message), _fault(message))
+        arrival = Arrival(self.node, kind, bytes(message.body), tag, _returns(message), fault_of(message))
         self.waiting.append(arrival)
         self._suspects += arrival.returns >= SUSPECT
         if kind == MessageType.ENVELOPE:
@@ -319,18 +309,17 @@ class Intake:
         self._suspects_since: float | None = None
 
     @classmethod
-    async def open(cls, broker: BrokerAddress, pace: Pace, nodes: Iterable[str]) -> "Intake":
+    async def open(cls, broker: BrokerAddress, pace: Pace, nodes: Collection[str]) -> "Intake":
         """Connects and consumes the queues of `nodes`. Raises BrokerUnreachable."""
         decode_tolerantly()
         intake = cls(await broker.connect("hub-ingest"), pace)
         await intake.add(nodes)
         return intake
 
-    async def add(self, nodes: Iterable[str]) -> None:
+    async def add(self, nodes: Collection[str]) -> None:
         """Begins to consume the queues of newly enrolled nodes."""
-        known = tuple(nodes)
-        await self.urgent.add(known)
-        await self.normal.add(known)
+        for lane in (self.urgent, self.normal):
+            await lane.add(nodes)
 
     @property
     def closed(self) -> bool:
@@ -341,12 +330,14 @@ class Intake:
         """A batch is done: who waits for the next one looks again."""
         self._something.set()
 
-    async def batch(self, patience: float, under_way: Callable[[], int]) -> tuple[Lane, list[Arrival]]:
+    async def batch(
+        self, patience: float, under_way: Callable[[], int], busy: Callable[[], bool]
+    ) -> tuple[Lane, list[Arrival]]:
         """The next batch, urgent ones first; empty when nothing came within `patience` seconds.
 
-        `under_way` says how many batches are. While there are some, a small one waits for more to come with it, and
-        where nodes share the hub few are, or one while there are urgent ones: they are what a newcomer waits for. A
-        message that has come back too often is a batch of its own, when there is nothing else and none under way.
+        `under_way` says how many are: few where nodes share the hub, one while there are urgent ones, for they are what
+        a newcomer waits for. `busy` says whether it would have to wait anyway: a small one does so for more to come.
+        A message that has come back too often is a batch of its own, when there is nothing else and none under way.
         """
         deadline = time.monotonic() + patience
         while (now := time.monotonic()) < deadline and not self.closed:
@@ -368,11 +359,11 @@ class Intake:
                 if not under_way() and (alone := lane.suspects()):
                     self._suspects_since = None
                     return lane, lane.take(alone, now)
-            await self._gather(GATHER_S if under_way() else 0.0)
+            await self._gather(GATHER_S if busy() else 0.0)
         return self.normal, []
 
     async def _gather(self, patience: float) -> None:
-        # Woken by what arrives; looking now and then for a node whose allowance has grown, or a lost channel.
+        # Woken by what arrives; it looks now and then for an allowance that has grown, or a lost channel.
         with suppress(TimeoutError):
             await asyncio.wait_for(self._something.wait(), LOOK_S)
             await asyncio.sleep(patience)

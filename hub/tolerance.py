@@ -36,11 +36,22 @@ CLOSE_S: Final = 2
 TYPE_SIZE: Final = 40
 # What stands for a table that was not read; it is known by identity.
 UNREAD: Final[dict[str, Any]] = {}
+_FURTHER: Final = frozenset({"CC", "BCC"})
 
 
 def printable(message_type: str | None) -> str:
     """An AMQP type as it may go into tables and logs, whatever its sender put there."""
     return ascii(message_type or "")[1:-1][:TYPE_SIZE]
+
+
+def fault_of(message: Any) -> str:
+    """What is wrong with how a message was published, in a word; empty if nothing is."""
+    # By CC and BCC the broker takes further routing keys. A node's exchange leads to its own two queues only, but
+    # whoever sets them tries to go past the recipients that are signed. BCC is seen where a broker leaves it in.
+    headers = message.header.properties.headers
+    if headers is UNREAD:
+        return "headers_unreadable"
+    return "further_addresses" if headers and not _FURTHER.isdisjoint(headers) else ""
 
 
 def decode_tolerantly() -> None:

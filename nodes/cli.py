@@ -13,9 +13,11 @@ from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
 from nodes import setup
 from nodes.cli_map import map_
+from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
+from nodes.cli_stix import stix_app
 from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
 from nodes.errors import NodeError, NotSetUp
@@ -87,6 +89,8 @@ for _command in (send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")
+app.add_typer(stix_app, name="stix")
+app.add_typer(operation_app, name="operation")
 
 
 @app.command()

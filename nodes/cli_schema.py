@@ -96,8 +96,16 @@ def validate(
     if kind is None:
         kind, version, body = _of_message(body, version)
     found = _find(kind, version)
+    size = check(found.name, body, found.version)
+    told = {"valid": True, "kind": found.name, "version": found.version, "bytes": size}
+    answer(told, as_json, f"a body of {found.name}/{found.version}, {size} bytes")
+
+
+def check(kind: str, body: Any, version: int | None = None) -> int:
+    """How many bytes the body has as it would travel. Raises BodyRefused, SchemaUnclear."""
+    found = _find(kind, version)
     try:
-        size = len(registry.body_bytes(found.name, found.version, body))
+        return len(registry.body_bytes(found.name, found.version, body))
     except KindUnknown as error:
         # Of what the body carries.
         raise SchemaUnclear(error.code, str(error), "see: seci-node schema list") from error
@@ -108,8 +116,6 @@ def validate(
         ]
         step = f"correct what is named; see: seci-node schema show {found.name}"
         raise BodyRefused(f"no body of {found.name}/{found.version}: {_count(fields)}", step, fields) from error
-    told = {"valid": True, "kind": found.name, "version": found.version, "bytes": size}
-    answer(told, as_json, f"a body of {found.name}/{found.version}, {size} bytes")
 
 
 def _of_message(message: dict[str, Any], version: int | None) -> tuple[str, int | None, Any]:

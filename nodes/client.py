@@ -26,6 +26,8 @@ _TYPED_WRONG: Final = (
     "agency_not_of_sender",
     "reply_without_question",
     "reply_not_to_asker",
+    "handling_not_of_kind",
+    "recipients_not_named",
 )
 
 

@@ -101,6 +101,13 @@ class RecordsRefused(NodeError):
         self.fields = fields
 
 
+class StixRefused(NodeError):
+    """What should be STIX 2.1 is none, or has nothing that a message could hold."""
+
+    code = "stix_refused"
+    exit_code = 2
+
+
 class StoreVersionUnknown(NodeError):
     """The node's database was made by another version of this program."""
 
@@ -230,3 +237,11 @@ class RoutingRefused(NodeError):
     def __init__(self, code: str, message: str, next_step: str) -> None:
         super().__init__(message, next_step)
         self.code = code  # type: ignore[misc]
+
+
+class OperationUnknown(NodeError):
+    """Nothing was reported to this node of the operation named."""
+
+    code = "operation_unknown"
+    status = 404
+    exit_code = 4

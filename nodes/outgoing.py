@@ -16,7 +16,9 @@ from crypto.trust import Trust
 from nodes.errors import RoutingRefused
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.header import Routing, new_id
+from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
+from schemas.registry import RULES
 
 LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 
@@ -73,6 +75,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         has = ", ".join(mine.agencies) or "none"
         detail, step = f"the roster names no agency {agency} for {node}", f"name one that {node} has: {has}"
         raise RoutingRefused(RefusalCode.AGENCY_NOT_OF_SENDER, detail, step)
+    _check_rule(message)
     _check_answer(message, task_force, answered)
     id = message.id or new_id(now)
     return Routing(
@@ -92,6 +95,20 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         expires=now + LIFETIME_MS if message.expires is None else _millis(message.expires),
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
     )
+
+
+def _check_rule(message: Outgoing) -> None:
+    # A slip of the hand could cost a witness's life, also if it is handed on or corrected inside another message.
+    content = message.body.get("content")
+    carried = content.get("kind") if isinstance(content, dict) else None
+    for kind in (message.kind, carried):
+        rule = RULES.get(str(kind), FREE)
+        if rule.handling and message.handling not in rule.handling:
+            detail = f"{kind} may not have handling {message.handling}"
+            raise RoutingRefused("handling_not_of_kind", detail, f"set handling to {' or '.join(rule.handling)}")
+        if rule.named and message.to is None:
+            detail = f"{kind} goes to named recipients only"
+            raise RoutingRefused("recipients_not_named", detail, "name each recipient with `to`")
 
 
 def _check_answer(message: Outgoing, task_force: str, answered: Answered | None) -> None:

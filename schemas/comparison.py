@@ -1,7 +1,8 @@
 """Names compared across alphabets: a key that the spellings of one name share, in whichever alphabet.
 
 `anyascii` brings every script to Latin letters; what is left are the region's customs of writing one sound
-(Živković, Zhivkovich, Живковић). Keys find candidates for an officer to look at: equal keys prove nothing.
+(Živković, Zhivkovich, Живковић). Keys find candidates for an officer to look at: equal keys prove nothing, and
+some pairs are missed (Țurcanu loses its sound in papers without diacritics, and Цуркану has it).
 """
 
 import re
@@ -56,7 +57,7 @@ _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
 
 def comparison_key(name: str) -> str:
-    """The key of a name in Latin, Greek or Cyrillic letters: ASCII words, sorted, since parts of a name change places."""
+    """The key of a name in Latin, Greek or Cyrillic letters: ASCII words, sorted, as parts of a name change places."""
     # Imported at first use, as the other libraries of the language are.
     from anyascii import anyascii
 

@@ -7,7 +7,7 @@ local ids that they have in this message.
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from schemas.countries import Country
 from schemas.dates import Moment
@@ -43,7 +43,19 @@ class LocationType(StrEnum):
 
 
 class Location(Body):
-    """A place. Coordinates are degrees north and east, WGS 84."""
+    """A place. Coordinates are degrees north and east, WGS 84; both or neither."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {
+                    "required": ["latitude", "longitude"],
+                    "properties": {"latitude": {"type": "number"}, "longitude": {"type": "number"}},
+                },
+                {"properties": {"latitude": {"type": "null"}, "longitude": {"type": "null"}}},
+            ]
+        }
+    )
 
     type: Literal["location"]
     id: LocalId | None = None

@@ -22,6 +22,7 @@ Check = Callable[[str], str]
 
 _SEPARATORS: Final = re.compile(r"[\s./:-]+")
 _LONGEST: Final = 300
+Words = Annotated[str, Field(min_length=1, max_length=_LONGEST, description="as written on the thing, or as heard")]
 
 
 class Identifier(BaseModel):
@@ -33,15 +34,9 @@ class Identifier(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    stated: Annotated[str, Field(min_length=1, max_length=_LONGEST, description="as written on the thing or heard")]
+    stated: Words
     normalised: Annotated[str, Field(description="for comparing; worked out by the node")] = ""
     verified: Annotated[bool, Field(description="whether the check held; worked out by the node")] = False
-
-
-class Stated(BaseModel):
-    """An identifier as a sender may write it."""
-
-    stated: Annotated[str, Field(min_length=1, max_length=_LONGEST)]
 
 
 def identify(check: Check, value: Any) -> Any:
@@ -75,9 +70,12 @@ def _by_stdnum(module: str, text: str) -> str:
 
 def _vin(text: str) -> str:
     """ISO 3779. Its check digit is the law in North America and China (49 CFR 565, GB 16735) and a habit elsewhere."""
-    from vininfo import Vin
+    from vininfo import ValidationError, Vin
 
-    vin = Vin(_SEPARATORS.sub("", text))
+    try:
+        vin = Vin(_SEPARATORS.sub("", text))
+    except ValidationError as error:
+        raise ValueError("not 17 of the letters and digits that there are") from error
     if (vin.region == "North America" or vin.country == "China") and not vin.verify_checksum():
         raise ValueError("the check digit is wrong")
     return str(vin.num)
@@ -137,7 +135,7 @@ def personal_number(country: str | None, text: str) -> str:
 
 def checked(check: Check) -> BeforeValidator:
     """What makes a field an Identifier under this check."""
-    return BeforeValidator(partial(identify, check), json_schema_input_type=str | Stated)
+    return BeforeValidator(partial(identify, check), json_schema_input_type=Words | Identifier)
 
 
 def demanded(name: str) -> AfterValidator:

@@ -7,11 +7,11 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from schemas.countries import Country
 from schemas.dates import PartialDate
-from schemas.identifiers import Identifier, Mrz, Stated, Vat, identify, personal_number
+from schemas.identifiers import Identifier, Mrz, Vat, Words, identify, personal_number
 from schemas.kinds.common import Body, Line, Text
 
 LocalId = Annotated[
@@ -30,6 +30,14 @@ class NameUse(StrEnum):
 
 class PersonName(Body):
     """A name, in any script, as written; `full` where nobody can tell which part is which."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [part], "properties": {part: {"type": "string"}}} for part in ("family", "given", "full")
+            ]
+        }
+    )
 
     family: Line | None = None
     given: Line | None = None
@@ -77,7 +85,7 @@ class PersonalNumber(Body):
     country: Country | None = None
     number: Identifier
 
-    @field_validator("number", mode="before", json_schema_input_type=str | Stated)
+    @field_validator("number", mode="before", json_schema_input_type=Words | Identifier)
     @classmethod
     def _checked(cls, value: Any, info: ValidationInfo) -> Any:
         return identify(partial(personal_number, info.data.get("country")), value)

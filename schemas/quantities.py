@@ -11,8 +11,6 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
-import pint
-
 from schemas.kinds.drugs import Seizure
 from schemas.numerals import Form, common, readings, write
 from schemas.printed import UNIT_WORDS, split_stated
@@ -81,7 +79,10 @@ def _cell(amount: Decimal, unit: Unit, seizures: Sequence[Seizure]) -> str:
 
 
 @cache
-def _registry() -> pint.UnitRegistry[Any]:
+def _registry() -> Any:
+    # It takes as long to load as all the rest, and few who know of seizures add them up.
+    import pint
+
     found: pint.UnitRegistry[Any] = pint.UnitRegistry(None, non_int_type=Decimal)
     for line in _DEFINITIONS:
         found.define(line)

@@ -4,16 +4,16 @@ Adding an optional field to a model keeps its version; any other change needs a 
 (`schemas.compatibility` tells which it is). Bodies travel as UTF-8 JSON.
 """
 
-import json
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from schemas.kinds import (
     administration,
@@ -131,10 +131,9 @@ def read_body(kind: str, version: int, data: bytes, kinds: Kinds = KINDS) -> dic
     """
     found_model = find(kind, version, kinds).model
     try:
-        body = json.loads(data.decode())
-        _check_depth(body)
-        # NaN, infinity and lone surrogates would pass json.loads, and be no JSON when handed on.
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        # NaN and lone surrogates, which would be no JSON when handed on, pass json.loads and not this.
+        body = from_json(data, allow_inf_nan=False)
+        _check_nesting(body)
         valid = found_model.model_validate(body, extra="ignore")
     except ValidationError as error:
         raise BodyInvalid(kind, _field_errors(error)) from error
@@ -240,16 +239,20 @@ def _field_error(item: ErrorDetails, within: str) -> FieldError:
     return FieldError(".".join(way) or "body", wanted, found)
 
 
-def _check_depth(body: Any) -> None:
-    # What is nested deeper cannot be handed on by every JSON writer, pydantic's among them.
+def _check_nesting(body: Any) -> None:
+    # What is nested deeper cannot be handed on by every JSON writer, pydantic's among them, and 1e999 by none.
     level = [body]
     for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
+        level = [item for value in level for item in _within(value) if type(item) in _LOOKED_AT]
         if not level:
             return
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+_LOOKED_AT: Final = (dict, list, float)
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("a number is too large")
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -9,7 +9,6 @@ from schemas.codes import InformationEvaluation, SourceEvaluation
 # As long as the sender likes: the limit is that of the whole body, 1 MiB.
 Text = Annotated[str, Field(min_length=1)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
 
 
 class Body(BaseModel):

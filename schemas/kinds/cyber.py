@@ -1,6 +1,5 @@
 """Indicators of computer crime, as STIX 2.1 has them (OASIS, section 4.7): `nodes.stix` reads and writes that."""
 
-from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -17,31 +16,13 @@ Instant = Annotated[
     ),
 ]
 StixId = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9-]{2,40}--[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="of STIX")
+    str,
+    Field(pattern=r"^indicator--[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="of STIX: indicator--UUID"),
 ]
 
 
-class IndicatorType(StrEnum):
-    """What an indicator points to: the open vocabulary indicator-type-ov of STIX 2.1, section 10.10."""
-
-    ANOMALOUS_ACTIVITY = "anomalous-activity"
-    ANONYMIZATION = "anonymization"
-    BENIGN = "benign"
-    COMPROMISED = "compromised"
-    MALICIOUS_ACTIVITY = "malicious-activity"
-    ATTRIBUTION = "attribution"
-    UNKNOWN = "unknown"
-
-
-class PatternType(StrEnum):
-    """The language that a pattern is written in: pattern-type-ov of STIX 2.1."""
-
-    STIX = "stix"
-    PCRE = "pcre"
-    SIGMA = "sigma"
-    SNORT = "snort"
-    SURICATA = "suricata"
-    YARA = "yara"
+# STIX leaves its vocabularies open: indicator-type-ov and pattern-type-ov, section 10.
+Word = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,60}$", description="such as malicious-activity; stix, yara, sigma")]
 
 
 class Phase(Body):
@@ -63,15 +44,15 @@ class Source(Body):
 class Indicator(Body):
     """A pattern that shows suspicious activity where it is seen. The fields have STIX's names and meaning."""
 
-    id: StixId | None = None
+    id: StixId
     name: Line | None = None
     description: Text | None = None
-    indicator_types: Annotated[tuple[IndicatorType, ...], Field(max_length=7)] = ()
+    indicator_types: Annotated[tuple[Word, ...], Field(max_length=20)] = ()
     pattern: Text
-    pattern_type: PatternType = PatternType.STIX
+    pattern_type: Word
     pattern_version: Line | None = None
-    created: Instant | None = None
-    modified: Instant | None = None
+    created: Instant
+    modified: Instant
     valid_from: Instant
     valid_until: Instant | None = None
     kill_chain_phases: Annotated[tuple[Phase, ...], Field(max_length=20)] = ()
@@ -81,11 +62,10 @@ class Indicator(Body):
 
 
 class CyberIndicator(Facts):
-    """Indicators of computer crime: addresses, files and traffic to look for, and what was seen of them so far."""
+    """Indicators of computer crime: addresses, files and traffic to look for."""
 
     title: Line
     indicators: Annotated[tuple[Indicator, ...], Field(min_length=1, max_length=500)]
-    sightings: Annotated[int, Field(ge=0, le=999_999_999)] | None = None
     evaluation: Evaluation | None = None
     text: Text | None = None
 
@@ -105,8 +85,9 @@ KINDS: Final = (
                         "indicator_types": ["malicious-activity"],
                         "pattern": "[domain-name:value = 'siguren-platez.example' OR ipv4-addr:value = '192.0.2.17']",
                         "pattern_type": "stix",
-                        "created": "2004-11-15T03:00:00Z",
-                        "modified": "2004-11-15T03:00:00Z",
+                        "pattern_version": "2.1",
+                        "created": "2004-11-15T03:00:00.000Z",
+                        "modified": "2004-11-15T03:00:00.000Z",
                         "valid_from": "2004-11-15T03:00:00Z",
                         "confidence": 70,
                     }

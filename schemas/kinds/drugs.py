@@ -7,7 +7,8 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from schemas import numerals
-from schemas.kinds.common import Body, Country, Line, Text
+from schemas.countries import Country
+from schemas.kinds.common import Body, Line, Text
 from schemas.kinds.kind import Kind
 from schemas.printed import UNIT_WORDS, split_stated
 from schemas.seizures import Substance, Unit

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from schemas.countries import Country
 from schemas.header import KindName, NodeId
-from schemas.kinds.common import Body, Country, Evaluation, Line, Text
+from schemas.kinds.common import Body, Evaluation, Line, Text
 from schemas.kinds.kind import PERSONAL, Kind
 
 Earlier = Annotated[UUID, Field(description="The id of the earlier message.")]
@@ -156,6 +157,7 @@ KINDS: Final = (
                 "subjects": [
                     {"type": "vehicle", "identifier": "34 ABC 123", "country": "TR"},
                     {"type": "person", "identifier": "Ιωάννης Δημητρίου", "country": "GR", "note": "the seller"},
+                    {"type": "person", "identifier": "Георги Петков", "note": "named as the keeper"},
                 ],
             },
         ),
@@ -168,7 +170,8 @@ KINDS: Final = (
         examples=(
             {
                 "result": "hit",
-                "text": "Reported stolen in Istanbul on 3 March by Mehmet Çelik; owner informed.",
+                "text": "Reported stolen in Istanbul on 3 March by Mehmet Çelik; "
+                "seen since with Ιωάννης Δημητρίου and Георги Петков.",
                 "evaluation": {"source": "A", "information": "1"},
             },
             {"result": "refused", "text": "Ask again through SEEPAG.", "refusal": "judicial_secrecy"},
@@ -186,7 +189,10 @@ KINDS: Final = (
                 "content": {
                     "kind": "alert",
                     "kind_version": 1,
-                    "body": {"title": "Нов маршрут", "text": "Камиони през Гюргево; водач Иван Стоянов."},
+                    "body": {
+                        "title": "Нов маршрут",
+                        "text": "Камиони през Гюргево; водач Иван Стоянов, помощник Νίκος Παπαδάκης.",
+                    },
                 },
                 "permission": "01a20f9b-5c48-7d0e-9d35-6f0a5a1c2b3d",
                 "purpose": "The trucks are expected in Hungary",
@@ -202,7 +208,7 @@ KINDS: Final = (
             {
                 "message": "01a20f97-e270-71d7-88d6-b834d3465199",
                 "reason": "wrong",
-                "text": "Another man of the same name: Αλέξανδρος Νικολάου was abroad.",
+                "text": "Another man: Αλέξανδρος Νικολάου (in Bulgarian papers Александър Николау) was abroad.",
                 "erase": True,
             },
         ),
@@ -224,7 +230,7 @@ KINDS: Final = (
                         "seizures": [{"substance": "opium", "quantity": "3.3", "unit": "kg"}],
                     },
                 },
-                "text": "3,3 kg, not 33 kg.",
+                "text": "3,3 kg, not 33 kg, as Ion Popescu, Μιχάλης Δημητρίου and Васил Тодоров have weighed it again.",
             },
         ),
         rule=PERSONAL,

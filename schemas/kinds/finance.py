@@ -128,6 +128,7 @@ KINDS: Final = (
                 "holders": [
                     {"type": "person", "id": "holder", "names": [{"family": "Δημητρίου", "given": "Ιωάννης"}]},
                     {"type": "organisation", "names": ["Zăvoianu Trans SRL"], "form": "SRL", "country": "RO"},
+                    {"type": "person", "names": [{"full": "Асен Стоянов"}], "nationalities": ["BG"]},
                 ],
                 "since": "2003-07",
                 "relations": [{"source": "holder", "relation": "holds", "target": "account"}],
@@ -146,7 +147,10 @@ KINDS: Final = (
                         "value": {"amount": "9900", "currency": "EUR"},
                         "on": "2004-10-12",
                         "channel": "money_service",
-                        "payer": {"type": "person", "names": [{"full": "Ştefan Zăvoianu"}]},
+                        "payer": {
+                            "type": "person",
+                            "names": [{"full": "Ştefan Zăvoianu"}, {"full": "Στέφανος Ζ.", "use": "alias"}],
+                        },
                         "payee": {"type": "person", "names": [{"family": "Петков", "given": "Георги"}]},
                         "payee_account": {"type": "account", "iban": "BG18 RZBB 9155 0123 4567 89", "country": "BG"},
                         "statement": "подарък",

@@ -34,7 +34,7 @@ class Declaration(Body):
 
     number: Line | None = None
     procedure: Annotated[Line, Field(description="Such as export, transit, TIR, import.")] | None = None
-    office: Line | None = None
+    customs_office: Line | None = None
     country: Country | None = None
     on: Moment | None = None
 
@@ -146,7 +146,9 @@ KINDS: Final = (
                         "origin": "TR",
                     }
                 ],
-                "declarations": [{"number": "TIR XF 45678901", "procedure": "TIR", "office": "Капитан Андреево"}],
+                "declarations": [
+                    {"number": "TIR XF 45678901", "procedure": "TIR", "customs_office": "Капитан Андреево"}
+                ],
                 "consignor": {"type": "organisation", "names": ["Yıldız Seramik A.Ş."], "country": "TR"},
                 "consignee": {"type": "organisation", "names": ["Αφοί Παπαδόπουλοι Ο.Ε."], "country": "GR"},
                 "transport": [

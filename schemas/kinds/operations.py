@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from schemas import numerals
 from schemas.codes import Agency
-from schemas.kinds.common import Body, Country, Line, Text
+from schemas.countries import Country, Currency
+from schemas.kinds.common import Body, Line, Text
 from schemas.kinds.drugs import Seizure
 from schemas.kinds.kind import Kind
 from schemas.seizures import Substance
@@ -66,7 +67,7 @@ class Amount(Body):
     """A sum of money. `stated` is its number as the report writes it, `891,5`: tables show it so."""
 
     value: Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code", examples=["EUR"])]
+    currency: Currency
     stated: Annotated[str, Field(min_length=1, max_length=30)] | None = None
 
     @model_validator(mode="after")

@@ -110,6 +110,10 @@ KINDS: Final = (
                 "country": "TR",
                 "stolen_at": {"type": "location", "place": "İstanbul", "street": "Bağdat Caddesi"},
                 "owner": {"type": "person", "id": "owner", "names": [{"family": "Çelik", "given": "Mehmet"}]},
+                "entities": [
+                    {"type": "person", "names": [{"full": "Ιωάννης Δημητρίου"}], "role": "suspect"},
+                    {"type": "person", "names": [{"full": "Георги Петков"}], "role": "suspect"},
+                ],
                 "reported_to": "Kadıköy Emniyet",
                 "with_keys": False,
                 "relations": [{"source": "owner", "relation": "owns", "target": "car"}],

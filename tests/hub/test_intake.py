@@ -31,7 +31,7 @@ async def _take(taking: Intake, count: int, most: list[int]) -> list[Arrival]:
         # Time for all to come that the broker gives.
         await asyncio.sleep(0.3)
         held = sum(len(arrival.body) for source in taking.normal._sources.values() for arrival in source.waiting)
-        lane, batch = await taking.batch(1.0, lambda: 0)
+        lane, batch = await taking.batch(1.0, lambda: 0, lambda: False)
         most.append(held)
         taken += batch
         if batch:
@@ -82,7 +82,7 @@ async def test_a_batch_is_bounded_in_bytes_and_has_one_message_at_least(
     await asyncio.sleep(0.5)
     sizes = []
     while sum(sizes) < 12:
-        lane, batch = await taking.batch(5.0, lambda: 0)
+        lane, batch = await taking.batch(5.0, lambda: 0, lambda: False)
         assert batch
         assert len(batch) == 1 or sum(len(arrival.body) for arrival in batch) <= 1000
         sizes.append(len(batch))
@@ -104,7 +104,7 @@ async def test_a_queue_whose_messages_are_small_again_is_given_its_prefetch_back
     most: list[int] = []
     taken = await _take(taking, len(small), most)
     await asyncio.sleep(1.2)
-    await taking.batch(0.2, lambda: 0)
+    await taking.batch(0.2, lambda: 0, lambda: False)
     await send("q.in.bg", *small)
     taken += await _take(taking, len(small), most)
     assert [arrival.body for arrival in taken] == [*small, *small]

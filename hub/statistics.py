@@ -1,0 +1,88 @@
+"""How much was exchanged: what the ledger has of a year, and figures of years before the system.
+
+An exchange is a message that was accepted, of whatever kind, in the year in which the hub accepted it (UTC).
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub import tables
+from hub.figures import Figure
+from hub.watch import iso
+from schemas.exchangetable import ERASED, Count
+from schemas.statistics import field_of
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where imported figures come from: who imported them, what they were taken from, and the file's SHA-256."""
+
+    operator: str
+    source: str
+    digest: bytes
+
+
+async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int, dict[str, Count]]:
+    """The exchanges of these years by field, the imported ones among them."""
+    found: dict[int, dict[str, Count]] = {}
+    for year in set(years):
+        fields = found.setdefault(year, {})
+        for task_force, number in await accepted(connection, year):
+            code = (field_of(task_force) if task_force else ERASED).code
+            fields[code] = fields.get(code, Count()) + Count(ledger=number)
+        for figure in await imported(connection, [year]):
+            fields[figure["field"]] = fields.get(figure["field"], Count()) + Count(imported=figure["count"])
+    return found
+
+
+async def accepted(connection: AsyncConnection, year: int) -> list[tuple[str, int]]:
+    """How many messages of each task force were accepted in a year; of erased ones it is empty."""
+    table = tables.message.c
+    query = select(table.task_force, func.count()).where(table.at >= _begin(year), table.at < _begin(year + 1))
+    return [(task_force, int(number)) for task_force, number in await connection.execute(query.group_by("task_force"))]
+
+
+async def imported(connection: AsyncConnection, years: Sequence[int]) -> list[dict[str, Any]]:
+    """The imported figures of these years that count, with where they come from."""
+    table = tables.imported_statistic.c
+    query = (
+        select(tables.imported_statistic)
+        .where(table.year.in_(years))
+        .distinct(table.year, table.field)
+        .order_by(table.year, table.field, table.place.desc())
+    )
+    # By name: a row of SQLAlchemy has a method `count` of its own.
+    return [
+        {
+            **{name: row[name] for name in ("year", "field", "count", "operator", "source")},
+            "at": iso(row["at"]),
+            "digest": row["digest"].hex(),
+        }
+        for row in (await connection.execute(query)).mappings()
+    ]
+
+
+async def add(connection: AsyncConnection, figures: Sequence[Figure], origin: Origin) -> None:
+    """Adds figures, in the caller's transaction: they count instead of older ones of the same field and year."""
+    now = time.time_ns() // 1_000_000
+    rows = [
+        {
+            **figure.model_dump(),
+            "at": now,
+            "operator": origin.operator,
+            "source": origin.source,
+            "digest": origin.digest,
+        }
+        for figure in figures
+    ]
+    await connection.execute(insert(tables.imported_statistic), rows)
+
+
+def _begin(year: int) -> int:
+    return int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000)
