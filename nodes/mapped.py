@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from crypto import typed
-from nodes.errors import InputRefused
+from nodes.errors import InputRefused, RoutingRefused
 from nodes.mapping import MANY, Group, Mapping, Rule, Tree
-from nodes.outgoing import Outgoing
+from nodes.outgoing import Outgoing, check_rule
 from nodes.records import Record, check_count, check_size, elements, look, parts, rows, values
 from schemas import numerals, registry
 from schemas.codes import TASK_FORCES
@@ -309,6 +309,10 @@ def _check_header(draft: _Draft, posted: dict[str, Any]) -> None:
             found = _NOTHING if item["type"] == "missing" else item["input"]
             draft.fault(place, _shown(found), typed.in_words(item["msg"]))
         return
+    try:
+        check_rule(message)
+    except RoutingRefused as error:
+        draft.fault("message", str(error), f"is refused ({error.code}): {error.next_step}")
     if message.task_force is None and message.in_reply_to is None:
         draft.fault("message.task_force", "nothing", f"must be one of {', '.join(TASK_FORCES)}")
     if message.task_force is not None and message.task_force not in TASK_FORCES:

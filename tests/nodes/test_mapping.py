@@ -210,6 +210,13 @@ def test_a_header_is_looked_at_as_the_api_does(header: str, target: str) -> None
     assert [fault.target for fault in found.faults] == [target]
 
 
+def test_a_kind_that_goes_to_named_recipients_only_is_not_made_for_all() -> None:
+    found = one('[message]\ntask_force = "trafficking"\n[body]\ntext = "b"', '{"id": 1}', kind="witness.movement")
+    told = [fault.wanted for fault in found.faults if fault.target == "message"]
+    assert len(told) == 1
+    assert "handling_not_of_kind" in told[0]
+
+
 def test_a_body_is_looked_at_as_the_node_does_through_its_variants() -> None:
     rules = (
         '[message]\ntask_force = "vehicles"\n[body]\nstolen_on = "2004"\ncountry = "BG"\n"vehicle.type" = "vehicle"\n'
