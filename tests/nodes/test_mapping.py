@@ -3,7 +3,7 @@
 import json
 import string
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -435,3 +435,46 @@ texts = st.text(
 @given(st.recursive(texts.map(escape), lambda inner: st.lists(st.tuples(names, inner), max_size=4).map(_written)))
 def test_no_elements_make_anything_but_named_faults(content: str) -> None:
     _either(mapping(ALERT + CASE, "xml", head='records = "X/R"'), f"<X><R>{content}</R></X>".encode())
+
+
+toml_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates() | st.sampled_from(["v", "[]", "%Y"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["from", "codes", "date", "x"]), inner),
+    max_leaves=4,
+)
+parts_of_mapping = st.sampled_from(
+    ["name", "since", "kind", "format", "key", "zone", "records", "groups", "csv", "codes"]
+)
+targets = st.text("atx[].0", max_size=8) | st.sampled_from(["title", "text", "text.0", "countries[]", "countries[].x"])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return (
+        json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+        if not isinstance(value, date)
+        else str(value)
+    )
+
+
+@given(st.dictionaries(parts_of_mapping, toml_values, max_size=2), st.dictionaries(targets, toml_values, max_size=4))
+def test_no_mapping_makes_anything_but_the_typed_error(head: dict[str, Any], body: dict[str, Any]) -> None:
+    usual = {"name": "n", "since": date(2026, 12, 1), "kind": "alert", "format": "json", "key": "id"}
+    lines = [f"{name} = {_toml(value)}" for name, value in {**usual, **head}.items()]
+    lines += ["[body]", *(f"{json.dumps(target)} = {_toml(value)}" for target, value in body.items())]
+    try:
+        form = read_mapping("\n".join(lines).encode(errors="replace"))
+    except MappingInvalid as error:
+        assert error.fields or "is not TOML" in str(error)
+        return
+    if form.format == "json" and not form.records:
+        assert len(list(map_all(form, b'[{"id": 1, "v": "2004", "x": {"v": [1, null]}}, 7, {}]'))) == 3
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_of_a_mapping_make_anything_but_the_typed_error(data: bytes) -> None:
+    with pytest.raises(MappingInvalid):
+        read_mapping(data)
