@@ -76,7 +76,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         has = ", ".join(mine.agencies) or "none"
         detail, step = f"the roster names no agency {agency} for {node}", f"name one that {node} has: {has}"
         raise RoutingRefused(RefusalCode.AGENCY_NOT_OF_SENDER, detail, step)
-    _check_rule(message)
+    check_rule(message)
     _check_answer(message, task_force, answered)
     expires = _expiry(message, now)
     id = message.id or new_id(now)
@@ -99,7 +99,8 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     )
 
 
-def _check_rule(message: Outgoing) -> None:
+def check_rule(message: Outgoing) -> None:
+    """Raises RoutingRefused if the kind is not to be sent with this handling, or to a whole task force."""
     # A slip of the hand could cost a witness's life, also if it is handed on or corrected inside another message.
     content = message.body.get("content")
     carried = content.get("kind") if isinstance(content, dict) else None
