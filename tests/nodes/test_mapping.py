@@ -229,14 +229,14 @@ def test_a_body_is_looked_at_as_the_node_does_through_its_variants() -> None:
     ]
 
 
-def test_a_rule_over_the_whole_body_is_told_of_the_body() -> None:
+def test_a_rule_over_several_parts_is_told_of_the_part_that_it_names() -> None:
     rules = (
         '[message]\ntask_force = "vehicles"\n[body]\nstolen_on = "2004"\ncountry = "BG"\n"vehicle.type" = "vehicle"\n'
         '"entities.0.type" = "person"\n"entities.0.id" = { from = "a" }\n"entities.1.type" = "person"\n'
         '"entities.1.id" = { from = "a" }\n"vehicle.engine_number" = "x"'
     )
     found = one(rules, '{"id": 1, "a": "a"}', kind="vehicle.stolen")
-    assert [fault.target for fault in found.faults] == ["body"]
+    assert [fault.target for fault in found.faults] == ["body.entities"]
     assert "an id names more than one" in found.faults[0].wanted
 
 
