@@ -57,12 +57,15 @@ def standing(received: Iterable[Received]) -> Amended:
         for message in messages.values()
         if message.kind == WITHDRAWAL and (about := _about(message, messages)) is not None
     }
-    bodies: dict[str, Mapping[str, Any]] = {}
+    said: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for id, correction in corrections.items():
         corrected = _root(correction, messages)
         content = correction.body.get("content") or {}
         if id not in withdrawn and corrected is not None and content.get("kind") == corrected.kind:
-            bodies[corrected.id] = content.get("body") or {}
+            said[id] = corrected.id, content.get("body") or {}
+    # Whatever came first: a correction that is corrected itself says nothing any more.
+    over = {about.id for id in said if (about := _about(corrections[id], messages)) is not None}
+    bodies = dict(what for id, what in said.items() if id not in over)
     others = [message for message in messages.values() if message.kind not in (CORRECTION, WITHDRAWAL)]
     return Amended(
         tuple(
