@@ -62,7 +62,9 @@ def _shift(file: Path) -> None:
 def _is_of_the_test(file: Path, arguments: Sequence[str]) -> bool:
     """Whether the home that is named, and one must be, is in the folder of the clock."""
     homes = [home for option, home in pairwise(arguments) if option == "--home"]
-    return len(homes) == 1 and Path(homes[0]).resolve().is_relative_to(file.resolve().parent)
+    # The last one counts for a program, also if it is written --home=DIR.
+    named = sum(argument == "--home" or argument.startswith("--home=") for argument in arguments)
+    return len(homes) == named == 1 and Path(homes[0]).resolve().is_relative_to(file.resolve().parent)
 
 
 def _tell(level: str, event: str, **more: object) -> None:

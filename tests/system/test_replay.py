@@ -44,9 +44,19 @@ def test_whatever_differs_from_a_printed_table_is_told(printed: Printed) -> None
     assert "a row too many, 'Tea'" in more
     [turned] = differences(printed, printed.rows[::-1])
     assert "in another order" in turned
+    [twice] = differences(printed, (*printed.rows, printed.rows[-1]))
+    assert "computed twice" in twice
 
 
-@pytest.mark.parametrize("home", [(), ("--home", "/somewhere/else"), ("--home", "{folder}/../other")])
+@pytest.mark.parametrize(
+    "home",
+    [
+        (),
+        ("--home", "/somewhere/else"),
+        ("--home", "{folder}/../other"),
+        ("--home", "{folder}/hub", "--home=/var/lib/seci-hub"),
+    ],
+)
 def test_another_clock_is_refused_outside_of_its_folder(tmp_path: Path, home: tuple[str, ...]) -> None:
     clock = Clock(tmp_path / "test.clock")
     clock.set_ahead(-3600)
