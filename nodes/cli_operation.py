@@ -122,6 +122,7 @@ def _notes(found: OperationTables) -> Iterator[str]:
         ("not counted, for an earlier report says the same", found.repeated),
         ("not counted, for it does not read", found.unreadable),
         ("not counted, for it is of a country that is not its sender's", found.foreign),
+        ("changes nothing, for what it is about is another's or of another kind", found.void),
     ):
         yield from (f"{what}: message {id}" for id in ids)
 
@@ -149,7 +150,7 @@ def _described(found: OperationTables) -> dict[str, Any]:
         },
         "doubles": [_double(double) for double in found.doubles],
     }
-    lists = ("messages", "countries", "corrected", "withdrawn", "repeated", "unreadable", "foreign")
+    lists = ("messages", "countries", "corrected", "withdrawn", "repeated", "unreadable", "foreign", "void")
     return described | {name: list(getattr(found, name)) for name in lists}
 
 

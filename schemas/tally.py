@@ -71,7 +71,8 @@ class OperationTables:
 
     `repeated` are reports that say what an earlier one of the same agency has said; `unreadable` are corrections whose
     content is not of its kind: what they correct is left out, for it is known to be wrong. `foreign` are reports and
-    seizures of a country that is not their sender's.
+    seizures of a country that is not their sender's. `void` are corrections and withdrawals of another's message, or
+    by content of another kind: they change nothing.
     """
 
     name: str
@@ -86,6 +87,7 @@ class OperationTables:
     repeated: tuple[str, ...]
     unreadable: tuple[str, ...]
     foreign: tuple[str, ...]
+    void: tuple[str, ...]
 
 
 def operation_tables(received: Iterable[Received], name: str, year: int) -> OperationTables:
@@ -134,6 +136,7 @@ def operation_tables(received: Iterable[Received], name: str, year: int) -> Oper
         repeated=tuple(repeated),
         unreadable=tuple(unreadable),
         foreign=tuple(foreign),
+        void=tuple(one.id for one, about in amended.void if _operation_of(about) == _header_form(name, year)),
     )
 
 

@@ -212,3 +212,16 @@ def test_a_correction_that_does_not_say_of_which_operation_is_told() -> None:
     found = operation_tables([wrong, correction], NAME, YEAR)
     assert (cells(found), found.unreadable) == ([], (wrong.id,))
     assert operation_tables([wrong, correction], "MIRAGE", YEAR).unreadable == ()
+
+
+def test_a_correction_or_withdrawal_that_changes_nothing_is_told() -> None:
+    said = report(results=[{"indicator": "vehicles-seized", "count": 5}])
+    about = {"message": said.id}
+    content = {"kind": "drugs.seizure", "kind_version": 1, "body": seized("police", "1").body}
+    mine = Received("c", "bg", Agency.POLICE, "correction", None, about | {"content": content})
+    taken = Received("t", "bg", Agency.POLICE, "correction", None, about | {"content": content})
+    back = Received("b", "bg", Agency.POLICE, "withdrawal", None, {"message": "t"})
+    theirs = Received("w", "ro", Agency.POLICE, "withdrawal", None, about)
+    found = operation_tables([said, mine, taken, back, theirs], NAME, YEAR)
+    assert (cells(found), found.void) == ([("Vehicles seized", "5")], ("c", "w"))
+    assert operation_tables([said, mine, theirs], "MIRAGE", YEAR).void == ()
