@@ -62,6 +62,9 @@ async def copy_meanwhile(
     copying = asyncio.ensure_future(driver.copy_to_table(table, source=packed(), format="binary"))
     try:
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
+        if not sent.done():
+            # It has failed, and not all parts were made: there is nothing to compute with.
+            await copying
         computed = compute()
     except BaseException:
         copying.cancel()
