@@ -12,7 +12,7 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
-.PHONY: help setup check test demo up down status bench bench-long faults fuzz lock clean
+.PHONY: help setup check test demo replay up down status bench bench-long faults fuzz schemas lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: check ## everything that CI runs: check, then all tests but the long ones
 demo: setup ## the main job, end to end, on real services
 	$(BIN)/python -m deploy.local.demo
 
+replay: setup ## the Center's exchanges and operations of 2002 to 2004 through the real system; compares every table
+	$(BIN)/python -m deploy.local.replay
+
 up: setup ## start the hub and all nodes and keep them running
 	$(BIN)/python -m deploy.local.up up
 
@@ -62,6 +65,9 @@ faults: setup ## every fault, the long ones too, and all other long tests (an ho
 
 fuzz: setup ## hostile bytes for every parser, ten minutes (SECI_FUZZ_SECONDS); writes build/fuzz.json
 	$(BIN)/python -m tests.fuzz.run
+
+schemas: setup ## write docs/schemas from the kinds; refuses what older nodes would not understand
+	$(BIN)/python -m deploy.schemas
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes (needs uv)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

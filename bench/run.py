@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench import append, drain, endtoend, fairness, fanout, growth, latency, memory, urgent, workers
+from bench import append, drain, endtoend, fairness, fanout, growth, latency, memory, urgent, validate, workers
 from bench.figure import Figure
 from bench.place import Place, Route, place, versions
 from bench.report import Report
@@ -58,6 +58,7 @@ MEASUREMENTS: Final = {
     "ledger": Measurement(
         "the ledger by itself", lambda here, asked: append.measure(here, ROUTES[0], asked.entries), long=True
     ),
+    "validate": Measurement("validating a body of each kind", lambda here, asked: validate.measure(here)),
     "drain": Measurement(
         "the hub draining a queue", lambda here, asked: drain.measure(here, ROUTES[0], asked.messages, asked.rounds)
     ),

@@ -26,6 +26,7 @@ from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
+from hub.cli_stats import stats_app
 from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
@@ -52,6 +53,7 @@ app: Final = typer.Typer(
 STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(stats_app, name="stats")
 
 
 @app.command()

@@ -239,3 +239,10 @@ class LockStoreUnusable(HubError):
 
     code = "lock_store_unusable"
     exit_code = 2
+
+
+class FiguresRefused(HubError):
+    """The file with figures of years before the system is not what it has to be."""
+
+    code = "figures_refused"
+    exit_code = 2

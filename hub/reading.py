@@ -40,7 +40,7 @@ _PROBE: Final = """
     SELECT CAST('take_turn_seeing(bigint, uuid[], text[], bytea[])' AS regprocedure), (SELECT since FROM held LIMIT 0),
         (SELECT at FROM contradiction LIMIT 0), (SELECT tried FROM timestamp_progress LIMIT 0),
         CAST('erase_entries(bigint, bigint[], uuid[])' AS regprocedure), (SELECT commitment FROM erasure LIMIT 0),
-        (SELECT line FROM witness_round LIMIT 0)
+        (SELECT line FROM witness_round LIMIT 0), (SELECT place FROM imported_statistic LIMIT 0)
 """
 
 

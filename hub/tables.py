@@ -252,3 +252,17 @@ timestamp_progress: Final = Table(
     Column("failures", Integer, nullable=False),
     Column("code", Text),
 )
+# Figures of years before the system; of several for one field and year the newest counts. Who imported them, what they
+# are taken from, and the SHA-256 of the file.
+imported_statistic: Final = Table(
+    "imported_statistic",
+    metadata,
+    Column("place", BigInteger, Identity(), primary_key=True),
+    Column("year", Integer, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+)

@@ -138,7 +138,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     ) -> dict[str, Any]:
         """Go on with `after` set to what the last answer gave; nothing is skipped."""
         if kind is not None:
-            registry.check_kind(kind)
+            registry.newest(kind)
         wanted = None if thread is None else str(thread)
         found = await agent.box.run(inbox.listing, agent.box, after, limit, kind, wanted)
         return {"messages": found, "after": found[-1]["seq"] if found else after}

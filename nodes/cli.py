@@ -12,10 +12,13 @@ from crypto import typed
 from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
 from nodes import setup
+from nodes.cli_map import map_
+from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
+from nodes.cli_schema import schema_app
 from nodes.cli_send import send
+from nodes.cli_stix import stix_app
 from nodes.cli_witness import trust, witness
-from nodes.client import ApiRefused
 from nodes.doctor import examine
 from nodes.errors import NodeError, NotSetUp
 from nodes.metrics import count_event
@@ -99,6 +102,10 @@ def run(
 
 for _command in (send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
+app.command("map")(map_)
+app.add_typer(schema_app, name="schema")
+app.add_typer(stix_app, name="stix")
+app.add_typer(operation_app, name="operation")
 
 
 @app.command()
@@ -124,8 +131,7 @@ def main() -> None:
     try:
         typed.run(app, PROGRAM)
     except NodeError as error:
-        fields = error.fields if isinstance(error, ApiRefused) else ()
-        typed.fail(PROGRAM, error.code, str(error), error.next_step, fields)
+        typed.fail(PROGRAM, error.code, str(error), error.next_step, error.fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         step = _AT_A_FILE if isinstance(error, KeyFileRefused | WrongPassphrase) else "run `seci-node doctor`"

@@ -39,7 +39,7 @@ def _moment(text: str) -> str:
 
 def send(
     home: Home,
-    kind: Annotated[str, typer.Option(help="For example alert, request, reply, drugs.seizure.")],
+    kind: Annotated[str, typer.Option(help="For example alert, request; see `seci-node schema list`.")],
     body: Annotated[str, typer.Option(help="A JSON file with the body, or - for standard input.")] = "-",
     task_force: Annotated[str | None, typer.Option(help="A reply takes it from what it answers.")] = None,
     to: Annotated[list[str] | None, typer.Option(help="A recipient; repeat it for more. Default: all members.")] = None,
@@ -74,7 +74,7 @@ def send(
         "reply_by": reply_by,
         "expires": expires,
         "id": id and str(id),
-        "body": _read_body(body),
+        "body": read_body(body, named="with --body FILE"),
     }
     posted = {name: value for name, value in fields.items() if value is not None}
     try:
@@ -124,7 +124,8 @@ def _memberships(home: Path) -> str:
     return f"; {node} is a member of {', '.join(mine) or 'none'}"
 
 
-def _read_body(source: str) -> Any:
+def read_body(source: str, named: str = "as FILE") -> Any:
+    """The JSON object in a file, or with `-` on standard input. Raises BodyUnreadable, BodyNotJson."""
     try:
         if source == "-":
             if sys.stdin.isatty():
@@ -134,9 +135,9 @@ def _read_body(source: str) -> Any:
             data = Path(source).read_bytes()
     except OSError as error:
         why = _WHY.get(type(error), f"does not read: {error.strerror}")
-        raise BodyUnreadable(f"{source} {why}", "name a JSON file with --body FILE, or - for standard input") from error
+        raise BodyUnreadable(f"{source} {why}", f"name a JSON file {named}, or - for standard input") from error
     name = "standard input" if source == "-" else source
-    step = "give the body as a JSON object, for example deploy/examples/alert.json"
+    step = "give the body as a JSON object; an example: seci-node schema example alert"
     try:
         body = json.loads(data, parse_constant=_no_number, object_pairs_hook=once)
         # A lone half of a surrogate pair reads, and cannot be written again.

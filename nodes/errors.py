@@ -1,14 +1,19 @@
 """Everything the agent tells its users about, each with a stable code and the next step."""
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
 class NodeError(Exception):
-    """The root of this room's errors: `code` is stable, `status` is for HTTP, `exit_code` for the shell."""
+    """The root of this room's errors: `code` is stable, `status` is for HTTP, `exit_code` for the shell.
+
+    `fields` has, of each wrong field, its name as `field`, what was `found`, and what is `wanted`.
+    """
 
     code: ClassVar[str] = "node_error"
     status: ClassVar[int] = 400
     exit_code: ClassVar[int] = 1
+    fields: Sequence[Mapping[str, str]] = ()
 
     def __init__(self, message: str, next_step: str) -> None:
         super().__init__(message)
@@ -65,6 +70,63 @@ class SendUnclear(NodeError):
     def __init__(self, code: str, message: str, next_step: str) -> None:
         super().__init__(message, next_step)
         self.code = code  # type: ignore[misc]
+
+
+class SchemaUnclear(NodeError):
+    """What is asked of the kinds is not there, or does not say which it means."""
+
+    exit_code = 2
+
+    def __init__(self, code: str, message: str, next_step: str) -> None:
+        super().__init__(message, next_step)
+        self.code = code  # type: ignore[misc]
+
+
+class BodyRefused(NodeError):
+    """A body in a file is none of its kind; `fields` has what is wrong with which field."""
+
+    code = "body_invalid"
+    exit_code = 2
+
+    def __init__(self, message: str, next_step: str, fields: list[dict[str, str]]) -> None:
+        super().__init__(message, next_step)
+        self.fields = fields
+
+
+class MappingInvalid(NodeError):
+    """A mapping file does not say what it should; `fields` has what is wrong with which part of it."""
+
+    code = "mapping_invalid"
+    exit_code = 2
+
+    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(message, next_step)
+        self.fields = fields
+
+
+class InputRefused(NodeError):
+    """What should hold records of a national system does not read as such."""
+
+    code = "input_unreadable"
+    exit_code = 2
+
+
+class RecordsRefused(NodeError):
+    """Records do not make messages; `fields` has what is wrong with which field of which record."""
+
+    code = "records_invalid"
+    exit_code = 2
+
+    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(message, next_step)
+        self.fields = fields
+
+
+class StixRefused(NodeError):
+    """What should be STIX 2.1 is none, or has nothing that a message could hold."""
+
+    code = "stix_refused"
+    exit_code = 2
 
 
 class StoreVersionUnknown(NodeError):
@@ -196,3 +258,11 @@ class RoutingRefused(NodeError):
     def __init__(self, code: str, message: str, next_step: str) -> None:
         super().__init__(message, next_step)
         self.code = code  # type: ignore[misc]
+
+
+class OperationUnknown(NodeError):
+    """Nothing was reported to this node of the operation named."""
+
+    code = "operation_unknown"
+    status = 404
+    exit_code = 4

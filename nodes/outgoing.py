@@ -17,7 +17,9 @@ from nodes.errors import RoutingRefused
 from nodes.times import iso
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.header import MAX_LIFETIME_MS, Routing, new_id
+from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
+from schemas.registry import RULES
 
 LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 
@@ -74,6 +76,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         has = ", ".join(mine.agencies) or "none"
         detail, step = f"the roster names no agency {agency} for {node}", f"name one that {node} has: {has}"
         raise RoutingRefused(RefusalCode.AGENCY_NOT_OF_SENDER, detail, step)
+    check_rule(message)
     _check_answer(message, task_force, answered)
     expires = _expiry(message, now)
     id = message.id or new_id(now)
@@ -94,6 +97,21 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         expires=expires,
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
     )
+
+
+def check_rule(message: Outgoing) -> None:
+    """Raises RoutingRefused if the kind is not to be sent with this handling, or to a whole task force."""
+    # A slip of the hand could cost a witness's life, also if it is handed on or corrected inside another message.
+    content = message.body.get("content")
+    carried = content.get("kind") if isinstance(content, dict) else None
+    for kind in (message.kind, carried):
+        rule = RULES.get(str(kind), FREE)
+        if rule.handling and message.handling not in rule.handling:
+            detail = f"{kind} may not have handling {message.handling}"
+            raise RoutingRefused("handling_not_of_kind", detail, f"set handling to {' or '.join(rule.handling)}")
+        if rule.named and message.to is None:
+            detail = f"{kind} goes to named recipients only"
+            raise RoutingRefused("recipients_not_named", detail, "name each recipient with `to`")
 
 
 def _check_answer(message: Outgoing, task_force: str, answered: Answered | None) -> None:

@@ -108,6 +108,8 @@ _TASK_FORCES: Final = (
     TaskForce("salw", "Small Arms and Light Weapons", parent="terrorism", coordinator="al"),
     TaskForce("wmd", "Weapons of Mass Destruction", parent="terrorism", coordinator="ro"),
     TaskForce("terrorist-groups", "Terrorist Groups", parent="terrorism", coordinator="tr"),
+    # None of page 10: what page 8 counts as such is exchanged too, and a message needs somewhere to go.
+    TaskForce("other", "Other"),
 )
 TASK_FORCES: Final = MappingProxyType({task_force.code: task_force for task_force in _TASK_FORCES})
 

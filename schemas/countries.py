@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
+from typing_extensions import TypeAliasType
 
 ALSO_COUNTRIES: Final = frozenset({"CS", "XK"})
 
@@ -52,15 +53,22 @@ class _Codes:
         return {**handler(schema), "enum": sorted(self.codes())}
 
 
-Country = Annotated[
-    str,
-    Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code"),
-    AfterValidator(_country),
-    _Codes(country_codes),
-]
-Currency = Annotated[
-    str,
-    Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code"),
-    AfterValidator(_currency),
-    _Codes(currency_codes),
-]
+# Under names of their own, so that a JSON Schema has the codes once, and not in each field.
+Country = TypeAliasType(
+    "Country",
+    Annotated[
+        str,
+        Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code"),
+        AfterValidator(_country),
+        _Codes(country_codes),
+    ],
+)
+Currency = TypeAliasType(
+    "Currency",
+    Annotated[
+        str,
+        Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code"),
+        AfterValidator(_currency),
+        _Codes(currency_codes),
+    ],
+)

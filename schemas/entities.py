@@ -5,7 +5,7 @@ local ids that they have in this message.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -129,6 +129,9 @@ Entity = Annotated[
 ]
 
 
+_ENTITIES: Final = get_args(get_args(Entity)[0])
+
+
 class RelationType(StrEnum):
     """How the source of a relation stands to its target, read as a sentence: source owns target."""
 
@@ -169,14 +172,19 @@ class Relation(Body):
 
 
 class Facts(Body):
-    """Entities and their relations, as a kind carries them. Ids are each of one entity; relations join such."""
+    """Entities and their relations, as a kind carries them. Ids are each of one entity; relations join such.
+
+    Entities in fields of their own, which a kind adds, have ids for relations as those in `entities` have.
+    """
 
     entities: Annotated[tuple[Entity, ...], Field(max_length=500)] = ()
     relations: Annotated[tuple[Relation, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _joined(self) -> Self:
-        named = [entity.id for entity in self.entities if entity.id is not None]
+        values = (getattr(self, name) for name in type(self).model_fields)
+        items = (item for value in values for item in (value if isinstance(value, tuple) else (value,)))
+        named = [item.id for item in items if isinstance(item, _ENTITIES) and item.id is not None]
         known = set(named)
         if len(known) != len(named):
             raise ValueError("entities: an id names more than one of them")

@@ -60,7 +60,7 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.EXPIRES_TOO_LATE: "send a new message that expires at most 365 days after it is created",
         RefusalCode.ID_REUSED: "this id was used for other content before; send with a new id",
         RefusalCode.TASK_FORCE_UNKNOWN: "use one of the task forces of `GET /v1/task-forces`",
-        RefusalCode.KIND_UNKNOWN: "use a kind and version of the registry",
+        RefusalCode.KIND_UNKNOWN: "use a kind and version of `seci-node schema list`; newer ones need a newer program",
         RefusalCode.NOT_A_MEMBER: "the sender is not a member of the task force; ask its coordinator",
         RefusalCode.RECIPIENT_UNKNOWN: "a recipient is not in the roster; refresh the roster and correct it",
         RefusalCode.RECIPIENT_NOT_A_MEMBER: "a recipient is not a member of the task force; leave it out",

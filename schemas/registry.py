@@ -1,29 +1,67 @@
 """The registry of kinds: from a kind's name and version to the model of its body.
 
-Adding an optional field to a model keeps its version; any other change needs a new one.
-Bodies travel as UTF-8 JSON.
+Adding an optional field to a model keeps its version; any other change needs a new one, and a converter from the old
+(`schemas.compatibility` tells which it is). Bodies travel as UTF-8 JSON.
 """
 
-import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails, from_json
 
-from schemas.kinds.common import Body
-from schemas.kinds.drugs import DrugsSeizure
-from schemas.kinds.exchange import Alert, Reply, Request
-
-KINDS: Final = MappingProxyType[tuple[str, int], type[Body]](
-    {
-        ("alert", 1): Alert,
-        ("request", 1): Request,
-        ("reply", 1): Reply,
-        ("drugs.seizure", 1): DrugsSeizure,
-    }
+from schemas.kinds import (
+    administration,
+    cyber,
+    drugs,
+    exchange,
+    finance,
+    fraud,
+    judicial,
+    operations,
+    precursors,
+    security,
+    trafficking,
+    vehicles,
+    witnesses,
 )
+from schemas.kinds.common import Body
+from schemas.kinds.exchange import Content
+from schemas.kinds.kind import Kind, Rule
 
+Key = tuple[str, int]
+Kinds = Mapping[Key, Kind]
+# From a body of one version to that of the next.
+Converter = Callable[[dict[str, Any]], dict[str, Any]]
+
+_MODULES: Final = (
+    exchange,
+    trafficking,
+    witnesses,
+    drugs,
+    precursors,
+    vehicles,
+    fraud,
+    finance,
+    cyber,
+    security,
+    judicial,
+    operations,
+    administration,
+)
+KINDS: Final[Kinds] = MappingProxyType({(kind.name, kind.version): kind for room in _MODULES for kind in room.KINDS})
+# By the kind and version that a converter takes. Pure functions; every version but a kind's newest has one.
+CONVERTERS: Final[Mapping[Key, Converter]] = MappingProxyType({})
+
+# For policies: what holds for the handling of each kind, as its newest version says.
+RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {name: KINDS[name, version].rule for name, version in sorted(KINDS)}
+)
 
 MAX_DEPTH: Final = 64
 
@@ -56,52 +94,96 @@ class BodyInvalid(ValueError):
         self.errors = errors
 
 
-def model(kind: str, version: int) -> type[Body]:
-    """The model of a kind. Raises KindUnknown, naming the kinds there are."""
+def find(kind: str, version: int, kinds: Kinds = KINDS) -> Kind:
+    """A kind in one version. Raises KindUnknown, naming the kinds there are."""
     try:
-        return KINDS[kind, version]
+        return kinds[kind, version]
     except KeyError:
-        known = ", ".join(f"{name}/{number}" for name, number in sorted(KINDS))
-        raise KindUnknown(f"kind {kind}/{version} is not known; known are {known}") from None
+        known = ", ".join(f"{name}/{number}" for name, number in sorted(kinds))
+        raise KindUnknown(f"kind {kind[:40]}/{version} is not known; known are {known}") from None
 
 
-def check_kind(kind: str) -> None:
-    """Raises KindUnknown, naming the kinds there are, if there is none of this name in any version."""
-    known = sorted({name for name, _ in KINDS})
-    if kind not in known:
+def newest(kind: str, kinds: Kinds = KINDS) -> Kind:
+    """The newest version of a kind. Raises KindUnknown, naming the kinds there are."""
+    versions = [version for name, version in kinds if name == kind]
+    if not versions:
+        known = sorted({name for name, _ in kinds})
         raise KindUnknown(f"kind {kind[:40]!r} is not known; known are {', '.join(known)}")
+    return kinds[kind, max(versions)]
 
 
 def body_bytes(kind: str, version: int, body: Any) -> bytes:
     """The UTF-8 JSON of a sender's body, validated strictly. Raises KindUnknown, BodyInvalid."""
     try:
-        valid = model(kind, version).model_validate(body)
+        valid = find(kind, version).model.model_validate(body)
     except ValidationError as error:
-        raise BodyInvalid(kind, _field_errors(error)) from error
+        raise BodyInvalid(kind, _field_errors(error, body)) from error
+    carried = getattr(valid, "content", None)
+    if isinstance(carried, Content):
+        _check_carried(kind, carried, find(carried.kind, carried.kind_version).model, extra="forbid")
     return valid.model_dump_json(exclude_none=True, exclude_unset=True).encode()
 
 
-def read_body(kind: str, version: int, data: bytes) -> dict[str, Any]:
+def read_body(kind: str, version: int, data: bytes, kinds: Kinds = KINDS) -> dict[str, Any]:
     """The body a recipient got, as JSON values, unknown fields kept (the sender may be newer).
 
     Raises KindUnknown, BodyInvalid.
     """
-    found_model = model(kind, version)
+    found_model = find(kind, version, kinds).model
     try:
-        body = json.loads(data.decode())
-        _check_depth(body)
-        # NaN, infinity and lone surrogates would pass json.loads, and be no JSON when handed on.
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-        found_model.model_validate(body)
+        # NaN and lone surrogates, which would be no JSON when handed on, pass json.loads and not this.
+        body = from_json(data, allow_inf_nan=False)
+        _check_nesting(body)
+        valid = found_model.model_validate(body, extra="ignore")
     except ValidationError as error:
-        serious = tuple(item for item in _field_errors(error) if item.wanted != _UNKNOWN_FIELD)
-        if serious:
-            raise BodyInvalid(kind, serious) from error
+        raise BodyInvalid(kind, _field_errors(error, body)) from error
     except (ValueError, RecursionError) as error:
         raise BodyInvalid(kind, (FieldError("body", "must be UTF-8 JSON", "other bytes"),)) from error
     if not isinstance(body, dict):
         raise BodyInvalid(kind, (FieldError("body", "must be a JSON object", json_type(body)),))
+    carried = getattr(valid, "content", None)
+    # Of a kind that this node does not know yet, it cannot say what is wrong.
+    if isinstance(carried, Content) and (carried.kind, carried.kind_version) in kinds:
+        _check_carried(kind, carried, kinds[carried.kind, carried.kind_version].model, extra="ignore")
     return body
+
+
+def _carries(model: type[Body]) -> bool:
+    """Whether bodies of this model carry another message."""
+    field = model.model_fields.get("content")
+    return field is not None and field.annotation is Content
+
+
+def _check_carried(kind: str, carried: Content, model: type[Body], extra: Literal["forbid", "ignore"]) -> None:
+    if _carries(model):
+        raise BodyInvalid(kind, (FieldError("content.kind", "must be one that carries no other message", "string"),))
+    try:
+        model.model_validate(carried.body, extra=extra)
+    except ValidationError as error:
+        raise BodyInvalid(kind, _field_errors(error, carried.body, "content.body")) from error
+
+
+def newest_body(
+    kind: str,
+    version: int,
+    body: Mapping[str, Any],
+    kinds: Kinds = KINDS,
+    converters: Mapping[Key, Converter] = CONVERTERS,
+) -> dict[str, Any]:
+    """A valid body as its kind's newest version has it, and what it carries too; one that is newer stays as it is.
+
+    For who works with bodies, and wants to know one version of each kind.
+    """
+    found = dict(body)
+    while (kind, version) in converters:
+        found, version = converters[kind, version](found), version + 1
+    content = found.get("content")
+    if (kind, version) in kinds and _carries(kinds[kind, version].model) and isinstance(content, dict):
+        about = content["kind"], content.get("kind_version", 1)
+        latest = max((number for name, number in kinds if name == about[0]), default=about[1])
+        carried = newest_body(*about, content["body"], kinds, converters)
+        found["content"] = {**content, "kind_version": max(latest, about[1]), "body": carried}
+    return found
 
 
 _JSON_TYPES: Final[dict[type, str]] = {
@@ -121,39 +203,77 @@ def json_type(value: object) -> str:
     return _JSON_TYPES.get(type(value), "other")
 
 
-def json_schema(kind: str, version: int) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a kind's body. Raises KindUnknown."""
+class _Untitled(GenerateJsonSchema):
+    # A field's title would be its name again.
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema(kind: str, version: int, kinds: Kinds = KINDS) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a kind's body, with its examples. Raises KindUnknown."""
+    found = find(kind, version, kinds)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model(kind, version).model_json_schema(),
+        "$id": f"urn:seci:kind:{kind}:{version}",
+        **found.model.model_json_schema(schema_generator=_Untitled),
+        "examples": [dict(example) for example in found.examples],
     }
 
 
-_UNKNOWN_FIELD: Final = "is not a field of this kind"
+_OF_FIELD: Final = re.compile(r"(?P<field>[a-z_.0-9]+): (?P<wanted>.+)")
 
 
-def _field_errors(error: ValidationError) -> tuple[FieldError, ...]:
+def _field_errors(error: ValidationError, body: Any, within: str = "") -> tuple[FieldError, ...]:
+    found = error.errors(include_url=False)
+    # A list whose items are wrong is called too short as well, as if it had none.
+    inside = {item["loc"][:-depth] for item in found for depth in range(1, len(item["loc"]))}
+    kept = (item for item in found if not (item["type"] == "too_short" and item["loc"] in inside))
+    return tuple(_field_error(item, [*filter(None, [within]), *_way(item["loc"], body)]) for item in kept)
+
+
+def _way(location: tuple[int | str, ...], body: Any) -> Iterator[str]:
+    # Where several models are possible, pydantic names the one that it took, and the body has no such level.
+    value = body
+    for step in location:
+        if isinstance(value, dict) and step not in value and value.get("type") == step:
+            continue
+        yield str(step)
+        inside = step in value if isinstance(value, dict) else isinstance(value, list | tuple)
+        value = value[step] if inside else None
+
+
+def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
     # The found value is content and never goes into an error: only its type does.
-    return tuple(
-        FieldError(
-            ".".join(str(part) for part in item["loc"]) or "body",
-            _UNKNOWN_FIELD if item["type"] == "extra_forbidden" else item["msg"],
-            "nothing" if item["type"] == "missing" else json_type(item["input"]),
-        )
-        for item in error.errors(include_url=False)
-    )
+    wanted, found = item["msg"].removeprefix("Value error, "), json_type(item["input"])
+    match item["type"]:
+        case "extra_forbidden":
+            wanted = "is not a field of this kind"
+        case "missing":
+            found = "nothing"
+        case "union_tag_invalid":
+            # What pydantic says repeats the value.
+            about = item["ctx"]
+            way, wanted = [*way, about["discriminator"].strip("'")], f"must be one of {about['expected_tags']}"
+        case "value_error" if (told := _OF_FIELD.match(wanted)) is not None:
+            # Of a model that looks at several of its fields.
+            way, wanted, found = [*way, told["field"]], told["wanted"], "nothing"
+    return FieldError(".".join(way) or "body", wanted, found)
 
 
-def _check_depth(body: Any) -> None:
-    # What is nested deeper cannot be handed on by every JSON writer, pydantic's among them.
+def _check_nesting(body: Any) -> None:
+    # What is nested deeper cannot be handed on by every JSON writer, pydantic's among them, and 1e999 by none.
     level = [body]
     for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
+        level = [item for value in level for item in _within(value) if type(item) in _LOOKED_AT]
         if not level:
             return
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+_LOOKED_AT: Final = (dict, list, float)
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("a number is too large")
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

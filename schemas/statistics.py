@@ -13,8 +13,8 @@ class StatisticalField:
     task_forces: tuple[str, ...]
 
 
-# "Other" has no task force: what is exchanged in none that has a field counts there.
-OTHER: Final = StatisticalField("other", "Other", ())
+# What is exchanged in a task force that has no field counts here, too.
+OTHER: Final = StatisticalField("other", "Other", ("other",))
 FIELDS: Final = (
     StatisticalField("trafficking", "Trafficking in Human Beings", ("trafficking",)),
     StatisticalField("drugs", "Anti-Drug", ("drugs",)),

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Final, TextIO
 
 WHOLE: Final = ("tests/faults", "tests/system")
-# This sets up an exchange of its own, and is with the rest, so that both take as long.
-OWN: Final = ("tests/system/test_demo.py",)
+# These set up an exchange of their own, and are with the rest, so that both take as long.
+OWN: Final = ("tests/system/test_demo.py", "tests/system/test_replay.py")
 SAID: Final = Path("build/whole.txt")
 LOOK_S: Final = 0.5
 

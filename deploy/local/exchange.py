@@ -24,6 +24,7 @@ import httpx2
 
 from deploy.local import processes
 from deploy.local.broker import TlsFiles
+from deploy.local.clock import Clock
 from deploy.local.errors import CommandFailed, StartFailed
 from deploy.local.instance import REPOSITORY, say
 from deploy.local.processes import Process
@@ -46,12 +47,16 @@ def prepare_tls(folder: Path) -> TlsFiles:
 
 @dataclass(frozen=True)
 class Exchange:
-    """The hub and the nodes on running services. Set up with `set_up`, then start what is wanted."""
+    """The hub and the nodes on running services. Set up with `set_up`, then start what is wanted.
+
+    Of a test only, `clock` is what they go by instead of the machine's.
+    """
 
     folder: Path
     services: Services
     nodes: tuple[str, ...]
     survives: bool = False
+    clock: Clock | None = None
 
     @property
     def hub_home(self) -> Path:
@@ -97,20 +102,20 @@ class Exchange:
 
     def hub(self, *arguments: str, environment: dict[str, str] | None = None) -> Any:
         """Runs `seci-hub` and returns its JSON. Raises CommandFailed."""
-        return _run("hub.cli", self.hub_home, arguments, environment or {})
+        return self._run("hub.cli", self.hub_home, arguments, environment or {})
 
     def node(self, node: str, *arguments: str) -> Any:
         """Runs `seci-node` for a node and returns its JSON. Raises CommandFailed."""
-        return _run("nodes.cli", self.node_home(node), arguments, {})
+        return self._run("nodes.cli", self.node_home(node), arguments, {})
 
     def start_hub(self, name: str = "hub") -> Process:
         """Starts a hub worker."""
-        return self._spawn(name, ["-m", "hub.cli", "run", "--home", str(self.hub_home)])
+        return self._spawn(name, "hub.cli", ["run", "--home", str(self.hub_home)])
 
     def start_node(self, node: str, port: int = 0) -> Process:
         """Starts a node's agent."""
         home = str(self.node_home(node))
-        return self._spawn(f"node-{node}", ["-m", "nodes.cli", "run", "--home", home, "--port", str(port)])
+        return self._spawn(f"node-{node}", "nodes.cli", ["run", "--home", home, "--port", str(port)])
 
     def await_nodes(self, nodes: Iterable[str], *, linked: bool = True) -> None:
         """Waits until the nodes' APIs answer and their links are up. Raises StartFailed with the log's end."""
@@ -145,23 +150,26 @@ class Exchange:
             return bool(api.get("/v1/status").json()["link"]["connected"]) or not linked
         return False
 
-    def _spawn(self, name: str, arguments: Sequence[str]) -> Process:
+    def _argv(self, module: str, arguments: Sequence[str]) -> list[str]:
+        run = ["-m", module] if self.clock is None else self.clock.argv(module)
+        return [sys.executable, *run, *arguments]
+
+    def _spawn(self, name: str, module: str, arguments: Sequence[str]) -> Process:
         return processes.spawn(
             self.folder,
             name,
-            [sys.executable, *arguments],
+            self._argv(module, arguments),
             env=os.environ.copy(),
             log=self.logs / f"{name}.log",
             cwd=REPOSITORY,
             survives=self.survives,
         )
 
-
-def _run(module: str, home: Path, arguments: Sequence[str], environment: dict[str, str]) -> Any:
-    argv = [sys.executable, "-m", module, *arguments, "--home", str(home), "--json"]
-    done = subprocess.run(
-        argv, cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
-    )
-    if done.returncode not in (0, 3, 6):
-        raise CommandFailed(f"{module} {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout) if done.stdout.strip() else None
+    def _run(self, module: str, home: Path, arguments: Sequence[str], environment: dict[str, str]) -> Any:
+        argv = self._argv(module, [*arguments, "--home", str(home), "--json"])
+        done = subprocess.run(
+            argv, cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+        )
+        if done.returncode not in (0, 3, 6):
+            raise CommandFailed(f"{module} {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+        return json.loads(done.stdout) if done.stdout.strip() else None

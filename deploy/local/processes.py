@@ -103,10 +103,14 @@ def recorded(folder: Path) -> tuple[Process, ...]:
 
 def alive(process: Process) -> bool:
     """Whether the process that we started, and not another with its pid, is running."""
+    if start_time(process.pid) == process.started != "":
+        return True
+    # Only then reaped: what ends between the two would stay a zombie for ever, and whoever asks the kernel for its pid,
+    # as PostgreSQL does before it starts, would hear that it is still there.
     child = _children.get(process.pid)
     if child is not None and child.poll() is not None:
         _children.pop(process.pid, None)
-    return start_time(process.pid) == process.started != ""
+    return False
 
 
 def send(process: Process, signum: int) -> None:

@@ -14,7 +14,8 @@ Line = Annotated[str, Field(min_length=1, max_length=300)]
 class Body(BaseModel):
     """The content of a message. Unknown fields are refused at the sender, who may have mistyped one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built at first use: who needs one kind does not wait for all of them.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Evaluation(Body):

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from deploy.local.clock import READ_EVERY_S, Clock
 from deploy.local.exchange import Exchange
-from tests.faults.clock import READ_EVERY_S, Clock
 from tests.faults.conftest import Decision
 from tests.faults.load import ACCEPTED, Post
 from tests.faults.steps import end, start_node, status
@@ -23,7 +25,7 @@ def clock(exchange: Exchange) -> Iterator[Clock]:
     clock = Clock(exchange.folder / "hr.clock")
     clock.set_ahead(0)
     end(exchange, "node-hr")
-    clock.start_node(exchange, "hr")
+    replace(exchange, clock=clock).start_node("hr")
     exchange.await_nodes(["hr"])
     yield clock
     end(exchange, "node-hr")
@@ -33,6 +35,11 @@ def clock(exchange: Exchange) -> Iterator[Clock]:
 def _set(clock: Clock, seconds: int) -> None:
     clock.set_ahead(seconds)
     time.sleep(2 * READ_EVERY_S)
+
+
+def _doctor(exchange: Exchange, clock: Clock) -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = replace(exchange, clock=clock).node("hr", "doctor")["stages"]
+    return stages
 
 
 def _posted(exchange: Exchange, sender: str, recipient: str) -> Post:
@@ -58,7 +65,7 @@ def test_clock_an_hour_ahead(exchange: Exchange, clock: Clock, nothing_lost: Dec
     assert "ahead of the hub's clock" in refusal["detail"]
     assert "set it" in refusal["next"]
     assert "ahead of the hub's" in status(exchange, "hr")["warnings"][0]
-    stage = clock.doctor(exchange, "hr")[-1]
+    stage = _doctor(exchange, clock)[-1]
     assert (stage["name"], stage["ok"], "NTP" in stage["next"]) == ("clock", False, True)
     # Its acknowledgements are of an hour to come, too: the hub puts them aside.
     to_hr = _posted(exchange, "ro", "hr")
@@ -66,7 +73,7 @@ def test_clock_an_hour_ahead(exchange: Exchange, clock: Clock, nothing_lost: Dec
     _set(clock, 0)
     nothing_lost([to_hr, _posted(exchange, "hr", "ro")])
     assert status(exchange, "hr")["warnings"] == []
-    assert all(stage["ok"] for stage in clock.doctor(exchange, "hr"))
+    assert all(stage["ok"] for stage in _doctor(exchange, clock))
 
 
 def test_clock_an_hour_behind(exchange: Exchange, clock: Clock, nothing_lost: Decision) -> None:
@@ -74,7 +81,7 @@ def test_clock_an_hour_behind(exchange: Exchange, clock: Clock, nothing_lost: De
     hub = Clock(exchange.folder / "hub.clock")
     hub.set_ahead(HOUR_S)
     end(exchange, "hub")
-    hub.start_hub(exchange)
+    replace(exchange, clock=hub).start_hub()
     try:
         posts = [_posted(exchange, "hr", "ro"), _posted(exchange, "ro", "hr")]
         nothing_lost(posts)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from deploy.local.clock import Clock
 from deploy.local.exchange import Exchange
 from nodes.loops import BATCH
-from tests.faults.clock import Clock
 from tests.faults.conftest import Decision
 from tests.faults.load import ACCEPTED, Post
 from tests.faults.steps import end, policy, status, waiting_at
@@ -30,7 +31,7 @@ def clock(exchange: Exchange) -> Iterator[Clock]:
     clock.set_ahead(0)
     end(exchange, *(f"node-{node}" for node in NODES))
     for node in NODES:
-        clock.start_node(exchange, node)
+        replace(exchange, clock=clock).start_node(node)
     exchange.await_nodes(NODES)
     yield clock
     end(exchange, "hub", *(f"node-{node}" for node in NODES))
@@ -49,7 +50,7 @@ def test_hub_away_for_three_days(exchange: Exchange, clock: Clock, nothing_lost:
         clock.set_ahead(OUTAGE_S)
         # What is at the broker falls due again, and finds the queue full.
         time.sleep(AGAIN_S)
-        clock.start_hub(exchange)
+        replace(exchange, clock=clock).start_hub()
         nothing_lost(posts)
     for sender in SENDERS:
         sent = {item.id: place for place, item in enumerate(item for item in posts if item.sender == sender)}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.fuzz.agent import agent
+from tests.fuzz.exports import exports
 from tests.fuzz.joining import joining
 from tests.fuzz.proofs import proofs
 from tests.fuzz.target import Target
@@ -12,4 +13,4 @@ from tests.fuzz.wire import wire
 
 def targets(folder: Path) -> tuple[Target, ...]:
     """All of them; `folder` is an empty one, for nodes' files."""
-    return (*wire(), *proofs(), *joining(folder), *agent(folder), *timestamps(folder))
+    return (*wire(), *proofs(), *joining(folder), *agent(folder), *timestamps(folder), *exports())

@@ -253,7 +253,7 @@ def test_what_the_broker_refuses_is_told_on_one_line(home: Path, typed: Type, tm
         (("quarantine", "show", "9" * 20), "wrong: INDEX", "INDEX"),
         (("quarantine", "discard", "9" * 20, "--reason", "x"), "wrong: INDEX", "INDEX"),
         (("messages", "--task-force", "Drugs"), "there is no 'Drugs'; known are trafficking, drugs", None),
-        (("messages", "--kind", "poem"), "there is no 'poem'; known are alert", None),
+        (("messages", "--kind", "poem"), "there is no 'poem'; known are administrative.notice, alert", None),
     ],
 )
 def test_words_that_are_not_understood_are_told_as_any_error(

@@ -33,8 +33,8 @@ UNDER_TERRORISM = ["salw", "wmd", "terrorist-groups"]
 COORDINATORS = {"trafficking": "ro", "salw": "al", "wmd": "ro", "terrorist-groups": "tr"}
 
 
-def test_there_are_the_nine_task_forces_of_page_10_in_its_order() -> None:
-    assert list(TASK_FORCES) == list(PRINTED)
+def test_there_are_the_nine_task_forces_of_page_10_in_its_order_and_what_page_8_calls_other() -> None:
+    assert list(TASK_FORCES) == [*PRINTED, "other"]
 
 
 @pytest.mark.parametrize("code", PRINTED)

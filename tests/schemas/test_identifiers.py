@@ -158,11 +158,11 @@ def test_a_personal_number_has_its_country_s_check(country: str, number: str) ->
 
 
 REPOSITORY = Path(__file__).parents[2]
-_IMPORTED = "import sys, schemas.entities, schemas.comparison; print(*sorted(sys.modules))"
+_IMPORTED = "import sys, schemas.entities, schemas.comparison, schemas.tally; print(*sorted(sys.modules))"
 
 
 def test_the_large_libraries_are_read_at_first_use_only() -> None:
     ran = subprocess.run([sys.executable, "-c", _IMPORTED], cwd=REPOSITORY, capture_output=True, check=True, text=True)
     loaded = {name.split(".")[0] for name in ran.stdout.split()}
     assert "schemas" in loaded
-    assert not loaded & {"anyascii", "email_validator", "phonenumbers", "pycountry", "stdnum", "vininfo"}
+    assert not loaded & {"anyascii", "email_validator", "phonenumbers", "pint", "pycountry", "stdnum", "vininfo"}

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -306,3 +307,21 @@ def _await(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.1)
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_reaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = processes.spawn(tmp_path, "sleep", ["sleep", "60"], env={}, log=tmp_path / "log")
+    known = processes.start_time
+
+    def ending(pid: int) -> str | None:
+        os.kill(pid, signal.SIGKILL)
+        while (started := known(pid)) is not None:
+            time.sleep(0.01)
+        return started
+
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "start_time", ending)
+        assert not processes.alive(process)
+    # PostgreSQL asks so whether the server before it has ended.
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)

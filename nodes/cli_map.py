@@ -1,0 +1,162 @@
+"""`seci-node map`: from a national system's export to messages, and on to the agent if that is asked for."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from crypto.keyfile import load_node_keys
+from crypto.progress import Progress
+from nodes.client import ApiRefused, call
+from nodes.errors import AgentUnreachable, InputRefused, MappingInvalid, NodeError, RecordsRefused
+from nodes.mapped import Fault, Mapped, map_all, read_records
+from nodes.mapping import Mapping, read_mapping
+from nodes.recordids import id_key, record_id
+from nodes.records import MAX_INPUT
+from nodes.settings import HOME_VARIABLE, Settings
+from nodes.shell import AsJson, answer, say
+
+# What the API may refuse of one record and not of the next: the others are sent all the same.
+_OF_ONE: Final = (
+    "body_invalid",
+    "request_invalid",
+    "id_reused",
+    "too_large",
+    "message_unknown",
+    "task_force_mismatch",
+    "reply_not_to_asker",
+    "recipient_unknown",
+    "recipient_not_a_member",
+)
+
+
+def map_(
+    input: Annotated[str, typer.Argument(help="The export: a CSV, JSON or XML file, or - for standard input.")],
+    mapping: Annotated[Path, typer.Option(help="The mapping, a TOML file; docs/mapping.md tells how to write one.")],
+    home: Annotated[
+        Path | None, typer.Option(envvar=HOME_VARIABLE, help="The node's folder: each message then has its id.")
+    ] = None,
+    send: Annotated[
+        bool,
+        typer.Option("--send", help="Send the messages through the running agent; what was sent is not sent again."),
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Write or send none if any record is wrong.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn records of a national system into messages, one line of JSON each, as POST /v1/messages takes them.
+
+    Exit code 3 if some records are wrong or refused, 2 if all are wrong, 4 if the agent refuses all.
+    """
+    if send and home is None:
+        raise typer.BadParameter("--send needs the node's folder: name it with --home")
+    form = read_mapping(_read(str(mapping), MappingInvalid))
+    key = None if home is None else _id_key(home)
+    records = _map(form, _read(input, InputRefused), key)
+    good = [mapped for mapped in records if mapped.message is not None]
+    if len(good) < len(records) and (strict or not good):
+        _refuse(records, good)
+    faults, code = _faults(records), 3
+    unread = sorted(form.sources().difference(*(mapped.read for mapped in records))) if records else []
+    told: dict[str, Any]
+    if home is not None and send:
+        sent, refused = _send(home, good)
+        faults, code = [*faults, *_faults(refused)], 3 if sent else 4
+        told, lines = {"sent": sent}, [_sent_line(item) for item in sent]
+        done = f"{len(sent)} are with the agent"
+    else:
+        messages = [mapped.message for mapped in good]
+        told = {"messages": messages}
+        lines = [json.dumps(message, ensure_ascii=False) for message in messages]
+        done = f"{len(messages)} make messages"
+    if as_json or lines:
+        answer({"records": len(records), **told, "errors": faults, "unread": unread}, as_json, "\n".join(lines))
+    if not as_json:
+        for fault in faults:
+            say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
+        for source in unread:
+            say(f"note: no record has anything at {source}: does the mapping name it rightly?")
+    say(f"{len(records)} records; {done}")
+    if faults:
+        raise typer.Exit(code)
+
+
+def _refuse(records: Sequence[Mapped], good: Sequence[Mapped]) -> NoReturn:
+    detail = f"{len(records) - len(good)} of {len(records)} records are wrong, and nothing was written or sent"
+    step = "correct them in the national system, or the mapping"
+    raise RecordsRefused(detail, f"{step}, or leave --strict out" if good else step, _faults(records))
+
+
+def _faults(records: Sequence[Mapped]) -> list[dict[str, Any]]:
+    return [told for mapped in records for told in mapped.told()]
+
+
+def _read(source: str, refusal: type[NodeError]) -> bytes:
+    """The bytes of a file, and one more than may be if it is too large. Raises the refusal."""
+    try:
+        if source == "-":
+            return sys.stdin.buffer.read(MAX_INPUT + 1)
+        with Path(source).open("rb") as file:
+            return file.read(MAX_INPUT + 1)
+    except OSError as error:
+        raise refusal(f"{source} does not read: {error.strerror}", "name a file that there is") from error
+
+
+def _id_key(home: Path) -> bytes:
+    settings = Settings.load(home)
+    return id_key(load_node_keys(home / "node.key", settings.secret()).storage)
+
+
+def _map(mapping: Mapping, data: bytes, key: bytes | None) -> list[Mapped]:
+    found, progress = read_records(mapping, data), Progress("records")
+    records = []
+    for mapped in map_all(mapping, found):
+        records.append(_with_id(mapped, mapping, key))
+        progress(len(records), len(found))
+    progress.end()
+    return records
+
+
+def _with_id(mapped: Mapped, mapping: Mapping, key: bytes | None) -> Mapped:
+    if mapped.message is None or key is None:
+        return mapped
+    return replace(mapped, message={"id": str(record_id(key, mapping, mapped.key)), **mapped.message})
+
+
+def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], list[Mapped]]:
+    """What the agent took, and what it refused. Raises AgentUnreachable, ApiRefused when no other would do better."""
+    sent, refused, progress = [], [], Progress("messages")
+    try:
+        for number, mapped in enumerate(good, 1):
+            message = mapped.message or {}
+            try:
+                found = call(home, "POST", "/v1/messages", json=message)
+            except ApiRefused as error:
+                if error.code not in _OF_ONE:
+                    raise
+                refused.append(replace(mapped, message=None, faults=tuple(_refusal(error, message))))
+            else:
+                sent.append({"record": mapped.record.number, "key": list(mapped.key), **found})
+            progress(number, len(good))
+    except (AgentUnreachable, ApiRefused):
+        progress.end()
+        say(f"{len(sent)} of {len(good)} are with the agent; repeat the command, and they are not sent again")
+        raise
+    progress.end()
+    return sent, refused
+
+
+def _refusal(error: ApiRefused, message: dict[str, Any]) -> list[Fault]:
+    if error.code == "id_reused":
+        found = f"a record that was sent before, as {message['id']}, and reads differently now"
+        return [Fault("message", "", found, "is left as it was sent: send a correction of that message")]
+    if error.fields:
+        return [Fault(item["field"], "", item["found"], item["wanted"]) for item in error.fields]
+    return [Fault("message", "", str(error), f"is refused ({error.code}): {error.next_step}")]
+
+
+def _sent_line(sent: dict[str, Any]) -> str:
+    return f"{sent['id']} {sent['state']}; record {sent['record']}; to {', '.join(sent['recipients'])}"

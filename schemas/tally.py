@@ -1,0 +1,239 @@
+"""The tables of an operation, pages 12, 13 and 15 to 18, computed from what a node has received. Pure.
+
+standing    what has not been taken back, as it was last corrected
+doubles     what police and customs of one country both report is counted once, and shown
+rows        counts, amounts and quantities, each added up over all countries and agencies
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from schemas.amended import Received, Standing, standing
+from schemas.codes import Agency
+from schemas.kinds.drugs import DrugsSeizure, Seizure
+from schemas.kinds.operations import INDICATOR_NAMES, Indicator, OperationPlan, OperationReport, Result
+from schemas.numerals import common, readings, write
+from schemas.printed import SUBSTANCE_NAMES
+from schemas.quantities import base, total
+from schemas.seizures import Substance, Unit
+
+CURRENCY_NAMES: Final = {"EUR": "Euro"}
+# Of these and of what amends them, nothing else is wanted.
+COUNTED_KINDS: Final = ("operation.plan", "operation.report", "drugs.seizure")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table: what it is called, its cell as printed, the same as a number with its unit, and of how many.
+
+    `unit` is empty for counts, and a currency's code for amounts.
+    """
+
+    label: str
+    cell: str
+    value: Decimal
+    unit: str
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A seizure with what tells it from others: who reports it, in which message, and when it was, or between when."""
+
+    message: str
+    kind: str
+    country: str
+    agency: Agency
+    begins: date
+    ends: date
+    seizure: Seizure
+
+
+@dataclass(frozen=True, slots=True)
+class Double:
+    """A seizure that is reported by two: the first is counted, and the second is not. `reason` says how it is known."""
+
+    counted: Found
+    left_out: Found
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationTables:
+    """What an operation reached, and what was made of the messages that say so; ids in the order of arrival.
+
+    `repeated` are reports that say what an earlier one of the same agency has said; `unreadable` are corrections whose
+    content is not of its kind: what they correct is left out, for it is known to be wrong.
+    """
+
+    name: str
+    year: int
+    results: tuple[Row, ...]
+    seizures: tuple[Row, ...]
+    doubles: tuple[Double, ...]
+    messages: tuple[str, ...]
+    countries: tuple[str, ...]
+    corrected: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+    repeated: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def operation_tables(received: Iterable[Received], name: str, year: int) -> OperationTables:
+    """The tables of one operation from all messages of `COUNTED_KINDS`, corrections and withdrawals."""
+    amended = standing(received)
+    plan: OperationPlan | None = None
+    reports: dict[tuple[object, ...], OperationReport] = {}
+    found: list[Found] = []
+    used: list[Standing] = []
+    repeated, unreadable = [], []
+    for item in amended.standing:
+        try:
+            body = _read(item, name, year)
+        except ValidationError:
+            unreadable.append(item.message.id)
+            continue
+        match body:
+            case OperationPlan():
+                plan = body
+            case OperationReport():
+                said = (body.country, body.agency, body.begins, body.ends, body.results, body.seizures)
+                if said in reports:
+                    repeated.append(item.message.id)
+                    continue
+                reports[said] = body
+                used.append(item)
+                found += _of_report(item, body)
+            case DrugsSeizure():
+                used.append(item)
+                found += _of_seizure(item, body)
+    counted, doubles = once(found)
+    return OperationTables(
+        name=name,
+        year=year,
+        results=_result_rows([result for report in reports.values() for result in report.results], plan),
+        seizures=_seizure_rows(counted, plan),
+        doubles=tuple(doubles),
+        messages=tuple(item.message.id for item in used),
+        countries=tuple(sorted({report.country for report in reports.values()} | {one.country for one in found})),
+        corrected=tuple(item.message.id for item in used if item.corrected),
+        withdrawn=tuple(one.id for one in amended.withdrawn if _operation_of(one) == _header_form(name, year)),
+        repeated=tuple(repeated),
+        unreadable=tuple(unreadable),
+    )
+
+
+def once(found: Sequence[Found]) -> tuple[list[Found], list[Double]]:
+    """The seizures with each counted once, and those that are not counted a second time."""
+    counted: dict[tuple[str, Substance, Unit], list[Found]] = {}
+    kept, doubles = [], []
+    for item in found:
+        key = (item.country, item.seizure.substance, base(item.seizure.quantity, item.seizure.unit)[1])
+        known = counted.setdefault(key, [])
+        for first in known:
+            reason = _same(first, item)
+            if reason:
+                doubles.append(Double(first, item, reason))
+                break
+        else:
+            known.append(item)
+            kept.append(item)
+    return kept, doubles
+
+
+def _same(first: Found, second: Found) -> str:
+    """How it is known that two reports of one country and substance are of one seizure; empty if they are not."""
+    one, other = first.seizure, second.seizure
+    # What one message says twice, it means twice.
+    if first.message == second.message:
+        return ""
+    if one.reference is not None and other.reference is not None:
+        return "the same reference" if one.reference == other.reference else ""
+    by_one_agency = (first.agency, first.kind) == (second.agency, second.kind)
+    if by_one_agency or second.ends < first.begins or first.ends < second.begins:
+        return ""
+    alike = base(one.quantity, one.unit) == base(other.quantity, other.unit)
+    return "the same quantity in the same period" if alike else ""
+
+
+def _read(item: Standing, name: str, year: int) -> OperationPlan | OperationReport | DrugsSeizure | None:
+    """The body, if it is of this operation. Raises ValidationError."""
+    # What a newer sender may have added is not counted.
+    match item.kind:
+        case "operation.plan" | "operation.report":
+            if (item.body.get("name"), item.body.get("year")) != (name, year):
+                return None
+            model = OperationPlan if item.kind == "operation.plan" else OperationReport
+            return model.model_validate(item.body, extra="ignore")
+        case "drugs.seizure":
+            if _operation_of(item.message) != _header_form(name, year):
+                return None
+            return DrugsSeizure.model_validate(item.body, extra="ignore")
+    return None
+
+
+def _operation_of(message: Received) -> str:
+    """The operation that a message is of, in the header's form: `MIRAGE 2003`."""
+    if message.kind == "drugs.seizure":
+        return " ".join((message.operation or "").upper().split())
+    return _header_form(str(message.body.get("name")), message.body.get("year"))
+
+
+def _header_form(name: str, year: Any) -> str:
+    return f"{name} {year}"
+
+
+def _of_report(item: Standing, body: OperationReport) -> list[Found]:
+    about = (item.message.id, item.kind, body.country, body.agency, body.begins, body.ends)
+    return [Found(*about, seizure) for seizure in body.seizures]
+
+
+def _of_seizure(item: Standing, body: DrugsSeizure) -> list[Found]:
+    about = (item.message.id, item.kind, body.country, item.message.agency, body.seized_on, body.seized_on)
+    return [Found(*about, seizure) for seizure in body.seizures]
+
+
+def _result_rows(results: Sequence[Result], plan: OperationPlan | None) -> tuple[Row, ...]:
+    planned = plan.indicators if plan is not None else ()
+    groups: dict[tuple[Indicator, str, str], list[Result]] = {}
+    for result in results:
+        currency = "" if result.amount is None else result.amount.currency
+        groups.setdefault((result.indicator, result.name or "", currency), []).append(result)
+    # What the plan does not name comes behind, in the order in which it was first reported.
+    places = {indicator: place for place, indicator in enumerate(planned)}
+    ordered = sorted(groups, key=lambda key: places.get(key[0], len(places)))
+    return tuple(_result_row(*key, groups[key]) for key in ordered)
+
+
+def _result_row(indicator: Indicator, name: str, currency: str, results: Sequence[Result]) -> Row:
+    label = name or INDICATOR_NAMES[indicator]
+    if not currency:
+        count = sum(result.count or 0 for result in results)
+        return Row(label, str(count), Decimal(count), "", len(results))
+    amounts = [result.amount for result in results if result.amount is not None]
+    value = sum((amount.value for amount in amounts), Decimal(0))
+    forms = [readings(amount.stated)[amount.value] for amount in amounts if amount.stated is not None]
+    label = f"{label} ({CURRENCY_NAMES.get(currency, currency)})"
+    return Row(label, write(value, common(forms)), value, currency, len(results))
+
+
+def _seizure_rows(found: Sequence[Found], plan: OperationPlan | None) -> tuple[Row, ...]:
+    planned = plan.substances if plan is not None else ()
+    groups: dict[tuple[Substance, str, Unit], list[Seizure]] = {}
+    for item in found:
+        one = item.seizure
+        what = (one.note or "") if one.substance is Substance.OTHER else ""
+        groups.setdefault((one.substance, what, base(one.quantity, one.unit)[1]), []).append(one)
+    places = {substance: place for place, substance in enumerate(planned)}
+    ordered = sorted(groups, key=lambda key: places.get(key[0], len(places)))
+    return tuple(_seizure_row(substance, what, groups[substance, what, unit]) for substance, what, unit in ordered)
+
+
+def _seizure_row(substance: Substance, what: str, seizures: Sequence[Seizure]) -> Row:
+    summed = total(seizures)
+    return Row(what or SUBSTANCE_NAMES[substance], summed.cell, summed.amount, str(summed.unit), len(seizures))

@@ -1,0 +1,150 @@
+"""`seci-hub stats`: the table of page 8 out of a real database, with what is imported marked wherever it is shown."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.instance import REPOSITORY
+from hub import ledger
+from hub.pen import writing
+from hub.rows import insert
+from schemas.control import Entry, Event
+from tests.hub.ownhub import OwnHub
+
+pytestmark = pytest.mark.system
+LAST_MOMENT_2003 = datetime(2003, 12, 31, 23, 59, 59, 999000, UTC)
+# Task force and moment of what was accepted.
+ACCEPTED = (
+    *(("drugs", datetime(2003, 6, day, tzinfo=UTC)) for day in range(1, 13)),
+    ("drugs", LAST_MOMENT_2003),
+    ("drugs", datetime(2004, 1, 1, tzinfo=UTC)),
+    ("terrorist-groups", datetime(2004, 5, 1, tzinfo=UTC)),
+    ("terrorism", datetime(2004, 5, 2, tzinfo=UTC)),
+    ("salw", datetime(2005, 1, 1, tzinfo=UTC)),
+)
+ERASED = datetime(2004, 5, 3, tzinfo=UTC)
+
+
+def _millis(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+@pytest.fixture
+async def told(own: OwnHub, own_engine: AsyncEngine) -> OwnHub:
+    """A hub whose ledger has these, and others that do not count; and a message of which the entry is erased."""
+    about = {"event": Event.ACCEPTED, "node": "ro", "sender": "ro", "envelope": bytes(32), "kind": "alert"}
+    entries = [Entry(at=_millis(at), task_force=task_force, **about) for task_force, at in ACCEPTED]
+    others = [Entry(at=_millis(ERASED), event=event, node="ro") for event in (Event.REFUSED, Event.DELIVERED)]
+    left = ("ro", uuid4(), bytes(32), 99, _millis(ERASED), UUID(int=1), "", "alert", "", [], 0, None, None, None)
+    async with writing(own_engine, own.log) as connection:
+        turn = await ledger.take_turn(connection)
+        await ledger.append(connection, own.log, turn, [*entries, *others])
+        await insert(connection, {"message": [left]})
+    return own
+
+
+def _stats(hub: OwnHub, *options: str) -> str:
+    argv = [sys.executable, "-m", "hub.cli", "stats", "exchange", *options, "--home", str(hub.home)]
+    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def _totals(found: dict[str, Any]) -> dict[str, list[int]]:
+    return {
+        row["field"]: [count["total"] for count in row["counts"].values()] for row in [*found["rows"], found["total"]]
+    }
+
+
+def test_messages_are_counted_by_field_in_the_year_of_the_hubs_time(told: OwnHub, tmp_path: Path) -> None:
+    found = json.loads(_stats(told, "--year", "2004", "--compare", "2003", "--json"))
+    assert (found["year"], found["compare"], found["imported"]) == (2004, 2003, [])
+    totals = _totals(found)
+    assert {field: pair for field, pair in totals.items() if any(pair)} == {
+        "drugs": [13, 1],
+        "terrorism": [0, 2],
+        "erased": [0, 1],
+        "total": [13, 4],
+    }
+    changes = {row["field"]: (row["comparison"], row["percent"]) for row in [*found["rows"], found["total"]]}
+    assert (changes["drugs"], changes["terrorism"], changes["other"]) == (("↓ 92", 92), ("↑", None), ("", None))
+    # The year before is what it is compared with if nothing is said.
+    assert json.loads(_stats(told, "--year", "2004", "--json")) == found
+    lines = _stats(told, "--year", "2004", "--svg", str(tmp_path / "chart.svg")).splitlines()
+    assert lines[0].split() == ["TF", "Field", "2003", "2004", "Comparison"]
+    assert ["Anti-Drug", "13", "1", "↓", "92"] in [line.split() for line in lines]
+    assert "*" not in "".join(lines)
+    assert "13" in (tmp_path / "chart.svg").read_text()
+
+
+def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp_path: Path) -> None:
+    file = tmp_path / "before.csv"
+    file.write_text("year,field,count\n2003,drugs,31\n2002,Anti-Drug,7\n2002,wmd,0\n")
+    code, said = told.type("stats", "import", str(file), "--source", "Annual report 2003", "--operator", "Ana")
+    assert (code, said["imported"], said["years"]) == (0, 3, [2002, 2003])
+    found = json.loads(_stats(told, "--year", "2003", "--json"))
+    drugs = next(row for row in found["rows"] if row["field"] == "drugs")
+    assert drugs["counts"]["2002"] == {"total": 7, "ledger": 0, "imported": 7}
+    assert drugs["counts"]["2003"] == {"total": 44, "ledger": 13, "imported": 31}
+    origins = {(one["year"], one["count"], one["source"], one["operator"]) for one in found["imported"]}
+    assert origins == {(year, count, "Annual report 2003", "Ana") for year, count in ((2002, 7), (2002, 0), (2003, 31))}
+    assert {one["digest"] for one in found["imported"]} == {said["digest"]}
+    lines = _stats(told, "--year", "2003").splitlines()
+    assert ["Anti-Drug", "7*", "44*", "↑"] in [line.split() for line in lines]
+    assert ["Weapons", "of", "Mass", "Destruction", "0*", "0"] in [line.split() for line in lines]
+    assert lines[-1].startswith("* imported")
+    table = list(csv.DictReader(io.StringIO(_stats(told, "--year", "2003", "--csv"))))
+    assert [row for row in table if row["field"] == "drugs"] == [
+        {
+            "field": "drugs",
+            "name": "Anti-Drug",
+            "2002": "7",
+            "2003": "44",
+            "comparison": "↑",
+            "imported in 2002": "7",
+            "imported in 2003": "31",
+        }
+    ]
+
+
+async def test_the_newest_import_counts_and_none_is_lost(told: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
+    for count in (9, 8):
+        (tmp_path / "f.json").write_text(json.dumps([{"year": 2002, "field": "wmd", "count": count}]))
+        assert told.type("stats", "import", str(tmp_path / "f.json"))[0] == 0
+    assert _totals(json.loads(_stats(told, "--year", "2003", "--json")))["wmd"] == [8, 0]
+    async with own_engine.connect() as connection:
+        kept = await connection.scalars(text("SELECT count FROM imported_statistic ORDER BY place"))
+        assert list(kept) == [9, 8]
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            await connection.execute(text("DELETE FROM imported_statistic"))
+
+
+def test_a_bad_file_imports_nothing(told: OwnHub, tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("year,field,count\n2002,drugs,7\n2002,tea,1\n")
+    code, said = told.type("stats", "import", str(tmp_path / "f.csv"))
+    assert (code, said["code"]) == (2, "figures_refused")
+    (tmp_path / "f.csv").write_text("year,field,count\n2999,drugs,7\n")
+    assert told.type("stats", "import", str(tmp_path / "f.csv"))[1]["code"] == "figures_refused"
+    assert told.type("stats", "import", str(tmp_path / "none"))[1]["code"] == "figures_refused"
+    assert _totals(json.loads(_stats(told, "--year", "2003", "--json")))["drugs"] == [0, 13]
+
+
+def test_an_entry_that_does_not_read_is_an_alarm_not_a_smaller_figure(told: OwnHub) -> None:
+    told.sql("UPDATE ledger_content SET entry = 'poem' WHERE leaf_index = 3")
+    code, said = told.type("stats", "exchange", "--year", "2004")
+    assert (code, said["code"]) == (6, "ledger_broken")
+
+
+def test_what_cannot_be_asked_is_told(own: OwnHub) -> None:
+    for options in (("--compare", "2004"), ("--compare", "2005"), ("--csv",), ("--svg", "none/x.svg")):
+        code, said = own.type("stats", "exchange", "--year", "2004", *options)
+        assert (code, said["ok"]) == (2, False), options

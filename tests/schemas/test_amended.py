@@ -1,0 +1,54 @@
+"""Corrections and withdrawals: whose they are, what they are of, and in which order they may come."""
+
+from typing import Any
+
+import pytest
+
+from schemas.amended import Received, standing
+from schemas.codes import Agency
+
+
+def message(id: str, kind: str = "alert", sender: str = "ro", **body: Any) -> Received:
+    return Received(id, sender, Agency.POLICE, kind, None, body)
+
+
+def corrects(id: str, about: str, text: str, sender: str = "ro", kind: str = "alert") -> Received:
+    content = {"kind": kind, "kind_version": 1, "body": {"text": text}}
+    return message(id, "correction", sender, message=about, content=content)
+
+
+def withdraws(id: str, about: str, sender: str = "ro") -> Received:
+    return message(id, "withdrawal", sender, message=about)
+
+
+A, B = message("a", text="first"), message("b", text="second")
+CASES: list[tuple[str, list[Received], dict[str, str]]] = [
+    ("nothing is amended", [A, B], {"a": "first", "b": "second"}),
+    ("corrected", [A, corrects("c", "a", "right"), B], {"a": "right", "b": "second"}),
+    ("the correction comes first", [corrects("c", "a", "right"), A], {"a": "right"}),
+    ("corrected twice", [A, corrects("c", "a", "nearly"), corrects("d", "a", "right")], {"a": "right"}),
+    (
+        "a correction is corrected",
+        [A, corrects("c", "a", "nearly"), corrects("d", "c", "right", kind="alert")],
+        {"a": "right"},
+    ),
+    ("withdrawn", [A, B, withdraws("w", "a")], {"b": "second"}),
+    ("the withdrawal comes first", [withdraws("w", "a"), A], {}),
+    ("corrected and withdrawn", [A, corrects("c", "a", "right"), withdraws("w", "a")], {}),
+    ("a correction is withdrawn", [A, corrects("c", "a", "wrong"), withdraws("w", "c")], {"a": "first"}),
+    ("somebody else corrects", [A, corrects("c", "a", "forged", sender="bg")], {"a": "first"}),
+    ("somebody else withdraws", [A, withdraws("w", "a", sender="bg")], {"a": "first"}),
+    ("of another kind", [A, corrects("c", "a", "else", kind="request")], {"a": "first"}),
+    ("of nothing that is here", [A, corrects("c", "x", "?"), withdraws("w", "y")], {"a": "first"}),
+    ("two correct each other", [A, corrects("c", "d", "?"), corrects("d", "c", "?")], {"a": "first"}),
+]
+
+
+@pytest.mark.parametrize(("received", "wanted"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_stands(received: list[Received], wanted: dict[str, str]) -> None:
+    found = standing(received)
+    assert {item.message.id: item.body["text"] for item in found.standing} == wanted
+    gone = {item.id for item in received if item.kind == "alert"} - wanted.keys()
+    assert {item.id for item in found.withdrawn} == gone
+    originals = {item.id: item.body for item in received}
+    assert all(item.corrected == (item.body != originals[item.message.id]) for item in found.standing)
