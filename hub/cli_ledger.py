@@ -164,7 +164,7 @@ def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
         "left_out": done.left_out,
         "seconds": round(time.monotonic() - begin, 3),
     }
-    which = "cosigned by a quorum" if chosen.witnessed else "the newest, not cosigned by a quorum"
+    which = "cosigned by a quorum" if chosen.witnessed else "not cosigned by a quorum"
     text = f"{done.size} entries in {folder}, root {done.root.hex()}, {which}; {written} files written"
     answer(result, as_json, text)
     if chosen.newest > done.size:

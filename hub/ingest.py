@@ -263,7 +263,7 @@ class Ingest:
                 async with self._pen.writing() as connection:
                     return await record(connection, self._ledger, await judging, time.time_ns() // 1_000_000)
             except DATABASE_TROUBLE as error:
-                if stop.is_set() or intake.closed or time.monotonic() > end:
+                if stop.is_set() or intake.closed or time.monotonic() > end or _has_failed(judging):
                     raise
                 log.warning("record_failed", error=type(error).__name__, pause_s=pause)
                 await asyncio.sleep(pause)
@@ -305,6 +305,10 @@ class Ingest:
             await self._send([rosternews.publication(node, version, news) for node in nodes])
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(nodes))
+
+
+def _has_failed(task: asyncio.Task[list[Verdict]]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 def _under_way(line: list[asyncio.Task[None]]) -> int:

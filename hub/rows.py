@@ -12,6 +12,7 @@ from itertools import starmap
 from struct import Struct
 from typing import Any, Final, TypeVar
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ Rows = Mapping[str, Sequence[Row]]
 
 # COPY takes two round trips.
 MANY: Final = 20
+# For so long after a connection was lost a COPY may go on to tell so.
+LOST_S: Final = 1.0
 _BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 # A row has the number of its columns, and each its length and value. `bigint` has 8 bytes.
@@ -59,9 +62,12 @@ async def copy_meanwhile(
         # There is no more; the driver says so to the database and waits for it.
         sent.set_result(None)
 
-    copying = asyncio.ensure_future(driver.copy_to_table(table, source=packed(), format="binary"))
+    copying = asyncio.create_task(_copy(driver, table, packed()))
     try:
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
+        if not sent.done():
+            # It has failed, and not all parts were made: there is nothing to compute with.
+            await copying
         computed = compute()
     except BaseException:
         copying.cancel()
@@ -69,6 +75,31 @@ async def copy_meanwhile(
         raise
     await copying
     return computed
+
+
+async def _copy(driver: Any, table: str, packed: AsyncIterator[bytes]) -> None:
+    """COPY, to its end. Raises asyncpg's errors, for a connection that is lost meanwhile, too."""
+    loop = asyncio.get_running_loop()
+    copying = asyncio.ensure_future(driver.copy_to_table(table, source=packed, format="binary"))
+
+    def lost(_: object) -> None:
+        # Most often the driver tells it by itself. But while it waits for room to write, nobody tells it anything.
+        loop.call_later(LOST_S, copying.cancel)
+
+    driver.add_termination_listener(lost)
+    try:
+        await copying
+    except (RuntimeError, asyncio.CancelledError) as error:
+        # uvloop raises RuntimeError when more is written than the connection lives to see, and the driver lets it pass.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await asyncio.sleep(0)
+        if not driver.is_closed():
+            raise
+        raise asyncpg.ConnectionDoesNotExistError("the connection was lost while rows were copied") from error
+    finally:
+        driver.remove_termination_listener(lost)
 
 
 def _pack_leaf(index: int, leaf: bytes) -> bytes:

@@ -46,10 +46,11 @@ class Tiled:
 
 
 async def choose(connection: AsyncConnection, log: Ledger, published: Checkpoint | None) -> Chosen:
-    """The newest checkpoint that a quorum has cosigned; the newest one if there is none, or more is published already.
+    """The newest checkpoint that a quorum has cosigned; the newest one if there is none.
 
-    The lock store is certain of it by now: no other may be shown to anybody. Takes its turn to write until the
-    transaction ends. Raises LedgerEmpty; LedgerBroken for a note that is not the log's; as `ledger.check`.
+    While more than that is published already, what is published: it goes no further before a quorum does. The lock
+    store is certain of it by now: no other may be shown to anybody. Takes its turn to write until the transaction ends.
+    Raises LedgerEmpty; LedgerBroken for a note that is not the log's; as `ledger.check`.
     """
     await ledger.take_turn(connection)
     await ledger.check(connection, log)
@@ -58,8 +59,12 @@ async def choose(connection: AsyncConnection, log: Ledger, published: Checkpoint
     if not size:
         raise LedgerEmpty("the ledger has no entry yet", "provision the hub first: seci-hub provision")
     witnessed = await rounds.witnessed(connection, log)
-    if witnessed is None or (published is not None and published.size > witnessed.range.size):
+    if witnessed is None:
         return Chosen(_signed(newest, log), witnessed=False, newest=size)
+    if published is not None and published.size > witnessed.range.size:
+        # Else each run would publish what no witness has seen yet, as often as the witnesses catch up with the last.
+        kept = newest if published.size >= size else await ledger.covering(connection, published.size - 1)
+        return Chosen(_signed(kept, log), witnessed=False, newest=size)
     return Chosen(_signed(witnessed, log), witnessed=True, newest=size)
 
 

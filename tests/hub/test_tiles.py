@@ -199,9 +199,11 @@ async def test_what_a_quorum_has_cosigned_is_published_and_no_folder_goes_back(
     await cosign_at(own_engine, 300, "ro")
     assert said(out) == (300, True, 2, 305)
     assert said(tmp_path / "fresh") == (300, True, 2, 305)
-    # What is published already stays published.
+    # What is published already stays published, and nothing more until a quorum has caught up with it.
     await _fill(own, own_engine, 1)
-    assert said(ahead) == (306, False, 0, 306)
+    assert said(ahead) == (305, False, 0, 306)
+    await cosign_at(own_engine, 305, "tr")
+    assert said(ahead) == (305, False, 1, 306)
     await cosign_at(own_engine, 306, "tr", "ro")
     await _fill(own, own_engine, 1)
     assert said(ahead) == said(out) == (306, True, 2, 307)

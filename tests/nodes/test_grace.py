@@ -108,6 +108,21 @@ def test_an_hour_without_a_link_is_not_heard_and_the_next_minute_is() -> None:
     assert [hearing.heard(up, hour + after) for after in (0, 30_000, GRACE_MS - 1, GRACE_MS)] == [False] * 3 + [True]
 
 
+def test_who_was_heard_in_pieces_is_until_the_piece_ends() -> None:
+    hearing, piece, step = Hearing(), GRACE_MS - 10_000, 1_000
+    heard = []
+    for start in range(0, 3 * PIECES_MS, GRACE_MS):
+        up = LinkState(True, start, "")
+        heard.append([hearing.heard(up, now) for now in range(start, start + piece, step)])
+        assert not hearing.heard(LinkState(False, start + piece, "cut"), start + piece)
+    first = next(number for number, said in enumerate(heard) if any(said))
+    begun = heard[first].index(True)
+    assert all(heard[first][begun:]) and begun < len(heard[first]) - 1
+    # Then ten minutes of pieces are needed again.
+    assert not any(any(said) for said in heard[first + 1 : first + PIECES_MS // GRACE_MS])
+    assert any(any(said) for said in heard[first + 1 :])
+
+
 async def test_while_the_hub_is_not_trusted_it_is_not_declined(bg: Agent) -> None:
     key = histories.key_line(bytes(16))
     caught = histories.HubCaught(histories.KEY_FOREIGN, "a key", LONG.note, "", key)

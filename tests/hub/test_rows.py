@@ -1,0 +1,105 @@
+"""Rows that are copied while others are made: a connection that is lost is trouble with the database, always."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import uvloop
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from hub import database, ledger, rows
+from hub.database import DATABASE_TROUBLE
+from hub.pen import writing
+from hub.rows import Row
+from tests.hub.ownhub import OwnHub, entries
+
+pytestmark = pytest.mark.system
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+async def _server(connection: AsyncConnection) -> int:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    return int(driver.get_server_pid())
+
+
+def _leaves(parts: int, width: int, before: Callable[[int], None]) -> Iterator[list[Row]]:
+    for part in range(parts):
+        before(part)
+        yield [(part * width + place, bytes(32)) for place in range(width)]
+
+
+# A worker's loop is uvloop's, which says otherwise that a connection is lost.
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_connection_that_is_lost_between_parts(own: OwnHub, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def lose(engine: AsyncEngine, at: int) -> None:
+        async with writing(engine, own.log) as connection:
+            server = await _server(connection)
+
+            def before(part: int) -> None:
+                if part == at:
+                    own.sql(f"SELECT pg_terminate_backend({server})")
+
+            await rows.copy_meanwhile(connection, "ledger_leaf", _leaves(8, rows.MANY, before), lambda: None)
+
+    async def lose_each() -> None:
+        engine = database.engine_of(own.url)
+        for at in (0, 1, 2, 7):
+            with pytest.raises(DATABASE_TROUBLE):
+                await lose(engine, at)
+        await engine.dispose()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(lose_each())
+
+
+@pytest.mark.parametrize("before", [0, 4])
+async def test_a_connection_that_is_lost_before_the_first_part(
+    own: OwnHub, own_engine: AsyncEngine, before: int
+) -> None:
+    if before:
+        await own.append(own_engine, before)
+    with pytest.raises(DATABASE_TROUBLE):
+        async with writing(own_engine, own.log) as connection:
+            turn = await ledger.take_turn(connection)
+            own.sql(f"SELECT pg_terminate_backend({await _server(connection)})")
+            await asyncio.sleep(0.3)
+            await ledger.append(connection, own.log, turn, entries(rows.MANY))
+    await own.append(own_engine, rows.MANY)
+    assert own.log.store.read().newest.size == before + rows.MANY
+
+
+async def _held_up(own: OwnHub, engine: AsyncEngine, end: Callable[[int, asyncio.Task[None]], None]) -> None:
+    """Copies more than there is room for on the way, to a database that takes nothing; and then ends it."""
+    stuck = asyncio.Event()
+
+    async def copy(connection: AsyncConnection) -> None:
+        await rows.copy_meanwhile(connection, "ledger_leaf", _leaves(400, 1000, lambda _: stuck.set()), lambda: None)
+
+    async with engine.connect() as blocker, writing(engine, own.log) as connection:
+        own.sql("GRANT ALL ON ledger_leaf TO seci_hub")
+        await blocker.execute(text("LOCK TABLE ledger_leaf IN ACCESS EXCLUSIVE MODE"))
+        copying = asyncio.create_task(copy(connection))
+        await stuck.wait()
+        await asyncio.sleep(1)
+        assert not copying.done()
+        end(await _server(connection), copying)
+        done, _ = await asyncio.wait((copying,), timeout=10)
+        if not done:
+            copying.cancel()
+            with suppress(asyncio.CancelledError):
+                await copying
+            raise AssertionError("it waits for ever")
+        await copying
+
+
+async def test_a_connection_that_is_lost_while_there_is_no_room_to_write(own: OwnHub, own_engine: AsyncEngine) -> None:
+    with pytest.raises(DATABASE_TROUBLE):
+        await _held_up(own, own_engine, lambda server, _: own.sql(f"SELECT pg_terminate_backend({server})"))
+
+
+async def test_who_is_cancelled_while_there_is_no_room_to_write(own: OwnHub, own_engine: AsyncEngine) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await _held_up(own, own_engine, lambda _, copying: copying.cancel() and None)
