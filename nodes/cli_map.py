@@ -32,6 +32,8 @@ _OF_ONE: Final = (
     "recipient_unknown",
     "recipient_not_a_member",
 )
+# Of what was sent before under the same id: it reached nobody.
+_LOST: Final = ("refused", "expired")
 
 
 def map_(
@@ -139,7 +141,10 @@ def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], lis
                     raise
                 refused.append(replace(mapped, message=None, faults=tuple(_refusal(error, message))))
             else:
-                sent.append({"record": mapped.record.number, "key": list(mapped.key), **found})
+                if found["state"] in _LOST:
+                    refused.append(replace(mapped, message=None, faults=(_lost(found),)))
+                else:
+                    sent.append({"record": mapped.record.number, "key": list(mapped.key), **found})
             progress(number, len(good))
     except (AgentUnreachable, ApiRefused):
         progress.end()
@@ -156,6 +161,13 @@ def _refusal(error: ApiRefused, message: dict[str, Any]) -> list[Fault]:
     if error.fields:
         return [Fault(item["field"], "", item["found"], item["wanted"]) for item in error.fields]
     return [Fault("message", "", str(error), f"is refused ({error.code}): {error.next_step}")]
+
+
+def _lost(found: dict[str, Any]) -> Fault:
+    # The hub lets no id through twice, so under this one the record never comes to anybody.
+    before = f"a record that was sent before, as {found['id']}, and {found['state']}"
+    step = "is not sent again: see why with `seci-node show`, and send it under an id of its own"
+    return Fault("message", "", before, step)
 
 
 def _sent_line(sent: dict[str, Any]) -> str:

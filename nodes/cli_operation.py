@@ -92,11 +92,17 @@ def _tables(found: OperationTables) -> Iterator[tuple[str, tuple[str, str], tupl
 def _lines(found: OperationTables) -> list[str]:
     lines = [f"{found.name} {found.year}"]
     for _, heading, rows in _tables(found):
-        width = max(len(label) for label in (heading[0], *(row.label for row in rows)))
+        labels = [_printable(row.label) for row in rows]
+        width = max(map(len, (heading[0], *labels)))
         lines += ["", f"{heading[0]:{width}}  {heading[1]}"]
-        lines += [f"{row.label:{width}}  {row.cell}" for row in rows]
+        lines += [f"{label:{width}}  {row.cell}" for label, row in zip(labels, rows, strict=True)]
     counted = f"from {len(found.messages)} messages of {', '.join(found.countries)}"
     return [*lines, "", counted, *map(_double_line, found.doubles)]
+
+
+def _printable(label: str) -> str:
+    # What others wrote must not steer the terminal, nor pass for a line of the table.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in label)
 
 
 def _double_line(double: Double) -> str:
@@ -115,6 +121,8 @@ def _notes(found: OperationTables) -> Iterator[str]:
         ("not counted, for it was withdrawn", found.withdrawn),
         ("not counted, for an earlier report says the same", found.repeated),
         ("not counted, for it does not read", found.unreadable),
+        ("not counted, for it is of a country that is not its sender's", found.foreign),
+        ("changes nothing, for what it is about is another's or of another kind", found.void),
     ):
         yield from (f"{what}: message {id}" for id in ids)
 
@@ -142,7 +150,7 @@ def _described(found: OperationTables) -> dict[str, Any]:
         },
         "doubles": [_double(double) for double in found.doubles],
     }
-    lists = ("messages", "countries", "corrected", "withdrawn", "repeated", "unreadable")
+    lists = ("messages", "countries", "corrected", "withdrawn", "repeated", "unreadable", "foreign", "void")
     return described | {name: list(getattr(found, name)) for name in lists}
 
 

@@ -8,6 +8,8 @@ import codecs
 import csv
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -47,7 +49,7 @@ def check_size(data: bytes) -> None:
 def check_count(records: Sequence[Record]) -> None:
     """Raises InputRefused if these are more than are mapped at once."""
     if len(records) > MAX_RECORDS:
-        raise InputRefused(f"the input has {len(records)} records, and may have {MAX_RECORDS}", _STEP_OF_SIZE)
+        raise InputRefused(f"the input has more than {MAX_RECORDS} records", _STEP_OF_SIZE)
 
 
 def rows(
@@ -76,10 +78,11 @@ def rows(
                 raise InputRefused(detail, "look at its delimiter and quotes, and at those that the mapping names")
             cells_by_name = dict(zip(names, cells, strict=True))
             found.append(Record(len(found) + 1, reader.line_num, cells_by_name))
+            check_count(found)
     except csv.Error as error:
         raise InputRefused(f"line {reader.line_num} is no CSV: {error}", _STEP_OF_EXPORT) from error
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(names).most_common(1)[0]
         raise InputRefused(f"the column {twice[:60]!r} is there more than once", "name each column once")
     return names, found
 
@@ -126,7 +129,8 @@ def elements(data: bytes, path: str) -> list[Record]:
     Raises InputRefused.
     """
     reader = _Reader(tuple(path.split("/")))
-    parser = expat.ParserCreate(namespace_separator=" ")
+    # Not expat's own reading of namespaces: it writes one's whole address out anew for each element that is in it.
+    parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.XmlDeclHandler = _check_encoding
     parser.StartDoctypeDeclHandler = _refuse_doctype
@@ -153,6 +157,9 @@ def _refuse_doctype(*_: object) -> NoReturn:
     raise InputRefused("the input has a document type (<!DOCTYPE ...>), which is not read", "export it without one")
 
 
+_DECLARES: Final = re.compile(r"xmlns(:|$)")
+
+
 class _Reader:
     """Keeps what lies within the records, and forgets the rest."""
 
@@ -170,7 +177,8 @@ class _Reader:
         if self._building is None and tuple(self._way) == self._path:
             self._building, self._line = TreeBuilder(), line
         if self._building is not None:
-            self._building.start(_local(name), {_local(key): value for key, value in attributes.items()})
+            kept = {_local(key): value for key, value in attributes.items() if not _DECLARES.match(key)}
+            self._building.start(_local(name), kept)
 
     def text(self, data: str) -> None:
         if self._building is not None:
@@ -182,11 +190,12 @@ class _Reader:
             if len(self._way) == len(self._path):
                 self.found.append(Record(len(self.found) + 1, self._line, self._building.close()))
                 self._building = None
+                check_count(self.found)
         self._way.pop()
 
 
 def _local(name: str) -> str:
-    return name.rpartition(" ")[2]
+    return name.rpartition(":")[2]
 
 
 def look(content: Any, path: str) -> list[Any]:

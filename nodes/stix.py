@@ -65,7 +65,13 @@ def _judged(item: dict[str, Any]) -> Any:
         raise StixRefused(f"{_name(item)} is not of STIX 2.1", "export in version 2.1, where spec_version says so")
     try:
         return parse(item, allow_custom=True, version="2.1")
-    except (STIXError, ValueError) as error:
+    except RecursionError as error:
+        raise StixRefused(
+            f"{_name(item)} is no STIX that is read here: it is nested too deeply, or its pattern has too many parts",
+            "divide the pattern among several indicators",
+        ) from error
+    # The library looks into some properties before it knows what they are.
+    except (STIXError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise StixRefused(
             f"{_name(item)} is no STIX: {error}", "correct it in the system that it comes from"
         ) from error

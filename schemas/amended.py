@@ -42,10 +42,15 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """Messages that stand, in the order of arrival, and those that were taken back."""
+    """Messages that stand, in the order of arrival, and those that were taken back.
+
+    `void` are corrections and withdrawals that change nothing, each with what it is about: another sender's message, or
+    one of another kind than the correction's content.
+    """
 
     standing: tuple[Standing, ...]
     withdrawn: tuple[Received, ...]
+    void: tuple[tuple[Received, Received], ...] = ()
 
 
 def standing(received: Iterable[Received]) -> Amended:
@@ -57,12 +62,23 @@ def standing(received: Iterable[Received]) -> Amended:
         for message in messages.values()
         if message.kind == WITHDRAWAL and (about := _about(message, messages)) is not None
     }
-    bodies: dict[str, Mapping[str, Any]] = {}
+    said: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for id, correction in corrections.items():
         corrected = _root(correction, messages)
         content = correction.body.get("content") or {}
         if id not in withdrawn and corrected is not None and content.get("kind") == corrected.kind:
-            bodies[corrected.id] = content.get("body") or {}
+            said[id] = corrected.id, content.get("body") or {}
+    # Whatever came first: a correction that is corrected itself says nothing any more.
+    over = {about.id for id in said if (about := _about(corrections[id], messages)) is not None}
+    bodies = dict(what for id, what in said.items() if id not in over)
+    void = (
+        (message, messages[about])
+        for message in messages.values()
+        if message.kind in (CORRECTION, WITHDRAWAL)
+        and (about := str(message.body.get("message"))) in messages
+        and (message.sender != messages[about].sender or (message.kind == CORRECTION and message.id not in said))
+        and message.id not in withdrawn
+    )
     others = [message for message in messages.values() if message.kind not in (CORRECTION, WITHDRAWAL)]
     return Amended(
         tuple(
@@ -71,6 +87,7 @@ def standing(received: Iterable[Received]) -> Amended:
             if message.id not in withdrawn
         ),
         tuple(message for message in others if message.id in withdrawn),
+        tuple(void),
     )
 
 

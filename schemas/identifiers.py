@@ -51,9 +51,12 @@ def identify(check: Check, value: Any) -> Any:
         return fields
     text = unicodedata.normalize("NFKC", stated)
     try:
-        return {**fields, "normalised": check(text), "verified": True}
+        # One character may become eighteen, and a body have thousands of them for the libraries to go through.
+        if len(text) <= _LONGEST:
+            return {**fields, "normalised": check(text), "verified": True}
     except ValueError:
-        return {**fields, "normalised": _SEPARATORS.sub("", text).upper(), "verified": False}
+        pass
+    return {**fields, "normalised": _SEPARATORS.sub("", text).upper(), "verified": False}
 
 
 def demand(name: str, identifier: Identifier) -> Identifier:

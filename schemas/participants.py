@@ -188,3 +188,13 @@ PARTICIPANTS: Final = MappingProxyType(
 def in_category(category: Category) -> tuple[Participant, ...]:
     """All participants that are this, whatever else they are, in the document's order."""
     return tuple(found for found in PARTICIPANTS.values() if category in found.categories)
+
+
+def speaks_for(node: str, country: str) -> bool:
+    """Whether this node's reports may be of this country (ISO 3166-1 alpha-2): its own, or any if it is the Centre's.
+
+    A state that has succeeded another reports of that one, too, and under the old name's node each of its successors.
+    """
+    own = node.upper()
+    succeeded = {(member.iso, successor.iso) for member in MEMBERS for successor in member.successors}
+    return node == CENTRE or own == country or not succeeded.isdisjoint({(own, country), (country, own)})

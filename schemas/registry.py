@@ -179,7 +179,9 @@ def newest_body(
         found, version = converters[kind, version](found), version + 1
     content = found.get("content")
     if (kind, version) in kinds and _carries(kinds[kind, version].model) and isinstance(content, dict):
-        about = content["kind"], content.get("kind_version", 1)
+        # A version may be written "1", and is a number all the same.
+        read = Content.model_validate(content, extra="ignore")
+        about = read.kind, read.kind_version
         latest = max((number for name, number in kinds if name == about[0]), default=about[1])
         carried = newest_body(*about, content["body"], kinds, converters)
         found["content"] = {**content, "kind_version": max(latest, about[1]), "body": carried}

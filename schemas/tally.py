@@ -1,6 +1,7 @@
 """The tables of an operation, pages 12, 13 and 15 to 18, computed from what a node has received. Pure.
 
 standing    what has not been taken back, as it was last corrected
+of its own  a country's figures come from itself or from the Centre, so that no other can add to them or hide them
 doubles     what police and customs of one country both report is counted once, and shown
 rows        counts, amounts and quantities, each added up over all countries and agencies
 """
@@ -18,6 +19,7 @@ from schemas.codes import Agency
 from schemas.kinds.drugs import DrugsSeizure, Seizure
 from schemas.kinds.operations import INDICATOR_NAMES, Indicator, OperationPlan, OperationReport, Result
 from schemas.numerals import common, readings, write
+from schemas.participants import speaks_for
 from schemas.printed import SUBSTANCE_NAMES
 from schemas.quantities import base, total
 from schemas.seizures import Substance, Unit
@@ -68,7 +70,9 @@ class OperationTables:
     """What an operation reached, and what was made of the messages that say so; ids in the order of arrival.
 
     `repeated` are reports that say what an earlier one of the same agency has said; `unreadable` are corrections whose
-    content is not of its kind: what they correct is left out, for it is known to be wrong.
+    content is not of its kind: what they correct is left out, for it is known to be wrong. `foreign` are reports and
+    seizures of a country that is not their sender's. `void` are corrections and withdrawals of another's message, or
+    by content of another kind: they change nothing.
     """
 
     name: str
@@ -82,6 +86,8 @@ class OperationTables:
     withdrawn: tuple[str, ...]
     repeated: tuple[str, ...]
     unreadable: tuple[str, ...]
+    foreign: tuple[str, ...]
+    void: tuple[str, ...]
 
 
 def operation_tables(received: Iterable[Received], name: str, year: int) -> OperationTables:
@@ -91,12 +97,16 @@ def operation_tables(received: Iterable[Received], name: str, year: int) -> Oper
     reports: dict[tuple[object, ...], OperationReport] = {}
     found: list[Found] = []
     used: list[Standing] = []
-    repeated, unreadable = [], []
+    repeated, unreadable, foreign = [], [], []
     for item in amended.standing:
         try:
             body = _read(item, name, year)
         except ValidationError:
-            unreadable.append(item.message.id)
+            if _operation_of(item.message) == _header_form(name, year):
+                unreadable.append(item.message.id)
+            continue
+        if isinstance(body, OperationReport | DrugsSeizure) and not speaks_for(item.message.sender, body.country):
+            foreign.append(item.message.id)
             continue
         match body:
             case OperationPlan():
@@ -125,39 +135,46 @@ def operation_tables(received: Iterable[Received], name: str, year: int) -> Oper
         withdrawn=tuple(one.id for one in amended.withdrawn if _operation_of(one) == _header_form(name, year)),
         repeated=tuple(repeated),
         unreadable=tuple(unreadable),
+        foreign=tuple(foreign),
+        void=tuple(one.id for one, about in amended.void if _operation_of(about) == _header_form(name, year)),
     )
 
 
 def once(found: Sequence[Found]) -> tuple[list[Found], list[Double]]:
     """The seizures with each counted once, and those that are not counted a second time."""
-    counted: dict[tuple[str, Substance, Unit], list[Found]] = {}
+    # With each that is counted, who has told of it: one agency's two seizures are not both the other's one.
+    counted: dict[tuple[str, Substance, Unit], list[tuple[Found, set[tuple[Agency, str]]]]] = {}
     kept, doubles = [], []
     for item in found:
         key = (item.country, item.seizure.substance, base(item.seizure.quantity, item.seizure.unit)[1])
         known = counted.setdefault(key, [])
-        for first in known:
-            reason = _same(first, item)
+        teller = (item.agency, item.kind)
+        for first, tellers in known:
+            reason = _same(first, item, by_teller=teller in tellers)
             if reason:
+                tellers.add(teller)
                 doubles.append(Double(first, item, reason))
                 break
         else:
-            known.append(item)
+            known.append((item, {teller}))
             kept.append(item)
     return kept, doubles
 
 
-def _same(first: Found, second: Found) -> str:
-    """How it is known that two reports of one country and substance are of one seizure; empty if they are not."""
+def _same(first: Found, second: Found, *, by_teller: bool) -> str:
+    """How it is known that two reports of one country and substance are of one seizure; empty if they are not.
+
+    `by_teller` says that who reports the second has told of the first already.
+    """
     one, other = first.seizure, second.seizure
     # What one message says twice, it means twice.
     if first.message == second.message:
         return ""
     if one.reference is not None and other.reference is not None:
         return "the same reference" if one.reference == other.reference else ""
-    by_one_agency = (first.agency, first.kind) == (second.agency, second.kind)
-    if by_one_agency or second.ends < first.begins or first.ends < second.begins:
+    if by_teller or second.ends < first.begins or first.ends < second.begins:
         return ""
-    alike = base(one.quantity, one.unit) == base(other.quantity, other.unit)
+    alike = base(one.quantity, one.unit) == base(other.quantity, other.unit) and _what(one) == _what(other)
     return "the same quantity in the same period" if alike else ""
 
 
@@ -166,10 +183,10 @@ def _read(item: Standing, name: str, year: int) -> OperationPlan | OperationRepo
     # What a newer sender may have added is not counted.
     match item.kind:
         case "operation.plan" | "operation.report":
-            if (item.body.get("name"), item.body.get("year")) != (name, year):
-                return None
             model = OperationPlan if item.kind == "operation.plan" else OperationReport
-            return model.model_validate(item.body, extra="ignore")
+            read = model.model_validate(item.body, extra="ignore")
+            # Not before: a year may be written "2004" in a body.
+            return read if (read.name, read.year) == (name, year) else None
         case "drugs.seizure":
             if _operation_of(item.message) != _header_form(name, year):
                 return None
@@ -227,11 +244,15 @@ def _seizure_rows(found: Sequence[Found], plan: OperationPlan | None) -> tuple[R
     groups: dict[tuple[Substance, str, Unit], list[Seizure]] = {}
     for item in found:
         one = item.seizure
-        what = (one.note or "") if one.substance is Substance.OTHER else ""
-        groups.setdefault((one.substance, what, base(one.quantity, one.unit)[1]), []).append(one)
+        groups.setdefault((one.substance, _what(one), base(one.quantity, one.unit)[1]), []).append(one)
     places = {substance: place for place, substance in enumerate(planned)}
     ordered = sorted(groups, key=lambda key: places.get(key[0], len(places)))
     return tuple(_seizure_row(substance, what, groups[substance, what, unit]) for substance, what, unit in ordered)
+
+
+def _what(seizure: Seizure) -> str:
+    """What a substance that has no name in the tables is said to be."""
+    return (seizure.note or "") if seizure.substance is Substance.OTHER else ""
 
 
 def _seizure_row(substance: Substance, what: str, seizures: Sequence[Seizure]) -> Row:

@@ -3,7 +3,7 @@
 FILE holds by how many seconds such a process's clock is ahead. It may be written anew at any time; the process
 follows within a moment. What it measures by (`time.monotonic`) goes on as ever. The programs themselves have no
 setting of the kind: who runs one by another clock runs it by this module, which tells so in the log, and refuses a
-home that is not in the folder of FILE.
+home that is not in the folder of FILE, or a folder that is not one of services that a test has started.
 """
 
 import json
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+
+from deploy.local.instance import SERVICES_FILE
 
 READ_EVERY_S = 0.1
 REFUSED = 4
@@ -60,9 +62,15 @@ def _shift(file: Path) -> None:
 
 
 def _is_of_the_test(file: Path, arguments: Sequence[str]) -> bool:
-    """Whether the home that is named, and one must be, is in the folder of the clock."""
+    """Whether the home that is named, and one must be, is in the folder of the clock, and that is a test's own."""
+    folder = file.resolve().parent
     homes = [home for option, home in pairwise(arguments) if option == "--home"]
-    return len(homes) == 1 and Path(homes[0]).resolve().is_relative_to(file.resolve().parent)
+    # The last one counts for a program, also if it is written --home=DIR.
+    named = sum(argument == "--home" or argument.startswith("--home=") for argument in arguments)
+    if not len(homes) == named == 1:
+        return False
+    # Every home there is lies in some folder where a file can be put.
+    return (folder / SERVICES_FILE).is_file() and folder in Path(homes[0]).resolve().parents
 
 
 def _tell(level: str, event: str, **more: object) -> None:

@@ -120,6 +120,8 @@ def differences(printed: Printed, found: Rows) -> Iterator[str]:
         yield f"page {printed.page}: no row {label!r}"
     for label in given.keys() - wanted.keys():
         yield f"page {printed.page}: a row too many, {label!r}"
+    if len(given) != len(found):
+        yield f"page {printed.page}: a row that is computed twice"
     if list(wanted) != list(given) and wanted.keys() == given.keys():
         yield f"page {printed.page}: rows in another order: {', '.join(given)}"
     for label in wanted.keys() & given.keys():

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import uvicorn
+from sqlalchemy import update
 
 from crypto.trust import Trust
-from nodes import outbox
+from nodes import outbox, store
 from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.cli import main
@@ -275,3 +276,24 @@ async def test_sending_twice_sends_nothing_twice(home: Path, agent: Agent, typed
     code, out, err = await asyncio.to_thread(typed, *given[:-1])
     assert (code, out.strip()) == (4, "")
     assert "0 are with the agent" in err
+
+
+@pytest.mark.parametrize("state", ["refused", "expired"])
+async def test_what_reached_nobody_when_it_was_sent_is_not_told_as_sent(
+    home: Path, agent: Agent, typed: Type, tmp_path: Path, state: str
+) -> None:
+    mapping, export = tmp_path / "alerts.toml", tmp_path / "alerts.csv"
+    mapping.write_text(ALERTS)
+    export.write_text("no,to,title,text\n1,ro,a,b\n2,tr,c,d\n")
+    given = ("map", "--mapping", mapping, export, "--home", home, "--send", "--json")
+    code, out, _ = await asyncio.to_thread(typed, *given)
+    first, second = json.loads(out)["sent"]
+    assert code == 0
+    wanted = update(store.outbox).where(store.outbox.c.id == first["id"]).values(state=state)
+    await agent.box.run(lambda connection: connection.execute(wanted))
+    code, out, _ = await asyncio.to_thread(typed, *given)
+    again = json.loads(out)
+    assert (code, [item["id"] for item in again["sent"]]) == (3, [second["id"]])
+    assert [(item["record"], item["found"]) for item in again["errors"]] == [
+        (1, f"a record that was sent before, as {first['id']}, and {state}")
+    ]

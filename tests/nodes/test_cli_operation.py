@@ -98,3 +98,21 @@ def test_an_operation_of_which_nothing_came_is_told(typed: Type) -> None:
     code, text, _ = typed("MIRAGE", "2005", "--json")
     assert (code, json.loads(text)["code"]) == (4, "operation_unknown")
     assert typed("MIRAGE", "2003", "--json", "--csv")[0] == 2
+
+
+def test_what_others_wrote_does_not_steer_the_terminal_nor_pass_for_a_row(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported = next(m for m in _messages() if m["kind"] == "operation.report")
+    body = {name: reported["body"][name] for name in ("name", "year", "country", "agency", "begins", "ends")}
+    results = [{"indicator": "other", "name": "found\nHeroin  0 kg\x1b[2J\u202e", "count": 3}]
+    messages = [reported | {"body": body | {"results": results}}]
+
+    def call(home: Path, method: str, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        wanted = path == "/v1/inbox" and params["kind"] == "operation.report" and params["after"] == 0
+        return {"messages": messages if wanted else [], "before": None}
+
+    monkeypatch.setattr(cli_operation, "call", call)
+    code, text, _ = typed(body["name"], str(body["year"]))
+    assert code == 0
+    assert r"found\nHeroin  0 kg\x1b[2J\u202e  3" in text.splitlines()

@@ -32,6 +32,16 @@ CASES: list[tuple[str, list[Received], dict[str, str]]] = [
         [A, corrects("c", "a", "nearly"), corrects("d", "c", "right", kind="alert")],
         {"a": "right"},
     ),
+    (
+        "what a correction corrects comes behind it",
+        [A, corrects("d", "c", "right"), corrects("c", "a", "nearly")],
+        {"a": "right"},
+    ),
+    (
+        "a correction's correction is withdrawn",
+        [A, corrects("c", "a", "right"), corrects("d", "c", "wrong"), withdraws("w", "d")],
+        {"a": "right"},
+    ),
     ("withdrawn", [A, B, withdraws("w", "a")], {"b": "second"}),
     ("the withdrawal comes first", [withdraws("w", "a"), A], {}),
     ("corrected and withdrawn", [A, corrects("c", "a", "right"), withdraws("w", "a")], {}),

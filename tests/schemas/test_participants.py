@@ -15,6 +15,7 @@ from schemas.participants import (
     Category,
     Instrument,
     in_category,
+    speaks_for,
 )
 from tests.schemas.seed import bullets, needs_seed, page
 
@@ -123,3 +124,20 @@ def test_partners_stand_on_page_5_and_advisers_on_page_6() -> None:
 def test_the_participants_cannot_be_changed_in_a_running_program() -> None:
     with pytest.raises(TypeError):
         PARTICIPANTS["xx"] = MEMBERS[0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("node", "country", "may"),
+    [
+        ("bg", "BG", True),
+        ("bg", "RO", False),
+        ("seci", "RO", True),
+        ("cs", "ME", True),
+        ("rs", "CS", True),
+        ("rs", "RS", True),
+        ("rs", "ME", False),
+        ("interpol", "RO", False),
+    ],
+)
+def test_who_may_report_of_which_country(node: str, country: str, may: bool) -> None:
+    assert speaks_for(node, country) == may

@@ -160,3 +160,68 @@ def test_other_substances_are_told_apart_by_what_they_are() -> None:
     ketamine = {"substance": "other", "note": "ketamine"}
     found = operation_tables([seized("police", "1", **ketamine), seized("police", "2", substance="other")], NAME, YEAR)
     assert cells(found) == [("ketamine", "1 kg"), ("Other", "2 kg")]
+
+
+def test_one_agencys_two_seizures_are_not_both_the_others_one() -> None:
+    found = operation_tables([seized("police", "24"), seized("customs", "24"), seized("customs", "24")], NAME, YEAR)
+    assert (cells(found), len(found.doubles)) == ([("Heroin", "48 kg")], 1)
+    found = operation_tables(
+        [seized("customs", "24"), seized("customs", "24"), seized("police", "24"), seized("police", "24")], NAME, YEAR
+    )
+    assert (cells(found), len(found.doubles)) == ([("Heroin", "48 kg")], 2)
+
+
+def test_two_substances_without_a_name_are_not_one_seizure() -> None:
+    ketamine, khat = ({"substance": "other", "note": name} for name in ("ketamine", "khat"))
+    found = operation_tables([seized("police", "1", **ketamine), seized("customs", "1", **khat)], NAME, YEAR)
+    assert (cells(found), found.doubles) == ([("ketamine", "1 kg"), ("khat", "1 kg")], ())
+
+
+def test_no_country_adds_to_anothers_figures_nor_hides_them() -> None:
+    theirs = seized("police", "100", reference="BG-1")
+    # Of less, under the same reference, and before it: the true one would be its double.
+    forged = seized("police", "0.001", reference="BG-1")
+    forged = Received(forged.id, "ro", Agency.POLICE, forged.kind, forged.operation, forged.body)
+    more = report(results=[{"indicator": "vehicles-seized", "count": 10**9}])
+    more = Received(more.id, "ro", Agency.POLICE, more.kind, more.operation, more.body)
+    mine = report(sender="ro", results=[{"indicator": "vehicles-seized", "count": 1}])
+    content = {"kind": "operation.report", "kind_version": 1, "body": mine.body | {"country": "BG"}}
+    moved = Received("m", "ro", Agency.POLICE, "correction", None, {"message": mine.id, "content": content})
+    found = operation_tables([forged, more, theirs, mine, moved], NAME, YEAR)
+    assert cells(found) == [("Heroin", "100 kg")]
+    assert (found.doubles, found.countries) == ((), ("BG",))
+    assert found.foreign == (forged.id, more.id, mine.id)
+    # The Centre reports for who has no node.
+    by_centre = Received(forged.id, "seci", Agency.POLICE, forged.kind, forged.operation, forged.body)
+    assert operation_tables([by_centre], NAME, YEAR).messages == (forged.id,)
+
+
+def test_a_correction_that_writes_the_year_as_text_is_counted() -> None:
+    wrong = report(results=[{"indicator": "vehicles-seized", "count": 100}])
+    right = wrong.body | {"year": str(YEAR), "results": [{"indicator": "vehicles-seized", "count": 10}]}
+    content = {"kind": "operation.report", "kind_version": 1, "body": right}
+    correction = Received("c", "bg", Agency.POLICE, "correction", None, {"message": wrong.id, "content": content})
+    found = operation_tables([wrong, correction], NAME, YEAR)
+    assert (cells(found), found.corrected) == ([("Vehicles seized", "10")], (wrong.id,))
+
+
+def test_a_correction_that_does_not_say_of_which_operation_is_told() -> None:
+    wrong = report(results=[{"indicator": "vehicles-seized", "count": 100}])
+    content = {"kind": "operation.report", "kind_version": 2, "body": {"operation": f"{NAME} {YEAR}"}}
+    correction = Received("c", "bg", Agency.POLICE, "correction", None, {"message": wrong.id, "content": content})
+    found = operation_tables([wrong, correction], NAME, YEAR)
+    assert (cells(found), found.unreadable) == ([], (wrong.id,))
+    assert operation_tables([wrong, correction], "MIRAGE", YEAR).unreadable == ()
+
+
+def test_a_correction_or_withdrawal_that_changes_nothing_is_told() -> None:
+    said = report(results=[{"indicator": "vehicles-seized", "count": 5}])
+    about = {"message": said.id}
+    content = {"kind": "drugs.seizure", "kind_version": 1, "body": seized("police", "1").body}
+    mine = Received("c", "bg", Agency.POLICE, "correction", None, about | {"content": content})
+    taken = Received("t", "bg", Agency.POLICE, "correction", None, about | {"content": content})
+    back = Received("b", "bg", Agency.POLICE, "withdrawal", None, {"message": "t"})
+    theirs = Received("w", "ro", Agency.POLICE, "withdrawal", None, about)
+    found = operation_tables([said, mine, taken, back, theirs], NAME, YEAR)
+    assert (cells(found), found.void) == ([("Vehicles seized", "5")], ("c", "w"))
+    assert operation_tables([said, mine, theirs], "MIRAGE", YEAR).void == ()

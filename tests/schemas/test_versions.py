@@ -97,3 +97,12 @@ def test_what_is_newer_than_all_versions_or_of_an_unknown_kind_stays_as_it_is() 
 def test_every_version_but_the_newest_has_a_converter() -> None:
     older = {key for key in registry.KINDS if registry.newest(key[0]).version != key[1]}
     assert set(registry.CONVERTERS) == older
+
+
+@pytest.mark.parametrize("version", ["1", " 01", 1.0, True])
+def test_a_version_that_a_correction_carries_in_another_form_is_a_number(version: object) -> None:
+    body = {"title": "Seen", "text": "At the border."}
+    carried = {"kind": "alert", "kind_version": version, "body": body, "later": 1}
+    data = json.dumps({"message": "01a20f97-e270-71d7-88d6-b834d3465199", "content": carried, "text": "No."}).encode()
+    found = newest_body("correction", 1, read_body("correction", 1, data))
+    assert found["content"] == {"kind": "alert", "kind_version": 1, "body": body, "later": 1}

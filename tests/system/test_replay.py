@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.clock import REFUSED, Clock
-from deploy.local.instance import REPOSITORY, discard
+from deploy.local.instance import REPOSITORY, SERVICES_FILE, discard
 from deploy.local.replay import differences
 from deploy.local.seedtables import EXCHANGE, OPERATIONS, Printed
 
@@ -44,14 +44,40 @@ def test_whatever_differs_from_a_printed_table_is_told(printed: Printed) -> None
     assert "a row too many, 'Tea'" in more
     [turned] = differences(printed, printed.rows[::-1])
     assert "in another order" in turned
+    [twice] = differences(printed, (*printed.rows, printed.rows[-1]))
+    assert "computed twice" in twice
 
 
-@pytest.mark.parametrize("home", [(), ("--home", "/somewhere/else"), ("--home", "{folder}/../other")])
+@pytest.mark.parametrize(
+    "home",
+    [
+        (),
+        ("--home", "/somewhere/else"),
+        ("--home", "{folder}/../other"),
+        ("--home", "{folder}/hub", "--home=/var/lib/seci-hub"),
+    ],
+)
 def test_another_clock_is_refused_outside_of_its_folder(tmp_path: Path, home: tuple[str, ...]) -> None:
     clock = Clock(tmp_path / "test.clock")
     clock.set_ahead(-3600)
+    (tmp_path / SERVICES_FILE).write_text("{}")
     homes = [part.format(folder=tmp_path) for part in home]
     argv = [sys.executable, *clock.argv("hub.cli"), "status", *homes, "--json"]
     done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert (done.returncode, json.loads(done.stderr)["event"]) == (REFUSED, "clock_refused")
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("home", "of_a_test"), [("hub", True), ("hub", False), (".", True)])
+def test_another_clock_is_for_a_folder_of_services_of_a_test(tmp_path: Path, home: str, of_a_test: bool) -> None:
+    clock = Clock(tmp_path / "test.clock")
+    clock.set_ahead(-3600)
+    if of_a_test:
+        (tmp_path / SERVICES_FILE).write_text("{}")
+    argv = [sys.executable, *clock.argv("hub.cli"), "status", "--home", str(tmp_path / home), "--json"]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    told = json.loads(done.stderr.splitlines()[0])["event"]
+    # What it is refused for otherwise is that nothing is set up there.
+    assert (told, done.returncode == REFUSED) == (
+        ("clock_shifted", False) if of_a_test and home == "hub" else ("clock_refused", True)
+    )
