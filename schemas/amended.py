@@ -4,7 +4,7 @@ Only a message's own sender can correct it or take it back. What is sent out of 
 may arrive before what it corrects. A correction that is taken back leaves what it corrected as it was before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,14 +71,6 @@ def standing(received: Iterable[Received]) -> Amended:
     # Whatever came first: a correction that is corrected itself says nothing any more.
     over = {about.id for id in said if (about := _about(corrections[id], messages)) is not None}
     bodies = dict(what for id, what in said.items() if id not in over)
-    void = (
-        (message, messages[about])
-        for message in messages.values()
-        if message.kind in (CORRECTION, WITHDRAWAL)
-        and (about := str(message.body.get("message"))) in messages
-        and (message.sender != messages[about].sender or (message.kind == CORRECTION and message.id not in said))
-        and message.id not in withdrawn
-    )
     others = [message for message in messages.values() if message.kind not in (CORRECTION, WITHDRAWAL)]
     return Amended(
         tuple(
@@ -87,8 +79,17 @@ def standing(received: Iterable[Received]) -> Amended:
             if message.id not in withdrawn
         ),
         tuple(message for message in others if message.id in withdrawn),
-        tuple(void),
+        tuple(_void(messages, said.keys(), withdrawn)),
     )
+
+
+def _void(messages: Mapping[str, Received], said: Set[str], withdrawn: Set[str]) -> Iterator[tuple[Received, Received]]:
+    for message in messages.values():
+        earlier = messages.get(str(message.body.get("message")))
+        if message.kind not in (CORRECTION, WITHDRAWAL) or earlier is None or message.id in withdrawn:
+            continue
+        if message.sender != earlier.sender or (message.kind == CORRECTION and message.id not in said):
+            yield message, earlier
 
 
 def _about(message: Received, messages: Mapping[str, Received]) -> Received | None:

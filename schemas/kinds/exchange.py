@@ -114,7 +114,7 @@ class WithdrawalReason(StrEnum):
 
 
 class Withdrawal(Body):
-    """An earlier message of the sender is taken back; with `erase` its content is to be erased too."""
+    """An earlier message of the sender is taken back; `erase` asks the recipients' officers to erase its content, too."""
 
     message: Earlier
     reason: WithdrawalReason
