@@ -114,7 +114,7 @@ class WithdrawalReason(StrEnum):
 
 
 class Withdrawal(Body):
-    """An earlier message of the sender is taken back; `erase` asks the recipients' officers to erase its content, too."""
+    """An earlier message of the sender is taken back; `erase` asks the recipients' officers to erase its content."""
 
     message: Earlier
     reason: WithdrawalReason
