@@ -26,7 +26,7 @@ class Contact(Body):
 
 
 class Action(StrEnum):
-    """What the recipients are asked to do on a hit."""
+    """What the recipients are asked to do on a hit; where it is not said, they ask the sender."""
 
     INFORM = "inform"
     DISCREET_CHECK = "discreet_check"

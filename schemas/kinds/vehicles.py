@@ -33,7 +33,8 @@ class StolenVehicle(Facts):
     reference: Reference | None = None
     with_keys: bool | None = None
     papers: Annotated[tuple[Paper, ...], Field(max_length=10, description="Stolen with it.")] = ()
-    action: Action = Action.SEIZE
+    # No default: what is not asked must not be done in a sender's name.
+    action: Action | None = None
     value: Sum | None = None
     text: Text | None = None
 
