@@ -13,11 +13,11 @@ class NodeError(Exception):
     code: ClassVar[str] = "node_error"
     status: ClassVar[int] = 400
     exit_code: ClassVar[int] = 1
-    fields: Sequence[Mapping[str, str]] = ()
 
-    def __init__(self, message: str, next_step: str) -> None:
+    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message)
         self.next_step = next_step
+        self.fields = fields
 
 
 class NotSetUp(NodeError):
@@ -88,20 +88,12 @@ class BodyRefused(NodeError):
     code = "body_invalid"
     exit_code = 2
 
-    def __init__(self, message: str, next_step: str, fields: list[dict[str, str]]) -> None:
-        super().__init__(message, next_step)
-        self.fields = fields
-
 
 class MappingInvalid(NodeError):
     """A mapping file does not say what it should; `fields` has what is wrong with which part of it."""
 
     code = "mapping_invalid"
     exit_code = 2
-
-    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
-        super().__init__(message, next_step)
-        self.fields = fields
 
 
 class InputRefused(NodeError):
@@ -116,10 +108,6 @@ class RecordsRefused(NodeError):
 
     code = "records_invalid"
     exit_code = 2
-
-    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]]) -> None:
-        super().__init__(message, next_step)
-        self.fields = fields
 
 
 class StixRefused(NodeError):
