@@ -44,12 +44,12 @@ class ApiRefused(NodeError):
     """
 
     def __init__(self, problem: dict[str, Any], status: int) -> None:
-        self.fields = [_field(item) for item in problem.get("errors") or ()]
+        fields = [_field(item) for item in problem.get("errors") or ()]
         detail, next_step = str(problem.get("detail", "refused")), str(problem.get("next", ""))
-        if self.fields:
-            detail = f"wrong: {', '.join(item['field'] for item in self.fields)}"
+        if fields:
+            detail = f"wrong: {', '.join(item['field'] for item in fields)}"
             next_step = "correct what is named, and repeat the command"
-        super().__init__(detail, next_step)
+        super().__init__(detail, next_step, fields)
         self.code = str(problem.get("code", "refused"))  # type: ignore[misc]
         self.exit_code = 1 if status >= 500 else 2 if self.code in _TYPED_WRONG else 4  # type: ignore[misc]
 
