@@ -1,7 +1,6 @@
 """`seci-hub`: what an operator of the hub types. Data to stdout, everything else to stderr."""
 
 import asyncio
-import base64
 import gc
 import os
 import shlex
@@ -18,10 +17,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto import certificates, keyfile, typed
+from crypto import typed
 from crypto.errors import CryptoError
 from crypto.journal import configure_logging
-from hub import database, registrar, rosternews, topology
+from hub import admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
@@ -40,7 +39,7 @@ from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
-from schemas.enrolment import EnrolmentRequest, Welcome
+from schemas.enrolment import EnrolmentRequest
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -182,11 +181,11 @@ def enrol(
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
-    certificates_pem = _certify(settings, requests)
+    certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
     version = with_database(settings, admit, log)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:
-        welcome = _welcome(settings, item, certificates_pem[item.node], news)
+        welcome = admission.welcome_of(settings, log, item.node, certificates_pem[item.node], news)
         with _writing(out):
             (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2, exclude_none=True) + "\n")
     fingerprints = {item.node: item.fingerprint() for item in requests}
@@ -267,29 +266,6 @@ def _read_request(path: Path) -> EnrolmentRequest:
         raise EnrolmentRefused(
             f"{path} is no enrolment request (wrong: {fields})", "ask the node for it again"
         ) from error
-
-
-def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
-
-
-def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
-    ledger = ledger_of(settings)
-    return Welcome(
-        node=request.node,
-        certificate_pem=certificate.decode(),
-        ca_pem=(settings.home / "ca.pem").read_text(),
-        broker_host=settings.broker_host,
-        broker_port=settings.broker_port,
-        vhost=settings.vhost,
-        hub_key=base64.b64encode(ledger.signer.key.public.public_bytes()).decode(),
-        log_origin=ledger.origin,
-        log_vkey=ledger.signer.verifier.vkey(),
-        log_vkey_mldsa=ledger.second_vkey,
-        roster=base64.b64encode(news).decode(),
-    )
 
 
 ledger_app.command()(timestamp)

@@ -1,6 +1,6 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`; and it may delete
+What it may change is work in hand: `held`, `enrolment`, `deadline_progress` and `timestamp_progress`; and it may delete
 `quarantine_content`, `witness_round` and `cosignature`. `erase_entries`, a function of the
 database's owner, erases what entries say.
 
@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     Identity,
     Index,
@@ -266,3 +267,31 @@ imported_statistic: Final = Table(
     Column("source", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
 )
+# Invitations and what became of them (`hub.joining`, `schemas.joining.Stage`). Of a token only the public half of the
+# key that is made from it is kept. `certificate` is there from before the broker is told of the node until that is undone.
+enrolment: Final = Table(
+    "enrolment",
+    metadata,
+    Column("invitation", LargeBinary, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("token_key", LargeBinary, nullable=False),
+    Column("agencies", ARRAY(Text)),
+    Column("task_forces", ARRAY(Text)),
+    Column("replace_keys", Boolean, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("invited_by", Text, nullable=False),
+    Column("request", Text),
+    Column("words", Text),
+    Column("challenge", LargeBinary),
+    Column("by_file", Boolean),
+    Column("proven", Boolean),
+    Column("approved_by", Text),
+    Column("confirmed_by", Text),
+    Column("certificate", Text),
+    Column("roster_version", Integer),
+    Column("reason", Text),
+    Column("since", BigInteger, nullable=False),
+)
+_OPEN: Final = enrolment.c.stage.not_in(("welcomed", "rejected", "withdrawn"))
+Index("enrolment_open", enrolment.c.node, unique=True, postgresql_where=_OPEN)
