@@ -88,7 +88,7 @@ def issue(
 
 
 def check_csr(csr: x509.CertificateSigningRequest, common_name: str) -> ec.EllipticCurvePublicKey:
-    """The request's key. Raises CertificateRefused unless it asks for this name, with a P-256 key that has signed it."""
+    """Its key. Raises CertificateRefused unless it asks for this name, with a P-256 key that has signed it."""
     if _common_name(csr.subject) != common_name:
         raise CertificateRefused(f"the request is for {_common_name(csr.subject)!r}, not for {common_name!r}")
     if not csr.is_signature_valid:

@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto import certificates, joining, keyfile
 from hub import ledger, registrar, rosternews, topology
 from hub.errors import EnrolmentUnknown
-from hub.joining import Enrolment, change, check_request, listing, locked
+from hub.joining import Enrolment, ask, change, check_request, listing, locked
 from hub.ledger import Ledger
 from hub.pen import writing
 from hub.settings import Settings
 from schemas.enrolment import EnrolmentRequest, Welcome
-from schemas.joining import HubIdentity, JoinAnswer, Stage
+from schemas.joining import HubIdentity, JoinAnswer, JoinRequest, Stage
 
 _UNFINISHED: Final = (Stage.CONFIRMED, Stage.PROVISIONED, Stage.REJECTED)
 _READY: Final = (Stage.IN_ROSTER, Stage.WELCOMED)
@@ -72,6 +72,13 @@ def welcome_of(settings: Settings, log: Ledger, node: str, certificate: bytes, n
         log_vkey_mldsa=known.log_vkey_mldsa,
         roster=base64.b64encode(news).decode(),
     )
+
+
+async def receive(office: Office, join: JoinRequest, *, by_file: bool) -> Enrolment:
+    """Takes a request in. Raises as `joining.ask`, and what the database raises."""
+    async with office.engine.begin() as connection:
+        roster = await registrar.current(connection, office.log.signer.key.public)
+        return await ask(connection, join, joining.pin_of(office.identity), roster, by_file=by_file)
 
 
 async def carry_on(office: Office, invitation: bytes) -> Enrolment:

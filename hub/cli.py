@@ -23,6 +23,7 @@ from crypto.journal import configure_logging
 from hub import admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
+from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
 from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_stats import stats_app
@@ -53,6 +54,7 @@ STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(stats_app, name="stats")
+app.add_typer(requests_app, name="requests")
 
 
 @app.command()
@@ -268,11 +270,12 @@ def _read_request(path: Path) -> EnrolmentRequest:
         ) from error
 
 
+app.command("join-desk")(join_desk)
 ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (status, top, queues, messages, trace, deadlines):
+for _command in (status, top, queues, messages, trace, deadlines, invite, invitations, approve, confirm, reject):
     app.command()(_command)
 
 

@@ -80,6 +80,7 @@ class Settings(BaseModel):
     `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
     `tsa_url` is where timestamps are asked for (RFC 3161 over HTTP) each `tsa_interval_s`, and none if it is not set;
     `tsa_roots` is the file (PEM) of the certificates that the TSA's own must go back to.
+    `four_eyes`: what one operator approves a second one confirms.
     `retention` says what `seci-hub ledger retention` erases; a rule with a kind goes before one without.
     """
 
@@ -107,6 +108,7 @@ class Settings(BaseModel):
     canary_s: float = Field(30.0, gt=0, le=600)
     witness_round_s: float = Field(30.0, gt=0, le=3600)
     retention: tuple[RetentionRule, ...] = ()
+    four_eyes: bool = True
 
     @field_validator("retention")
     @classmethod

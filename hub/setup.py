@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
+DESK: Final = "hub-desk"
 CERTIFICATE_DAYS: Final = 397
 
 
@@ -63,6 +65,26 @@ def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write(home / "broker.key", pem)
     _issue(home, secret, "broker", key, certificates.Profile.BROKER, broker.dns, broker.ips)
+
+
+def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
+    """The join desk's key and certificate for these DNS names and IP addresses, anew each time it starts.
+
+    Raises WrongPassphrase, KeyFileRefused.
+    """
+    key = certificates.new_tls_key()
+    ips = [name for name in names if _is_ip(name)]
+    keyfile.save_tls_key(home / f"{DESK}.key", key, secret)
+    dns = [name for name in names if name not in ips]
+    _issue(home, secret, DESK, key, certificates.Profile.BROKER, dns, ips)
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _issue(

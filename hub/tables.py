@@ -268,7 +268,7 @@ imported_statistic: Final = Table(
     Column("digest", LargeBinary, nullable=False),
 )
 # Invitations and what became of them (`hub.joining`, `schemas.joining.Stage`). Of a token only the public half of the
-# key that is made from it is kept. `certificate` is there from before the broker is told of the node until that is undone.
+# key that is made from it is kept. `certificate` is there from before the broker is told until that is taken back.
 enrolment: Final = Table(
     "enrolment",
     metadata,

@@ -12,6 +12,7 @@ from crypto import typed
 from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
 from nodes import setup
+from nodes.cli_join import join
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
@@ -100,7 +101,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt, witness, trust):
+for _command in (join, send, status, inbox, notices, show, receipt, witness, trust):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")
