@@ -36,7 +36,7 @@ from hub.errors import (
 )
 from hub.registrar import Unsigned
 from schemas.codes import Agency
-from schemas.joining import OVER, JoinRequest, JoinToken, Stage
+from schemas.joining import DECIDED, JoinRequest, JoinToken, Stage
 
 _TABLE: Final = tables.enrolment
 # Against this key a request under an invitation that there is not is checked: it takes as long as under one there is.
@@ -280,7 +280,7 @@ async def _of_token(connection: AsyncConnection, join: JoinRequest) -> Enrolment
 
 
 async def _open(connection: AsyncConnection, node: str) -> Enrolment | None:
-    query = select(_TABLE).where(_TABLE.c.node == node, _TABLE.c.stage.not_in(OVER)).with_for_update()
+    query = select(_TABLE).where(_TABLE.c.node == node, _TABLE.c.stage.not_in(DECIDED)).with_for_update()
     row = (await connection.execute(query)).first()
     return None if row is None else Enrolment.of(row)
 

@@ -293,5 +293,5 @@ enrolment: Final = Table(
     Column("reason", Text),
     Column("since", BigInteger, nullable=False),
 )
-_OPEN: Final = enrolment.c.stage.not_in(("welcomed", "rejected", "withdrawn"))
+_OPEN: Final = enrolment.c.stage.not_in(("in_roster", "welcomed", "rejected", "withdrawn"))
 Index("enrolment_open", enrolment.c.node, unique=True, postgresql_where=_OPEN)

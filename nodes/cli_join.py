@@ -84,7 +84,7 @@ def join(
 
 
 def _token(token: str | None, file: Path | None) -> JoinToken | None:
-    text = token or os.environ.get(TOKEN_VARIABLE)
+    text = token or os.environ.get(TOKEN_VARIABLE) or None
     if file is not None:
         try:
             source = sys.stdin.buffer if str(file) == "-" else file.open("rb")

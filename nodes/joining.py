@@ -65,7 +65,7 @@ def begin(home: Path, token: JoinToken | None, passphrase_file: Path | None) -> 
     found = _stored(file)
     if token is None and found is None:
         raise TokenUnfit("a token is needed to begin", "give it with --token-file FILE, or - for standard input")
-    if token is not None and (found is None or found.invitation != token.id.hex()):
+    if token is not None and (found is None or not _is_under(token, found)):
         if (home / "node.json").exists() and (settings := Settings.load(home)).enrolled:
             raise FolderTaken(
                 f"{settings.node} is enrolled in {home}", "nothing is to do; after lost keys, join in a new folder"
@@ -141,6 +141,14 @@ def _earlier(told: Welcome) -> tuple[bytes, ...]:
     except (CryptoError, ControlRefused):
         # Told when it is taken in.
         return ()
+
+
+def _is_under(token: JoinToken, join: JoinRequest) -> bool:
+    try:
+        proofs.verify_token(join, proofs.token_key(token).public)
+    except CryptoError:
+        return False
+    return join.pin == token.pin.hex()
 
 
 def _stored(file: Path) -> JoinRequest | None:

@@ -88,7 +88,8 @@ class Stage(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-OVER: Final = (Stage.WELCOMED, Stage.REJECTED, Stage.WITHDRAWN)
+# Nothing is to be decided any more: the node may be invited anew.
+DECIDED: Final = (Stage.IN_ROSTER, Stage.WELCOMED, Stage.REJECTED, Stage.WITHDRAWN)
 
 
 class _Document(BaseModel):

@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("since", sa.BigInteger, nullable=False),
     )
-    still_open = sa.text("stage NOT IN ('welcomed', 'rejected', 'withdrawn')")
+    still_open = sa.text("stage NOT IN ('in_roster', 'welcomed', 'rejected', 'withdrawn')")
     op.create_index("enrolment_open", "enrolment", ["node"], unique=True, postgresql_where=still_open)
     op.execute(f"GRANT SELECT, INSERT, UPDATE ON enrolment TO {_HUB_ROLE}")
 
