@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from crypto.errors import CertificateRefused
 
 TlsKey = ec.EllipticCurvePrivateKey
-COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|broker")
+COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|operator-[a-z0-9.-]{1,32}|broker")
 _SKEW: Final = timedelta(minutes=10)
 # The library reads the parts only when they are asked for: they are, at once, so that nothing is raised later.
 _UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -71,7 +71,7 @@ def issue(
     The name, validity, use and host names are the issuer's; whatever else the request asks for is ignored.
     """
     if not COMMON_NAME.fullmatch(common_name):
-        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user or the broker")
+        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user, an operator or the broker")
     key = check_csr(csr, common_name)
     names = [*(x509.DNSName(name) for name in dns), *(x509.IPAddress(ip_address(ip)) for ip in ips)]
     builder = (

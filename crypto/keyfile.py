@@ -95,24 +95,34 @@ def generate_key_file(path: Path) -> None:
         os.fsync(out.fileno())
 
 
-def seal_file(path: Path, content: bytes, secret: Secret) -> None:
-    """Writes `content` sealed: whole or not at all, readable by its owner only."""
+def seal(content: bytes, secret: Secret) -> bytes:
+    """`content` sealed, in the form of a sealed file."""
     fields: dict[str, Any] = {"v": 1, "kdf": secret.new_kdf(), "nonce": secrets.token_bytes(12)}
     ciphertext = AESGCM(secret.derive(fields["kdf"])).encrypt(fields["nonce"], content, cbor.encode(fields))
-    write_private(path, cbor.encode({**fields, "ciphertext": ciphertext}))
+    return cbor.encode({**fields, "ciphertext": ciphertext})
 
 
-def open_file(path: Path, secret: Secret) -> bytes:
-    """What `seal_file` was given. Raises KeyFileRefused, WrongPassphrase."""
+def unseal(sealed: bytes, secret: Secret, name: str) -> bytes:
+    """What `seal` was given; `name` is what errors call it. Raises KeyFileRefused, WrongPassphrase."""
     try:
-        fields = cbor.decode(_read_private(path))
+        fields = cbor.decode(sealed)
         ciphertext = fields.pop("ciphertext")
         key = secret.derive(fields["kdf"])
         return AESGCM(key).decrypt(fields["nonce"], ciphertext, cbor.encode(fields))
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise KeyFileRefused(f"{path} is damaged; restore it from a backup") from error
+        raise KeyFileRefused(f"{name} is damaged; restore it from a backup") from error
     except InvalidTag as error:
-        raise WrongPassphrase(f"{path} does not open: wrong passphrase or key file, or the file is damaged") from error
+        raise WrongPassphrase(f"{name} does not open: wrong passphrase or key file, or the file is damaged") from error
+
+
+def seal_file(path: Path, content: bytes, secret: Secret) -> None:
+    """Writes `content` sealed: whole or not at all, readable by its owner only."""
+    write_private(path, seal(content, secret))
+
+
+def open_file(path: Path, secret: Secret) -> bytes:
+    """What `seal_file` was given. Raises KeyFileRefused, WrongPassphrase."""
+    return unseal(_read_private(path), secret, str(path))
 
 
 @dataclass(frozen=True)

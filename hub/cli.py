@@ -22,23 +22,27 @@ from crypto.errors import CryptoError
 from crypto.journal import configure_logging
 from hub import admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
+from hub.cli_approvals import approvals_app
 from hub.cli_erase import erase, retention
 from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
 from hub.cli_ledger import ledger_app
+from hub.cli_login import login, logout, whoami
+from hub.cli_operator import operator_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_stats import stats_app
 from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
-from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
+from hub.errors import ApprovalWaiting, DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
-from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
+from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest
 
@@ -53,6 +57,8 @@ app: Final = typer.Typer(
 STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(operator_app, name="operator")
+app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
 app.add_typer(requests_app, name="requests")
 
@@ -96,7 +102,8 @@ def init(
     )
     if known is not None:
         # No option says them, and an update must not turn the timestamps off.
-        settings = settings.model_copy(update=known.model_dump(include={"tsa_url", "tsa_roots", "tsa_interval_s"}))
+        kept = {"tsa_url", "tsa_roots", "tsa_interval_s", "session_idle_s", "session_s", "approval_s"}
+        settings = settings.model_copy(update=known.model_dump(include=kept))
     settings.save()
     log = ledger_of(settings)
     _begin_lock_store(settings, log)
@@ -133,7 +140,10 @@ def provision(home: Home, as_json: AsJson = False) -> None:
             await registrar.publish_roster(connection, log, (), log.signer.key)
         return [node.node for node in roster.nodes]
 
-    nodes = with_database(settings, work, log)
+    first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
+    # To repeat what the roster says to the broker, anybody may who has the broker.
+    actor = acting(settings, Action.PROVISION) if first else None
+    nodes = with_database(settings, work, log, actor)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
@@ -182,9 +192,11 @@ def enrol(
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
-    topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
+    nodes = with_database(settings, check)
+    actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force))
+    topology.apply(settings.broker_ctl, nodes, settings.vhost)
     certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
-    version = with_database(settings, admit, log)
+    version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:
         welcome = admission.welcome_of(settings, log, item.node, certificates_pem[item.node], news)
@@ -270,13 +282,32 @@ def _read_request(path: Path) -> EnrolmentRequest:
         ) from error
 
 
+def _subject(
+    requests: list[EnrolmentRequest], agencies: list[Agency] | None, task_forces: list[str] | None
+) -> dict[str, object]:
+    """What a second person confirms: which keys, by their fingerprints, and which memberships."""
+    return {
+        "nodes": {item.node: item.fingerprint() for item in requests},
+        "agencies": agencies and list(map(str, agencies)),
+        "task_forces": task_forces,
+    }
+
+
 app.command("join-desk")(join_desk)
 ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (status, top, queues, messages, trace, deadlines, invite, invitations, approve, confirm, reject):
+for _command in (login, logout, whoami, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
+for _joining in (invite, invitations, approve, confirm, reject):
+    app.command()(_joining)
+
+
+def _fields(error: HubError) -> list[dict[str, str]]:
+    if not isinstance(error, ApprovalWaiting):
+        return []
+    return [{"field": "approval", "found": str(error.number), "wanted": "must be confirmed by a security officer"}]
 
 
 def main() -> None:
@@ -284,7 +315,7 @@ def main() -> None:
     try:
         typed.run(app, PROGRAM)
     except HubError as error:
-        typed.fail(PROGRAM, error.code, str(error), error.next_step)
+        typed.fail(PROGRAM, error.code, str(error), error.next_step, _fields(error))
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')

@@ -1,11 +1,10 @@
 """`seci-hub invite`, `invitations`, `requests`, `approve`, `confirm`, `reject`, `join-desk`: how nodes come in."""
 
 import asyncio
-import getpass
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -17,14 +16,16 @@ from crypto import joining as proofs
 from crypto import typed
 from crypto.journal import configure_logging
 from crypto.keyfile import write_private
-from hub import admission, database, joindesk, joining, registrar
+from hub import admission, approvals, database, joindesk, joining, registrar
+from hub.acts import Actor
 from hub.admission import Office
 from hub.errors import FileUnwritable, RequestUnreadable, SettingsInvalid
 from hub.joining import Enrolment, Terms
 from hub.metrics import count_event
+from hub.roles import Action
 from hub.settings import HOME_VARIABLE, Settings
 from hub.setup import desk_certificate, ledger_of
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.joining import MAX_REQUEST, JoinToken, Stage
@@ -83,21 +84,22 @@ def invite(
 ) -> None:
     """Invite a node: a token for `seci-node join`, good once. It is shown now and never again."""
     settings = Settings.load(home)
+    log = ledger_of(settings)
     if withdraw:
-        with_database(settings, lambda connection: joining.withdraw(connection, node, _who()))
+        actor = acting(settings, Action.INVITE, {"node": node, "withdraw": True})
+        with_database(settings, lambda connection: joining.withdraw(connection, node, actor.name), log, actor)
         answer({"node": node, "withdrawn": True}, as_json, f"the invitation of {node} is withdrawn")
         return
-    log = ledger_of(settings)
     pin = proofs.pin_of(admission.identity_of(settings, log))
     until = joining.now_ms() + int(expires.total_seconds() * 1000)
-    forces = None if task_force is None else tuple(sorted(set(task_force)))
+    terms = Terms(agency, None if task_force is None else tuple(sorted(set(task_force))), replace_keys, until)
+    actor = acting(settings, Action.INVITE, {"node": node, **_said(terms)})
 
     async def work(connection: AsyncConnection) -> JoinToken:
         roster = await registrar.current(connection, log.signer.key.public)
-        terms = Terms(agency, forces, replace_keys, until)
-        return await joining.invite(connection, node, pin, terms, roster, _who())
+        return await joining.invite(connection, node, pin, terms, roster, actor.name)
 
-    token = with_database(settings, work)
+    token = with_database(settings, work, log, actor)
     result = {"node": node, "invitation": token.id.hex(), "expires": iso(until)}
     if out is None:
         answer(result | {"token": token.text()}, as_json, token.text())
@@ -114,8 +116,9 @@ def invitations(
     as_json: AsJson = False,
 ) -> None:
     """List invitations that nobody has used yet."""
-    stages = tuple(Stage) if every else (Stage.INVITED,)
-    found = with_database(Settings.load(home), lambda connection: joining.listing(connection, stages))
+    stages, settings = tuple(Stage) if every else (Stage.INVITED,), Settings.load(home)
+    acting(settings, Action.LOOK)
+    found = with_database(settings, lambda connection: joining.listing(connection, stages))
     rows = [_invited(item) for item in found]
     lines = [
         f"{row['invitation']}  {row['node']:8} {row['stage']:11} until {row['expires']}  by {row['invited_by']}"
@@ -138,7 +141,9 @@ def requests(
     if home is None:
         raise typer.BadParameter("--home is missing: the hub's folder")
     stages = (*_WAITING, Stage.WELCOMED, Stage.REJECTED) if every else _WAITING
-    found = with_database(Settings.load(home), lambda connection: joining.listing(connection, stages))
+    settings = Settings.load(home)
+    acting(settings, Action.LOOK)
+    found = with_database(settings, lambda connection: joining.listing(connection, stages))
     answer({"requests": [_asked(item) for item in found]}, as_json, "\n".join(map(_told, found)) or "nobody waits")
     if any(item.stage is Stage.REQUESTED for item in found):
         say("telephone the node under a number you know, let it read its words to you, and type what you hear:")
@@ -157,7 +162,10 @@ def import_(
             join = joindesk.parse(source.read(MAX_REQUEST + 1))
     except OSError as error:
         raise RequestUnreadable(f"{file} does not read: {error.strerror}", "name the node's file") from error
-    found = _with_office(home, lambda office: admission.receive(office, join, by_file=True))
+    settings = Settings.load(home)
+    actor = acting(settings, Action.INVITE, {"node": join.request.node, "request": join.invitation})
+    _on_record(settings, actor)
+    found = _with_office(settings, lambda office: admission.receive(office, join, by_file=True))
     answer(_asked(found), as_json, _told(found))
     if found.stage is Stage.REQUESTED:
         say(f'next: let {found.node} read its words by telephone: seci-hub approve {found.node} --words "..."')
@@ -172,6 +180,9 @@ def export(
 ) -> None:
     """Write the answer for a node to a file: its welcome, sealed, once it is in the roster."""
 
+    settings = Settings.load(home)
+    _on_record(settings, acting(settings, Action.INVITE, {"node": node, "answer": str(out.name)}))
+
     async def work(office: Office) -> dict[str, Any]:
         async with office.engine.connect() as connection:
             found = await joining.latest(connection, node)
@@ -179,7 +190,7 @@ def export(
         _write(out, (answered.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
         return {"node": node, "stage": str(answered.stage), "file": str(out), "welcome": answered.sealed is not None}
 
-    result = _with_office(home, work)
+    result = _with_office(settings, work)
     answer(result, as_json, f"{out}: {node} is {result['stage']}")
     say(f"next, at the node: seci-node join --hub {out.name}")
 
@@ -187,7 +198,9 @@ def export(
 @requests_app.command()
 def resume(home: Home, as_json: AsJson = False) -> None:
     """Go on with enrolments that were left in the middle, and take back what is left of rejected ones."""
-    found = _with_office(home, admission.carry_all_on)
+    settings = Settings.load(home)
+    _on_record(settings, acting(settings, Action.PROVISION, {"resume": "enrolments"}))
+    found = _with_office(settings, admission.carry_all_on)
     lines = [f"{item.node} is {item.stage}" for item in found]
     answer({"requests": [_asked(item) for item in found]}, as_json, "\n".join(lines) or "nothing was left")
 
@@ -198,15 +211,17 @@ def approve(
     words: Annotated[str, typer.Option(help="The words that the node's administrator read to you; 4 letters each do.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say that a request is the node's own: you have heard these words from its administrator by telephone."""
+    """Say that a request is the node's own: you have heard these words from its administrator by telephone.
+
+    Where to enrol takes two (`seci-hub operator four-eyes`), a second one has to confirm.
+    """
     settings = Settings.load(home)
 
-    async def work(office: Office) -> Enrolment:
-        async with office.engine.begin() as connection:
-            found = await joining.approve(connection, node, words, _who(), four_eyes=settings.four_eyes)
-        return await admission.carry_on(office, found.invitation)
+    async def work(connection: AsyncConnection, by: Actor) -> Enrolment:
+        four_eyes = by.session is not None and Action.ENROL in await approvals.chosen(connection)
+        return await joining.approve(connection, node, words, by.name, four_eyes=four_eyes)
 
-    found = _with_office(home, work)
+    found = _decide(settings, Action.APPROVE, node, work)
     answer(_asked(found), as_json, f"{node} is {found.stage}")
     if found.stage is Stage.APPROVED:
         say(f"next: another operator: seci-hub confirm {node}")
@@ -220,12 +235,10 @@ def confirm(node: Node, home: Home, as_json: AsJson = False) -> None:
     Killed in the middle, `seci-hub requests resume` or the join desk goes on.
     """
 
-    async def work(office: Office) -> Enrolment:
-        async with office.engine.begin() as connection:
-            found = await joining.confirm(connection, node, _who())
-        return await admission.carry_on(office, found.invitation)
+    async def work(connection: AsyncConnection, by: Actor) -> Enrolment:
+        return await joining.confirm(connection, node, by.name)
 
-    found = _with_office(home, work)
+    found = _decide(Settings.load(home), Action.ADMIT, node, work)
     answer(_asked(found), as_json, f"{node} is {found.stage}; roster version {found.roster_version}")
     _say_in(found)
 
@@ -240,12 +253,10 @@ def reject(
     if not reason.strip() or len(reason) > 300:
         raise SettingsInvalid("the reason is empty or longer than 300 characters", "say why: the node is told")
 
-    async def work(office: Office) -> Enrolment:
-        async with office.engine.begin() as connection:
-            found = await joining.reject(connection, node, reason.strip())
-        return await admission.carry_on(office, found.invitation)
+    async def work(connection: AsyncConnection, _: Actor) -> Enrolment:
+        return await joining.reject(connection, node, reason.strip())
 
-    found = _with_office(home, work)
+    found = _decide(Settings.load(home), Action.REJECT, node, work, {"reason": reason.strip()})
     answer(_asked(found), as_json, f"{node} is rejected")
 
 
@@ -272,11 +283,42 @@ def join_desk(
             answer({"url": url, "pid": os.getpid()}, as_json, f"join desk on {url}, pid {os.getpid()}")
             await stop.wait()
 
-    _with_office(home, work)
+    _with_office(settings, work)
 
 
-def _with_office(home: Path, work: Callable[[Office], Awaitable[T]]) -> T:
-    settings = Settings.load(home)
+def _decide(
+    settings: Settings,
+    action: Action,
+    node: str,
+    work: Callable[[AsyncConnection, Actor], Coroutine[Any, Any, Enrolment]],
+    more: dict[str, Any] | None = None,
+) -> Enrolment:
+    """An operator's word on a request, on record with what it is about; and what follows from it."""
+    log = ledger_of(settings)
+    found = with_database(settings, lambda connection: joining.latest(connection, node))
+    fingerprint = found.asked.request.fingerprint()
+    about = {"node": node, "invitation": found.invitation.hex(), "fingerprint": fingerprint, **_said(found.terms)}
+    actor = acting(settings, action, {**about, **(more or {})})
+    decided = with_database(settings, lambda connection: work(connection, actor), log, actor)
+    return _with_office(settings, lambda office: admission.carry_on(office, decided.invitation))
+
+
+def _on_record(settings: Settings, actor: Actor) -> None:
+    async def nothing_else(_: AsyncConnection) -> None:
+        return None
+
+    with_database(settings, nothing_else, ledger_of(settings), actor)
+
+
+def _said(terms: Terms) -> dict[str, Any]:
+    return {
+        "agencies": terms.agencies and list(map(str, terms.agencies)),
+        "task_forces": terms.task_forces and list(terms.task_forces),
+        "replace_keys": terms.replace_keys or None,
+    }
+
+
+def _with_office(settings: Settings, work: Callable[[Office], Coroutine[Any, Any, T]]) -> T:
     log = ledger_of(settings)
 
     async def main() -> T:
@@ -290,10 +332,6 @@ def _with_office(home: Path, work: Callable[[Office], Awaitable[T]]) -> T:
         return asyncio.run(main())
     except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
-
-
-def _who() -> str:
-    return getpass.getuser()
 
 
 def _write(file: Path, content: bytes) -> None:

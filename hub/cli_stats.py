@@ -1,7 +1,6 @@
 """`seci-hub stats`: how much was exchanged in each field, from the ledger; figures of years before it are imported."""
 
 import csv
-import getpass
 import hashlib
 import io
 from datetime import UTC, datetime
@@ -14,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub import figures, statistics
 from hub.chart import chart
 from hub.errors import FiguresRefused, FileUnwritable
+from hub.roles import Action
 from hub.settings import Settings
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.statistics import Origin
 from schemas.exchangetable import Count, ExchangeRow, ExchangeTable, exchange_table
 
@@ -47,6 +47,7 @@ def exchange(
     if as_csv and as_json:
         raise typer.BadParameter("--csv or --json, not both")
     settings = Settings.load(home)
+    acting(settings, Action.LOOK)
 
     async def work(connection: AsyncConnection) -> tuple[ExchangeTable, list[dict[str, Any]]]:
         counts = await statistics.counts(connection, (earlier, year))
@@ -66,9 +67,6 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with year,field,count, or JSON: a list of such objects.")],
     home: Home,
     source: Annotated[str, typer.Option(help="What they are taken from, for example: Annual report 2003.")] = "",
-    operator: Annotated[
-        str | None, typer.Option("--operator", help="Who imports; if not given, the name you are logged in with.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import figures of years before the system: all of the file or nothing. They are marked wherever they are shown.
@@ -81,8 +79,9 @@ def import_(
     now = datetime.now(UTC).year
     if ahead := sorted({figure.year for figure in found if figure.year > now}):
         raise FiguresRefused(f"the file of figures: {ahead[0]} has not begun", "correct it; nothing was imported")
-    name = getpass.getuser() if operator is None else operator.strip()
-    origin = Origin(name[:_SOURCE_SIZE], (source.strip() or file.name)[:_SOURCE_SIZE], hashlib.sha256(data).digest())
+    digest, taken_from = hashlib.sha256(data).digest(), (source.strip() or file.name)[:_SOURCE_SIZE]
+    actor = acting(settings, Action.STATS_IMPORT, {"source": taken_from, "digest": digest.hex()})
+    origin = Origin(actor.name, taken_from, digest)
     years = sorted({figure.year for figure in found})
 
     async def work(connection: AsyncConnection) -> dict[int, int]:

@@ -20,13 +20,14 @@ from crypto import certificates, joining
 from crypto.errors import CryptoError
 from crypto.keys import SigningKey, VerifyKey
 from crypto.words import same_words
-from hub import registrar, tables
+from hub import operators, registrar, tables
 from hub.errors import (
     EnrolmentOpen,
     EnrolmentRefused,
     EnrolmentUnknown,
     InvitationOutdated,
     KeyUnproven,
+    OperatorRefused,
     SameOperator,
     TokenExpired,
     TokenOfAnother,
@@ -227,10 +228,15 @@ async def approve(connection: AsyncConnection, node: str, typed: str, by: str, *
 
 
 async def confirm(connection: AsyncConnection, node: str, by: str) -> Enrolment:
-    """The second operator's word. Raises EnrolmentUnknown, SameOperator."""
+    """The second operator's word. Raises EnrolmentUnknown, SameOperator, OperatorRefused."""
     found = await _at(connection, node, Stage.APPROVED)
     if found.approved_by == by:
         raise SameOperator(f"{by} has approved {node}", "another operator has to confirm")
+    approver = await operators.find(connection, found.approved_by or "")
+    if approver is not None and approver.disabled_at is not None:
+        raise OperatorRefused(
+            f"{found.approved_by}, who approved {node}, is disabled since", "reject the request, and invite it anew"
+        )
     return await _move(connection, found, Stage.CONFIRMED, confirmed_by=by)
 
 

@@ -147,6 +147,10 @@ def _tables() -> Iterator[_Table]:
         *(frozenset({Event.RELEASED, Event.DISCARDED}), tables.quarantine_decision, decided.leaf_index, decided.at),
         *(decided.decision, (decided.node, centre)),
     )
+    acted = tables.operator_act
+    yield _Table(
+        *(frozenset({Event.OPERATOR}), acted, acted.c.leaf_index, acted.c.at, literal(str(Event.OPERATOR)), (centre,))
+    )
     # Written out, so that PostgreSQL sees that its index of such entries will do.
     erasing = select(tables.ledger_content).where(tables.ledger_content.c.event == literal_column("'erased'"))
     found = erasing.subquery("erasing")

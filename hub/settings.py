@@ -42,8 +42,8 @@ class Tsa:
     interval_s: float
 
 
-# Rosters say whose keys were whose, erasures what is no more: these stay.
-KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED})
+# Rosters say whose keys were whose, erasures what is no more, acts of operators who answers for what: these stay.
+KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED, Event.OPERATOR})
 MESSAGE_EVENTS: Final = frozenset(
     {Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED}
 )
@@ -80,8 +80,9 @@ class Settings(BaseModel):
     `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
     `tsa_url` is where timestamps are asked for (RFC 3161 over HTTP) each `tsa_interval_s`, and none if it is not set;
     `tsa_roots` is the file (PEM) of the certificates that the TSA's own must go back to.
-    `four_eyes`: what one operator approves a second one confirms.
     `retention` says what `seci-hub ledger retention` erases; a rule with a kind goes before one without.
+    `session_idle_s` is after how long without a command an operator is logged out, `session_s` after how long at all;
+    `approval_s` is for how long what takes two can be confirmed and done once it was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -108,7 +109,9 @@ class Settings(BaseModel):
     canary_s: float = Field(30.0, gt=0, le=600)
     witness_round_s: float = Field(30.0, gt=0, le=3600)
     retention: tuple[RetentionRule, ...] = ()
-    four_eyes: bool = True
+    session_idle_s: int = Field(900, ge=1, le=3600)
+    session_s: int = Field(28_800, ge=1, le=43_200)
+    approval_s: int = Field(86_400, ge=1, le=604_800)
 
     @field_validator("retention")
     @classmethod

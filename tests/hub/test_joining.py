@@ -29,13 +29,11 @@ from hub.errors import (
 from schemas.enrolment import Welcome
 from schemas.joining import JoinAnswer, JoinToken, Stage
 from schemas.roster import KeyUse, Roster
-from tests.hub import test_cli
 from tests.hub.applicants import Applicant, asked, confirmed, decided, invited, listed, office_of, roster_of, stages
 from tests.hub.ownhub import OwnHub
-from tests.hub.test_cli import Type
+from tests.hub.test_operator_commands import People
 
 pytestmark = pytest.mark.system
-typed = test_cli.typed
 
 
 @pytest.fixture
@@ -275,9 +273,14 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
     assert set(ended) == set(KeyUse) and all(signed_at <= at <= now for at in ended.values())
 
 
-def test_as_operators_type_it(own: OwnHub, typed: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def type_(*words: str) -> tuple[int, Any]:
-        return typed(*words, "--home", own.home)
+def test_as_operators_type_it(
+    own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = People(own, tmp_path, monkeypatch, capsys)
+    people.officers()
+
+    def type_(*words: str, who: str = "ana") -> tuple[int, Any]:
+        return people.type(who, *words)
 
     ro, file, answer = Applicant.new("ro"), tmp_path / "ro.join.json", tmp_path / "answer.json"
     code, told = type_("invite", "RO", "--agency", "police,customs", "--expires", "3d", "--out", str(tmp_path / "t"))
@@ -293,11 +296,12 @@ def test_as_operators_type_it(own: OwnHub, typed: Type, monkeypatch: pytest.Monk
     words = " ".join(proofs.join_words(ro.asks(token)))
     assert (waits["node"], waits["words"], waits["key_proven"]) == ("ro", words, False)
     assert type_("approve", "ro", "--words", "zoo " * 12)[1]["code"] == "words_differ"
-    monkeypatch.setenv("LOGNAME", "ana")
     assert type_("approve", "ro", "--words", words)[1]["stage"] == "approved"
     assert type_("confirm", "ro")[1]["code"] == "same_operator"
-    monkeypatch.setenv("LOGNAME", "dan")
-    assert type_("confirm", "ro")[1]["stage"] == "in_roster"
+    assert type_("confirm", "ro", who="bob")[1]["stage"] == "in_roster"
+    acts = [line for line in people.acts() if "node=ro" in line]
+    assert [line.split()[1] for line in acts] == ["invite", "invite", "enrolment.approve", "enrolment.confirm"]
+    assert [line.split(":")[0] for line in acts] == ["ana", "ana", "ana", "bob"]
     assert type_("requests", "export", "ro", "--out", str(answer))[1]["welcome"] is True
     said = JoinAnswer.model_validate_json(answer.read_bytes())
     assert _opened(ro, token, said.sealed).node == "ro"
@@ -309,3 +313,14 @@ def test_as_operators_type_it(own: OwnHub, typed: Type, monkeypatch: pytest.Monk
     assert type_("invite", "bg")[0] == 0
     assert type_("invite", "bg", "--withdraw")[1]["withdrawn"] is True
     assert type_("invite", "bg", "--withdraw")[1]["code"] == "enrolment_unknown"
+
+
+def test_where_there_are_no_operators_yet_one_word_is_enough(
+    own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people, ro, file = People(own, tmp_path, monkeypatch, capsys), Applicant.new("ro"), tmp_path / "ro.join.json"
+    token = JoinToken.parse(people.type("ana", "invite", "ro")[1]["token"])
+    file.write_text(ro.asks(token).model_dump_json(exclude_none=True))
+    assert people.type("ana", "requests", "import", str(file))[0] == 0
+    words = " ".join(proofs.join_words(ro.asks(token)))
+    assert people.type("ana", "approve", "ro", "--words", words)[1]["stage"] == "in_roster"

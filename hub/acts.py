@@ -1,0 +1,121 @@
+"""What an operator does, as it is written down: an entry `operator`, whose evidence is the act's SHA-256.
+
+The act itself (JSON: who, in which role, what, of what, under which approval) stands in `operator_act`.
+"""
+
+import getpass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub import ledger, rows, tables
+from hub.ledger import Ledger
+from hub.quarantine import DETAIL_SIZE
+from hub.roles import Action, Role
+from schemas.control import Entry, Event
+from schemas.participants import CENTRE
+
+# Before there were operators: with whose login at the machine it was done is all that is known.
+SETUP: Final = "setup"
+OWNER: Final = "owner"
+# What somebody typed as a name, and is nobody's.
+UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does what, of what. `subject` is JSON, holds no secret, and names all that a second person must know.
+
+    `role` and `session` (the token's SHA-256) are None of who acts before there are operators. `approval` is the
+    number of what a second person confirmed.
+    """
+
+    name: str
+    action: Action
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    role: Role | None = None
+    session: bytes | None = None
+    approval: int | None = None
+
+    @property
+    def is_setup(self) -> bool:
+        """Whether it is done before there are operators."""
+        return self.role is None and self.name.partition("/")[0] == SETUP
+
+    def described(self, at: int) -> bytes:
+        """The act as it is written down: JSON, keys in order, no spaces. `at` in ms."""
+        fields = {
+            "v": 1,
+            "at": at,
+            "operator": self.name,
+            "role": self.role and str(self.role),
+            "action": str(self.action),
+            "subject": dict(self.subject),
+            "session": self.session and self.session.hex()[:16],
+            "approval": self.approval,
+        }
+        return canonical({name: value for name, value in fields.items() if value is not None})
+
+    def detail(self) -> str:
+        """In a line, for the entry."""
+        words = " ".join(f"{name}={_words(value)}" for name, value in self.subject.items() if value is not None)
+        approved = "" if self.approval is None else f" (approval {self.approval})"
+        return f"{self.name}: {self.action}{approved} {words}".rstrip()[:DETAIL_SIZE]
+
+
+def setup_actor(action: Action, subject: Mapping[str, Any]) -> Actor:
+    """Who acts while there are no operators."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = "?"
+    return Actor(f"{SETUP}/{login}", action, subject)
+
+
+def canonical(value: Any) -> bytes:
+    """JSON of which there is one form: keys in order, no spaces, UTF-8."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest_of(action: Action, subject: Mapping[str, Any]) -> bytes:
+    """SHA-256 of what is asked for: an approval is good for just this. 32 bytes."""
+    return hashlib.sha256(canonical({"action": str(action), "subject": dict(subject)})).digest()
+
+
+async def record(connection: AsyncConnection, log: Ledger, actor: Actor) -> int:
+    """Puts the act on record, in the caller's transaction; the entry's index."""
+    turn = await ledger.take_turn(connection)
+    act = actor.described(turn.at)
+    entry = Entry(event=Event.OPERATOR, at=turn.at, node=CENTRE, evidence=ledger.evidence(act), detail=actor.detail())
+    index = (await ledger.append(connection, log, turn, [entry])).receipts[0].index
+    row = (index, turn.at, actor.name, str(actor.action), act)
+    await rows.insert(connection, {tables.operator_act.name: [row]})
+    return index
+
+
+async def newest(connection: AsyncConnection, action: Action) -> dict[str, Any] | None:
+    """The last act of its kind."""
+    table = tables.operator_act.c
+    query = select(table.act).where(table.action == str(action)).order_by(table.leaf_index.desc()).limit(1)
+    found = await connection.scalar(query)
+    return None if found is None else json.loads(found)
+
+
+async def anybody_acted(connection: AsyncConnection) -> bool:
+    """Whether the ledger has an act of a named operator: whatever the table of them says, there were some."""
+    table = tables.ledger_content.c
+    query = select(table.entry).where(table.event == str(Event.OPERATOR)).order_by(table.leaf_index.desc()).limit(1)
+    entry = await connection.scalar(query)
+    # From the first operator on nobody acts as `setup`: the last entry tells.
+    return entry is not None and not (Entry.from_bytes(entry).detail or "").startswith(f"{SETUP}/")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return str(value)
