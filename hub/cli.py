@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates, keyfile, typed
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, HsmUnavailable
 from crypto.journal import configure_logging
 from crypto.keyoptions import (
     Credential,
@@ -334,7 +334,9 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')
-        raise SystemExit(SettingsInvalid.exit_code) from error
+        raise SystemExit(
+            DatabaseUnreachable.exit_code if isinstance(error, HsmUnavailable) else SettingsInvalid.exit_code
+        ) from error
 
 
 if __name__ == "__main__":

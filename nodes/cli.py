@@ -31,7 +31,7 @@ from nodes.cli_send import send
 from nodes.cli_stix import stix_app
 from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
-from nodes.errors import NodeError, NotSetUp
+from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 from nodes.metrics import count_event
 from nodes.serving import serve
 from nodes.settings import Settings
@@ -155,7 +155,9 @@ def main() -> None:
         if isinstance(error, HsmUnavailable):
             step = "see that the token is in place, and its library, label and PIN are right; then repeat the command"
         typed.fail(PROGRAM, error.code, str(error), step)
-        raise SystemExit(NotSetUp.exit_code) from error
+        raise SystemExit(
+            AgentUnreachable.exit_code if isinstance(error, HsmUnavailable) else NotSetUp.exit_code
+        ) from error
 
 
 if __name__ == "__main__":
