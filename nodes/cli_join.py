@@ -10,6 +10,16 @@ from typing import Annotated, Final
 import typer
 
 from crypto.keyfile import write_private
+from crypto.keyoptions import (
+    Credential,
+    KeyFile,
+    PassphraseFile,
+    Pkcs11Module,
+    Pkcs11Pin,
+    Pkcs11Token,
+    source_of,
+    token_of,
+)
 from nodes import desk, joining
 from nodes.desk import AskLater, Desk
 from nodes.errors import AnswerUnfit, FileUnreadable, FileUnwritable, TokenUnfit
@@ -45,7 +55,12 @@ def join(
     token_file: Annotated[
         Path | None, typer.Option(help=f"File with the token, - for standard input; or set {TOKEN_VARIABLE}.")
     ] = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    passphrase_file: PassphraseFile = None,
+    key_file: KeyFile = None,
+    credential: Credential = None,
+    pkcs11_module: Pkcs11Module = None,
+    pkcs11_token: Pkcs11Token = None,
+    pkcs11_pin_file: Pkcs11Pin = None,
     lost_keys: Annotated[
         bool, typer.Option("--lost-keys", help="This node was enrolled before, and its keys are lost.")
     ] = False,
@@ -63,7 +78,8 @@ def join(
         answer({"node": Settings.load(home).node, "stage": "enrolled"}, as_json, "it is enrolled already")
         say(f"next: seci-node run --home {home}")
         return
-    known = joining.begin(home, given, passphrase_file)
+    source = source_of(passphrase_file, key_file, credential)
+    known = joining.begin(home, given, source, token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file))
     _tell_words(known)
     said: JoinAnswer | None
     if hub.startswith("https://"):

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from crypto import joining as proofs
 from crypto.errors import CryptoError
-from crypto.keyfile import load_node_keys, write_private
+from crypto.hsm import Token
+from crypto.keyfile import SecretSource, load_node_keys, write_private
 from crypto.keys import EncryptionKey
 from nodes import rosters, setup
 from nodes.errors import (
@@ -56,10 +57,11 @@ def parse_token(text: str) -> JoinToken:
         raise TokenUnfit(str(error), "compare it with what the hub's operators gave you, letter by letter") from error
 
 
-def begin(home: Path, token: JoinToken | None, passphrase_file: Path | None) -> Joining:
+def begin(home: Path, token: JoinToken | None, source: SecretSource | None = None, hsm: Token | None = None) -> Joining:
     """Makes keys and request, or takes those that are there: with another token the request is signed anew.
 
-    Raises TokenUnfit if there is neither token nor request; FolderTaken, FileUnwritable, NotSetUp.
+    `source` and `hsm` are as for `setup.create`. Raises TokenUnfit if there is neither token nor request; FolderTaken,
+    FileUnwritable, NotSetUp, HsmUnavailable.
     """
     file = home / REQUEST
     found = _stored(file)
@@ -70,7 +72,7 @@ def begin(home: Path, token: JoinToken | None, passphrase_file: Path | None) -> 
             raise FolderTaken(
                 f"{settings.node} is enrolled in {home}", "nothing is to do; after lost keys, join in a new folder"
             )
-        setup.create(home, token.node, passphrase_file)
+        setup.create(home, token.node, source, hsm)
         found = proofs.sign_join(token, setup.read_request(home))
         keep(home, found)
     if found is None:
