@@ -105,6 +105,17 @@ def check_validity(certificate: x509.Certificate, now: datetime) -> None:
         raise CertificateRefused(f"the certificate of {name} is valid from {begin:%Y-%m-%d %H:%M} UTC; check the clock")
 
 
+def check_issued(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> None:
+    """Raises CertificateRefused unless one of the authorities has signed the certificate."""
+    for authority in authorities:
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return
+    raise CertificateRefused(f"the certificate of {common_name(certificate)} is of no authority that is known here")
+
+
 def common_name(certificate: x509.Certificate) -> str:
     """The subject's common name, which is the broker's user name."""
     return _common_name(certificate.subject)

@@ -297,7 +297,7 @@ def _read_request(path: Path) -> EnrolmentRequest:
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
     ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
     ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
+    return {request.node: registrar.certify(request.node, request.csr_pem, ca, ca_key) for request in requests}
 
 
 def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
