@@ -121,6 +121,16 @@ def common_name(certificate: x509.Certificate) -> str:
     return _common_name(certificate.subject)
 
 
+def host_names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The DNS names and the IP addresses that a certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return (), ()
+    ips = tuple(str(ip) for ip in names.get_values_for_type(x509.IPAddress))
+    return tuple(names.get_values_for_type(x509.DNSName)), ips
+
+
 def to_pem(item: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
     """PEM."""
     return item.public_bytes(serialization.Encoding.PEM)

@@ -251,6 +251,24 @@ def tls_password(path: Path, secret: Secret) -> bytes:
     return open_file(password_file(path), secret)
 
 
+def put_tls(home: Path, name: str) -> bool:
+    """Puts `<name>.next.key` and `.pem` in the place of `<name>.key` and `.pem`, if both are there. Whether they were.
+
+    Killed on the way, it goes on when it is called again. Raises OSError.
+    """
+    certificate = home / f"{name}.next.pem"
+    if not certificate.exists():
+        return False
+    # The certificate last: as long as it is there, this goes on.
+    old, new = home / f"{name}.next.key", home / f"{name}.key"
+    for from_, to in ((password_file(old), password_file(new)), (old, new)):
+        if from_.exists():
+            from_.replace(to)
+    certificate.replace(home / f"{name}.pem")
+    sync_folder(home)
+    return True
+
+
 def is_closed(path: Path) -> bool:
     """Whether a TLS key is one of `save_tls_key`, with a password beside it."""
     return password_file(path).exists()

@@ -12,6 +12,7 @@ tls.next.pem        the certificate that has come: from here on it is that key's
 """
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -189,22 +190,7 @@ def settle(settings: Settings, trust: Trust) -> bool:
         if key.public.public_bytes() in listed:
             files.witness.replace(home / "witness.key")
             settled = True
-    return put_certificate(home) or settled
-
-
-def put_certificate(home: Path) -> bool:
-    """Goes on where a new certificate was being put in place. Whether there was one."""
-    files = Files(home)
-    if not files.certificate.exists():
-        return False
-    # In this order, the certificate last: as long as it is there, this goes on.
-    old, new = files.tls, home / "tls.key"
-    for from_, to in ((keyfile.password_file(old), keyfile.password_file(new)), (old, new)):
-        if from_.exists():
-            from_.replace(to)
-    files.certificate.replace(home / "tls.pem")
-    keyfile.sync_folder(home)
-    return True
+    return keyfile.put_tls(home, TLS) or settled
 
 
 def take_answer(settings: Settings, answer: RenewalAnswer) -> None:
@@ -223,19 +209,22 @@ def take_answer(settings: Settings, answer: RenewalAnswer) -> None:
 
 
 def ends(settings: Settings, trust: Trust) -> dict[str, int]:
-    """When what this node has ends, ms, by its name for a sentence. Raises CertificateRefused, OSError."""
+    """When what this node has ends, ms, by its name for a sentence."""
     return {_NAMES[what]: end for what, end in _ends(settings, trust).items()}
 
 
 def due(settings: Settings, trust: Trust, now: int) -> frozenset[str]:
-    """What is to be renewed by now. Raises CertificateRefused, OSError."""
+    """What is to be renewed by now."""
     before = int(settings.renew_before_days * _DAY_MS)
     return frozenset(what for what, end in _ends(settings, trust).items() if end - now < before)
 
 
 def _ends(settings: Settings, trust: Trust) -> dict[str, int]:
-    certificate = certificates.read_certificate((settings.home / "tls.pem").read_bytes())
-    found = {TLS: int(certificate.not_valid_after_utc.timestamp() * 1000)}
+    found = {}
+    # Of one that does not read nobody can say more here; `doctor` does.
+    with suppress(OSError, CertificateRefused):
+        certificate = certificates.read_certificate((settings.home / "tls.pem").read_bytes())
+        found[TLS] = int(certificate.not_valid_after_utc.timestamp() * 1000)
     for what, use in _USES.items():
         found |= {what: max((key.not_after for key in _listed(settings, trust) if key.use is use), default=0)}
     return {what: end for what, end in found.items() if end}

@@ -19,7 +19,7 @@ from typing import Final
 import uvicorn
 import uvloop
 
-from crypto.keyfile import load_node_keys, tls_password
+from crypto.keyfile import load_node_keys, put_tls, tls_password
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster
 from nodes import renewal, rosters
@@ -43,7 +43,7 @@ async def open_agent(settings: Settings) -> Agent:
             "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
         )
     home, secret = settings.home, settings.secret()
-    renewal.put_certificate(home)
+    put_tls(home, renewal.TLS)
     keys = load_node_keys(home / "node.key", secret)
     context = client_context(
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
