@@ -53,7 +53,9 @@ def identity_of(settings: Settings, log: Ledger) -> HubIdentity:
 def certify(settings: Settings, request: EnrolmentRequest) -> bytes:
     """The node's certificate, PEM. Raises EnrolmentRefused, WrongPassphrase, KeyFileRefused."""
     ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    return registrar.certify(request, ca, keyfile.load_tls_key(settings.home / "ca.key", settings.secret()))
+    return registrar.certify(
+        request.node, request.csr_pem, ca, keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
+    )
 
 
 def welcome_of(settings: Settings, log: Ledger, node: str, certificate: bytes, news: bytes) -> Welcome:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -36,7 +37,7 @@ from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
 from hub.cli_erase import erase, retention
 from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
-from hub.cli_keys import broker_key, reseal
+from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_login import login, logout, whoami
 from hub.cli_operator import operator_app
@@ -53,7 +54,7 @@ from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
+from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest
@@ -269,7 +270,7 @@ def run(
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
         stamping_s = None if settings.tsa is None else settings.tsa.interval_s
-        async with monitored(make_app(ingest, watching, stamping_s), home, port) as url:
+        async with monitored(make_app(ingest, watching, stamping_s, partial(ends, home)), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
@@ -323,7 +324,7 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (login, logout, whoami, broker_key, reseal, status, top, queues, messages, trace, deadlines):
+for _command in (login, logout, whoami, broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 for _joining in (invite, invitations, approve, confirm, reject):
     app.command()(_joining)
