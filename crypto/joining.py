@@ -48,12 +48,12 @@ def token_key(token: JoinToken) -> SigningKey:
 
 
 def pin_of(hub: HubIdentity) -> bytes:
-    """By which a node knows its hub: 16 bytes of SHA-256 over its authority's certificate and keys.
+    """By which a node knows its hub: 16 bytes of SHA-256 over its authorities' certificates and its keys.
 
-    Raises CertificateRefused.
+    Over all certificates: whoever is pinned with one of them is believed with each. Raises CertificateRefused.
     """
-    authority = certificates.read_certificate(hub.ca_pem.encode()).public_bytes(Encoding.DER)
-    known = [authority, hub.hub_key, hub.log_origin, hub.log_vkey, hub.log_vkey_mldsa or ""]
+    authorities = [found.public_bytes(Encoding.DER) for found in certificates.read_authorities(hub.ca_pem.encode())]
+    known = [authorities, hub.hub_key, hub.log_origin, hub.log_vkey, hub.log_vkey_mldsa or ""]
     return hashlib.sha256(cbor.encode(["SECI1 hub", *known])).digest()[:PIN_SIZE]
 
 

@@ -52,7 +52,7 @@ def identity_of(settings: Settings, log: Ledger) -> HubIdentity:
 
 def certify(settings: Settings, request: EnrolmentRequest) -> bytes:
     """The node's certificate, PEM. Raises EnrolmentRefused, WrongPassphrase, KeyFileRefused."""
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
+    ca = certificates.read_authorities((settings.home / "ca.pem").read_bytes())[0]
     return registrar.certify(
         request.node, request.csr_pem, ca, keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
     )

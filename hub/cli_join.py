@@ -164,8 +164,16 @@ def import_(
         raise RequestUnreadable(f"{file} does not read: {error.strerror}", "name the node's file") from error
     settings = Settings.load(home)
     actor = acting(settings, Action.INVITE, {"node": join.request.node, "request": join.invitation})
-    _on_record(settings, actor)
-    found = _with_office(settings, lambda office: admission.receive(office, join, by_file=True))
+    log = ledger_of(settings)
+
+    async def work(connection: AsyncConnection) -> Enrolment:
+        pin, roster = (
+            proofs.pin_of(admission.identity_of(settings, log)),
+            await registrar.current(connection, log.signer.key.public),
+        )
+        return await joining.ask(connection, join, pin, roster, by_file=True)
+
+    found = with_database(settings, work, log, actor)
     answer(_asked(found), as_json, _told(found))
     if found.stage is Stage.REQUESTED:
         say(f'next: let {found.node} read its words by telephone: seci-hub approve {found.node} --words "..."')

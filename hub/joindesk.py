@@ -29,11 +29,13 @@ from hub import admission, database
 from hub.admission import Office
 from hub.database import DATABASE_TROUBLE
 from hub.errors import (
-    DatabaseUnreachable,
+    EnrolmentRefused,
     HubError,
+    InvitationOutdated,
     PortTaken,
     RequestUnreadable,
     TokenExpired,
+    TokenOfAnother,
     TokenRefused,
     TokenUsed,
     TooMany,
@@ -60,10 +62,12 @@ _LET_IT_BE_MADE: Final = "let `seci-node join` make it"
 _STATUS: Final[dict[type[HubError], int]] = {
     RequestUnreadable: 422,
     TokenRefused: 403,
+    TokenOfAnother: 403,
     TokenExpired: 410,
     TokenUsed: 409,
+    InvitationOutdated: 410,
+    EnrolmentRefused: 403,
     TooMany: 429,
-    DatabaseUnreachable: 503,
 }
 
 
@@ -160,16 +164,13 @@ async def _body(request: Request) -> bytes:
 
 
 def _refused(error: HubError) -> Response:
-    status = _STATUS.get(type(error), 503 if error.exit_code == 5 else 403 if error.exit_code == 4 else 500)
+    """What the node is told; what is wrong with the hub itself stays in its log."""
     log.warning("join_refused", code=error.code)
-    body = {
-        "type": "about:blank",
-        "title": "Not taken",
-        "status": status,
-        "code": error.code,
-        "detail": str(error),
-        "next": error.next_step,
-    }
+    status = _STATUS.get(type(error), 503)
+    code, detail, step = error.code, str(error), error.next_step
+    if status == 503:
+        code, detail, step = "not_now", "the hub cannot answer now", "ask again later"
+    body = {"type": "about:blank", "title": "Not taken", "status": status, "code": code, "detail": detail, "next": step}
     headers = {"Retry-After": str(_AGAIN_S)} if status in (429, 503) else {}
     return JSONResponse(body, status, headers, media_type=PROBLEM)
 

@@ -43,6 +43,8 @@ _TABLE: Final = tables.enrolment
 # Against this key a request under an invitation that there is not is checked: it takes as long as under one there is.
 _NOBODY: Final = SigningKey.generate().public
 _INVITE_AGAIN: Final = "ask the hub's operators for a new invitation"
+# Operators have to do something about it.
+UNDECIDED: Final = (Stage.REQUESTED, Stage.APPROVED)
 # Until it is in the roster it can be undone.
 _REJECTABLE: Final = (Stage.REQUESTED, Stage.APPROVED, Stage.CONFIRMED, Stage.PROVISIONED)
 

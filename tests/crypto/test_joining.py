@@ -141,7 +141,8 @@ def test_only_the_owner_of_the_encryption_key_opens_the_welcome() -> None:
 
 def test_the_pin_changes_with_each_part_of_a_hub() -> None:
     another = to_pem(create_ca("CA", new_tls_key())).decode()
-    hubs = [HUB, HUB.model_copy(update={"ca_pem": another})]
+    # A second authority beside the true one would be believed, too.
+    hubs = [HUB, *(HUB.model_copy(update={"ca_pem": pem}) for pem in (another, HUB.ca_pem + another))]
     hubs += [HUB.model_copy(update={name: "BBBB"}) for name in ("hub_key", "log_origin", "log_vkey", "log_vkey_mldsa")]
     assert len({joining.pin_of(hub) for hub in hubs}) == len(hubs)
     with pytest.raises(CertificateRefused):
