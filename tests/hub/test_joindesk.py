@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto import joining as proofs
 from crypto.keyfile import load_node_keys, load_tls_key
 from crypto.tls import server_context
-from hub import admission, joindesk, joining
+from hub import admission, database, joindesk, joining
 from hub.admission import Office
 from hub.errors import TooMany
 from hub.joindesk import Doorkeeper
 from hub.setup import BrokerNames, desk_certificate, make_keys
 from nodes import cli_join, rosters
+from nodes import joining as node_joining
 from nodes.cli import main
 from nodes.errors import NotSetUp
 from nodes.settings import Settings
@@ -172,6 +173,48 @@ async def test_the_desk_takes_no_rubbish_and_not_too_much(office: Office, url: s
         assert statuses[0] == 200 and statuses[-1] == 429
         assert (await client.get("/healthz")).status_code == 200
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+
+
+async def test_what_is_wrong_with_the_hub_itself_is_not_told(office: Office) -> None:
+    desk_certificate(office.settings.home, office.settings.secret(), ("localhost",))
+    down = replace(office, engine=database.engine_of("postgresql://seci_hub:x@127.0.0.1:1/seci"))
+    context = server_context((office.settings.home / "ca.pem").read_text())
+    token = JoinToken("ro", bytes(4), bytes(17), bytes(16))
+    async with (
+        joindesk.opened(down, "127.0.0.1", 0, "localhost") as url,
+        httpx2.AsyncClient(base_url=url, verify=context) as client,
+    ):
+        answer = await client.post("/v1/join", content=Applicant.new("ro").asks(token).model_dump_json())
+    assert (answer.status_code, answer.json()["code"], "Retry-After" in answer.headers) == (503, "not_now", True)
+    assert "PostgreSQL" not in answer.text
+
+
+class _Killed(BaseException):
+    """As if the process had died."""
+
+
+def _die(*_: object, **__: object) -> None:
+    raise _Killed
+
+
+async def test_a_node_that_dies_on_its_way_goes_on(
+    office: Office, url: str, home: Path, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await invited(office, "ro")
+    with monkeypatch.context() as patched:
+        patched.setattr(node_joining, "keep", _die)
+        with pytest.raises(_Killed):
+            await join(home, url, token=token)
+    code, waits = await join(home, url, "--wait", "0", token=token)
+    assert code == 3
+    await _admit(office, "ro", waits["words"])
+    with monkeypatch.context() as patched:
+        # The last thing that a welcome does.
+        patched.setattr(Settings, "save", _die)
+        with pytest.raises(_Killed):
+            await join(home, url)
+    code, done = await join(home, url)
+    assert (code, done["stage"], done["words"]) == (0, "enrolled", waits["words"])
 
 
 def test_one_address_has_its_share_and_all_have_theirs() -> None:
