@@ -169,5 +169,9 @@ def test_what_two_officers_do_to_accounts_and_to_the_rule_itself(people: People,
     people.totp["ana"] = pyotp.parse_uri(said["totp"]).secret
     assert people.type("ana", "whoami")[1]["code"] == "session_required"
     assert people.login("ana")[0] == 0
-    acted = {"ana: four-eyes (approval 2) actions=none", "bob: login by=certificate", "owner: operator.recover name=ana"}
+    acted = {
+        "ana: four-eyes (approval 2) actions=none",
+        "bob: login by=certificate",
+        "owner: operator.recover name=ana",
+    }
     assert acted <= {*people.acts()}
