@@ -18,7 +18,7 @@ from hub.pen import writing
 from hub.roles import RULES, Action, Leaf
 from hub.sessions import Limits
 from hub.settings import HOME_VARIABLE, Settings
-from hub.setup import ledger_of
+from hub.setup import ledger_of, operators_secret
 
 PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
@@ -60,10 +60,10 @@ def acting(settings: Settings, action: Action, subject: Mapping[str, Any] | None
     What is only looked at is put on record here. Raises SessionRequired, RoleMissing; ApprovalWaiting if it takes two
     and nobody has confirmed it yet: then it was asked for.
     """
-    token, limits = sessionfile.read(settings.home), limits_of(settings)
+    token, limits, secret = sessionfile.read(settings.home), limits_of(settings), operators_secret(settings)
 
     async def look(connection: AsyncConnection) -> Actor:
-        return await permits.permit(connection, action, subject or {}, token, limits, settings.secret(), now_ms())
+        return await permits.permit(connection, action, subject or {}, token, limits, secret, now_ms())
 
     actor = with_database(settings, look)
     rule = RULES[action]

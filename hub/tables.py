@@ -268,7 +268,7 @@ imported_statistic: Final = Table(
     Column("digest", LargeBinary, nullable=False),
 )
 
-# Who may do what at the hub (`hub.roles`). `sealed` is the credential, under the hub's secret (`hub.credentials`),
+# Who may do what at the hub (`hub.roles`). `sealed` is the credential, under `operators.key` (`hub.credentials`),
 # `certificate` the SHA-256 of it, `totp_step` the last 30-second step of which a code was used.
 operator: Final = Table(
     "operator",

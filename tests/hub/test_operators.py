@@ -23,6 +23,7 @@ from hub.errors import (
     LoginRefused,
     OperatorsTampered,
     OwnApproval,
+    RoleMissing,
     SessionRequired,
 )
 from hub.login import Account, PasswordProof
@@ -30,6 +31,7 @@ from hub.pen import writing
 from hub.roles import Action, Role
 from hub.sessions import FREE_ATTEMPTS, Limits, pause_ms
 from hub.settings import Settings
+from hub.setup import operators_secret
 from tests.hub.ownhub import OwnHub
 
 pytestmark = pytest.mark.system
@@ -51,7 +53,7 @@ class Clocked:
 
     def __init__(self, own: OwnHub, engine: AsyncEngine) -> None:
         self.own, self.engine, self.log = own, engine, own.log
-        self.secret = Settings.load(own.home).secret()
+        self.secret = operators_secret(Settings.load(own.home))
         self.who: dict[str, Credential] = {}
         self.token: dict[str, str] = {}
 
@@ -123,8 +125,11 @@ async def clocked(own: OwnHub, own_engine: AsyncEngine) -> Clocked:
 async def test_what_is_asked_for_is_confirmed_by_one_other_and_done_once(clocked: Clocked) -> None:
     actor = await clocked.permit("eve", Action.ENROL, NOW, node="ro")
     assert await clocked.ask(actor) == 1
-    with pytest.raises(OwnApproval):
+    with pytest.raises(RoleMissing):
         await clocked.confirm(1, "eve")
+    with pytest.raises(OwnApproval):
+        async with writing(clocked.engine, clocked.log) as connection:
+            await approvals.confirm(connection, 1, "eve")
     # Two confirm at once: one of them has.
     both = await asyncio.gather(*(clocked.confirm(1, name) for name in ("ana", "bob")), return_exceptions=True)
     assert [type(one) for one in both if isinstance(one, Exception)] == [ApprovalClosed]
