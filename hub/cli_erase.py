@@ -64,12 +64,11 @@ def erase(
     words = _words(reason)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
-    # Nobody is asked to confirm what cannot be.
-    acting(settings, Action.LOOK)
-    found = with_database(settings, lambda connection: _look(connection, indices))
-    actor = acting(settings, Action.ERASE, {"entries": indices, "reason": words})
+    subject = {"entries": indices, "reason": words}
+    actor = acting(settings, Action.ERASE, subject, lambda connection: _look(connection, indices))
     log, decision = ledger_of(settings), Decision(actor.name, words)
     if not yes:
+        found = with_database(settings, lambda connection: _look(connection, indices))
         say("\n".join(map(_line, found)))
         typer.confirm(f"Erase what these {len(found)} entries say, for good?", abort=True, err=True)
     by = with_database(settings, lambda connection: erasure.erase(connection, log, indices, decision), log, actor)

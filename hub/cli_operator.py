@@ -270,10 +270,8 @@ def _acting_on(
     subject: dict[str, Any],
     check: Callable[[AsyncConnection, str], Coroutine[Any, Any, Any]] = operators.get,
 ) -> Actor:
-    """As `acting`, on an account that passes the check: nobody is asked to confirm what cannot be."""
-    acting(settings, Action.LOOK)
-    with_database(settings, lambda connection: check(connection, subject["name"]))
-    return acting(settings, action, subject)
+    """As `acting`, on an account that passes the check."""
+    return acting(settings, action, subject, lambda connection: check(connection, subject["name"]))
 
 
 def _whose(
