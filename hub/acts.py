@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.receipt import leaf_of
 from hub import ledger, rows, tables
-from hub.ledger import Ledger
-from hub.quarantine import DETAIL_SIZE
+from hub.errors import OperatorsTampered
+from hub.ledger import DETAIL_SIZE, Ledger
 from hub.roles import Action, Role
 from schemas.control import Entry, Event
 from schemas.participants import CENTRE
@@ -25,6 +26,7 @@ SETUP: Final = "setup"
 OWNER: Final = "owner"
 # What somebody typed as a name, and is nobody's.
 UNKNOWN: Final = "unknown"
+_OF_APPROVAL: Final = "convert_from(act, 'UTF8')::jsonb #>> '{subject,approval}' = :approval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,35 @@ async def record(connection: AsyncConnection, log: Ledger, actor: Actor) -> int:
     return index
 
 
-async def newest(connection: AsyncConnection, action: Action) -> dict[str, Any] | None:
-    """The last act of its kind."""
-    table = tables.operator_act.c
-    query = select(table.act).where(table.action == str(action)).order_by(table.leaf_index.desc()).limit(1)
-    found = await connection.scalar(query)
-    return None if found is None else json.loads(found)
+async def newest(
+    connection: AsyncConnection, action: Action, operator: str | None = None, approval: int | None = None
+) -> dict[str, Any] | None:
+    """The last act of its kind, by anybody or one operator, about an approval or anything.
+
+    Raises OperatorsTampered unless the ledger has it: a row alone is nobody's word.
+    """
+    act, content, leaf = tables.operator_act.c, tables.ledger_content.c, tables.ledger_leaf.c
+    query = (
+        select(act.leaf_index, act.act, content.salt, content.entry, leaf.hash)
+        .outerjoin_from(tables.operator_act, tables.ledger_content, content.leaf_index == act.leaf_index)
+        .outerjoin(tables.ledger_leaf, leaf.leaf_index == act.leaf_index)
+        .where(act.action == str(action))
+    )
+    if operator is not None:
+        query = query.where(act.operator == operator)
+    if approval is not None:
+        query = query.where(text(_OF_APPROVAL).bindparams(approval=str(approval)))
+    row = (await connection.execute(query.order_by(act.leaf_index.desc()).limit(1))).first()
+    if row is None:
+        return None
+    # The entry is what its leaf commits to, and the act is its evidence.
+    if row.entry is None or leaf_of(row.salt, row.entry) != row.hash or ledger.evidence(row.act) not in row.entry:
+        raise OperatorsTampered(
+            f"the act of entry {row.leaf_index} is not the one in the ledger",
+            "somebody wrote to the database behind the hub's back: keep it as it is, and run `seci-hub ledger verify`",
+        )
+    found: dict[str, Any] = json.loads(row.act)
+    return found
 
 
 async def anybody_acted(connection: AsyncConnection) -> bool:

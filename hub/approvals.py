@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import acts, ledger, tables
 from hub.acts import Actor, digest_of
-from hub.errors import ApprovalClosed, ApprovalUnknown, OwnApproval
+from hub.errors import ApprovalClosed, ApprovalUnknown, OperatorsTampered, OwnApproval
 from hub.ledger import Ledger
 from hub.roles import DANGEROUS, Action
 from hub.watch import iso
@@ -139,8 +139,24 @@ async def take(connection: AsyncConnection, number: int, actor: Actor) -> Approv
     found, now = await _open(connection, number)
     if found.confirmed_by is None or digest_of(actor.action, actor.subject) != digest_of(found.action, found.subject):
         raise _closed(found, "is for something else, or nobody has confirmed it")
+    await _check_word(connection, found, found.confirmed_by)
     await _end(connection, found, now, "done", actor.name)
     return found
+
+
+async def _check_word(connection: AsyncConnection, found: Approval, operator: str) -> None:
+    """Raises OperatorsTampered unless the ledger has it that just this was confirmed."""
+    act = await acts.newest(connection, Action.CONFIRM, operator, approval=found.id)
+    if act is None or act["subject"] != confirming(found):
+        raise OperatorsTampered(
+            f"the ledger does not have it that {operator} confirmed approval {found.id}",
+            "somebody wrote to the database behind the hub's back: keep it as it is; refuse the approval",
+        )
+
+
+def confirming(found: Approval) -> dict[str, Any]:
+    """The subject of the act that confirms or refuses it: what is confirmed is on record, not only its number."""
+    return {"approval": found.id, "for": str(found.action), "asked_by": found.asked_by, **found.subject}
 
 
 async def _open(connection: AsyncConnection, number: int) -> tuple[Approval, int]:

@@ -218,8 +218,8 @@ def enrol(
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
+    actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
     nodes = with_database(settings, check)
-    actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force))
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
     certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
     version = with_database(settings, admit, log, actor)

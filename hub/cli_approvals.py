@@ -57,7 +57,7 @@ def confirm(
     Exit code 4 if you asked for it yourself, or it was confirmed, refused or done already, or has expired.
     """
     settings, found = _of(home, number)
-    actor = acting(settings, Action.CONFIRM, _subject(found))
+    actor = acting(settings, Action.CONFIRM, approvals.confirming(found))
     if actor.name == found.asked_by:
         # Not only when it is written: nobody should be asked a question that leads nowhere.
         raise OwnApproval(f"approval {number} is what you asked for", "let another security officer confirm it")
@@ -79,7 +79,7 @@ def confirm(
 def refuse(number: Number, home: Home, as_json: AsJson = False) -> None:
     """Refuse what was asked for, or take back what you confirmed, while it is not done."""
     settings, found = _of(home, number)
-    actor = acting(settings, Action.REFUSE, _subject(found))
+    actor = acting(settings, Action.REFUSE, approvals.confirming(found))
 
     async def work(connection: AsyncConnection) -> Approval:
         return await approvals.refuse(connection, number, actor.name)
@@ -92,11 +92,6 @@ def _of(home: Home, number: int) -> tuple[Settings, Approval]:
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
     return settings, with_database(settings, lambda connection: approvals.get(connection, number))
-
-
-def _subject(found: Approval) -> dict[str, Any]:
-    # What is confirmed is on record, not only its number.
-    return {"approval": found.id, "for": str(found.action), "asked_by": found.asked_by, **found.subject}
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ from hub import retention as rules
 from hub.credentials import NAME_SIZE
 from hub.erasure import Candidate
 from hub.errors import SettingsInvalid
-from hub.quarantine import DETAIL_SIZE, Decision
+from hub.ledger import DETAIL_SIZE
+from hub.quarantine import Decision
 from hub.retention import Swept
 from hub.roles import Action
 from hub.settings import Settings
@@ -63,7 +64,8 @@ def erase(
     words = _words(reason)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
-    actor = acting(settings, Action.ERASE, {"entries": indices, "reason": words})
+    subject = {"entries": indices, "reason": words}
+    actor = acting(settings, Action.ERASE, subject, lambda connection: _look(connection, indices))
     log, decision = ledger_of(settings), Decision(actor.name, words)
     if not yes:
         found = with_database(settings, lambda connection: _look(connection, indices))

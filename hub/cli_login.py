@@ -17,7 +17,7 @@ from hub.errors import LoginPaused, SettingsInvalid
 from hub.login import CertificateProof, PasswordProof, Proof
 from hub.roles import Action, Role
 from hub.settings import Settings
-from hub.setup import ledger_of
+from hub.setup import ledger_of, operators_secret
 from hub.shell import PROGRAM, AsJson, Home, acting, answer, limits_of, now_ms, say, with_database
 from hub.watch import iso
 
@@ -50,7 +50,7 @@ def login(
         raise typer.BadParameter("--certificate and --key go together")
     if not credentials.is_name(name):
         raise logins.refused()
-    log, secret = ledger_of(settings), settings.secret()
+    log, secret = ledger_of(settings), operators_secret(settings)
     if certificate is not None and key is not None:
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
     else:
@@ -87,7 +87,7 @@ def logout(home: Home, as_json: AsJson = False) -> None:
     log, token = ledger_of(settings), sessionfile.read(home)
 
     async def work(connection: AsyncConnection) -> str | None:
-        found = await sessions.of_token(connection, token, limits_of(settings), settings.secret(), now_ms())
+        found = await sessions.of_token(connection, token, limits_of(settings), operators_secret(settings), now_ms())
         if found is None:
             return None
         await sessions.end(connection, found.session)
@@ -109,7 +109,7 @@ def whoami(home: Home, as_json: AsJson = False) -> None:
 
     async def look(connection: AsyncConnection) -> dict[str, Any]:
         token = sessionfile.read(home)
-        found = await sessions.holder(connection, token, limits_of(settings), settings.secret(), now_ms())
+        found = await sessions.holder(connection, token, limits_of(settings), operators_secret(settings), now_ms())
         return {"operator": found.name, "role": str(found.role), "begun": iso(found.begun), "ends": iso(found.ends)}
 
     found = with_database(settings, look)

@@ -18,7 +18,7 @@ from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
 from hub.roles import DANGEROUS, MAY_TAKE_TWO, Action, Role
 from hub.settings import Settings
-from hub.setup import ledger_of
+from hub.setup import ledger_of, operators_secret
 from hub.shell import AsJson, Home, acting, answer, now_ms, say, with_database
 
 operator_app: Final = typer.Typer(no_args_is_help=True, help="Who may work at the hub, and what takes two of them.")
@@ -54,7 +54,7 @@ def add(
             raise OperatorRefused("the first operator is a security officer", f"say --role {Role.OFFICER}")
         actor = Actor(name, Action.OPERATOR_ADD, subject, role)
     credential = Credential.new(name, role, read_password(new_password_file, f"{name}'s password", twice=True))
-    secret, log = settings.secret(), ledger_of(settings)
+    secret, log = operators_secret(settings), ledger_of(settings)
     with_database(settings, lambda connection: operators.add(connection, credential, secret, now_ms()), log, actor)
     _tell_credential(credential, as_json, f"{name} is added as {role}")
     say(f"next: seci-hub login {name}")
@@ -93,7 +93,7 @@ def show(name: Name, home: Home, as_json: AsJson = False) -> None:
 def role(name: Name, role: RoleOption, home: Home, as_json: AsJson = False) -> None:
     """Give an operator another role; logs the operator out. Takes two."""
     settings = Settings.load(home)
-    secret = settings.secret()
+    secret = operators_secret(settings)
     actor = _acting_on(settings, Action.OPERATOR_ROLE, {"name": name, "role": str(role)})
 
     async def work(connection: AsyncConnection) -> None:
@@ -139,7 +139,7 @@ def password(
     actor, old = _whose(settings, name, "password", password_file, code)
     new = read_password(new_password_file, f"{old.name}'s new password", twice=True)
     changed = Credential(old.name, old.role, credentials.hashed(old.name, new), old.totp)
-    secret = settings.secret()
+    secret = operators_secret(settings)
     _change(settings, actor, lambda connection: operators.replace(connection, changed, secret, totp=False))
     answer({"ok": True, "operator": old.name}, as_json, f"{old.name} has a new password, and must log in again")
 
@@ -155,7 +155,7 @@ def totp(
     """Make a new TOTP secret, your own or another operator's; the old one is good no more. Another's takes two."""
     settings = Settings.load(home)
     actor, old = _whose(settings, name, "totp", password_file, code)
-    changed, secret = Credential(old.name, old.role, old.password, credentials.new_totp()), settings.secret()
+    changed, secret = Credential(old.name, old.role, old.password, credentials.new_totp()), operators_secret(settings)
     _change(settings, actor, lambda connection: operators.replace(connection, changed, secret, totp=True))
     _tell_credential(changed, as_json, f"{old.name} has a new TOTP secret, and must log in again")
 
@@ -241,7 +241,7 @@ def recover(
     Needs no session, but the database's owner. It is on record as done by `owner`: tell the auditors why.
     """
     settings = Settings.load(home).model_copy(update={"database_url": admin_database})
-    secret, log = settings.secret(), ledger_of(settings)
+    secret, log = operators_secret(settings), ledger_of(settings)
 
     async def look(connection: AsyncConnection) -> Any:
         if not await connection.scalar(text(_IS_OWNER)):
@@ -270,10 +270,8 @@ def _acting_on(
     subject: dict[str, Any],
     check: Callable[[AsyncConnection, str], Coroutine[Any, Any, Any]] = operators.get,
 ) -> Actor:
-    """As `acting`, on an account that passes the check: nobody is asked to confirm what cannot be."""
-    acting(settings, Action.LOOK)
-    with_database(settings, lambda connection: check(connection, subject["name"]))
-    return acting(settings, action, subject)
+    """As `acting`, on an account that passes the check."""
+    return acting(settings, action, subject, lambda connection: check(connection, subject["name"]))
 
 
 def _whose(
@@ -283,7 +281,7 @@ def _whose(
     me = acting(settings, Action.LOOK)
     if me.is_setup:
         raise OperatorRefused("there are no operators yet", "make the first: seci-hub operator add --help")
-    secret, whose = settings.secret(), name or me.name
+    secret, whose = operators_secret(settings), name or me.name
     subject = {"name": whose, "credential": what}
 
     async def look(connection: AsyncConnection) -> Credential:

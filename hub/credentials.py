@@ -1,7 +1,7 @@
 """What an operator logs in with: a password (argon2id, RFC 9106) with a code of the day's half-minute (TOTP, RFC 6238),
 or a certificate whose key signs a challenge. No I/O; the clock is passed in.
 
-Hash and TOTP secret are sealed together with the name and the role they are for, under the hub's secret: who has the
+Hash and TOTP secret are sealed together with the name and the role they are for, under a key of its own: who has the
 database alone can neither try passwords nor give his own to somebody else.
 """
 

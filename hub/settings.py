@@ -6,6 +6,7 @@ monitor.<pid>.json       where a running worker's monitor listens
 ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 ledger.mldsa.key         another sealed key: the second one of checkpoints that witnesses are asked to cosign
+operators.key            another: of the operators' credentials in the database
 """
 
 import json

@@ -18,7 +18,7 @@ from hub.pen import writing
 from hub.roles import RULES, Action, Leaf
 from hub.sessions import Limits
 from hub.settings import HOME_VARIABLE, Settings
-from hub.setup import ledger_of
+from hub.setup import ledger_of, operators_secret
 
 PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
@@ -53,17 +53,26 @@ def with_database(
         raise database.explained(error) from error
 
 
-def acting(settings: Settings, action: Action, subject: Mapping[str, Any] | None = None) -> Actor:
+def acting(
+    settings: Settings,
+    action: Action,
+    subject: Mapping[str, Any] | None = None,
+    possible: Callable[[AsyncConnection], Coroutine[Any, Any, object]] | None = None,
+) -> Actor:
     """Who types this command: each calls it once, first of all, and gives what it returns to `with_database`.
 
     `subject` is what it is done to (JSON, no secret): it goes into the ledger, and a second person confirms just that.
-    What is only looked at is put on record here. Raises SessionRequired, RoleMissing; ApprovalWaiting if it takes two
-    and nobody has confirmed it yet: then it was asked for.
+    `possible` raises if it cannot be done anyway: nobody is asked to confirm that. What is only looked at is put on
+    record here. Raises SessionRequired, RoleMissing; ApprovalWaiting if it takes two and nobody has confirmed it yet:
+    then it was asked for.
     """
-    token, limits = sessionfile.read(settings.home), limits_of(settings)
+    token, limits, secret = sessionfile.read(settings.home), limits_of(settings), operators_secret(settings)
 
     async def look(connection: AsyncConnection) -> Actor:
-        return await permits.permit(connection, action, subject or {}, token, limits, settings.secret(), now_ms())
+        found = await permits.permit(connection, action, subject or {}, token, limits, secret, now_ms())
+        if possible is not None:
+            await possible(connection)
+        return found
 
     actor = with_database(settings, look)
     rule = RULES[action]

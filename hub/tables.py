@@ -297,7 +297,7 @@ enrolment: Final = Table(
 _OPEN: Final = enrolment.c.stage.not_in(("in_roster", "welcomed", "rejected", "withdrawn"))
 Index("enrolment_open", enrolment.c.node, unique=True, postgresql_where=_OPEN)
 
-# Who may do what at the hub (`hub.roles`). `sealed` is the credential, under the hub's secret (`hub.credentials`),
+# Who may do what at the hub (`hub.roles`). `sealed` is the credential, under `operators.key` (`hub.credentials`),
 # `certificate` the SHA-256 of it, `totp_step` the last 30-second step of which a code was used.
 operator: Final = Table(
     "operator",

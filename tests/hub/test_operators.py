@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 import pyotp
 import pytest
@@ -22,6 +23,7 @@ from hub.errors import (
     LoginRefused,
     OperatorsTampered,
     OwnApproval,
+    RoleMissing,
     SessionRequired,
 )
 from hub.login import Account, PasswordProof
@@ -29,6 +31,7 @@ from hub.pen import writing
 from hub.roles import Action, Role
 from hub.sessions import FREE_ATTEMPTS, Limits, pause_ms
 from hub.settings import Settings
+from hub.setup import operators_secret
 from tests.hub.ownhub import OwnHub
 
 pytestmark = pytest.mark.system
@@ -50,7 +53,7 @@ class Clocked:
 
     def __init__(self, own: OwnHub, engine: AsyncEngine) -> None:
         self.own, self.engine, self.log = own, engine, own.log
-        self.secret = Settings.load(own.home).secret()
+        self.secret = operators_secret(Settings.load(own.home))
         self.who: dict[str, Credential] = {}
         self.token: dict[str, str] = {}
 
@@ -86,7 +89,7 @@ class Clocked:
         async with writing(self.engine, self.log) as connection:
             return (await logins.finish(connection, self.log, account, step, LIMITS, at))[0]
 
-    async def permit(self, name: str, action: Action, at: int, **subject: str) -> Actor:
+    async def permit(self, name: str, action: Action, at: int, **subject: Any) -> Actor:
         """As `acting` asks for it."""
         async with self.engine.begin() as connection:
             return await permits.permit(connection, action, subject, self.token[name], LIMITS, self.secret, at)
@@ -98,7 +101,11 @@ class Clocked:
 
     async def confirm(self, number: int, name: str) -> Approval:
         """In a transaction of its own."""
+        async with self.engine.connect() as connection:
+            subject = approvals.confirming(await approvals.get(connection, number))
+        actor = await self.permit(name, Action.CONFIRM, NOW, **subject)
         async with writing(self.engine, self.log) as connection:
+            await permits.begin(connection, self.log, actor, NOW)
             return await approvals.confirm(connection, number, name)
 
     async def do(self, actor: Actor) -> None:
@@ -118,8 +125,11 @@ async def clocked(own: OwnHub, own_engine: AsyncEngine) -> Clocked:
 async def test_what_is_asked_for_is_confirmed_by_one_other_and_done_once(clocked: Clocked) -> None:
     actor = await clocked.permit("eve", Action.ENROL, NOW, node="ro")
     assert await clocked.ask(actor) == 1
-    with pytest.raises(OwnApproval):
+    with pytest.raises(RoleMissing):
         await clocked.confirm(1, "eve")
+    with pytest.raises(OwnApproval):
+        async with writing(clocked.engine, clocked.log) as connection:
+            await approvals.confirm(connection, 1, "eve")
     # Two confirm at once: one of them has.
     both = await asyncio.gather(*(clocked.confirm(1, name) for name in ("ana", "bob")), return_exceptions=True)
     assert [type(one) for one in both if isinstance(one, Exception)] == [ApprovalClosed]
@@ -196,6 +206,19 @@ async def test_what_is_changed_in_the_database_is_found_or_forbidden(clocked: Cl
             with pytest.raises(ProgrammingError, match="permission denied"):
                 await connection.execute(text(statement))
             await connection.rollback()
+    # A superuser confirms, by himself, what somebody asked for, or decides that nothing takes two.
+    actor = await clocked.permit("eve", Action.ENROL, NOW, node="ro")
+    assert await clocked.ask(actor) == 1
+    clocked.own.sql("UPDATE approval SET confirmed_by = 'bob', confirmed_at = asked_at")
+    with pytest.raises(OperatorsTampered, match="does not have it that bob confirmed approval 1"):
+        await clocked.do(replace(actor, approval=1))
+    clocked.own.sql(
+        """INSERT INTO operator_act SELECT leaf_index + 1000, at, 'bob', 'four-eyes', '{"subject":{"actions":[]}}'"""
+        " FROM operator_act ORDER BY leaf_index LIMIT 1"
+    )
+    with pytest.raises(OperatorsTampered, match="is not the one in the ledger"):
+        await clocked.ask(replace(actor, subject={"node": "bg"}))
+    clocked.own.sql("DELETE FROM operator_act WHERE action = 'four-eyes'")
     # A superuser makes an officer of an operator.
     clocked.own.sql("UPDATE operator SET role = 'security-officer' WHERE name = 'eve'")
     with pytest.raises(OperatorsTampered):
