@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
@@ -36,3 +37,9 @@ def type_in(
     ):
         main()
     return int(ended.value.code or 0), *(stream.buffer.getvalue().decode() for stream in (out, err))
+
+
+def type_aside(main: Callable[[], None], *words: str | Path) -> tuple[int, str, str]:
+    """`type_in` for tests that have an event loop, in a thread that has none."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(type_in, main, *words).result()
