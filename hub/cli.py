@@ -8,6 +8,8 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,11 +21,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates, keyfile, typed
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, HsmUnavailable
 from crypto.journal import configure_logging
+from crypto.keyoptions import (
+    Credential,
+    KeyFile,
+    PassphraseFile,
+    Pkcs11Module,
+    Pkcs11Pin,
+    Pkcs11Token,
+    source_of,
+    token_of,
+)
 from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
+from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_stats import stats_app
@@ -37,7 +50,7 @@ from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.settings import Settings
-from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
+from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
@@ -69,18 +82,30 @@ def init(
     broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 5671,
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
     broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    passphrase_file: PassphraseFile = None,
+    key_file: KeyFile = None,
+    credential: Credential = None,
+    pkcs11_module: Pkcs11Module = None,
+    pkcs11_token: Pkcs11Token = None,
+    pkcs11_pin_file: Pkcs11Pin = None,
     lock_store: Annotated[Path | None, typer.Option(help="File with the newest checkpoint; else in the home.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
-    make_keys(home, BrokerNames((broker_host,), tuple(broker_ip or ())), passphrase_file)
+    known = Settings.stored(home) if (home / "hub.json").exists() else None
+    source = source_of(passphrase_file, key_file, credential)
+    if known is not None:
+        if not source.is_default and source != known.source:
+            raise typer.BadParameter("the hub's keys open with another secret; change it with `seci-hub reseal`")
+        source = known.source
+        known.secret()
+    token = token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file)
+    make_keys(home, BrokerNames((broker_host,), tuple(broker_ip or ())), source, token)
     say("keys and certificates are in place; bringing the database up to date")
     try:
         database.migrate(admin_database)
     except (OSError, DBAPIError) as error:
         raise DatabaseUnreachable(f"PostgreSQL: {error}", "check --admin-database, then repeat the command") from error
-    known = Settings.stored(home) if (home / "hub.json").exists() else None
     if lock_store is None and known is not None:
         lock_store = known.lock_store
     settings = Settings(
@@ -89,7 +114,8 @@ def init(
         broker_host=broker_host,
         broker_port=broker_port,
         broker_ctl=tuple(shlex.split(broker_ctl)),
-        passphrase_file=passphrase_file,
+        **asdict(source),
+        resealed=None if known is None else known.resealed,
         lock_store=None if lock_store is None else lock_store.absolute(),
         retention=() if known is None else known.retention,
     )
@@ -231,7 +257,7 @@ def run(
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
         stamping_s = None if settings.tsa is None else settings.tsa.interval_s
-        async with monitored(make_app(ingest, watching, stamping_s), home, port) as url:
+        async with monitored(make_app(ingest, watching, stamping_s, partial(ends, home)), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
@@ -272,7 +298,7 @@ def _read_request(path: Path) -> EnrolmentRequest:
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
     ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
     ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
+    return {request.node: registrar.certify(request.node, request.csr_pem, ca, ca_key) for request in requests}
 
 
 def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
@@ -296,7 +322,7 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (status, top, queues, messages, trace, deadlines):
+for _command in (broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 
 
@@ -309,7 +335,9 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')
-        raise SystemExit(SettingsInvalid.exit_code) from error
+        raise SystemExit(
+            DatabaseUnreachable.exit_code if isinstance(error, HsmUnavailable) else SettingsInvalid.exit_code
+        ) from error
 
 
 if __name__ == "__main__":
