@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.local.instance import REPOSITORY
 from hub import ledger
+from hub.cli import main
 from hub.pen import writing
 from hub.rows import insert
 from schemas.control import Entry, Event
 from tests.hub.ownhub import OwnHub
+from tests.typed import type_aside
 
 pytestmark = pytest.mark.system
 LAST_MOMENT_2003 = datetime(2003, 12, 31, 23, 59, 59, 999000, UTC)
@@ -55,8 +54,9 @@ async def told(own: OwnHub, own_engine: AsyncEngine) -> OwnHub:
 
 
 def _stats(hub: OwnHub, *options: str) -> str:
-    argv = [sys.executable, "-m", "hub.cli", "stats", "exchange", *options, "--home", str(hub.home)]
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+    code, out, _ = type_aside(main, "stats", "exchange", *options, "--home", hub.home)
+    assert code == 0
+    return out
 
 
 def _totals(found: dict[str, Any]) -> dict[str, list[int]]:
