@@ -244,9 +244,8 @@ def _described(found: OperationTables, similar: Sequence[Operation]) -> dict[str
         "unasked": _parties(found.unasked),
         "similar": [{"operation": one.title, "messages": list(one.messages)} for one in similar],
     }
-    lists = ("messages", "countries", "corrected", "withdrawn", "repeated", "unreadable", "foreign", "void")
-    lists = (*lists, "other_plans")
-    return described | {name: list(getattr(found, name)) for name in lists}
+    told = ("corrected", "withdrawn", "repeated", "unreadable", "foreign", "void", "other_plans")
+    return described | {name: list(getattr(found, name)) for name in ("messages", "countries", *told)}
 
 
 def _row(row: Row) -> dict[str, Any]:

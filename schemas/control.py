@@ -61,6 +61,7 @@ class Event(StrEnum):
     EXPIRED = "expired"
     ROSTER = "roster"
     ERASED = "erased"
+    OPERATOR = "operator"
 
 
 class Outcome(StrEnum):

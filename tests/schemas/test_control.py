@@ -201,4 +201,5 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "expired",
         "roster",
         "erased",
+        "operator",
     ]
