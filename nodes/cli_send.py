@@ -18,7 +18,7 @@ from nodes.settings import Settings
 from nodes.shell import AsJson, Home, answer, say
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.names import NameRepeated, once
-from schemas.plans import PLAN, named_by
+from schemas.plans import PLAN, REPORT, named_by
 
 WAIT_S: Final = 60
 # While it waits, it says so each time so many seconds have gone.
@@ -69,8 +69,10 @@ def send(
     """Send a message through the running agent."""
     # Before the body, which may come from the terminal.
     _check_target(home, kind, task_force, in_reply_to)
+    _check_operation(home, kind, operation, None, new=new_operation)
     said = read_body(body, named="with --body FILE")
-    _check_operation(home, kind, operation, said, new=new_operation)
+    if kind == REPORT:
+        _check_operation(home, kind, operation, said, new=new_operation)
     fields = {
         "kind": kind,
         "task_force": task_force,
