@@ -76,6 +76,11 @@ class OwnHub:
         for statement in statements:
             self._postgres.run_sql(statement, database=NAME)
 
+    def content(self, index: int) -> bytes:
+        """What an entry says, as the database has it."""
+        query = f"SELECT encode(entry, 'hex') FROM ledger_content WHERE leaf_index = {index}"  # noqa: S608 a number
+        return bytes.fromhex(self._postgres.run_sql(query, database=NAME).strip())
+
     def back_up(self) -> None:
         """Keeps a copy of the whole database."""
         self._admin(f"DROP DATABASE IF EXISTS {NAME}_copy", f"CREATE DATABASE {NAME}_copy TEMPLATE {NAME}")
