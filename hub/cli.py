@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -36,7 +37,7 @@ from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
 from hub.cli_erase import erase, retention
-from hub.cli_keys import broker_key, reseal
+from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_login import login, logout, whoami
 from hub.cli_operator import operator_app
@@ -46,14 +47,14 @@ from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
-from hub.errors import ApprovalWaiting, DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
+from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
+from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
@@ -268,7 +269,7 @@ def run(
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
         stamping_s = None if settings.tsa is None else settings.tsa.interval_s
-        async with monitored(make_app(ingest, watching, stamping_s), home, port) as url:
+        async with monitored(make_app(ingest, watching, stamping_s, partial(ends, home)), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
@@ -320,7 +321,7 @@ def _subject(
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
     ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
     ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
+    return {request.node: registrar.certify(request.node, request.csr_pem, ca, ca_key) for request in requests}
 
 
 def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
@@ -344,14 +345,8 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (login, logout, whoami, broker_key, reseal, status, top, queues, messages, trace, deadlines):
+for _command in (login, logout, whoami, broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
-
-
-def _fields(error: HubError) -> list[dict[str, str]]:
-    if not isinstance(error, ApprovalWaiting):
-        return []
-    return [{"field": "approval", "found": str(error.number), "wanted": "must be confirmed by a security officer"}]
 
 
 def main() -> None:
@@ -359,7 +354,7 @@ def main() -> None:
     try:
         typed.run(app, PROGRAM)
     except HubError as error:
-        typed.fail(PROGRAM, error.code, str(error), error.next_step, _fields(error))
+        typed.fail(PROGRAM, error.code, str(error), error.next_step, error.fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')

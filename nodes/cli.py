@@ -22,7 +22,7 @@ from crypto.keyoptions import (
     token_of,
 )
 from nodes import setup
-from nodes.cli_keys import reseal
+from nodes.cli_keys import renew, reseal
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
@@ -33,7 +33,6 @@ from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 from nodes.metrics import count_event
-from nodes.serving import serve
 from nodes.settings import Settings
 from nodes.shell import PROGRAM, AsJson, Home, answer, say
 from schemas.participants import NODE_ID
@@ -111,13 +110,16 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the agent until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
+    # What people type ends before the web framework, which only an agent needs, would have started.
+    from nodes.serving import serve
+
     configure_logging(count_event)
     settings = Settings.load(home)
     node = settings.node
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt, witness, trust, reseal):
+for _command in (send, status, inbox, notices, show, receipt, witness, trust, renew, reseal):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")
