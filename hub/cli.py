@@ -47,7 +47,7 @@ from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
-from hub.errors import ApprovalWaiting, DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
+from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
@@ -330,18 +330,12 @@ for _joining in (invite, invitations, approve, confirm, reject):
     app.command()(_joining)
 
 
-def _fields(error: HubError) -> list[dict[str, str]]:
-    if not isinstance(error, ApprovalWaiting):
-        return []
-    return [{"field": "approval", "found": str(error.number), "wanted": "must be confirmed by a security officer"}]
-
-
 def main() -> None:
     """The entry point: errors become one clear line and an exit code."""
     try:
         typed.run(app, PROGRAM)
     except HubError as error:
-        typed.fail(PROGRAM, error.code, str(error), error.next_step, _fields(error))
+        typed.fail(PROGRAM, error.code, str(error), error.next_step, error.fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')

@@ -1,18 +1,23 @@
 """Everything the hub tells an operator about, each with a stable code and the next step."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar
 
 
 class HubError(Exception):
-    """The root of this room's errors. `code` is stable, `exit_code` is what the command line ends with."""
+    """The root of this room's errors. `code` is stable, `exit_code` is what the command line ends with.
+
+    `fields` has, of each wrong field, its name as `field`, what was `found`, and what is `wanted`.
+    """
 
     code: ClassVar[str] = "hub_error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, next_step: str) -> None:
+    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message)
         self.next_step = next_step
+        self.fields = fields
 
 
 class SettingsInvalid(HubError):
@@ -402,8 +407,8 @@ class ApprovalWaiting(HubError):
     exit_code = 3
 
     def __init__(self, number: int, message: str, next_step: str) -> None:
-        super().__init__(message, next_step)
-        self.number = number
+        found = {"field": "approval", "found": str(number), "wanted": "must be confirmed by a security officer"}
+        super().__init__(message, next_step, [found])
 
 
 class ApprovalUnknown(HubError):
@@ -424,4 +429,17 @@ class OwnApproval(HubError):
     """Who asks cannot be who confirms."""
 
     code = "own_approval"
+
+
+class FiguresPresent(HubError):
+    """Other figures of these fields and years were imported before."""
+
+    code = "figures_present"
+    exit_code = 4
+
+
+class FiguresUnknown(HubError):
+    """Of this year there are no figures: it was before the ledger, and none were imported."""
+
+    code = "figures_unknown"
     exit_code = 4

@@ -153,7 +153,7 @@ def _welcomed(folder: Path) -> Target:
     roster = Roster(version=1, at=NOW, nodes=with_admitted(Unsigned(0, ()), [request], None, None))
     seed = Welcome(
         node="ro",
-        certificate_pem=certify(request, _CA, _CA_KEY).decode(),
+        certificate_pem=certify("ro", request.csr_pem, _CA, _CA_KEY).decode(),
         ca_pem=to_pem(_CA).decode(),
         broker_host="localhost",
         broker_port=5671,

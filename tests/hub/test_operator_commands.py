@@ -1,7 +1,6 @@
 """Operators as they type: from nobody to two officers who act together, into a real hub with a real ledger."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from crypto import certificates
-from hub.cli import main
 from tests.hub.ownhub import OwnHub
 
 PASSWORD = "correct horse battery"
@@ -20,10 +18,8 @@ PASSWORD = "correct horse battery"
 class People:
     """Types commands as one operator or another, each with a session file of its own."""
 
-    def __init__(
-        self, hub: OwnHub, folder: Path, patch: pytest.MonkeyPatch, output: pytest.CaptureFixture[str]
-    ) -> None:
-        self.hub, self._folder, self._patch, self._output = hub, folder, patch, output
+    def __init__(self, hub: OwnHub, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.hub, self._folder, self._patch = hub, folder, patch
         self.totp: dict[str, str] = {}
         self._used: dict[str, int] = {}
         self.password = folder / "password"
@@ -31,13 +27,9 @@ class People:
         self.password.write_text(PASSWORD + "\n")
 
     def type(self, who: str, *arguments: str) -> tuple[int, Any]:
-        """In this process, which starts faster than another; the exit code and what was printed."""
+        """The exit code and what was printed."""
         self.be(who)
-        self._patch.setattr(sys, "argv", ["seci-hub", *arguments, "--home", str(self.hub.home), "--json"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = self._output.readouterr().out
-        return int(ended.value.code or 0), json.loads(printed)
+        return self.hub.type(*arguments)
 
     def be(self, who: str) -> None:
         """What is typed next is typed by this one."""
@@ -81,9 +73,9 @@ class People:
 
 
 @pytest.fixture
-def people(own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> People:
+def people(own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> People:
     """Nobody yet."""
-    return People(own, tmp_path, monkeypatch, capsys)
+    return People(own, tmp_path, monkeypatch)
 
 
 @pytest.mark.system
