@@ -23,7 +23,7 @@ from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import NoteVerifier
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster, sign_acknowledgement
-from nodes import histories, inbox, outbox, rosters, store
+from nodes import amendments, histories, inbox, outbox, rosters, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.hearing import GRACE_MS, Hearing
@@ -378,10 +378,18 @@ async def open_agent(settings: Settings) -> Agent:
     agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
     agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
     agent.witness.caught = await box.run(histories.undecided) is not None
+    await box.run(_read_older, box)
     await box.run(agent._rosters.remember, own_kids(keys, agent.witness.key))
     if not agent.witness.caught:
         await box.run(agent.renew_trust)
     return agent
+
+
+def _read_older(connection: Connection, box: Store) -> None:
+    """Writes down what corrections and withdrawals are about that an older version of this program stored."""
+    if ids := amendments.unread(connection):
+        read = (one for id in ids for one in (inbox.read(connection, box, id), outbox.read(connection, box, id)) if one)
+        amendments.read_older(connection, list(read))
 
 
 def _now() -> int:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -78,7 +79,8 @@ def _of(message: dict[str, Any]) -> Received:
     # The tables know one version of each kind.
     body = newest_body(message["kind"], message["kind_version"], message["body"])
     about = (message["kind"], message.get("operation"), body)
-    return Received(message["id"], message["sender"], Agency(message["agency"]), *about)
+    created = int(datetime.fromisoformat(message["created"]).timestamp() * 1000)
+    return Received(message["id"], message["sender"], Agency(message["agency"]), *about, created)
 
 
 def _tables(found: OperationTables) -> Iterator[tuple[str, tuple[str, str], tuple[Row, ...]]]:

@@ -6,7 +6,7 @@ Adding an optional field to a model keeps its version; any other change needs a 
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, from_json
 
+from schemas.codes import Handling
 from schemas.kinds import (
     administration,
     cyber,
@@ -32,7 +33,7 @@ from schemas.kinds import (
 )
 from schemas.kinds.common import Body
 from schemas.kinds.exchange import Content
-from schemas.kinds.kind import Kind, Rule
+from schemas.kinds.kind import FEW_RECIPIENTS, FREE, Kind, Rule
 
 Key = tuple[str, int]
 Kinds = Mapping[Key, Kind]
@@ -64,6 +65,17 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 )
 
 MAX_DEPTH: Final = 64
+
+
+def lacks_care(kind: str, handling: Handling, recipients: Collection[str] = (), others: Collection[str] = ()) -> bool:
+    """Whether a message of this kind, or one that carries it, asks for more care than it gets.
+
+    `others` are the members of its task force but the sender: who names them all, and they are more than a few, has
+    named nobody.
+    """
+    rule = RULES.get(kind, FREE)
+    whole = len(others) > FEW_RECIPIENTS and set(others) <= set(recipients)
+    return bool(rule.handling and handling not in rule.handling) or (rule.named and whole)
 
 
 @dataclass(frozen=True, slots=True)
