@@ -15,6 +15,7 @@ from nodes.client import ApiRefused, call
 from nodes.errors import AgentUnreachable, BodyNotJson, BodyUnreadable, SendUnclear
 from nodes.settings import Settings
 from nodes.shell import AsJson, Home, answer, say
+from schemas.amended import AMENDING
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.names import NameRepeated, once
 
@@ -22,7 +23,7 @@ WAIT_S: Final = 60
 # While it waits, it says so each time so many seconds have gone.
 SAY_S: Final = 5
 # What is told of a message that was sent, with --wait and without; null is what is not known yet, or does not apply.
-ANSWER: Final = ("id", "state", "thread", "recipients", "ledger_index", "refusal")
+ANSWER: Final = ("id", "state", "thread", "recipients", "ledger_index", "refusal", "warnings")
 SETTLED: Final = ("accepted", "refused", "expired")
 
 
@@ -41,8 +42,13 @@ def send(
     home: Home,
     kind: Annotated[str, typer.Option(help="For example alert, request; see `seci-node schema list`.")],
     body: Annotated[str, typer.Option(help="A JSON file with the body, or - for standard input.")] = "-",
-    task_force: Annotated[str | None, typer.Option(help="A reply takes it from what it answers.")] = None,
-    to: Annotated[list[str] | None, typer.Option(help="A recipient; repeat it for more. Default: all members.")] = None,
+    task_force: Annotated[
+        str | None, typer.Option(help="A reply, correction or withdrawal takes it from what it is about.")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="A recipient; repeat it for more. Default: all members, or who had what is corrected."),
+    ] = None,
     agency: Annotated[Agency | None, typer.Option()] = None,
     priority: Annotated[Priority, typer.Option()] = Priority.NORMAL,
     handling: Annotated[Handling, typer.Option()] = Handling.H1,
@@ -83,12 +89,17 @@ def send(
         if error.code == "not_a_member":
             error.next_step += _memberships(home)
         raise
+    warnings = found["warnings"]
     if wait:
         found = _wait(home, found["id"])
     elif found["state"] != "queued":
         # It was here before, and more than that has become of it.
         found = call(home, "GET", f"/v1/messages/{found['id']}")
+    found["warnings"] = warnings
     told = {name: found.get(name) for name in ANSWER}
+    if not as_json:
+        for warning in warnings:
+            say(f"warning: {warning}")
     answer(told, as_json, f"{found['id']} {stage(found)}; to {', '.join(found['recipients'])}")
     if found["state"] in ("refused", "expired"):
         raise typer.Exit(4)
@@ -104,7 +115,7 @@ def _check_target(home: Path, kind: str, task_force: str | None, in_reply_to: UU
             "a reply answers a message, and none is named",
             f"name it with --in-reply-to ID; its id is in: seci-node inbox --home {home}",
         )
-    if task_force is None and in_reply_to is not None:
+    if task_force is None and (in_reply_to is not None or kind in AMENDING):
         return
     if task_force not in TASK_FORCES:
         raise SendUnclear(

@@ -30,6 +30,8 @@ _TYPED_WRONG: Final = (
     "reply_not_to_asker",
     "handling_not_of_kind",
     "recipients_not_named",
+    "recipients_wider",
+    "amended_kind_differs",
 )
 
 # The agent speaks plain HTTP on loopback. Without this each call would read the machine's authorities first, which

@@ -33,6 +33,7 @@ from schemas.amended import Said, carries
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Outcome
 from schemas.header import NONCE_SIZE, Header
 from schemas.refusals import RefusalCode
+from schemas.summaries import summary
 
 MEMBERSHIP: Final = (
     RefusalCode.RECIPIENTS_MISMATCH,
@@ -315,4 +316,5 @@ def _described(box: Store, row: Any) -> dict[str, Any]:
     content = content_of(box, row)
     if content is None:
         return {**described, "code": row.code}
-    return {**described, "body": json.loads(content[NONCE_SIZE:])}
+    body = json.loads(content[NONCE_SIZE:])
+    return {**described, "about": summary(row.kind, body), "body": body}

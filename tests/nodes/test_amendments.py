@@ -1,18 +1,23 @@
 """What a node says of corrections and withdrawals, which ones it lets out, and which kinds it takes in how."""
 
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import update
 
 from crypto.trust import Trust
 from nodes import amendments, inbox, outbox, store
 from nodes.agent import Agent, _read_older
+from nodes.cli_read import _row, message_lines
 from nodes.errors import NodeError
 from nodes.outgoing import Outgoing
 from nodes.receiving import Arrival
+from nodes.store import Store
 from schemas.amended import Void
 from schemas.codes import Handling
 from schemas.control import MessageType
@@ -96,7 +101,17 @@ async def test_both_say_who_corrected_what_and_when(bg: Agent) -> None:
         "created": "2004-11-09T11:33:20.000Z",
         "holds": True,
     }
+    assert message_lines(shown).splitlines()[:2] == [
+        f"correction       by {early} of ro, 2004-11-09T11:33:20; it changes nothing: {Void.SUPERSEDED}",
+        f"CORRECTED        by {later} of ro, 2004-11-09T11:33:20",
+    ]
+    assert message_lines(await received(bg, later)).startswith(
+        f"of message       {first}, alert of ro, 2004-11-09T11:33:20\n"
+    )
     gone = await come(bg, "withdrawal", withdrawal(first), created=NOW + 9)
+    abouts = [_row(message)[-1] for message in await bg.box.run(inbox.listing, bg.box, 0, 9, None, None)]
+    assert abouts[0] == "WITHDRAWN: a"
+    assert [about.split(":")[0] for about in abouts[1:]] == ["VOID", "VOID", f"of {first}, wrong"]
     assert (await received(bg, first))["standing"] == "withdrawn"
     assert (await received(bg, gone))["amends"]["holds"]
     assert (await received(bg, later))["amends"]["why"] == str(Void.WITHDRAWN)
@@ -161,14 +176,15 @@ async def test_what_cannot_be_amended_so_does_not_leave_the_node(bg: Agent) -> N
     assert await refused(bg, "withdrawal", withdrawal(first)) == "amended_was_refused"
 
 
-async def test_what_an_older_version_stored_is_read_at_the_start(bg: Agent) -> None:
+async def test_what_an_older_version_stored_is_read_at_the_start(bg: Agent, tmp_path: Path) -> None:
     first, own = await come(bg, "alert", ALERT), await alert(bg)
     by = await come(bg, "correction", correction(first))
     gone = (await send(bg, "withdrawal", withdrawal(own)))["id"]
-    # As the migration leaves it: ids, one of them of no such message.
-    rows = [{"id": id, "sender": "", "kind": "", "created": 0, "about": None} for id in (by, gone, own)]
-    await bg.box.run(lambda connection: connection.execute(delete(store.amendment)))
-    await bg.box.run(lambda connection: connection.execute(insert(store.amendment), rows))
+    bg.box.close()
+    with closing(sqlite3.connect(tmp_path / "node.db")) as database:
+        database.executescript("DROP TABLE amendment; PRAGMA user_version = 7;")
+    bg.box = Store.open(tmp_path / "node.db", bytes(32))
+    assert sorted(await bg.box.run(amendments.unread)) == sorted([by, gone])
     await bg.box.run(_read_older, bg.box)
     assert (await received(bg, first))["amended_by"][0]["id"] == by
     assert (await sent(bg, own))["standing"] == "withdrawn"
