@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from crypto.typed import in_words
 from hub.errors import FiguresRefused
 from schemas.statistics import FIELDS
+from schemas.wording import wanted
 
 _COLUMNS: Final = ("year", "field", "count")
 _SHOWN: Final = 5
@@ -45,7 +45,7 @@ def read(data: bytes) -> tuple[Figure, ...]:
         try:
             found.append(Figure.model_validate(line))
         except ValidationError as error:
-            faults += [f"{place}: {'.'.join(map(str, e['loc'])) or 'it'} {in_words(e['msg'])}" for e in error.errors()]
+            faults += [f"{place}: {'.'.join(map(str, e['loc'])) or 'it'} {wanted(e)}" for e in error.errors()]
     faults += _repeated(found)
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""

@@ -32,7 +32,7 @@ from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
 from nodes.times import iso
-from schemas import registry
+from schemas import registry, wording
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
 from schemas.names import NameRepeated, refuse_repeated
@@ -362,13 +362,19 @@ def _fields(found: Any) -> JSONResponse:
     errors = [
         {
             "field": _field(item),
-            "wanted": str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "),
+            "wanted": _wanted(item),
             "found": "nothing" if item["type"] == "missing" else _found(item),
         }
         for item in found
     ]
     detail = "; ".join(f"{item['field']}: {item['wanted']}" for item in errors)
     return _problem(422, "request_invalid", "Request invalid", detail, "correct the fields named in `errors`", errors)
+
+
+def _wanted(item: Any) -> str:
+    if item["type"] == "value_error":
+        return wording.behind_it(str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "))
+    return wording.wanted(item)
 
 
 def _found(item: Any) -> str:

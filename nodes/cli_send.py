@@ -51,7 +51,9 @@ def send(
     ] = None,
     agency: Annotated[Agency | None, typer.Option()] = None,
     priority: Annotated[Priority, typer.Option()] = Priority.NORMAL,
-    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    handling: Annotated[
+        Handling | None, typer.Option(help="Default: H1; of a correction or withdrawal, that of the first.")
+    ] = None,
     operation: Annotated[str | None, typer.Option(help="The operation this belongs to.")] = None,
     in_reply_to: Annotated[UUID | None, typer.Option(help="The id of the message answered.")] = None,
     reply_by: Annotated[

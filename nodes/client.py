@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import httpx2
 
-from crypto import typed
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 
 # What was typed is at fault, or the file that it names, and typed otherwise it would do (docs/exit-codes.md).
@@ -57,7 +56,7 @@ class ApiRefused(NodeError):
 
 
 def _field(item: dict[str, str]) -> dict[str, str]:
-    return {"field": item["field"], "found": item["found"], "wanted": typed.in_words(item["wanted"])}
+    return {"field": item["field"], "found": item["found"], "wanted": item["wanted"]}
 
 
 def call(home: Path, method: str, path: str, **options: Any) -> Any:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, from_json
 
+from schemas import wording
 from schemas.codes import Handling
 from schemas.kinds import (
     administration,
@@ -258,7 +259,7 @@ def _way(location: tuple[int | str, ...], body: Any) -> Iterator[str]:
 
 def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
     # The found value is content and never goes into an error: only its type does.
-    wanted, found = item["msg"].removeprefix("Value error, "), json_type(item["input"])
+    wanted, found = wording.wanted(item), json_type(item["input"])
     match item["type"]:
         case "extra_forbidden":
             wanted = "is not a field of this kind"
@@ -267,10 +268,12 @@ def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
         case "union_tag_invalid":
             # What pydantic says repeats the value.
             about = item["ctx"]
-            way, wanted = [*way, about["discriminator"].strip("'")], f"must be one of {about['expected_tags']}"
-        case "value_error" if (told := _OF_FIELD.match(wanted)) is not None:
+            way = [*way, about["discriminator"].strip("'")]
+        case "union_tag_not_found":
+            way, found = [*way, item["ctx"]["discriminator"].strip("'")], "nothing"
+        case "value_error" if (told := _OF_FIELD.match(item["msg"].removeprefix("Value error, "))) is not None:
             # Of a model that looks at several of its fields.
-            way, wanted, found = [*way, told["field"]], told["wanted"], "nothing"
+            way, wanted, found = [*way, told["field"]], wording.behind_it(told["wanted"]), "nothing"
     return FieldError(".".join(way) or "body", wanted, found)
 
 

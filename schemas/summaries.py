@@ -11,7 +11,7 @@ Body = Mapping[str, Any]
 
 def summary(kind: str, body: Body) -> str:
     """The line, at most `LONGEST` characters, all of which can be printed; of an unknown kind, its title or nothing."""
-    parts = _OF_KIND.get(kind, lambda unknown: [_at(unknown, "title")])(body)
+    parts = _OF_KIND[kind](body) if kind in _OF_KIND else [_at(body, "title")]
     text = ", ".join(part for part in parts if part)
     # What others wrote must not steer a terminal, nor pass for another line.
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
