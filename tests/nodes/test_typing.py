@@ -173,7 +173,7 @@ def test_what_the_agent_finds_wrong_is_told_field_by_field(agent: Path) -> None:
     code, said = _told(agent, *ALERT, body=b'{"title": 7, "colour": "red"}')
     assert (code, said["code"], said["detail"]) == (2, "body_invalid", "wrong: body.title, body.text, body.colour")
     assert said["errors"] == [
-        {"field": "body.title", "found": "number", "wanted": "must be a valid string"},
+        {"field": "body.title", "found": "number", "wanted": "must be a text"},
         {"field": "body.text", "found": "nothing", "wanted": "is required"},
         {"field": "body.colour", "found": "string", "wanted": "is not a field of this kind"},
     ]
