@@ -106,7 +106,9 @@ def _check_members(header: Header, node: str, trust: Trust) -> None:
 
 def _check_care(header: Header, body: Mapping[str, Any], trust: Trust, *, final: bool) -> None:
     # What is carried the hub cannot see: a witness's movement that is handed on is one all the same.
-    said = (header.kind, carries(body))
+    said = registry.CAREFUL.intersection((header.kind, carries(body)))
+    if not said:
+        return
     if any(registry.lacks_care(kind, header.handling) for kind in said):
         raise _Declined(RefusalCode.BODY_INVALID)
     others = set(trust.members(header.task_force)) - {header.sender}

@@ -65,6 +65,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {name: KINDS[name, version].rule for name, version in sorted(KINDS)}
 )
 
+# The few whose rule asks for anything of a message's routing.
+CAREFUL: Final = frozenset(name for name, rule in RULES.items() if rule.handling or rule.named)
+
 MAX_DEPTH: Final = 64
 
 
