@@ -98,7 +98,7 @@ def wanted(item: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return behind_it(str(item["msg"]))
     if kind == "string_pattern_mismatch":
-        return PATTERNS.get(about["pattern"], _of_time(about["pattern"]))
+        return of_pattern(about["pattern"])
     if kind in _COMPARED:
         words, name = _COMPARED[kind]
         return f"{words} {about[name]}"
@@ -119,8 +119,9 @@ def behind_it(text: str) -> str:
     return words if words.startswith(("must ", "is ", "may ")) else f"is wrong: {words}"
 
 
-def _of_time(pattern: str) -> str:
-    return _UTC if pattern.endswith("Z$") else _TIMES
+def of_pattern(pattern: str) -> str:
+    """What an expression of one of our models wants; it is one for times if it is not in the table."""
+    return PATTERNS.get(pattern) or (_UTC if pattern.endswith("Z$") else _TIMES)
 
 
 def _one_of(expected: str) -> str:

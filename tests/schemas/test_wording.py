@@ -9,7 +9,7 @@ import pytest
 
 from schemas.header import Header
 from schemas.registry import KINDS, BodyInvalid, body_bytes, find, json_schema
-from schemas.wording import PATTERNS, _of_time
+from schemas.wording import PATTERNS, of_pattern
 
 MISTAKES: tuple[Any, ...] = (
     *(None, True, "", "x", "31.12.2004", "x" * 400, -5, 1.5, 10**30, [], {}, {"a": 1}, [None], [{}] * 200),
@@ -92,4 +92,4 @@ def test_every_expression_has_words() -> None:
     for pattern in used - PATTERNS.keys():
         # Those that end in a time.
         assert "T(" in pattern, pattern
-        assert _of_time(pattern)
+        assert of_pattern(pattern)
