@@ -12,9 +12,10 @@ from sqlalchemy import update
 
 from crypto.trust import Trust
 from nodes import amendments, inbox, outbox, store
-from nodes.agent import Agent, _read_older
+from nodes.agent import Agent
 from nodes.cli_read import _row, message_lines
 from nodes.errors import NodeError
+from nodes.older import read_older
 from nodes.outgoing import Outgoing
 from nodes.receiving import Arrival
 from nodes.store import Store
@@ -185,7 +186,7 @@ async def test_what_an_older_version_stored_is_read_at_the_start(bg: Agent, tmp_
         database.executescript("DROP TABLE amendment; PRAGMA user_version = 7;")
     bg.box = Store.open(tmp_path / "node.db", bytes(32))
     assert sorted(await bg.box.run(amendments.unread)) == sorted([by, gone])
-    await bg.box.run(_read_older, bg.box)
+    await bg.box.run(read_older, bg.box)
     assert (await received(bg, first))["amended_by"][0]["id"] == by
     assert (await sent(bg, own))["standing"] == "withdrawn"
     assert await bg.box.run(amendments.unread) == []
