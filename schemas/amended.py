@@ -32,6 +32,7 @@ class Received:
     kind: str
     operation: str | None
     body: Mapping[str, Any]
+    task_force: str | None = None
     created: int = 0
 
 

@@ -64,6 +64,7 @@ class Event(StrEnum):
     EXPIRED = "expired"
     ROSTER = "roster"
     ERASED = "erased"
+    OPERATOR = "operator"
 
 
 class Outcome(StrEnum):
