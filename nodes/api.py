@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
-from nodes import clock, evidence, inbox, notices, outbox, store, witness
+from nodes import clock, evidence, inbox, notices, outbox, rosters, store, witness
 from nodes.agent import Agent
 from nodes.errors import NodeError
 from nodes.link import LinkState
@@ -176,7 +176,11 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "oldest_waiting": iso(oldest),
             "warnings": _warnings(link, oldest, await _ahead(agent), known := await _witness(agent)),
             "witness": known,
-            "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
+            "roster": {
+                "version": (version := agent.trust.roster.version),
+                "digest": await agent.box.run(rosters.digest, version),
+                "nodes": sorted(agent.trust.nodes),
+            },
         }
 
     @app.get("/v1/task-forces", dependencies=[authorised], summary="Task forces and their members")

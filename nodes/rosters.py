@@ -3,10 +3,11 @@
 A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so it is
 there for an auditor to see. In each one that comes, whichever is in force, the node looks at its own entry: a key there
 that it did not make is an alarm, for whoever has it can read and sign in the node's name. So is a second roster of a
-version. One that only other nodes are shown is not seen here.
+version. One that only other nodes are shown is not seen here: people can compare its `digest`.
 """
 
 import base64
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -214,6 +215,15 @@ def newest(connection: Connection) -> bytes | None:
         select(store.roster.c.signed).where(store.roster.c.version == _IN_FORCE.scalar_subquery())
     )
     return signed
+
+
+def digest(connection: Connection, version: int) -> str | None:
+    """The SHA-256, in hex, of the signed roster of that version: what its entry in the ledger has as evidence.
+
+    Two nodes of whom each reads it out know whether the hub has shown them the same roster.
+    """
+    signed = connection.scalar(select(store.roster.c.signed).where(store.roster.c.version == version))
+    return None if signed is None else hashlib.sha256(signed).hexdigest()
 
 
 def save(connection: Connection, version: int, signed: bytes, size: int | None = None) -> None:
