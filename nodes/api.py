@@ -178,11 +178,7 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "oldest_waiting": iso(oldest),
             "warnings": _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent)),
             "witness": known,
-            "roster": {
-                "version": (version := agent.trust.roster.version),
-                "digest": await agent.box.run(rosters.digest, version),
-                "nodes": sorted(agent.trust.nodes),
-            },
+            "roster": await agent.box.run(rosters.describe, agent.trust),
         }
 
     @app.get("/v1/task-forces", dependencies=[authorised], summary="Task forces and their members")
