@@ -63,6 +63,7 @@ class Event(StrEnum):
     EXPIRED = "expired"
     ROSTER = "roster"
     ERASED = "erased"
+    OPERATOR = "operator"
 
 
 class Outcome(StrEnum):
