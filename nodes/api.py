@@ -367,19 +367,13 @@ def _fields(found: Any) -> JSONResponse:
     errors = [
         {
             "field": _field(item),
-            "wanted": _wanted(item),
+            "wanted": wording.wanted(item, _field(item)),
             "found": "nothing" if item["type"] == "missing" else _found(item),
         }
         for item in found
     ]
     detail = "; ".join(f"{item['field']}: {item['wanted']}" for item in errors)
     return _problem(422, "request_invalid", "Request invalid", detail, "correct the fields named in `errors`", errors)
-
-
-def _wanted(item: Any) -> str:
-    if item["type"] == "value_error":
-        return wording.behind_it(str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "))
-    return wording.wanted(item)
 
 
 def _found(item: Any) -> str:

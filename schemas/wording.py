@@ -92,11 +92,11 @@ _COMPARED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 _PREFIX: Final = "Value error, "
 
 
-def wanted(item: Mapping[str, Any]) -> str:
-    """What is wanted where pydantic found this fault (an item of its `errors()`)."""
+def wanted(item: Mapping[str, Any], field: str = "") -> str:
+    """What is wanted where pydantic found this fault, an item of its `errors()`. Rules of ours may name the `field`."""
     kind, about = str(item["type"]), item.get("ctx") or {}
     if kind == "value_error":
-        return behind_it(str(item["msg"]))
+        return behind_it(str(item["msg"]).removeprefix(_PREFIX).removeprefix(f"{field}: "))
     if kind == "string_pattern_mismatch":
         return of_pattern(about["pattern"])
     if kind in _COMPARED:
