@@ -273,10 +273,8 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
     assert set(ended) == set(KeyUse) and all(signed_at <= at <= now for at in ended.values())
 
 
-def test_as_operators_type_it(
-    own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    people = People(own, tmp_path, monkeypatch, capsys)
+def test_as_operators_type_it(own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = People(own, tmp_path, monkeypatch)
     people.officers()
 
     def type_(*words: str, who: str = "ana") -> tuple[int, Any]:
@@ -316,9 +314,9 @@ def test_as_operators_type_it(
 
 
 def test_where_there_are_no_operators_yet_one_word_is_enough(
-    own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people, ro, file = People(own, tmp_path, monkeypatch, capsys), Applicant.new("ro"), tmp_path / "ro.join.json"
+    people, ro, file = People(own, tmp_path, monkeypatch), Applicant.new("ro"), tmp_path / "ro.join.json"
     token = JoinToken.parse(people.type("ana", "invite", "ro")[1]["token"])
     file.write_text(ro.asks(token).model_dump_json(exclude_none=True))
     assert people.type("ana", "requests", "import", str(file))[0] == 0
