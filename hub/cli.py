@@ -26,6 +26,8 @@ from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
 from hub.cli_quarantine import quarantine_app
+from hub.cli_roster import roster_app
+from hub.cli_standing import crl, held_app, remove, revoke, suspend, unsuspend
 from hub.cli_stats import stats_app
 from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
@@ -54,6 +56,8 @@ STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(stats_app, name="stats")
+app.add_typer(roster_app, name="roster")
+app.add_typer(held_app, name="held")
 
 
 @app.command()
@@ -125,15 +129,15 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     log = ledger_of(settings)
 
-    async def work(connection: AsyncConnection) -> list[str]:
+    async def work(connection: AsyncConnection) -> tuple[list[str], list[str]]:
         await take_turn(connection)
         roster = await registrar.current(connection, hub_key(settings).public)
         if not roster.version:
             await registrar.publish_roster(connection, log, (), log.signer.key)
-        return [node.node for node in roster.nodes]
+        return [node.node for node in roster.nodes], registrar.absent(roster)
 
-    nodes = with_database(settings, work, log)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost)
+    nodes, absent = with_database(settings, work, log)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent)
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
 
@@ -162,17 +166,19 @@ def enrol(
     log = ledger_of(settings)
     signer = log.signer.key
 
-    async def check(connection: AsyncConnection) -> list[str]:
+    async def check(connection: AsyncConnection) -> tuple[list[str], list[str]]:
         roster = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, roster)
-        return [*(node.node for node in roster.nodes), *(item.node for item in requests)]
+        nodes = {node.node for node in roster.nodes} | {item.node for item in requests}
+        return sorted(nodes), registrar.absent(roster)
 
     async def admit(connection: AsyncConnection) -> int:
         await take_turn(connection)
         before = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, before)
+            await registrar.keep_certificate(connection, certificates_pem[item.node], item.node)
         after = registrar.with_admitted(before, requests, agency, task_force)
         if after == before.nodes and before.version:
             return before.version
@@ -181,7 +187,8 @@ def enrol(
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
-    topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
+    nodes, absent = with_database(settings, check)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent)
     certificates_pem = _certify(settings, requests)
     version = with_database(settings, admit, log)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
@@ -296,7 +303,7 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (status, top, queues, messages, trace, deadlines):
+for _command in (status, top, queues, messages, trace, deadlines, suspend, unsuspend, revoke, remove, crl):
     app.command()(_command)
 
 

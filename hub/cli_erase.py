@@ -60,7 +60,7 @@ def erase(
         return
     if reason is None:
         raise typer.BadParameter("--reason is missing: why they are erased")
-    log, decision = ledger_of(settings), _decision(operator, reason)
+    log, decision = ledger_of(settings), decision_of(operator, reason)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
     if not yes:
@@ -110,7 +110,7 @@ def retention(
     In batches, each with an entry that says so: interrupt it when you like, and run it again. Safe beside running
     workers. What no rule is about is kept for ever.
     """
-    settings, decision = Settings.load(home), _decision(operator, rules.REASON)
+    settings, decision = Settings.load(home), decision_of(operator, rules.REASON)
     if not settings.retention:
         step = 'add for example "retention": [{"event": "refused", "keep_days": 365}]; see docs/operations.md'
         raise SettingsInvalid("hub.json has no rules of retention", step)
@@ -145,7 +145,7 @@ def _swept(settings: Settings, work: Callable[[AsyncEngine], Coroutine[Any, Any,
         raise database.explained(error) from error
 
 
-def _decision(operator: str | None, reason: str) -> Decision:
+def decision_of(operator: str | None, reason: str) -> Decision:
     name, words = getpass.getuser() if operator is None else operator.strip(), reason.strip()
     if not name or not words:
         raise SettingsInvalid("operator or reason is empty", "say who decided, and why: it goes into the ledger")

@@ -41,6 +41,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
         if found["roster"]
         else "roster      none; run `seci-hub provision`",
+        *(f"shut out    {node}: {state}" for node, state in ((found["roster"] or {}).get("absent") or {}).items()),
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",

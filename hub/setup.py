@@ -48,7 +48,7 @@ def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = No
     if not (home / "ca.pem").exists():
         key = certificates.new_tls_key()
         keyfile.save_tls_key(home / "ca.key", key, secret)
-        _write(home / "ca.pem", certificates.to_pem(certificates.create_ca(CA_NAME, key)))
+        write(home / "ca.pem", certificates.to_pem(certificates.create_ca(CA_NAME, key)))
     for user in HUB_USERS:
         if not (home / f"{user}.pem").exists():
             key = certificates.new_tls_key()
@@ -61,7 +61,7 @@ def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = No
 def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None:
     key = certificates.new_tls_key()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(home / "broker.key", pem)
+    write(home / "broker.key", pem)
     _issue(home, secret, "broker", key, certificates.Profile.BROKER, broker.dns, broker.ips)
 
 
@@ -80,7 +80,7 @@ def _issue(
     certificate = certificates.issue(
         csr, ca, ca_key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=dns, ips=ips
     )
-    _write(home / f"{name}.pem", certificates.to_pem(certificate))
+    write(home / f"{name}.pem", certificates.to_pem(certificate))
 
 
 def _secret(home: Path, passphrase_file: Path | None) -> Secret:
@@ -89,7 +89,8 @@ def _secret(home: Path, passphrase_file: Path | None) -> Secret:
     return Secret.from_key_file(home / "secret.key")
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Puts a file of the home in its place, whole or not at all; readable by the owner only."""
     # Through a temporary name, so that a kill leaves the whole file or none.
     partial = path.with_suffix(".partial")
     partial.touch(mode=0o600)

@@ -18,12 +18,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
+from crypto.errors import CryptoError, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import NoteVerifier
 from crypto.tls import client_context
-from crypto.trust import Trust, open_roster, sign_acknowledgement
-from nodes import histories, inbox, outbox, rosters, store
+from crypto.trust import Trust, sign_acknowledgement
+from nodes import acceptances, histories, inbox, outbox, rosters, store
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.hearing import GRACE_MS, Hearing
@@ -175,7 +175,9 @@ class Agent:
             self.stored.clear()
             now = _now()
             caught = self.witness.caught
-            due = [] if caught else await self.box.run(inbox.duties, self.settings.node, BATCH, now)
+            # Nothing is said before the roster that it is judged by, however far behind the clock is.
+            at = max(now, self.trust.roster.at)
+            due = [] if caught else await self.box.run(inbox.duties, self.settings.node, BATCH, now, at)
             if not due:
                 await pause(self.stored)
                 continue
@@ -277,7 +279,8 @@ class Agent:
                 self._take_in_envelope(connection, arrival, now, final)
             case MessageType.RECEIPTS:
                 self._check_hub()
-                self._receipts.take_in(connection, arrival.body, self.trust, now)
+                if self._receipts.take_in(connection, arrival.body, self.trust, now):
+                    self._try_again(connection, KeyRevoked.code)
             case MessageType.ROSTER:
                 return self._take_in_roster(connection, arrival.body, now)
             case MessageType.CHECKPOINT | MessageType.TILES:
@@ -303,7 +306,9 @@ class Agent:
             raise inbox.Undecided(histories.DISTRUSTED)
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
-        received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
+        in_time = partial(acceptances.in_time, connection, digest_of(arrival.body), self.trust)
+        node, keys = self.settings.node, self.keys
+        received = inbox.receive(arrival.body, node, keys, self.trust, now, final=final, in_time=in_time)
         alone = final or arrival.after in ("", str(received.header.id))
         if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(store.AFTER + arrival.after)
@@ -316,12 +321,14 @@ class Agent:
         newer = self._rosters.bring_into_force(connection)
         if newer is not None:
             self.trust = newer
-            self._try_again(connection)
+            self.link.distrust(newer.roster.crl)
+            self._try_again(connection, *UNKNOWN_SIGNER, *inbox.MEMBERSHIP)
 
-    def _try_again(self, connection: Connection) -> None:
-        # On its own lane, a message may overtake the roster that names a key or a membership it needs.
+    def _try_again(self, connection: Connection, *reasons: str) -> None:
+        # On its own lane, a message may overtake the roster that names a key or a membership it needs, and the proof
+        # that it was accepted before a key was revoked.
         now = _now()
-        for digest in store.put_aside_for(connection, (*UNKNOWN_SIGNER, *inbox.MEMBERSHIP), now, NO_LIMIT):
+        for digest in store.put_aside_for(connection, reasons, now, NO_LIMIT):
             self._reconsider(connection, digest, now, final=False)
 
     def decide(self, connection: Connection) -> bool:
@@ -371,11 +378,11 @@ async def open_agent(settings: Settings) -> Agent:
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
     )
     box = Store.open(home / "node.db", keys.storage)
-    signed = await box.run(rosters.newest)
-    if signed is None:
+    trust = await box.run(rosters.trust_of, settings.hub_verify_key())
+    if trust is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
-    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
     agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
+    agent.link.distrust(trust.roster.crl)
     agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
     agent.witness.caught = await box.run(histories.undecided) is not None
     await box.run(agent._rosters.remember, own_kids(keys, agent.witness.key))

@@ -15,6 +15,7 @@ from nodes import setup
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
+from nodes.cli_roster import roster
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
 from nodes.cli_stix import stix_app
@@ -100,7 +101,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt, witness, trust):
+for _command in (send, status, inbox, notices, show, receipt, witness, trust, roster):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")

@@ -83,12 +83,17 @@ def send(
         if error.code == "not_a_member":
             error.next_step += _memberships(home)
         raise
+    absent = found.get("left_out", [])
     if wait:
         found = _wait(home, found["id"])
     elif found["state"] != "queued":
         # It was here before, and more than that has become of it.
         found = call(home, "GET", f"/v1/messages/{found['id']}")
     told = {name: found.get(name) for name in ANSWER}
+    if absent:
+        told["left_out"] = absent
+        named = ", ".join(f"{item['node']} ({item['state']})" for item in absent)
+        say(f"not to {named}: reach them by another way")
     answer(told, as_json, f"{found['id']} {stage(found)}; to {', '.join(found['recipients'])}")
     if found["state"] in ("refused", "expired"):
         raise typer.Exit(4)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 7
+VERSION: Final = 8
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -35,6 +35,12 @@ _MIGRATIONS: Final = {
     ),
     5: ("ALTER TABLE roster ADD COLUMN size BIGINT",),
     6: ("ALTER TABLE witness ADD COLUMN half_signed INTEGER NOT NULL DEFAULT 0",),
+    7: (
+        "ALTER TABLE roster ADD COLUMN leaf_index BIGINT",
+        "ALTER TABLE notice ADD COLUMN roster INTEGER",
+        "ALTER TABLE notice ADD COLUMN code TEXT",
+        "ALTER TABLE notice ADD COLUMN heir TEXT",
+    ),
 }
 
 

@@ -25,7 +25,7 @@ from crypto.receipt import Proven
 from crypto.trust import Trust
 from nodes import notices, proofs, store
 from nodes.errors import IdReused, MessageUnknown
-from nodes.outgoing import Answered, Outgoing, route
+from nodes.outgoing import Answered, Outgoing, left_out, route
 from nodes.prepared import Prepared
 from nodes.store import Store
 from nodes.times import iso
@@ -59,14 +59,16 @@ async def accept(
     MessageUnknown.
     """
     now = time.time_ns() // 1_000_000
+    absent = left_out(message, node, trust)
+    missed = {"left_out": absent} if absent else {}
     if message.id is not None:
         known = await box.run(_repeated, message)
         if known is not None:
-            return known, None
+            return known | missed, None
     body = registry.body_bytes(message.kind, message.kind_version, message.body)
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     routing = route(message, node, trust, answered, now)
-    recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
+    recipients = {name: trust.sealing_key(name, routing.created) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
     header, envelope = seal(routing, body, recipients, keys.signing, nonce)
     id = str(header.id)
@@ -86,9 +88,14 @@ async def accept(
     }
     if not await box.run(_insert, row, message.in_reply_to):
         # Two requests with one id at the same moment: the other one was first.
-        return await box.run(_repeated, message) or {}, None
-    answer = {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
-    return answer, Ready(id, bool(row["urgent"]), envelope)
+        return (await box.run(_repeated, message) or {}) | missed, None
+    answer: dict[str, Any] = {
+        "id": id,
+        "state": "queued",
+        "thread": str(header.thread),
+        "recipients": list(header.recipients),
+    }
+    return answer | missed, Ready(id, bool(row["urgent"]), envelope)
 
 
 _INSERT: Final = Prepared(
@@ -287,10 +294,10 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
         if delivery["recipient"] in witnessed:
             delivery["witnessed"] = witnessed[delivery["recipient"]]
     told = notices.of(connection, id)
-    expired = {notice["recipient"]: notice for notice in told if notice["event"] == Event.EXPIRED}
+    ended = {notice["recipient"]: notice for notice in told if notice["event"] in (Event.EXPIRED, Event.RETURNED)}
     for delivery in described["deliveries"]:
-        if delivery["state"] == "waiting" and delivery["recipient"] in expired:
-            delivery |= {"state": "expired", "at": expired[delivery["recipient"]]["at"]}
+        if delivery["state"] == "waiting" and (end := ended.get(delivery["recipient"])) is not None:
+            delivery |= {name: end[name] for name in ("at", "code") if name in end} | {"state": end["event"]}
     return {**described, "notices": told}
 
 

@@ -132,7 +132,7 @@ answer: Final = Table(
     Column("question", Text, primary_key=True),
     Column("id", Text, primary_key=True),
 )
-# What the hub's ledger says of a message's deadlines; `recipient` is who has not answered or taken it.
+# What the ledger says of what became of a message, or by `roster` of a node: see `notices`.
 notice: Final = Table(
     "notice",
     _metadata,
@@ -143,6 +143,9 @@ notice: Final = Table(
     Column("event", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("ledger_index", BigInteger, nullable=False),
+    Column("roster", Integer),
+    Column("code", Text),
+    Column("heir", Text),
     UniqueConstraint("id", "recipient", "event"),
 )
 quarantine: Final = Table(
@@ -165,6 +168,16 @@ roster: Final = Table(
     Column("signed", LargeBinary, nullable=False),
     # Of the checkpoint whose link it waits for, see `rosters`; none once it is in force.
     Column("size", BigInteger),
+    # Of its entry; versions before 8 kept none.
+    Column("leaf_index", BigInteger),
+)
+# Others' messages that are proven to have been accepted: the digest of the envelope, and the entry's place and time.
+acceptance: Final = Table(
+    "acceptance",
+    _metadata,
+    Column("envelope", LargeBinary, primary_key=True),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 # Versions in force of a history that an operator has let go: the hub may log others in their place.
 let_go: Final = Table("let_go", _metadata, Column("version", Integer, primary_key=True, autoincrement=False))

@@ -61,6 +61,12 @@ class Event(StrEnum):
     EXPIRED = "expired"
     ROSTER = "roster"
     ERASED = "erased"
+    SUSPENDED = "suspended"
+    REINSTATED = "reinstated"
+    REVOKED = "revoked"
+    REMOVED = "removed"
+    RETURNED = "returned"
+    HANDED_OVER = "handed_over"
 
 
 class Outcome(StrEnum):

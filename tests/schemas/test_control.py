@@ -201,4 +201,10 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "expired",
         "roster",
         "erased",
+        "suspended",
+        "reinstated",
+        "revoked",
+        "removed",
+        "returned",
+        "handed_over",
     ]
