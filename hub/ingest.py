@@ -236,7 +236,7 @@ class Ingest:
                 clock = Stopwatch()
                 # Nothing is left of what is only for witnesses.
                 nothing = judging.done() and not judging.result()
-                recorded = Recorded((), ()) if nothing else await self._patiently(batch, roster, judging, stop, intake)
+                recorded = Recorded((), ()) if nothing else await self._patiently(judging, batch, roster, stop, intake)
                 clock.lap("record")
             finally:
                 stages.recording.release()
@@ -264,9 +264,9 @@ class Ingest:
 
     async def _patiently(
         self,
+        judging: asyncio.Task[list[Verdict]],
         batch: list[Arrival],
         roster: InForce,
-        judging: asyncio.Task[list[Verdict]],
         stop: asyncio.Event,
         intake: Intake,
     ) -> Recorded:

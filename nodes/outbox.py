@@ -27,6 +27,7 @@ from nodes import notices, proofs, store
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, left_out, route
 from nodes.prepared import Prepared
+from nodes.signing import signed_by
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
@@ -70,7 +71,7 @@ async def accept(
     routing = route(message, node, trust, answered, now)
     recipients = {name: trust.sealing_key(name, routing.created) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
-    header, envelope = seal(routing, body, recipients, keys.signing, nonce)
+    header, envelope = await signed_by(keys.signing, seal, routing, body, recipients, keys.signing, nonce)
     id = str(header.id)
     row = {
         "id": id,

@@ -14,7 +14,7 @@ from hub.publication import Publication
 from hub.record import Recorded
 from schemas.control import MessageType
 from schemas.witnessing import CheckpointRequest
-from tests.crypto.people import HUB
+from tests.crypto.people import HUB, trust
 
 QUESTION = CheckpointRequest(old=7).to_bytes()
 BATCHES = [[Arrival("ro", "poem", b"", tag)] for tag in (1, 2, 3)]
@@ -39,7 +39,7 @@ def _worker() -> Ingest:
 @pytest.mark.parametrize("stage", ["_patiently", "_send"])
 async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = _worker()
-    lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=None, signed=b"")), 0
+    lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=trust(), signed=())), 0
 
     async def stand_in(*_: Any) -> Recorded:
         nonlocal calls
@@ -76,7 +76,7 @@ async def test_a_batch_of_witnesses_questions_is_not_recorded(
 
     monkeypatch.setattr(worker, "_patiently", patiently)
     batch = [Arrival("ro", MessageType.CHECKPOINT_REQUEST, body, tag) for tag, body in enumerate(bodies)]
-    roster = cast(Any, SimpleNamespace(trust=None, signed=b""))
+    roster = cast(Any, SimpleNamespace(trust=trust(), signed=()))
     await worker._carry(cast(Any, lane), batch, roster, asyncio.Event(), cast(Any, None))
     assert [[type(verdict) for verdict in batch] for batch in put_on_record] == [[Unreadable]] * recorded
     # Of the questions of one node the last one waits for its answer, beside the main loop.
@@ -99,7 +99,7 @@ async def test_an_urgent_batch_does_not_wait_until_a_normal_one_is_judged(monkey
 
     monkeypatch.setattr(worker, "_judge", judge)
     monkeypatch.setattr(worker, "_patiently", patiently)
-    roster, stop, intake = cast(Any, SimpleNamespace(trust=None, signed=b"")), asyncio.Event(), cast(Any, None)
+    roster, stop, intake = cast(Any, SimpleNamespace(trust=trust(), signed=())), asyncio.Event(), cast(Any, None)
     # Large enough to be judged before it is recorded. The second of a lane is judged first, and recorded second.
     batches = [(normal, 1), (normal, 2), (urgent, 3)]
     line = [
