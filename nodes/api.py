@@ -23,11 +23,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
 from nodes import clock, evidence, inbox, notices, outbox, store, witness
 from nodes.agent import Agent
+from nodes.api_renewal import add_renewal
 from nodes.errors import NodeError
-from nodes.link import LinkState
 from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
@@ -83,6 +84,7 @@ def make_app(agent: Agent, token: str) -> ASGIApp:
     _add_messages(app, agent, Depends(authorised))
     _add_state(app, agent, Depends(authorised))
     _add_health(app, agent)
+    add_renewal(app, agent, Depends(authorised))
     return QuickPost(app, MESSAGES, token, MAX_REQUEST, take)
 
 
@@ -174,7 +176,7 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
             "counts": await agent.box.run(store.counts),
             "oldest_waiting": iso(oldest),
-            "warnings": _warnings(link, oldest, await _ahead(agent), known := await _witness(agent)),
+            "warnings": _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent)),
             "witness": known,
             "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
         }
@@ -201,7 +203,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
     @app.get("/readyz", summary="Whether messages can leave and arrive now")
     async def readyz() -> JSONResponse:
         oldest = await agent.box.run(store.oldest_waiting)
-        warnings = _warnings(agent.link.state, oldest, await _ahead(agent), await _witness(agent))
+        warnings = _warnings(agent, oldest, await _ahead(agent), await _witness(agent))
         if warnings:
             return _problem(503, "not_ready", "Not ready", "; ".join(warnings), "run `seci-node doctor`")
         return JSONResponse({"status": "ok"})
@@ -215,6 +217,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
             agent.trust.roster.version,
             agent.settings.node,
             await _witness(agent),
+            agent.renewing.ends(),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -231,9 +234,10 @@ async def _witness(agent: Agent) -> dict[str, Any]:
     return await agent.box.run(witness.describe, origin, own, listed, now, asking)
 
 
-def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:
+def _warnings(agent: Agent, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:
     """What a person should know or do something about; empty if all is well."""
-    found = witness.warnings(known)
+    link, found = agent.link.state, witness.warnings(known)
+    found += expiry.warnings(agent.renewing.ends(), time.time_ns() // 1_000_000)
     if not link.connected:
         found.append(f"no connection to the broker since {iso(link.since)}: messages are kept and sent later")
     waited = 0 if oldest_waiting is None else time.time() - oldest_waiting / 1000

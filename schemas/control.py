@@ -44,6 +44,8 @@ class MessageType(StrEnum):
     COSIGNATURE = "cosignature"
     TILE_REQUEST = "tile_request"
     TILES = "tiles"
+    RENEWAL = "renewal"
+    RENEWED = "renewed"
 
 
 class Event(StrEnum):
