@@ -152,10 +152,11 @@ def _tables() -> Iterator[_Table]:
         *(frozenset({Event.RELEASED, Event.DISCARDED}), tables.quarantine_decision, decided.leaf_index, decided.at),
         *(decided.decision, (decided.node, centre)),
     )
-    # Written out, so that PostgreSQL sees that its index of such entries will do.
-    erasing = select(tables.ledger_content).where(tables.ledger_content.c.event == literal_column("'erased'"))
-    found = erasing.subquery("erasing")
-    yield _Table(frozenset({Event.ERASED}), found, found.c.leaf_index, found.c.at, found.c.event, (centre,))
+    for event in (Event.ERASED, Event.OPERATOR):
+        # Written out, so that PostgreSQL sees that its index of such entries will do.
+        said = tables.ledger_content.c.event == literal_column(f"'{event}'")
+        found = select(tables.ledger_content).where(said).subquery(f"entries_{event}")
+        yield _Table(frozenset({event}), found, found.c.leaf_index, found.c.at, found.c.event, (centre,))
 
 
 _TABLES: Final = tuple(_tables())

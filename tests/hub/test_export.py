@@ -18,6 +18,7 @@ from crypto.cosignature import Cosigner, cosign
 from crypto.errors import LedgerFault, LedgerUnproven
 from crypto.export import CHUNK, Manifest
 from crypto.keys import SigningKey
+from crypto.note import Checkpoint, Note, sign_note
 from crypto.policy import Policy
 from crypto.timestamp import ask, read_roots, verify_timestamp
 from deploy.local.instance import REPOSITORY
@@ -29,10 +30,12 @@ from hub.ledger import head
 from hub.pen import writing
 from hub.quarantine import Decision
 from hub.tsa import Stamp
+from nodes.verify import main
 from nodes.verify_ledger import Audit, verify_ledger
 from tests.crypto.tsa import Tsa
 from tests.hub.cosigning import WITNESSES, cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
+from tests.typed import type_in
 
 pytestmark = pytest.mark.system
 # Three files, the last of which is not full.
@@ -54,7 +57,7 @@ async def _export(own: OwnHub, engine: AsyncEngine, out: Path, first: int = 0) -
     manifest = Manifest(own.log.origin, own.log.signer.verifier.vkey())
     with ExportFolder.open(out, manifest) as folder:
         async with engine.connect() as connection:
-            return await export(connection, folder, first, lambda *_: None)
+            return await export(connection, folder, first, lambda *_: None, own.log)
 
 
 def _verify(out: Path, *known: Path) -> Audit:
@@ -68,8 +71,9 @@ def _fault(out: Path) -> tuple[LedgerFault, int | None]:
 
 
 def _typed(out: Path, policy: Path) -> Any:
-    argv = [sys.executable, "-m", "nodes.verify", str(out), "--policy", str(policy), "--json"]
-    return json.loads(subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout)
+    code, said, _ = type_in(main, out, "--policy", policy, "--json")
+    assert code == 0, said
+    return json.loads(said)
 
 
 def _content(folder: Path) -> dict[str, bytes]:
@@ -276,6 +280,39 @@ async def test_the_checkpoint_that_most_have_cosigned_goes_with_it(
     found = verify_ledger(tmp_path / "out", policy, (), lambda *_: None)
     assert (found.cosigned.checkpoint.size, found.witnessed.checkpoint.size) == (18, 7)
     assert [name for name, _ in found.witnessed.witnesses] == ["bg.example.org", "ro.example.org"]
+
+
+async def test_a_checkpoint_that_more_have_cosigned_stays_until_a_quorum_has_cosigned_more(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    async def exported() -> tuple[int, list[str]]:
+        done = await _export(own, own_engine, out)
+        cosigned = Note.parse((out / "witnessed").read_text("utf-8"))
+        assert Checkpoint.parse(cosigned.text).size == done.witnessed
+        return done.witnessed, [signature.name[-2:] for signature in cosigned.signatures[1:]]
+
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, (3,))
+    await cosign_at(own_engine, 4, "bg", "ro", "tr")
+    assert await exported() == (4, ["bg", "ro", "tr"])
+    # As after a hundred rounds.
+    own.sql("DELETE FROM cosignature")
+    assert await exported() == (4, ["bg", "ro", "tr"])
+    await _fill(own, own_engine, (3,))
+    await cosign_at(own_engine, 7, "bg")
+    assert await exported() == (4, ["bg", "ro", "tr"])
+    assert (await _export(own, own_engine, tmp_path / "fresh")).witnessed == 7
+    await cosign_at(own_engine, 7, "ro")
+    assert await exported() == (7, ["bg", "ro"])
+    # What is of another ledger, or no checkpoint of the log, does not stay.
+    for other in (Checkpoint(own.log.origin, 4, bytes(32)).text(), Checkpoint("another.example", 4, bytes(32)).text()):
+        note = sign_note(other, own.log.signer)
+        lines = "".join(cosign(note, WITNESSES[node], 1) for node in ("bg", "ro", "tr"))
+        (out / "witnessed").write_text(note + lines, "utf-8")
+        own.sql("DELETE FROM cosignature WHERE node = 'ro'")
+        assert await exported() == (7, ["bg"])
 
 
 async def test_a_ledger_that_was_changed_is_not_passed_on_as_a_sound_one(
