@@ -1,13 +1,15 @@
 """The line of batches in a worker, without a broker or a database: what fails is never settled by what comes after."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from hub.errors import BrokenOff
+from hub import ingest
+from hub.errors import BrokenOff, RosterChanged
 from hub.ingest import Ingest, _finish
 from hub.judge import Arrival, Unreadable, Verdict
 from hub.publication import Publication
@@ -126,3 +128,36 @@ async def test_what_a_batch_failed_with_is_told_and_not_that_another_broke_off()
         await asyncio.wait(line)
         with pytest.raises(ConnectionError):
             await _finish(line)
+
+
+async def test_a_batch_that_was_judged_by_an_older_roster_is_judged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else somebody who was shut out in between would have the last word in the ledger.
+    worker, asked, older, newer = _worker(), list[int](), _in_force(1), _in_force(2)
+
+    @asynccontextmanager
+    async def writing() -> AsyncIterator[None]:
+        yield
+
+    async def judged(_: Sequence[Arrival], roster: Any) -> list[Any]:
+        asked.append(roster.trust.roster.version)
+        return [asked[-1]]
+
+    async def record(*said: Any) -> Any:
+        if said[4] == 1:
+            raise RosterChanged("newer", "judge anew")
+        return said[2]
+
+    async def newest() -> Any:
+        return newer
+
+    for name, stand_in in (("_judge", judged), ("_newest", newest)):
+        monkeypatch.setattr(worker, name, stand_in)
+    monkeypatch.setattr(worker._pen, "writing", writing)
+    monkeypatch.setattr(ingest, "record", record)
+    judging = cast(Any, asyncio.create_task(judged((), older)))
+    found = await worker._patiently(judging, BATCHES[0], older, asyncio.Event(), cast(Any, None))
+    assert (found, asked) == ([2], [1, 2])
+
+
+def _in_force(version: int) -> Any:
+    return SimpleNamespace(trust=SimpleNamespace(roster=SimpleNamespace(version=version)), signed=())
