@@ -15,6 +15,7 @@ from hub.setup import hub_key
 from hub.shell import AsJson, Home, answer, with_database
 from hub.watch import iso
 from schemas import rosterwords
+from schemas.control import Entry
 from schemas.roster import Roster
 
 roster_app: Final = typer.Typer(no_args_is_help=True, help="The roster and its versions.")
@@ -43,22 +44,24 @@ def history(
     key = hub_key(settings).public
 
     async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
-        table, act = tables.roster.c, tables.node_act.c
+        table, act, entry = tables.roster.c, tables.node_act.c, tables.ledger_content.c
         rows = (await connection.execute(select(tables.roster).order_by(table.version.desc()).limit(limit + 1))).all()
         rosters = [open_roster(row.signed, key) for row in rows]
-        why = {row.version: row for row in await connection.execute(select(tables.node_act).order_by(act.leaf_index))}
+        said = select(act.version, entry.entry).outerjoin_from(
+            tables.node_act, tables.ledger_content, act.leaf_index == entry.leaf_index
+        )
+        # Who and why stand in the entry alone, so that they are gone with it when it is erased.
+        why = {row.version: row.entry and Entry.from_bytes(row.entry).detail for row in await connection.execute(said)}
         found = []
         for place, row in enumerate(rows[:limit]):
             before = rosters[place + 1] if place + 1 < len(rosters) else None
-            by = why.get(row.version)
             found.append(
                 {
                     "version": row.version,
                     "at": iso(row.at),
                     "index": row.leaf_index,
                     "changes": rosterwords.differences(before, rosters[place]),
-                    "operator": None if by is None else by.operator,
-                    "reason": None if by is None else by.reason,
+                    "why": why.get(row.version),
                 }
             )
         return found
@@ -66,8 +69,9 @@ def history(
     found = with_database(settings, work)
     lines = []
     for item in found:
-        by = f"; {item['operator']}: {item['reason']}" if item["operator"] else ""
-        lines.append(f"{item['version']:>6}  {item['at']}  entry {item['index']}{by}")
+        lines.append(
+            f"{item['version']:>6}  {item['at']}  entry {item['index']}{'; ' if item['why'] else ''}{item['why'] or ''}"
+        )
         lines += [f"        {change}" for change in item["changes"]]
     answer({"versions": found}, as_json, "\n".join(lines or ["there is no roster yet"]))
 

@@ -165,7 +165,7 @@ async def _record(connection: AsyncConnection, log: Ledger, act: Act, version: i
         detail=f"{decision.operator}: {decision.reason}"[:DETAIL_SIZE],
     )
     index = (await ledger.append(connection, log, turn, [entry])).receipts[0].index
-    row = (index, turn.at, act.node, str(act.event), version, decision.operator, decision.reason)
+    row = (index, turn.at, act.node, str(act.event), version)
     await rows.insert(connection, {"node_act": [row]})
 
 

@@ -157,7 +157,7 @@ roster: Final = Table(
     Column("signed", LargeBinary, nullable=False),
 )
 
-# What operators did with a node's membership: the entry that says so, and the version of the roster that did it.
+# What operators did with a node's membership: the entry that says so, with who and why, and the version of the roster.
 node_act: Final = Table(
     "node_act",
     metadata,
@@ -166,8 +166,6 @@ node_act: Final = Table(
     Column("node", Text, nullable=False),
     Column("act", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("reason", Text, nullable=False),
 )
 # TLS certificates of nodes as they were issued, by their serial numbers in hexadecimal; and those that are revoked.
 certificate: Final = Table(

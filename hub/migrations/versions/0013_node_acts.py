@@ -20,8 +20,6 @@ def upgrade() -> None:
         sa.Column("node", sa.Text, nullable=False),
         sa.Column("act", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("operator", sa.Text, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
     )
     op.create_table(
         "certificate",
