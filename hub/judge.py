@@ -225,14 +225,22 @@ def check_policy(header: Header, trust: Trust, now: int) -> None:
     if header.task_force not in sender.task_forces:
         raise Refused(RefusalCode.NOT_A_MEMBER, f"{header.sender} is not a member of {header.task_force}")
     for recipient in header.recipients:
-        if recipient not in trust.nodes:
-            raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
-        if (standing := trust.nodes[recipient].standing) is not None:
-            suspended = standing.state is NodeState.SUSPENDED
-            code = RefusalCode.RECIPIENT_SUSPENDED if suspended else RefusalCode.RECIPIENT_REVOKED
-            raise Refused(code, f"{recipient} is {standing.state}")
-        if header.task_force not in trust.nodes[recipient].task_forces:
-            raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}")
+        _check_recipient(recipient, header.task_force, trust)
+    others = set(trust.members(header.task_force)) - {header.sender} if header.kind in registry.CAREFUL else ()
+    if registry.lacks_care(header.kind, header.handling, header.recipients, others):
+        detail = f"handling, recipients: {header.kind} asks for stricter handling, or for recipients named one by one"
+        raise Refused(RefusalCode.HEADER_MALFORMED, detail)
+
+
+def _check_recipient(recipient: str, task_force: str, trust: Trust) -> None:
+    if recipient not in trust.nodes:
+        raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
+    if (standing := trust.nodes[recipient].standing) is not None:
+        suspended = standing.state is NodeState.SUSPENDED
+        code = RefusalCode.RECIPIENT_SUSPENDED if suspended else RefusalCode.RECIPIENT_REVOKED
+        raise Refused(code, f"{recipient} is {standing.state}")
+    if task_force not in trust.nodes[recipient].task_forces:
+        raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {task_force}")
 
 
 def _check_times(header: Header, now: int) -> None:

@@ -23,7 +23,7 @@ from crypto.keyfile import NodeKeys, tls_password
 from crypto.keys import SigningKey
 from crypto.note import NoteVerifier
 from crypto.trust import Trust
-from nodes import acceptances, histories, inbox, outbox, renewal, rosters, store
+from nodes import acceptances, asides, histories, inbox, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -268,10 +268,10 @@ class Agent:
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:
-                thing = store.Aside(digest_of(arrival.body), arrival.type, arrival.body, arrival.after)
-                store.put_aside(connection, thing, reason, now)
+                thing = asides.Aside(digest_of(arrival.body), arrival.type, arrival.body, arrival.after)
+                asides.put_aside(connection, thing, reason, now)
                 log.warning("put_aside", type=arrival.type[:40], digest=thing.digest.hex(), code=reason)
-        while due := store.next_in_thread(connection):
+        while due := asides.next_in_thread(connection):
             for digest in due:
                 self._reconsider(connection, digest, now, final=False)
 
@@ -335,7 +335,7 @@ class Agent:
         received = inbox.receive(arrival.body, node, keys, self.trust, now, final=final, in_time=in_time)
         alone = final or arrival.after in ("", str(received.header.id))
         if not alone and not inbox.knows(connection, arrival.after):
-            raise inbox.Undecided(store.AFTER + arrival.after)
+            raise inbox.Undecided(asides.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
         code = None if received.code is None else str(received.code)
         log.info("received", message=str(received.header.id), new=new, code=code)
@@ -352,7 +352,7 @@ class Agent:
         # On its own lane, a message may overtake the roster that names a key or a membership it needs, and the proof
         # that it was accepted before a key was revoked.
         now = _now()
-        for digest in store.put_aside_for(connection, reasons, now, NO_LIMIT):
+        for digest in asides.put_aside_for(connection, reasons, now, NO_LIMIT):
             self._reconsider(connection, digest, now, final=False)
 
     def decide(self, connection: Connection) -> bool:
@@ -362,11 +362,11 @@ class Agent:
         """
         now = _now()
         self.witness.caught = histories.undecided(connection) is not None
-        due = store.put_aside_after(connection, now - GRACE_MS, BATCH)
+        due = asides.put_aside_after(connection, now - GRACE_MS, BATCH)
         if self._has_heard(connection, now):
-            due += store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
+            due += asides.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
-            due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
+            due += asides.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 
@@ -380,12 +380,12 @@ class Agent:
         return not rosters.waiting(connection) or rosters.overdue(connection, now) is not None
 
     def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
-        aside = store.aside(connection, digest)
+        aside = asides.aside(connection, digest)
         reason = self._try(connection, Arrival(aside.type, aside.content, 0, None, aside.after), now, final=final)
         if reason is None:
-            store.take_back(connection, digest)
+            asides.take_back(connection, digest)
         else:
-            store.set_reason(connection, digest, reason)
+            asides.set_reason(connection, digest, reason)
         return reason is None
 
 
