@@ -1,7 +1,7 @@
 """TLS contexts that verify: TLS 1.3 only, the peer's certificate and name always checked.
 
 aio-pika's own example of client certificates switches verification off by accident. So a context
-is made here and nowhere else, and is asserted before use.
+is made here and nowhere else, and is asserted before use; but for `asking_context`, which verifies nobody.
 """
 
 import ssl
@@ -45,6 +45,32 @@ def refuse_revoked(context: ssl.SSLContext, crl: Path) -> None:
     except OSError as error:
         raise CertificateRefused(f"{crl} does not read as a revocation list") from error
     context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
+def server_context(authority: str) -> ssl.SSLContext:
+    """A client's context that trusts this authority alone (PEM), and shows no certificate.
+
+    Raises CertificateRefused, TlsUnsafe.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cadata=authority)
+    except (ssl.SSLError, ValueError) as error:
+        raise CertificateRefused("the hub's authority is no certificate in PEM form") from error
+    assert_verifying(context)
+    return context
+
+
+def asking_context() -> ssl.SSLContext:
+    """For one question alone: who are you? It verifies nobody, so nothing secret may be said over it, and what
+    comes counts only once it was held against what is known by another way.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def assert_verifying(context: ssl.SSLContext) -> None:

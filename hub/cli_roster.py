@@ -10,9 +10,10 @@ from crypto import typed
 from crypto.trust import open_roster
 from hub import tables
 from hub.errors import RosterUnknown
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key
-from hub.shell import AsJson, Home, answer, with_database
+from hub.shell import AsJson, Home, acting, answer, with_database
 from hub.watch import iso
 from schemas import rosterwords
 from schemas.control import Entry
@@ -29,7 +30,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a roster: each node with its state, agencies, task forces and keys."""
-    found = _roster(Settings.load(home), version)
+    settings = Settings.load(home)
+    acting(settings, Action.LOOK)
+    found = _roster(settings, version)
     answer(rosterwords.fields(found), as_json, "\n".join(rosterwords.lines(found)))
 
 
@@ -41,6 +44,7 @@ def history(
 ) -> None:
     """List the roster's versions, newest first: when each was, its entry in the ledger, and what changed with it."""
     settings = Settings.load(home)
+    acting(settings, Action.CONSULT, {"roster": limit})
     key = hub_key(settings).public
 
     async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
@@ -80,6 +84,7 @@ def history(
 def diff(one: Version, other: Version, home: Home, as_json: AsJson = False) -> None:
     """Show what changed from one version to another."""
     settings = Settings.load(home)
+    acting(settings, Action.LOOK)
     found = rosterwords.differences(_roster(settings, one), _roster(settings, other))
     answer({"from": one, "to": other, "changes": found}, as_json, "\n".join(found or ["nothing has changed"]))
 

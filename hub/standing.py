@@ -23,9 +23,9 @@ from hub.deadlines import NOT_TAKEN, Missed
 from hub.dispatch import Untaken
 from hub.errors import HandOverRefused, NodeStateRefused, NodeUnknown
 from hub.held import OWED, hold, sort_out
-from hub.ledger import Ledger
+from hub.ledger import DETAIL_SIZE, Ledger
 from hub.publication import Owed, bundles
-from hub.quarantine import DETAIL_SIZE, Decision
+from hub.quarantine import Decision
 from hub.registrar import Unsigned
 from schemas.control import Entry, Event
 from schemas.participants import CENTRE, PARTICIPANTS
@@ -103,6 +103,11 @@ class Done:
     handed_over: int = 0
 
 
+def is_so(node: RosterNode, event: Event) -> bool:
+    """Whether the node is what that would make of it."""
+    return (None if node.standing is None else node.standing.state) is _BECOMES[event]
+
+
 def changed(node: RosterNode, event: Event, cause: Cause, at: int) -> RosterNode:
     """The node's entry after that. Raises NodeStateRefused if this cannot follow on what it is."""
     was, state = None if node.standing is None else node.standing.state, _BECOMES[event]
@@ -135,7 +140,7 @@ async def apply(connection: AsyncConnection, log: Ledger, authority: Authority, 
     if act.node not in known:
         raise NodeUnknown(f"there is no node {act.node!r}", f"name one of {', '.join(sorted(known)) or 'none'}")
     node, state = known[act.node], _BECOMES[act.event]
-    if (None if node.standing is None else node.standing.state) is state:
+    if is_so(node, act.event):
         return Done(roster.version, changed=False, since=turn.at if node.standing is None else node.standing.since)
     known[act.node] = changed(node, act.event, act.cause, turn.at)
     open_threads = await deadlines.owed_by(connection, act.node, turn.at) if state is NodeState.REMOVED else []
