@@ -144,7 +144,10 @@ async def _provision(office: Office, found: Enrolment) -> None:
             if await change(connection, found.invitation, Stage.CONFIRMED, certificate=certificate) is None:
                 return
     nodes = {found.node, *(node.node for node in roster.nodes)}
-    await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost)
+    # Who was revoked comes back with new keys; who is suspended is not let in by that.
+    back = found.terms.replace_keys and all(registrar.comes_back(n) for n in roster.nodes if n.node == found.node)
+    absent = [node for node in registrar.absent(roster) if not (back and node == found.node)]
+    await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent)
     async with office.engine.begin() as connection:
         moved = await change(connection, found.invitation, Stage.CONFIRMED, stage=Stage.PROVISIONED)
         now = moved or await locked(connection, found.invitation)
@@ -167,6 +170,8 @@ async def _enter(office: Office, found: Enrolment) -> None:
             nodes = registrar.with_replaced(roster, request, terms.agencies, terms.task_forces)
         else:
             nodes = registrar.with_admitted(roster, [request], terms.agencies, terms.task_forces)
+        if now.certificate is not None:
+            await registrar.keep_certificate(connection, now.certificate.encode(), now.node)
         published = await registrar.publish_roster(connection, office.log, nodes, office.log.signer.key)
         await change(
             connection, now.invitation, Stage.PROVISIONED, stage=Stage.IN_ROSTER, roster_version=published.version

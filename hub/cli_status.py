@@ -33,7 +33,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
     if found["roster"] and not _is_known(settings):
-        found["roster"]["nodes"] = None
+        found["roster"]["nodes"] = found["roster"]["absent"] = None
     found["timestamps"] = with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
     log = ledger_of(settings)
@@ -47,6 +47,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"ledger key  {found['ledger']['vkey']}",
         f"second key  {f'{in_short(second)} (all of it with --json)' if second else _NO_SECOND}",
         _roster_line(found["roster"]),
+        *(f"shut out    {node}: {state}" for node, state in ((found["roster"] or {}).get("absent") or {}).items()),
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",

@@ -90,7 +90,7 @@ def test_from_nobody_to_two_officers_who_act_together(people: People) -> None:
         code, said = people.type("ana", *command)
         assert (code, said["code"]) == (4, "session_required"), command
     assert people.add("eve", "eve", "security-officer")[1]["code"] == "session_required"
-    assert people.type("eve", "status")[1]["roster"] == {"version": 1, "nodes": None}
+    assert people.type("eve", "status")[1]["roster"] == {"version": 1, "nodes": None, "absent": None}
     assert people.login("ana")[1]["role"] == "security-officer"
     assert people.type("ana", "whoami")[1]["operator"] == "ana"
     # The second officer she may add alone; from then on it takes two.
