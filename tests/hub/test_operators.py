@@ -66,6 +66,9 @@ class Clocked:
             name = credential.name
             self.who[name] = credential
             async with writing(self.engine, self.log) as connection:
+                if credential is one:
+                    subject = {"name": name, "role": str(one.role)}
+                    await permits.begin(connection, self.log, Actor(name, Action.OPERATOR_ADD, subject, one.role), NOW)
                 await operators.add(connection, credential, self.secret, NOW)
                 self.token[name] = await sessions.begin(connection, name, LIMITS, NOW)
 
@@ -181,8 +184,8 @@ async def test_guessing_is_stopped_and_tells_nothing(clocked: Clocked) -> None:
     async with clocked.engine.connect() as connection:
         query = text("SELECT operator, convert_from(act, 'UTF8') FROM operator_act ORDER BY leaf_index")
         acted = (await connection.execute(query)).all()
-    assert [name for name, _ in acted] == ["ana", "unknown", "ana"]
-    assert '"failures":5' in acted[0][1] and "nobody" not in str(acted)
+    assert [name for name, _ in acted] == ["ana", "ana", "unknown", "ana"]
+    assert '"failures":5' in acted[1][1] and "nobody" not in str(acted)
 
 
 async def test_a_session_is_over_when_idle_and_after_its_time(clocked: Clocked) -> None:
