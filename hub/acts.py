@@ -30,7 +30,7 @@ UNKNOWN: Final = "unknown"
 # The first operator makes the account alone, in a name of one's own; nobody else ever does.
 _FIRST: Final = re.compile(r"([a-z0-9.-]+): operator\.add name=\1 role=security-officer")
 _ADDS: Final = "position(convert_to('operator.add name=', 'UTF8') IN entry) > 0"
-_OF_APPROVAL: Final = "convert_from(act, 'UTF8')::jsonb #>> '{subject,approval}' = :approval"
+_ABOUT: Final = "convert_from(act, 'UTF8')::jsonb #>> CAST(CAST(:path AS text) AS text[]) = :value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Actor:
             "role": self.role and str(self.role),
             "action": str(self.action),
             "subject": dict(self.subject),
-            "session": self.session and self.session.hex()[:16],
+            "session": self.session and self.session.hex(),
             "approval": self.approval,
         }
         return canonical({name: value for name, value in fields.items() if value is not None})
@@ -105,9 +105,9 @@ async def record(connection: AsyncConnection, log: Ledger, actor: Actor) -> int:
 
 
 async def newest(
-    connection: AsyncConnection, action: Action, operator: str | None = None, approval: int | None = None
+    connection: AsyncConnection, action: Action, operator: str | None = None, about: tuple[str, str] | None = None
 ) -> dict[str, Any] | None:
-    """The last act of its kind, by anybody or one operator, about an approval or anything.
+    """The last act of its kind, by anybody or one operator; `about` is a path into it and what stands there.
 
     Raises OperatorsTampered unless the ledger has it: a row alone is nobody's word.
     """
@@ -120,8 +120,8 @@ async def newest(
     )
     if operator is not None:
         query = query.where(act.operator == operator)
-    if approval is not None:
-        query = query.where(text(_OF_APPROVAL).bindparams(approval=str(approval)))
+    if about is not None:
+        query = query.where(text(_ABOUT).bindparams(path=about[0], value=about[1]))
     row = (await connection.execute(query.order_by(act.leaf_index.desc()).limit(1))).first()
     if row is None:
         return None
