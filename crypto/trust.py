@@ -21,6 +21,7 @@ from crypto.errors import (
     TooLarge,
 )
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
+from schemas.access import Access
 from schemas.control import Acknowledgement
 from schemas.header import Header
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
@@ -39,6 +40,7 @@ class Trust:
 
     roster: Roster
     nodes: Mapping[str, RosterNode]
+    access: Access
     _signing: Mapping[tuple[str, bytes], tuple[RosterKey, VerifyKey]]
     _sealing: Mapping[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]]
     _witnesses: Mapping[str, tuple[tuple[RosterKey, CosignerKey], ...]]
@@ -72,6 +74,7 @@ class Trust:
         return cls(
             roster,
             MappingProxyType(nodes),
+            Access.of(roster),
             MappingProxyType(signing),
             MappingProxyType(sealing),
             MappingProxyType(witnesses),
@@ -122,7 +125,7 @@ class Trust:
 
     def members(self, task_force: str) -> tuple[str, ...]:
         """The nodes that are members of a task force, sorted."""
-        return tuple(sorted(name for name, node in self.nodes.items() if task_force in node.task_forces))
+        return self.access.members(task_force)
 
 
 def witness_key(node: str, public: bytes) -> CosignerKey:

@@ -169,16 +169,9 @@ def check_policy(header: Header, trust: Trust, now: int) -> None:
         raise Refused(RefusalCode.KIND_UNKNOWN, f"kind {header.kind}/{header.kind_version} is not known")
     if header.attachments:
         raise Refused(RefusalCode.ATTACHMENTS_UNSUPPORTED, "attachments are not carried yet")
-    sender = trust.nodes[header.sender]
-    if header.agency not in sender.agencies:
-        raise Refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"{header.sender} has no agency {header.agency}")
-    if header.task_force not in sender.task_forces:
-        raise Refused(RefusalCode.NOT_A_MEMBER, f"{header.sender} is not a member of {header.task_force}")
-    for recipient in header.recipients:
-        if recipient not in trust.nodes:
-            raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
-        if header.task_force not in trust.nodes[recipient].task_forces:
-            raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}")
+    denied = trust.access.denial(header)
+    if denied is not None:
+        raise Refused(denied.code, denied.detail)
 
 
 def _check_times(header: Header, now: int) -> None:

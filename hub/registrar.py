@@ -24,7 +24,7 @@ from hub.ledger import Ledger
 from schemas.codes import TASK_FORCES, Agency
 from schemas.control import Entry, Event
 from schemas.enrolment import EnrolmentRequest
-from schemas.participants import CENTRE, PARTICIPANTS, Category
+from schemas.participants import CENTRE, PARTICIPANTS, category_of
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 KEY_DAYS: Final = 825
@@ -150,7 +150,7 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
     return RosterNode(
         node=request.node,
         name=participant.name if participant else request.node.upper(),
-        category=participant.category if participant else Category.PARTNER,
+        category=category_of(request.node),
         agencies=(Agency.POLICE, Agency.CUSTOMS),
         task_forces=tuple(sorted(TASK_FORCES)),
         keys=(

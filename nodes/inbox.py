@@ -35,6 +35,9 @@ MEMBERSHIP: Final = (
     RefusalCode.RECIPIENTS_MISMATCH,
     RefusalCode.NOT_A_MEMBER,
     RefusalCode.RECIPIENT_NOT_A_MEMBER,
+    RefusalCode.AGENCY_NOT_OF_SENDER,
+    RefusalCode.POLICY_REFUSED,
+    RefusalCode.KIND_NOT_OF_TASK_FORCE,
 )
 # Clocks differ: a message is good for so much longer than it says.
 CLOCK_MS: Final = 5 * 60 * 1000
@@ -70,7 +73,7 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, 
     header = verified.header
     try:
         trust.check_recipient_keys(verified)
-        _check_members(header, node, trust)
+        _check_policy(header, node, trust)
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)
         opened: Opened = open_envelope(verified, node, keys.encryption)
@@ -88,14 +91,11 @@ class _Declined(Exception):
         self.code = code
 
 
-def _check_members(header: Header, node: str, trust: Trust) -> None:
+def _check_policy(header: Header, node: str, trust: Trust) -> None:
     # The hub checked this; a recipient does not take its word for it.
-    for name, code in (
-        (header.sender, RefusalCode.NOT_A_MEMBER),
-        (node, RefusalCode.RECIPIENT_NOT_A_MEMBER),
-    ):
-        if name not in trust.nodes or header.task_force not in trust.nodes[name].task_forces:
-            raise _Declined(code)
+    denied = trust.access.denial(header, only=node)
+    if denied is not None:
+        raise _Declined(denied.code)
 
 
 _OTHER: Final = Prepared(

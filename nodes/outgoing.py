@@ -69,8 +69,8 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     if task_force not in TASK_FORCES:
         raise _refused(RefusalCode.TASK_FORCE_UNKNOWN, f"task force {task_force!r} is not one of {known}")
     mine = trust.nodes[node]
-    if task_force not in mine.task_forces:
-        raise _refused(RefusalCode.NOT_A_MEMBER, f"{node} is not a member of {task_force}")
+    if not trust.access.takes_part(node, task_force):
+        raise _refused(RefusalCode.NOT_A_MEMBER, trust.access.outside(node, task_force))
     agency = message.agency or (mine.agencies[0] if mine.agencies else Agency.POLICE)
     if agency not in mine.agencies:
         has = ", ".join(mine.agencies) or "none"
@@ -80,14 +80,14 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     _check_answer(message, task_force, answered)
     expires = _expiry(message, now)
     id = message.id or new_id(now)
-    return Routing(
+    routing = Routing(
         id=id,
         thread=answered.thread if answered else id,
         in_reply_to=message.in_reply_to,
         sender=node,
         agency=agency,
         task_force=task_force,
-        recipients=_recipients(message, node, task_force, trust, answered),
+        recipients=_recipients(message, node, agency, task_force, trust, answered),
         kind=message.kind,
         kind_version=message.kind_version,
         operation=message.operation,
@@ -97,6 +97,11 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         expires=expires,
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
     )
+    # The hub asks the same of the same rules; here the message is not made, and who typed it is told at once.
+    denied = trust.access.denial(routing)
+    if denied is not None:
+        raise _refused(denied.code, denied.detail)
+    return routing
 
 
 def check_rule(message: Outgoing) -> None:
@@ -139,9 +144,9 @@ def _expiry(message: Outgoing, now: int) -> int:
 
 
 def _recipients(
-    message: Outgoing, node: str, task_force: str, trust: Trust, answered: Answered | None
+    message: Outgoing, node: str, agency: Agency, task_force: str, trust: Trust, answered: Answered | None
 ) -> tuple[str, ...]:
-    members = [member for member in trust.members(task_force) if member != node]
+    access = trust.access
     if message.to is not None:
         for recipient in message.to:
             if recipient not in trust.nodes:
@@ -150,19 +155,21 @@ def _recipients(
             if recipient == node:
                 detail, step = f"{node} is the sender itself", f"leave {node} out"
                 raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
-            if recipient not in members:
-                detail, step = (
-                    f"{recipient} is not a member of {task_force}",
-                    f"leave it out; members are {_list(members)}",
-                )
+            if not access.takes_part(recipient, task_force):
+                members = _list([member for member in trust.members(task_force) if member != node])
+                detail, step = access.outside(recipient, task_force), f"leave it out; members are {members}"
                 raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
         return tuple(sorted(set(message.to)))
     if answered is not None:
         return (answered.sender,)
-    if not members:
+    # Those who take part and may not have this are not named by anybody: they get nothing, and stop nothing.
+    reached = access.reached(node, agency, task_force, message.kind, message.handling)
+    others = tuple(member for member in trust.members(task_force) if member != node)
+    if not reached and not others:
         detail, step = f"{task_force} has no other members", "the hub's operators say who is to join it"
         raise RoutingRefused(RefusalCode.RECIPIENT_UNKNOWN, detail, step)
-    return tuple(members)
+    # If nobody may have it, the rules say why.
+    return reached or others
 
 
 def right_form(recipient: str, trust: Trust) -> str:
