@@ -25,6 +25,7 @@ from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
 from hub.cli_ledger import ledger_app
+from hub.cli_policy import coordinator_app, policy_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_stats import stats_app
 from hub.cli_status import status
@@ -54,6 +55,8 @@ STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(stats_app, name="stats")
+app.add_typer(policy_app, name="policy")
+app.add_typer(coordinator_app, name="coordinator")
 
 
 @app.command()

@@ -246,3 +246,10 @@ class FiguresRefused(HubError):
 
     code = "figures_refused"
     exit_code = 2
+
+
+class PolicyRefused(HubError):
+    """A change of the policy, or a question about it, that names what there is not."""
+
+    code = "policy_change_refused"
+    exit_code = 2

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,13 +18,14 @@ from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from crypto.rosternews import detail_of
 from crypto.trust import Trust, open_roster, sign_roster, witness_key
-from hub import ledger, rows, tables
+from hub import ledger, policies, rows, tables
 from hub.errors import EnrolmentRefused
-from hub.ledger import Ledger
+from hub.ledger import Appended, Ledger
 from schemas.codes import TASK_FORCES, Agency
 from schemas.control import Entry, Event
 from schemas.enrolment import EnrolmentRequest
 from schemas.participants import CENTRE, PARTICIPANTS, category_of
+from schemas.policy import Policy
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 KEY_DAYS: Final = 825
@@ -40,6 +41,7 @@ class Unsigned:
 
     version: int
     nodes: tuple[RosterNode, ...]
+    policy: Policy = field(default_factory=Policy)
 
 
 async def newest(connection: AsyncConnection, after: int) -> bytes | None:
@@ -56,7 +58,7 @@ async def current(connection: AsyncConnection, hub: VerifyKey) -> Unsigned:
     if signed is None:
         return Unsigned(0, ())
     roster = open_roster(signed, hub)
-    return Unsigned(roster.version, roster.nodes)
+    return Unsigned(roster.version, roster.nodes, roster.policy or Policy())
 
 
 def trust_of(signed: bytes, hub: VerifyKey) -> Trust:
@@ -64,23 +66,53 @@ def trust_of(signed: bytes, hub: VerifyKey) -> Trust:
     return Trust.of(open_roster(signed, hub))
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of the policy, and the entry that says by whose word."""
+
+    policy: Policy
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A new roster, and its entry in the ledger; behind it that of the change, if it is one of the policy."""
+
+    roster: Roster
+    appended: Appended
+
+
 async def publish_roster(
     connection: AsyncConnection, log: Ledger, nodes: Sequence[RosterNode], signer: SigningKey
 ) -> Roster:
-    """A new version of the roster with its ledger entry, in the caller's transaction."""
+    """A new version of the roster with its ledger entry, in the caller's transaction; the policy stays as it was."""
+    return (await publish(connection, log, nodes, signer)).roster
+
+
+async def publish(
+    connection: AsyncConnection,
+    log: Ledger,
+    nodes: Sequence[RosterNode],
+    signer: SigningKey,
+    change: Change | None = None,
+) -> Published:
+    """The same, with a change of the policy if one is given."""
     turn = await ledger.take_turn(connection)
     now = time.time_ns() // 1_000_000
-    signed_before = await newest(connection, 0)
-    version = 1 if signed_before is None else open_roster(signed_before, signer.public).version + 1
-    roster = Roster(version=version, at=now, nodes=tuple(sorted(nodes, key=lambda node: node.node)))
+    before = await current(connection, signer.public)
+    # Said in full, whatever this program has by default: a node may be of another version.
+    policy = (before.policy if change is None else change.policy).written_out()
+    version = before.version + 1
+    roster = Roster(version=version, at=now, nodes=tuple(sorted(nodes, key=lambda node: node.node)), policy=policy)
     # What no node would take must not be signed.
     Trust.of(roster)
     signed = sign_roster(roster, signer)
     entry = Entry(event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=detail_of(version))
-    appended = await ledger.append(connection, log, turn, [entry])
+    appended = await ledger.append(connection, log, turn, [entry] if change is None else [entry, change.entry])
     row = (version, appended.receipts[0].index, now, signed)
-    await rows.insert(connection, {"roster": [row]})
-    return roster
+    written = before.version > 0 and policy.rules == before.policy.rules
+    await rows.insert(connection, {"roster": [row], "policy_rule": [] if written else policies.rule_rows(roster)})
+    return Published(roster, appended)
 
 
 def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:

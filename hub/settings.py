@@ -42,8 +42,8 @@ class Tsa:
     interval_s: float
 
 
-# Rosters say whose keys were whose, erasures what is no more: these stay.
-KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED})
+# Rosters say whose keys were whose, policies and memberships why, erasures what is no more: these stay.
+KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.POLICY, Event.MEMBERSHIP, Event.ERASED})
 MESSAGE_EVENTS: Final = frozenset(
     {Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED}
 )

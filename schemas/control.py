@@ -44,6 +44,7 @@ class MessageType(StrEnum):
     COSIGNATURE = "cosignature"
     TILE_REQUEST = "tile_request"
     TILES = "tiles"
+    MEMBERSHIP = "membership"
 
 
 class Event(StrEnum):
@@ -61,6 +62,8 @@ class Event(StrEnum):
     EXPIRED = "expired"
     ROSTER = "roster"
     ERASED = "erased"
+    POLICY = "policy"
+    MEMBERSHIP = "membership"
 
 
 class Outcome(StrEnum):

@@ -124,6 +124,11 @@ class Policy(Wire):
         """The rules in force, the first to be asked first."""
         return default_rules() if self.rules is None else self.rules
 
+    def written_out(self) -> Self:
+        """The same with the program's own rules and coordinators said, so that another program need not know them."""
+        leaders = tuple(Coordinator(task_force=code, node=node) for code, node in sorted(self.leaders.items()))
+        return self.model_copy(update={"rules": self.table, "coordinators": leaders})
+
     @property
     def leaders(self) -> dict[str, str]:
         """The coordinator of each task force that has one."""
