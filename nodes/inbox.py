@@ -22,7 +22,8 @@ from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
 from nodes import notices, proofs, store
 from nodes.errors import MessageUnknown
-from nodes.outbox import answered, describe_header
+from nodes.forwarded import FORWARD, ForwardRefused, check_forward
+from nodes.headers import describe_header
 from nodes.prepared import Prepared
 from nodes.store import Store
 from nodes.times import iso
@@ -77,8 +78,10 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, 
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)
         opened: Opened = open_envelope(verified, node, keys.encryption)
-        registry.read_body(header.kind, header.kind_version, opened.body)
-    except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined) as error:
+        body = registry.read_body(header.kind, header.kind_version, opened.body)
+        if header.kind == FORWARD:
+            check_forward(header, body, node, trust)
+    except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined, ForwardRefused) as error:
         if not final and error.code in MEMBERSHIP:
             raise Undecided(error.code) from error
         return Received(header, verified.digest, envelope, None, RefusalCode(error.code))
@@ -255,6 +258,13 @@ def find(connection: Connection, id: str) -> Any:
     return row
 
 
+def of_kind(connection: Connection, kind: str) -> Sequence[Any]:
+    """The rows of all that came and was taken of a kind, in the order of arrival, each with its envelope."""
+    table = store.inbox.c
+    query = _WITH_ENVELOPE.where(table.kind == kind, table.outcome == str(Outcome.DELIVERED)).order_by(table.seq)
+    return connection.execute(query).all()
+
+
 def content_of(box: Store, row: Any) -> bytes | None:
     """Nonce and body of a row that `find` gave, in clear; None if it was declined."""
     if row.content_key is not None:
@@ -265,7 +275,7 @@ def content_of(box: Store, row: Any) -> bytes | None:
 def _with_debts(connection: Connection, found: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
     # `overdue` as the hub sees it: an answer is owed from `reply_by` on, until the message has expired.
     asked = [message["id"] for message in found if "reply_by" in message]
-    done, at = answered(connection, asked) if asked else (), iso(now) or ""
+    done, at = notices.answered(connection, asked) if asked else (), iso(now) or ""
     for message in found:
         if "reply_by" in message:
             message["answered"] = message["id"] in done

@@ -3,6 +3,7 @@
 reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -67,3 +68,11 @@ def _described(row: Row[Any]) -> dict[str, Any]:
         "at": iso(row.at),
         "ledger_index": row.ledger_index,
     }
+
+
+def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
+    """Which of these received messages one of ours answers that was not refused and has not expired."""
+    reply, sent = store.answer.c, store.outbox.c
+    stands = sent.state.not_in(("refused", "expired"))
+    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
+    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())

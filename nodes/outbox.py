@@ -23,8 +23,9 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import notices, proofs, store
+from nodes import notices, onward, proofs, store
 from nodes.errors import IdReused, MessageUnknown
+from nodes.headers import describe_header
 from nodes.outgoing import Answered, Outgoing, route
 from nodes.prepared import Prepared
 from nodes.store import Store
@@ -66,6 +67,10 @@ async def accept(
     body = registry.body_bytes(message.kind, message.kind_version, message.body)
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     routing = route(message, node, trust, answered, now)
+    if message.kind in onward.KINDS:
+        # What the handling of earlier messages forbids, and what a recipient needs to see that it does not.
+        completed = await box.run(onward.complete, box, message, routing)
+        body = registry.body_bytes(message.kind, message.kind_version, completed)
     recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
     header, envelope = seal(routing, body, recipients, keys.signing, nonce)
@@ -103,14 +108,6 @@ def _insert(connection: Connection, row: dict[str, Any], question: UUID | None) 
     if new and question is not None:
         connection.execute(insert(store.answer).values(question=str(question), id=row["id"]))
     return new
-
-
-def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
-    """Which of these received messages one of ours answers that was not refused and has not expired."""
-    reply, sent = store.answer.c, store.outbox.c
-    stands = sent.state.not_in(("refused", "expired"))
-    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
-    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())
 
 
 def _repeated(connection: Connection, message: Outgoing) -> dict[str, Any] | None:
@@ -360,24 +357,3 @@ def _delivery(recipient: str, item: Any, expires: int) -> dict[str, Any]:
         # Recipients take a message for some minutes more, for clocks differ; their word may come later still.
         described["late"] = True
     return described if item.code is None else {**described, "code": item.code}
-
-
-def describe_header(header: Header) -> dict[str, Any]:
-    """A header as the API shows it."""
-    shown = {
-        "kind": header.kind,
-        "kind_version": header.kind_version,
-        "sender": header.sender,
-        "agency": str(header.agency),
-        "task_force": header.task_force,
-        "recipients": list(header.recipients),
-        "thread": str(header.thread),
-        "in_reply_to": None if header.in_reply_to is None else str(header.in_reply_to),
-        "operation": header.operation,
-        "priority": str(header.priority),
-        "handling": str(header.handling),
-        "created": iso(header.created),
-        "expires": iso(header.expires),
-        "reply_by": iso(header.reply_by),
-    }
-    return {name: value for name, value in shown.items() if value is not None}

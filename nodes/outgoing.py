@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crypto.trust import Trust
 from nodes.errors import RoutingRefused
 from nodes.times import iso
-from schemas.codes import TASK_FORCES, Agency, Handling, Priority
+from schemas.codes import MEANINGS, TASK_FORCES, Agency, Handling, Priority
 from schemas.header import MAX_LIFETIME_MS, Routing, new_id
 from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
@@ -117,6 +117,16 @@ def check_rule(message: Outgoing) -> None:
         if rule.named and message.to is None:
             detail = f"{kind} goes to named recipients only"
             raise RoutingRefused("recipients_not_named", detail, "name each recipient with `to`")
+    _check_restrictions(message, content)
+
+
+def _check_restrictions(message: Outgoing, content: Any) -> None:
+    # Who hands on what has restrictions hands them on with it.
+    carried = content.get("body") if isinstance(content, dict) else None
+    bodies = message.body, carried if isinstance(carried, dict) else {}
+    if message.handling is Handling.H3 and not any(body.get("restrictions") for body in bodies):
+        detail = f"handling H3 means {MEANINGS[Handling.H3]}, and none are"
+        raise RoutingRefused("restrictions_missing", detail, "state them in `restrictions` of the body")
 
 
 def _check_answer(message: Outgoing, task_force: str, answered: Answered | None) -> None:

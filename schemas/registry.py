@@ -24,6 +24,7 @@ from schemas.kinds import (
     fraud,
     judicial,
     operations,
+    permissions,
     precursors,
     security,
     trafficking,
@@ -41,6 +42,7 @@ Converter = Callable[[dict[str, Any]], dict[str, Any]]
 
 _MODULES: Final = (
     exchange,
+    permissions,
     trafficking,
     witnesses,
     drugs,

@@ -191,7 +191,8 @@ def test_rules_name_what_there_is() -> None:
 
 
 def test_kinds_with_data_of_persons_are_read_off_their_models() -> None:
-    assert set(RULES) - PERSONAL_KINDS == {"administrative.notice", "operation.plan", "operation.report"}
+    free = {"administrative.notice", "operation.plan", "operation.report", "permission", "permission.request"}
+    assert set(RULES) - PERSONAL_KINDS == free
     # No rule says that it is about persons, but its entities may be.
     assert not RULES["drugs.seizure"].personal
     assert holds_persons(DrugsSeizure)
