@@ -13,11 +13,13 @@ from uuid import UUID
 from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
+from crypto.orders import open_order
 from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
 from schemas.codes import TASK_FORCES
 from schemas.control import Acknowledgement, ControlRefused, MessageType
 from schemas.header import MAX_LIFETIME_MS, Header
+from schemas.membership import MembershipOrder
 from schemas.refusals import RefusalCode
 from schemas.witnessing import CheckpointRequest, TileRequest, WitnessCosignature
 
@@ -84,6 +86,14 @@ class Witnessed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ordered:
+    """A coordinator's order, its signature checked; whether it may be carried out is seen when it is recorded."""
+
+    arrival: Arrival
+    order: MembershipOrder
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Bytes that are none of our messages; kept in quarantine."""
 
@@ -91,7 +101,7 @@ class Unreadable:
     reason: str
 
 
-Verdict = Acceptable | Refusable | Acknowledged | Witnessed | Unreadable
+Verdict = Acceptable | Refusable | Acknowledged | Ordered | Witnessed | Unreadable
 OF_WITNESSES: Final[dict[str, type[CheckpointRequest | WitnessCosignature | TileRequest]]] = {
     MessageType.CHECKPOINT_REQUEST: CheckpointRequest,
     MessageType.COSIGNATURE: WitnessCosignature,
@@ -115,6 +125,8 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return _judge_envelope(arrival, trust, now)
     if arrival.type == MessageType.ACKNOWLEDGEMENT:
         return _judge_acknowledgement(arrival, trust, now)
+    if arrival.type == MessageType.MEMBERSHIP:
+        return _judge_order(arrival, trust, now)
     if arrival.type in OF_WITNESSES:
         return _read_witness(arrival)
     return Unreadable(arrival, "unknown_type")
@@ -154,10 +166,26 @@ def _judge_acknowledgement(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return Unreadable(arrival, error.code)
     if acknowledgement.recipient != arrival.node:
         return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
-    # A key that has expired or was lost must not sign for a time when it was good.
-    if not now - OLDEST_MS < acknowledgement.at <= now + CLOCK_AHEAD_MS:
+    if not _is_plausible(acknowledgement.at, now):
         return Unreadable(arrival, "time_implausible")
     return Acknowledged(arrival, acknowledgement)
+
+
+def _judge_order(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+    try:
+        order = open_order(arrival.body, trust)
+    except (CryptoError, ControlRefused) as error:
+        return Unreadable(arrival, error.code)
+    if order.node != arrival.node:
+        return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    if not _is_plausible(order.at, now):
+        return Unreadable(arrival, "time_implausible")
+    return Ordered(arrival, order)
+
+
+def _is_plausible(at: int, now: int) -> bool:
+    # A key that has expired or was lost must not sign for a time when it was good.
+    return now - OLDEST_MS < at <= now + CLOCK_AHEAD_MS
 
 
 def check_policy(header: Header, trust: Trust, now: int) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import archive, deadlines, ledger, tables, threads
-from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
+from hub import archive, deadlines, ledger, orders, tables, threads
+from hub.judge import Acceptable, Acknowledged, Ordered, Refusable, Unreadable, Verdict
 from hub.metrics import recorded
 from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
@@ -86,6 +86,8 @@ class Recorded:
 
 async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
     """Records the batch; what is to be published is published once the caller has committed."""
+    # First, for they append to the ledger themselves: what comes behind takes its turn anew.
+    ordered = await orders.carry_out(connection, log, [v for v in verdicts if isinstance(v, Ordered)], now)
     envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
     turn, seen = await archive.take_turn_seeing(connection, [archive.Asked.by(verdict) for verdict in envelopes])
     draft = _Draft(turn.range.size, now, turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
@@ -101,8 +103,9 @@ async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequ
     if draft.again:
         proven = await ledger.prove(connection, log, list(draft.again))
         publications += bundles(proven, draft.again.values())
-    recorded(draft.entries, len(draft.again))
-    return Recorded(tuple(publications), tuple(draft.entries))
+    entries = (*ordered.entries, *draft.entries)
+    recorded(entries, len(draft.again))
+    return Recorded((*ordered.publications, *publications), entries)
 
 
 async def _take_envelopes(
