@@ -112,6 +112,12 @@ class WrongPassphrase(CryptoError):
     code = "wrong_passphrase"
 
 
+class HsmUnavailable(CryptoError):
+    """A hardware token with a signing key does not answer, or not as it should; try again when it does."""
+
+    code = "hsm_unavailable"
+
+
 class CertificateRefused(CryptoError):
     """A certificate or request is expired, not yet valid, or not what was asked for."""
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from crypto import hsm
 from crypto.certificates import TlsKey
 from crypto.errors import KeyFileRefused, KeyUnusable, WrongPassphrase
 from crypto.keys import EncryptionKey, SigningKey
@@ -32,6 +33,9 @@ from schemas import cbor
 KEY_SIZE: Final = 32
 _SCRYPT: Final = {"name": "scrypt", "n": 2**15, "r": 8, "p": 1}
 _LARGEST_N: Final = 2**20
+_LARGEST_SEALED: Final = 2**16
+# Where else the first byte of a signing key tells its algorithm (crypto/keys.py): what follows says where the key is.
+_IN_TOKEN: Final = b"\x03"
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,45 @@ class Secret:
         raise WrongPassphrase("the file was sealed with a passphrase, and a key file was given, or the other way round")
 
 
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where the secret of a home is: in one of these, or if there is none in the home's `secret.key`.
+
+    `credential` is the name of a systemd credential (systemd.exec(5), LoadCredentialEncrypted) that holds a passphrase.
+    """
+
+    passphrase_file: Path | None = None
+    key_file: Path | None = None
+    credential: str | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is in the home itself."""
+        return self == SecretSource()
+
+    def read(self, home: Path) -> Secret:
+        """The secret. Raises KeyFileRefused."""
+        if sum(given is not None for given in (self.passphrase_file, self.key_file, self.credential)) > 1:
+            raise KeyFileRefused("the keys open with one of: passphrase file, key file, credential; several are named")
+        if self.credential is not None:
+            return Secret.from_passphrase_file(_credential(self.credential))
+        if self.passphrase_file is not None:
+            return Secret.from_passphrase_file(self.passphrase_file)
+        return Secret.from_key_file(self.key_file or home / "secret.key")
+
+
+def _credential(name: str) -> Path:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise KeyFileRefused(
+            f"the keys open with the systemd credential {name}, and systemd gave this process none; start it in the "
+            f"service, or with `systemd-run --pipe -p LoadCredentialEncrypted={name}:FILE`"
+        )
+    if not name or Path(name).name != name:
+        raise KeyFileRefused(f"{name!r} is no name of a systemd credential")
+    return Path(folder) / name
+
+
 def generate_key_file(path: Path) -> None:
     """A new key file, readable by its owner only. Raises FileExistsError rather than overwrite one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -93,6 +136,13 @@ def generate_key_file(path: Path) -> None:
         out.write(base64.b64encode(secrets.token_bytes(KEY_SIZE)) + b"\n")
         out.flush()
         os.fsync(out.fileno())
+
+
+def make_key_file(home: Path, source: SecretSource) -> None:
+    """A new key file where the secret is to be in one, and there is none. Raises OSError."""
+    file = source.key_file or home / "secret.key"
+    if (source.key_file or source.is_default) and not file.exists():
+        generate_key_file(file)
 
 
 def seal_file(path: Path, content: bytes, secret: Secret) -> None:
@@ -131,7 +181,7 @@ class NodeKeys:
     def to_bytes(self) -> bytes:
         """The keys in clear; for `seal_file` only."""
         seeds = [key.seed for key in self.encryption]
-        return cbor.encode({"signing": self.signing.private_bytes(), "encryption": seeds, "storage": self.storage})
+        return cbor.encode({"signing": _stored(self.signing), "encryption": seeds, "storage": self.storage})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -143,7 +193,7 @@ class NodeKeys:
         match fields:
             case {"signing": bytes(signing), "encryption": [*seeds], "storage": bytes(storage)}:
                 keys = tuple(EncryptionKey.from_seed(seed) for seed in seeds)
-                return cls(SigningKey.from_private_bytes(signing), keys, storage)
+                return cls(_restored(signing), keys, storage)
         raise KeyUnusable("the file holds no node keys")
 
 
@@ -158,13 +208,23 @@ def load_node_keys(path: Path, secret: Secret) -> NodeKeys:
 
 
 def save_signing_key(path: Path, key: SigningKey, secret: Secret) -> None:
-    """Seals one signing key."""
-    seal_file(path, key.private_bytes(), secret)
+    """Seals one signing key, or where it is."""
+    seal_file(path, _stored(key), secret)
 
 
 def load_signing_key(path: Path, secret: Secret) -> SigningKey:
     """Raises KeyFileRefused, WrongPassphrase, KeyUnusable."""
-    return SigningKey.from_private_bytes(open_file(path, secret))
+    return _restored(open_file(path, secret))
+
+
+def _stored(key: SigningKey) -> bytes:
+    return key.private_bytes() if key.reference is None else _IN_TOKEN + key.reference.to_bytes()
+
+
+def _restored(data: bytes) -> SigningKey:
+    if data[:1] == _IN_TOKEN:
+        return SigningKey(hsm.opened(hsm.Reference.from_bytes(data[1:])))
+    return SigningKey.from_private_bytes(data)
 
 
 def save_mldsa_key(path: Path, key: MlDsaKey, secret: Secret) -> None:
@@ -191,6 +251,11 @@ def tls_password(path: Path, secret: Secret) -> bytes:
     return open_file(_password_file(path), secret)
 
 
+def is_closed(path: Path) -> bool:
+    """Whether a TLS key is one of `save_tls_key`, with a password beside it."""
+    return _password_file(path).exists()
+
+
 def load_tls_key(path: Path, secret: Secret) -> TlsKey:
     """Raises KeyFileRefused, WrongPassphrase."""
     try:
@@ -204,6 +269,17 @@ def load_tls_key(path: Path, secret: Secret) -> TlsKey:
 
 def _password_file(path: Path) -> Path:
     return path.with_name(path.name + ".password")
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is one that `seal_file` wrote."""
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_SEALED:
+            return False
+        fields = cbor.decode(path.read_bytes())
+    except (OSError, cbor.EncodingRefused):
+        return False
+    return isinstance(fields, dict) and fields.keys() == {"v", "kdf", "nonce", "ciphertext"}
 
 
 def _read_private(path: Path) -> bytes:
@@ -225,7 +301,12 @@ def write_private(path: Path, content: bytes) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Has a folder's names on the disk when it returns. Raises OSError."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

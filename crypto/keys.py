@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from crypto.errors import DecryptionFailed, KeyUnusable, SignatureInvalid
+from crypto.hsm import HsmEd25519, HsmP256, Reference
 
 KEY_ID_SIZE: Final = 16
 SEED_SIZE: Final = 32
@@ -105,7 +106,10 @@ class VerifyKey:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private signing key."""
+    """A private signing key, in memory or in a hardware token (crypto/hsm.py).
+
+    One in a token signs like any other, and raises HsmUnavailable where the token does not answer.
+    """
 
     _key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey = field(repr=False)
 
@@ -132,10 +136,18 @@ class SigningKey:
         raise KeyUnusable("not a private signing key of this program")
 
     def private_bytes(self) -> bytes:
-        """One tag byte (1 Ed25519, 2 P-256), then 32 bytes: the seed or the scalar. Never store it in clear."""
+        """One tag byte (1 Ed25519, 2 P-256), then 32 bytes: the seed or the scalar. Never store it in clear.
+
+        Raises KeyUnusable for a key in a token.
+        """
         if isinstance(self._key, ed25519.Ed25519PrivateKey):
             return _TAGS[SignatureAlgorithm.EDDSA] + self._key.private_bytes_raw()
         return _TAGS[SignatureAlgorithm.ES256] + self._key.private_numbers().private_value.to_bytes(32)
+
+    @property
+    def reference(self) -> Reference | None:
+        """Where the key is, if it is in a token."""
+        return self._key.reference if isinstance(self._key, HsmP256 | HsmEd25519) else None
 
     @cached_property
     def public(self) -> VerifyKey:

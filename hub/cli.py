@@ -8,6 +8,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,11 +20,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates, keyfile, typed
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, HsmUnavailable
 from crypto.journal import configure_logging
+from crypto.keyoptions import (
+    Credential,
+    KeyFile,
+    PassphraseFile,
+    Pkcs11Module,
+    Pkcs11Pin,
+    Pkcs11Token,
+    source_of,
+    token_of,
+)
 from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
+from hub.cli_keys import broker_key, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_policy import coordinator_app, policy_app
 from hub.cli_quarantine import quarantine_app
@@ -72,18 +84,30 @@ def init(
     broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 5671,
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
     broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    passphrase_file: PassphraseFile = None,
+    key_file: KeyFile = None,
+    credential: Credential = None,
+    pkcs11_module: Pkcs11Module = None,
+    pkcs11_token: Pkcs11Token = None,
+    pkcs11_pin_file: Pkcs11Pin = None,
     lock_store: Annotated[Path | None, typer.Option(help="File with the newest checkpoint; else in the home.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
-    make_keys(home, BrokerNames((broker_host,), tuple(broker_ip or ())), passphrase_file)
+    known = Settings.stored(home) if (home / "hub.json").exists() else None
+    source = source_of(passphrase_file, key_file, credential)
+    if known is not None:
+        if not source.is_default and source != known.source:
+            raise typer.BadParameter("the hub's keys open with another secret; change it with `seci-hub reseal`")
+        source = known.source
+        known.secret()
+    token = token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file)
+    make_keys(home, BrokerNames((broker_host,), tuple(broker_ip or ())), source, token)
     say("keys and certificates are in place; bringing the database up to date")
     try:
         database.migrate(admin_database)
     except (OSError, DBAPIError) as error:
         raise DatabaseUnreachable(f"PostgreSQL: {error}", "check --admin-database, then repeat the command") from error
-    known = Settings.stored(home) if (home / "hub.json").exists() else None
     if lock_store is None and known is not None:
         lock_store = known.lock_store
     settings = Settings(
@@ -92,7 +116,8 @@ def init(
         broker_host=broker_host,
         broker_port=broker_port,
         broker_ctl=tuple(shlex.split(broker_ctl)),
-        passphrase_file=passphrase_file,
+        **asdict(source),
+        resealed=None if known is None else known.resealed,
         lock_store=None if lock_store is None else lock_store.absolute(),
         retention=() if known is None else known.retention,
     )
@@ -299,7 +324,7 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (status, top, queues, messages, trace, deadlines):
+for _command in (broker_key, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 
 
@@ -312,7 +337,9 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')
-        raise SystemExit(SettingsInvalid.exit_code) from error
+        raise SystemExit(
+            DatabaseUnreachable.exit_code if isinstance(error, HsmUnavailable) else SettingsInvalid.exit_code
+        ) from error
 
 
 if __name__ == "__main__":

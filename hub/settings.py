@@ -1,7 +1,7 @@
 """The hub's settings: one folder, its home, read once at the start.
 
 hub.json                 where the database and the broker are
-secret.key               opens the keys below (or a passphrase file named in hub.json)
+secret.key               opens the keys below, if hub.json names no other key file, passphrase file or credential
 monitor.<pid>.json       where a running worker's monitor listens
 ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
@@ -11,13 +11,14 @@ ledger.mldsa.key         another sealed key: the second one of checkpoints that 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from crypto.keyfile import Secret, write_private
+from crypto.keyfile import Secret, SecretSource, write_private
+from crypto.reseal import finish
 from hub.errors import SettingsInvalid
 from schemas import registry
 from schemas.control import Event
@@ -80,6 +81,8 @@ class Settings(BaseModel):
     `lock_store` is the file with the newest checkpoint, if not in the hub's folder: all workers use the same one.
     `tsa_url` is where timestamps are asked for (RFC 3161 over HTTP) each `tsa_interval_s`, and none if it is not set;
     `tsa_roots` is the file (PEM) of the certificates that the TSA's own must go back to.
+    The keys open with the secret in `passphrase_file`, `key_file` or the systemd credential `credential`, or else in
+    the home; `resealed` is the mark of the last time that another one was chosen.
     `retention` says what `seci-hub ledger retention` erases; a rule with a kind goes before one without.
     """
 
@@ -93,6 +96,9 @@ class Settings(BaseModel):
     broker_ctl: tuple[str, ...] = ("rabbitmqctl",)
     log_origin: str = LOG_ORIGIN
     passphrase_file: Path | None = None
+    key_file: Path | None = None
+    credential: str | None = None
+    resealed: str | None = None
     lock_store: Path | None = None
     tsa_url: AnyHttpUrl | None = None
     tsa_roots: Path | None = None
@@ -156,7 +162,15 @@ class Settings(BaseModel):
         return self.lock_store or self.home / "ledger.lock"
 
     def secret(self) -> Secret:
-        """What opens the hub's keys."""
-        if self.passphrase_file is not None:
-            return Secret.from_passphrase_file(self.passphrase_file)
-        return Secret.from_key_file(self.home / "secret.key")
+        """What opens the hub's keys, which are in place then. Raises KeyFileRefused, OSError."""
+        finish(self.home, self.resealed)
+        return self.source.read(self.home)
+
+    @property
+    def source(self) -> SecretSource:
+        """Where the secret is."""
+        return SecretSource(self.passphrase_file, self.key_file, self.credential)
+
+    def resealed_with(self, source: SecretSource, mark: str) -> Self:
+        """These settings once all keys are sealed with another secret, under that mark (crypto/reseal.py)."""
+        return self.model_copy(update={**asdict(source), "resealed": mark})

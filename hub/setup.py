@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
-
-from cryptography.hazmat.primitives import serialization
 
 from crypto import certificates, keyfile
 from crypto.cosignature import Cosigner
-from crypto.keyfile import Secret
+from crypto.hsm import Token, generate_ed25519
+from crypto.keyfile import Secret, SecretSource
 from crypto.keys import SigningKey
 from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
@@ -20,6 +20,7 @@ from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
+BROKER_KEY: Final = "broker.key"
 CERTIFICATE_DAYS: Final = 397
 
 
@@ -31,18 +32,17 @@ class BrokerNames:
     ips: tuple[str, ...]
 
 
-def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = None) -> None:
+def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = None, token: Token | None = None) -> None:
     """Everything in the hub's home but hub.json: signing keys, CA, certificates of the broker and the hub's users.
 
-    The broker's own key (`broker.key`) is the one private key in clear, readable by its owner
-    only: RabbitMQ reads it so.
+    The broker's own key (`broker.key`) is closed too: `broker_password` tells RabbitMQ what it opens with.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if passphrase_file is None and not (home / "secret.key").exists():
-        keyfile.generate_key_file(home / "secret.key")
-    secret = _secret(home, passphrase_file)
+    source = source or SecretSource()
+    keyfile.make_key_file(home, source)
+    secret = source.read(home)
     if not (home / "hub.key").exists():
-        keyfile.save_signing_key(home / "hub.key", SigningKey.generate(), secret)
+        keyfile.save_signing_key(home / "hub.key", _new_hub_key(token), secret)
     if not (home / SECOND_KEY).exists():
         keyfile.save_mldsa_key(home / SECOND_KEY, MlDsaKey.generate(), secret)
     if not (home / "ca.pem").exists():
@@ -60,8 +60,7 @@ def make_keys(home: Path, broker: BrokerNames, passphrase_file: Path | None = No
 
 def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None:
     key = certificates.new_tls_key()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(home / "broker.key", pem)
+    keyfile.save_tls_key(home / BROKER_KEY, key, secret)
     _issue(home, secret, "broker", key, certificates.Profile.BROKER, broker.dns, broker.ips)
 
 
@@ -83,10 +82,10 @@ def _issue(
     _write(home / f"{name}.pem", certificates.to_pem(certificate))
 
 
-def _secret(home: Path, passphrase_file: Path | None) -> Secret:
-    if passphrase_file is not None:
-        return Secret.from_passphrase_file(passphrase_file)
-    return Secret.from_key_file(home / "secret.key")
+def _new_hub_key(token: Token | None) -> SigningKey:
+    # Checkpoints are signed with Ed25519 (C2SP signed-note), also in a token. A name of its own: what an attempt that
+    # was cut off left in the token is nobody's key.
+    return SigningKey.generate() if token is None else SigningKey(generate_ed25519(token, f"seci-hub-{token_hex(4)}"))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -95,6 +94,15 @@ def _write(path: Path, content: bytes) -> None:
     partial.touch(mode=0o600)
     partial.write_bytes(content)
     partial.rename(path)
+
+
+def broker_password(home: Path, secret: Secret) -> str | None:
+    """What RabbitMQ opens its key with; None for one in clear, of a hub that an older program set up.
+
+    Raises WrongPassphrase, KeyFileRefused.
+    """
+    file = home / BROKER_KEY
+    return keyfile.tls_password(file, secret).decode() if keyfile.is_closed(file) else None
 
 
 def hub_key(settings: Settings) -> SigningKey:

@@ -18,12 +18,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
+from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys, load_node_keys, tls_password
 from crypto.note import NoteVerifier
 from crypto.tls import client_context
-from crypto.trust import Trust, open_roster, sign_acknowledgement
+from crypto.trust import Trust, open_roster
 from nodes import histories, inbox, outbox, rosters, store
+from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.errors import NotSetUp
 from nodes.hearing import GRACE_MS, Hearing
@@ -179,15 +180,12 @@ class Agent:
             if not due:
                 await pause(self.stored)
                 continue
-            publications = [
-                Publication(
-                    f"ack-{duty.acknowledgement.sender}-{duty.acknowledgement.items[0].id}-{now}",
-                    MessageType.ACKNOWLEDGEMENT,
-                    False,
-                    sign_acknowledgement(duty.acknowledgement, self.keys.signing),
-                )
-                for duty in due
-            ]
+            try:
+                publications = await acknowledging(due, self.keys.signing)
+            except HsmUnavailable as error:
+                log.error("hsm_unavailable", detail=str(error))
+                await asyncio.sleep(TICK_S)
+                continue
             confirmed = await self.link.publish(publications)
             done = [seq for duty, ok in zip(due, confirmed, strict=True) if ok for seq in duty.seqs]
             if done:

@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, HsmUnavailable
 from nodes import clock, evidence, inbox, notices, outbox, store, witness
 from nodes.agent import Agent
 from nodes.errors import NodeError
@@ -350,7 +350,8 @@ def _add_refusals(app: FastAPI) -> None:
     async def crypto(_: Request, error: CryptoError) -> JSONResponse:
         if error.code == "size_mismatch":
             return _problem(413, "too_large", "Content too large", TOO_LARGE, "shorten the body or split it")
-        return _problem(422, error.code, "Cannot be sealed", str(error), "run `seci-node doctor`")
+        status = 503 if isinstance(error, HsmUnavailable) else 422
+        return _problem(status, error.code, "Cannot be sealed", str(error), "run `seci-node doctor`")
 
 
 # What the hub sees of a message, and of what is asked for in paths and queries: of these the value itself is told.

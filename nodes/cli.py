@@ -9,9 +9,20 @@ from typing import Annotated, Final
 import typer
 
 from crypto import typed
-from crypto.errors import CryptoError, KeyFileRefused, WrongPassphrase
+from crypto.errors import CryptoError, HsmUnavailable, KeyFileRefused, WrongPassphrase
 from crypto.journal import configure_logging
+from crypto.keyoptions import (
+    Credential,
+    KeyFile,
+    PassphraseFile,
+    Pkcs11Module,
+    Pkcs11Pin,
+    Pkcs11Token,
+    source_of,
+    token_of,
+)
 from nodes import setup
+from nodes.cli_keys import reseal
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
@@ -20,7 +31,7 @@ from nodes.cli_send import send
 from nodes.cli_stix import stix_app
 from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
-from nodes.errors import NodeError, NotSetUp
+from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 from nodes.metrics import count_event
 from nodes.serving import serve
 from nodes.settings import Settings
@@ -42,7 +53,12 @@ def init(
     home: Home,
     node: Annotated[str, typer.Option(help="The node's id, for example ro.")] = "",
     welcome: Annotated[Path | None, typer.Option(help="The hub's welcome file: the second step.")] = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="Instead of a key file: the passphrase.")] = None,
+    passphrase_file: PassphraseFile = None,
+    key_file: KeyFile = None,
+    credential: Credential = None,
+    pkcs11_module: Pkcs11Module = None,
+    pkcs11_token: Pkcs11Token = None,
+    pkcs11_pin_file: Pkcs11Pin = None,
     as_json: AsJson = False,
 ) -> None:
     """Set the node up: first its keys and enrolment.json, then, with --welcome, the hub's answer. Safe to repeat."""
@@ -51,7 +67,8 @@ def init(
         return
     if not NODE_ID.fullmatch(node):
         raise typer.BadParameter(f"--node {node!r} is no node id: 2 to 8 letters a to z, for example ro")
-    settings = setup.create(home, node, passphrase_file)
+    source = source_of(passphrase_file, key_file, credential)
+    settings = setup.create(home, node, source, token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file))
     if settings.enrolled:
         asyncio.run(setup.remember_keys(settings))
     request = setup.read_request(home)
@@ -100,7 +117,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt, witness, trust):
+for _command in (send, status, inbox, notices, show, receipt, witness, trust, reseal):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")
@@ -135,8 +152,12 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         step = _AT_A_FILE if isinstance(error, KeyFileRefused | WrongPassphrase) else "run `seci-node doctor`"
+        if isinstance(error, HsmUnavailable):
+            step = "see that the token is in place, and its library, label and PIN are right; then repeat the command"
         typed.fail(PROGRAM, error.code, str(error), step)
-        raise SystemExit(NotSetUp.exit_code) from error
+        raise SystemExit(
+            AgentUnreachable.exit_code if isinstance(error, HsmUnavailable) else NotSetUp.exit_code
+        ) from error
 
 
 if __name__ == "__main__":

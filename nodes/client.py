@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx2
 
 from crypto import typed
+from crypto.errors import HsmUnavailable
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 
 # What was typed is at fault, or the file that it names, and typed otherwise it would do (docs/exit-codes.md).
@@ -55,7 +56,8 @@ class ApiRefused(NodeError):
             next_step = "correct what is named, and repeat the command"
         super().__init__(detail, next_step, fields)
         self.code = str(problem.get("code", "refused"))  # type: ignore[misc]
-        self.exit_code = 1 if status >= 500 else 2 if self.code in _TYPED_WRONG else 4  # type: ignore[misc]
+        server = AgentUnreachable.exit_code if self.code == HsmUnavailable.code else 1
+        self.exit_code = server if status >= 500 else 2 if self.code in _TYPED_WRONG else 4  # type: ignore[misc]
 
 
 def _field(item: dict[str, str]) -> dict[str, str]:

@@ -92,7 +92,10 @@ async def examine(home: Path) -> list[Stage]:
 
 async def _keys(settings: Settings) -> str:
     keys = load_node_keys(settings.home / "node.key", settings.secret())
-    return f"open; signing key {keys.signing.public.key_id.hex()}"
+    # A token may be there and yet not sign: with another PIN, or without the key.
+    keys.signing.public.verify(keys.signing.sign(b"trial"), b"trial")
+    where = "" if keys.signing.reference is None else f" in the token {keys.signing.reference.token.label!r}"
+    return f"open; signing key {keys.signing.public.key_id.hex()}{where}"
 
 
 async def _enrolment(settings: Settings) -> str:

@@ -28,6 +28,7 @@ from nodes.errors import IdReused, MessageUnknown
 from nodes.headers import describe_header
 from nodes.outgoing import Answered, Outgoing, route
 from nodes.prepared import Prepared
+from nodes.signing import signed_by
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
@@ -73,7 +74,7 @@ async def accept(
         body = registry.body_bytes(message.kind, message.kind_version, completed)
     recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
-    header, envelope = seal(routing, body, recipients, keys.signing, nonce)
+    header, envelope = await signed_by(keys.signing, seal, routing, body, recipients, keys.signing, nonce)
     id = str(header.id)
     row = {
         "id": id,

@@ -1,7 +1,7 @@
 """The node's settings: one folder, its home, read once at the start.
 
 node.json                which node, where the broker is, whom to believe (from the welcome file)
-secret.key               opens the keys below (or a passphrase file named in node.json)
+secret.key               opens the keys below, if node.json names no other key file, passphrase file or credential
 node.key tls.key         sealed private keys; witness.key: another, of cosignatures
 tls.pem ca.pem           certificates; enrolment.json: the request
 node.db                  outbox and inbox; api.token: what callers of the API present; api.json: its port
@@ -9,6 +9,7 @@ node.db                  outbox and inbox; api.token: what callers of the API pr
 
 import base64
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -16,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crypto.cosignature import CosignerKey
 from crypto.errors import PolicyInvalid
-from crypto.keyfile import Secret, write_private
+from crypto.keyfile import Secret, SecretSource, write_private
 from crypto.keys import VerifyKey
 from crypto.note import NoteVerifier
 from crypto.policy import Policy
+from crypto.reseal import finish
 from nodes.errors import NotSetUp, SettingsInvalid
 from schemas.header import NodeId
 
@@ -36,6 +38,8 @@ class Settings(BaseModel):
     `witness_pause` is the time between two questions for a checkpoint to cosign. `policy` names a file (C2SP
     tlog-policy) that says whose cosignatures make a checkpoint a witnessed one; without it, those of more than half
     of the witnesses in the roster do.
+    The keys open with the secret in `passphrase_file`, `key_file` or the systemd credential `credential`, or else in
+    the home; `resealed` is the mark of the last time that another one was chosen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +47,9 @@ class Settings(BaseModel):
     home: Path = Field(exclude=True)
     node: NodeId
     passphrase_file: Path | None = None
+    key_file: Path | None = None
+    credential: str | None = None
+    resealed: str | None = None
     broker_host: str = ""
     broker_port: int = 0
     vhost: str = "siex"
@@ -106,10 +113,18 @@ class Settings(BaseModel):
             ) from error
 
     def secret(self) -> Secret:
-        """What opens the node's keys. Raises KeyFileRefused."""
-        if self.passphrase_file is not None:
-            return Secret.from_passphrase_file(self.passphrase_file)
-        return Secret.from_key_file(self.home / "secret.key")
+        """What opens the node's keys, which are in place then. Raises KeyFileRefused, OSError."""
+        finish(self.home, self.resealed)
+        return self.source.read(self.home)
+
+    @property
+    def source(self) -> SecretSource:
+        """Where the secret is."""
+        return SecretSource(self.passphrase_file, self.key_file, self.credential)
+
+    def resealed_with(self, source: SecretSource, mark: str) -> Self:
+        """These settings once all keys are sealed with another secret, under that mark (crypto/reseal.py)."""
+        return self.model_copy(update={**asdict(source), "resealed": mark})
 
     def hub_verify_key(self) -> VerifyKey:
         """The key that signs rosters."""

@@ -3,6 +3,7 @@
 import base64
 import secrets
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,8 @@ from crypto import certificates, keyfile
 from crypto.cosignature import CosignatureType, CosignerKey
 from crypto.enrolment import sign_request
 from crypto.errors import CryptoError, KeyUnknown
-from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
+from crypto.hsm import Token, generate_p256
+from crypto.keyfile import NodeKeys, SecretSource, load_node_keys, load_tls_key, write_private
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
 from nodes import histories, rosters
@@ -30,11 +32,12 @@ log = structlog.get_logger()
 _AGAIN: Final = "ask the hub's operators for it again"
 
 
-def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
-    """Keys, settings, API token and enrolment.json in `home`. Safe to repeat.
+def create(home: Path, node: str, source: SecretSource | None = None, token: Token | None = None) -> Settings:
+    """Keys, settings, API token and enrolment.json in `home`; the signing key in `token` if one is given.
 
-    Raises FileUnwritable, FolderTaken, NotSetUp.
+    Safe to repeat. Raises FileUnwritable, FolderTaken, NotSetUp, HsmUnavailable.
     """
+    source = source or SecretSource()
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -44,14 +47,13 @@ def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
         if settings.node != node:
             raise FolderTaken(f"{home} belongs to node {settings.node}", "use a folder of its own for each node")
     else:
-        settings = Settings(home=home, node=node, passphrase_file=passphrase_file)
-        if passphrase_file is None and not (home / "secret.key").exists():
-            keyfile.generate_key_file(home / "secret.key")
+        settings = Settings(home=home, node=node, **asdict(source))
+        keyfile.make_key_file(home, source)
         settings.secret()
         settings.save()
     secret = settings.secret()
     if not (home / "node.key").exists():
-        keyfile.save_node_keys(home / "node.key", keyfile.NodeKeys.generate(), secret)
+        keyfile.save_node_keys(home / "node.key", _new_keys(node, token), secret)
     if not (home / "tls.key").exists():
         keyfile.save_tls_key(home / "tls.key", certificates.new_tls_key(), secret)
     if not (home / "api.token").exists() or not (home / "api.token").read_text().strip():
@@ -60,6 +62,14 @@ def create(home: Path, node: str, passphrase_file: Path | None) -> Settings:
         keyfile.save_signing_key(home / "witness.key", SigningKey.generate(), secret)
     _write_request(home, node, settings)
     return settings
+
+
+def _new_keys(node: str, token: Token | None) -> NodeKeys:
+    keys = NodeKeys.generate()
+    if token is None:
+        return keys
+    # A name of its own: what an earlier attempt that was cut off left in the token is nobody's key.
+    return replace(keys, signing=SigningKey(generate_p256(token, f"seci-node-{node}-{secrets.token_hex(4)}")))
 
 
 def witness_key(settings: Settings) -> SigningKey:

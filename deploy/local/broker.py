@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local import processes
@@ -60,15 +60,19 @@ _TICKTIME = " -kernel net_ticktime 10"
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The broker's PEM files: the authority for client certificates, its certificate, its private key."""
+    """The broker's PEM files: the authority for client certificates, its certificate, its private key.
+
+    The key opens with `password`, if it is closed.
+    """
 
     ca: Path
     cert: Path
     key: Path
+    password: str | None = field(default=None, repr=False)
 
     def resolved(self) -> "TlsFiles":
         """The same files by absolute paths, as RabbitMQ needs them."""
-        return TlsFiles(self.ca.resolve(), self.cert.resolve(), self.key.resolve())
+        return TlsFiles(self.ca.resolve(), self.cert.resolve(), self.key.resolve(), self.password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +255,15 @@ def configure(broker: Broker) -> None:
     text = _CONFIG.format(
         loopback=LOOPBACK, port=broker.port, tls=broker.tls, definitions=definitions, memory=MEMORY_LIMIT
     )
+    if broker.tls.password is not None:
+        # For development alone: in earnest it is in no file on a disk (docs/operations.md).
+        text += f"ssl_options.password = {broker.tls.password}\n"
     if broker.peers:
         nodes = enumerate(broker.peers, start=1)
         text += _CLUSTER + "".join(f"cluster_formation.classic_config.nodes.{n} = {name}\n" for n, name in nodes)
-    (broker.home / "rabbitmq.conf").write_text(text)
+    settings = broker.home / "rabbitmq.conf"
+    settings.touch(mode=0o600)
+    settings.write_text(text)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx2
 
+from crypto.keyfile import SecretSource
 from deploy.local import processes
 from deploy.local.broker import TlsFiles
 from deploy.local.clock import Clock
@@ -29,7 +30,7 @@ from deploy.local.errors import CommandFailed, StartFailed
 from deploy.local.instance import REPOSITORY, say
 from deploy.local.processes import Process
 from deploy.local.services import Services
-from hub.setup import BrokerNames, make_keys
+from hub.setup import BrokerNames, broker_password, make_keys
 from nodes import setup
 
 NODES = ("al", "ba", "bg", "hr", "gr", "hu", "md", "mk", "ro", "cs", "si", "tr", "seci")
@@ -42,7 +43,8 @@ def prepare_tls(folder: Path) -> TlsFiles:
     """The hub's keys, made before the broker starts: it needs the certificate that the hub's CA issues."""
     home = folder / "hub"
     make_keys(home, BrokerNames(("localhost",), ("127.0.0.1",)))
-    return TlsFiles(home / "ca.pem", home / "broker.pem", home / "broker.key")
+    password = broker_password(home, SecretSource().read(home))
+    return TlsFiles(home / "ca.pem", home / "broker.pem", home / "broker.key", password)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Exchange:
             return
         say(f"making the keys of {', '.join(new)} ...")
         for node in new:
-            setup.create(self.node_home(node), node, None)
+            setup.create(self.node_home(node), node)
         say(f"enrolling {len(new)} nodes ...")
         requests = [str(self.node_home(node) / "enrolment.json") for node in new]
         self.hub("enrol", *requests, "--out", str(self.folder / "welcome"))

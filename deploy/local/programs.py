@@ -1,6 +1,7 @@
 """Finds RabbitMQ and PostgreSQL on this machine, or installs them: `python -m deploy.local.programs`.
 
-With `--tests` also Go, in which programs that are not ours verify the ledger (tests/crypto/thirdparty).
+With `--tests` also Go, in which programs that are not ours verify the ledger (tests/crypto/thirdparty), and SoftHSM, a
+hardware token without hardware.
 Installing (root on Debian or Ubuntu only) starts no service, makes no database cluster and enables nothing
 at boot: what is run is private and comes from `deploy.local.services`.
 """
@@ -33,6 +34,7 @@ _POSTGRES = (
 )
 _GO_LIBRARIES = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb")
 _GO_PACKAGES = ("golang-go", "golang-golang-x-mod-dev")
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 _ERLANG = ("/usr/bin", "/usr/lib/erlang/bin", "/opt/homebrew/bin", "/usr/local/bin")
 
 # Read by Debian's maintainer scripts while a package is being installed.
@@ -75,21 +77,23 @@ def find_or_install() -> Programs:
     return find()
 
 
-def find_or_install_go() -> bool:
-    """Whether Go and its checksum database's packages are here, after installing them if that can be done.
+def find_or_install_for_tests() -> None:
+    """Has Go and its checksum database's packages here, and SoftHSM, if that can be done.
 
-    Without them a test is skipped, so their absence is said and is no error.
+    Without them tests are skipped, so their absence is said and is no error.
     """
-    if not _has_go() and os.geteuid() == 0 and shutil.which("apt-get"):
+    missing = _missing_for_tests()
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         with contextlib.suppress(ProgramsMissing):
-            _install(*_GO_PACKAGES)
-    if not _has_go():
-        say(f"Go not found: no other program will verify the ledger; install {' and '.join(_GO_PACKAGES)}")
-    return _has_go()
+            _install(*missing)
+        missing = _missing_for_tests()
+    if missing:
+        say(f"tests that need them are skipped: install {' and '.join(missing)}")
 
 
-def _has_go() -> bool:
-    return shutil.which("go") is not None and _GO_LIBRARIES.is_dir()
+def _missing_for_tests() -> tuple[str, ...]:
+    has_go = shutil.which("go") is not None and _GO_LIBRARIES.is_dir()
+    return (() if has_go else _GO_PACKAGES) + (() if SOFTHSM.exists() else ("softhsm2",))
 
 
 def main() -> None:
@@ -97,7 +101,7 @@ def main() -> None:
     try:
         find_or_install()
         if "--tests" in sys.argv[1:]:
-            find_or_install_go()
+            find_or_install_for_tests()
     except LocalError as error:
         say(f"error ({error.code}): {error}")
         sys.exit(1)

@@ -75,7 +75,7 @@ def _people() -> tuple[Target, ...]:
 
 def _welcomed(folder: Path) -> Target:
     home, file = folder / "ro", folder / "welcome.json"
-    setup.create(home, "ro", None)
+    setup.create(home, "ro")
     request, settings = setup.read_request(home), (home / "node.json").read_bytes()
     roster = Roster(version=1, at=NOW, nodes=with_admitted(Unsigned(0, ()), [request], None, None))
     seed = Welcome(

@@ -24,7 +24,7 @@ END_S = 8
 @pytest.fixture
 async def home(tmp_path: Path) -> Path:
     """Romania's folder, enrolled."""
-    setup.create(tmp_path / "ro", "ro", None)
+    setup.create(tmp_path / "ro", "ro")
     await setup.welcome(tmp_path / "ro", welcome(tmp_path / "ro"))
     return tmp_path / "ro"
 

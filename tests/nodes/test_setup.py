@@ -31,7 +31,7 @@ from tests.nodes.welcomes import CA_PEM, LEDGER, VKEY, issued, signed_for, welco
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Romania's folder after the first step."""
-    setup.create(tmp_path / "ro", "ro", None)
+    setup.create(tmp_path / "ro", "ro")
     return tmp_path / "ro"
 
 
@@ -131,7 +131,7 @@ async def test_a_welcome_whose_roster_is_not_proven_or_has_other_keys_is_refused
     said = await _refused(home, roster=_news(foreign, LEDGER))
     assert "roster_key_foreign" in said and "keys were swapped" in said
     (home / "node.key").unlink()
-    setup.create(home, "ro", None)
+    setup.create(home, "ro")
     said = await _refused(home, roster=_news(signed, LEDGER))
     assert "roster_key_foreign" in said and "keys were swapped" in said
     absent = sign_roster(roster(1, BG), HUB.signing)
@@ -225,7 +225,7 @@ async def test_a_second_key_that_is_none_of_the_ledger_is_refused(home: Path, vk
 async def test_a_witness_key_made_anew_is_known_as_the_node_s_own(home: Path) -> None:
     settings = await setup.welcome(home, welcome(home))
     (home / "witness.key").unlink()
-    setup.create(home, "ro", None)
+    setup.create(home, "ro")
     await setup.remember_keys(settings)
     mine = _witnessing(setup.witness_key(settings).public)
     await setup.welcome(
@@ -275,5 +275,5 @@ async def test_a_node_without_a_witness_key_gets_one_and_a_request_that_names_it
     assert (asked.signing_key, asked.encryption_key) == (before.signing_key, before.encryption_key)
     assert asked.fingerprint() == before.fingerprint()
     assert setup.witness_key(settings).public == made.public
-    assert setup.create(home, "ro", None) == settings
+    assert setup.create(home, "ro") == settings
     assert setup.read_request(home).witness_key == asked.witness_key

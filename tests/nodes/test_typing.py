@@ -42,7 +42,7 @@ def _told(home: Path, *words: str | Path, body: bytes = b"") -> tuple[int, dict[
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Romania's folder after the first step; nobody runs there."""
     folder = tmp_path_factory.mktemp("typing") / "ro"
-    setup.create(folder, "ro", None)
+    setup.create(folder, "ro")
     return folder
 
 
@@ -156,7 +156,7 @@ def test_a_body_that_is_no_object_is_told_with_the_place(home: Path, tmp_path: P
 def at_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Romania's folder, enrolled."""
     folder = tmp_path_factory.mktemp("at-work") / "ro"
-    setup.create(folder, "ro", None)
+    setup.create(folder, "ro")
     asyncio.run(setup.welcome(folder, welcome(folder)))
     return folder
 

@@ -1,0 +1,129 @@
+"""Signing keys in a token: they sign like others, never come out, and a token that does not answer is told."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from crypto import hsm, keyfile
+from crypto.errors import HsmUnavailable, KeyUnusable, SignatureInvalid
+from crypto.hsm import HsmKey, Reference, Token
+from crypto.keyfile import NodeKeys, Secret
+from crypto.keys import SignatureAlgorithm, SigningKey
+from tests.crypto.softhsm import PIN, make_token, needs_softhsm
+
+pytestmark = needs_softhsm
+Make = Callable[[Token, str], HsmKey]
+BOTH = pytest.mark.parametrize("make", [hsm.generate_p256, hsm.generate_ed25519])
+
+
+@pytest.fixture(scope="session")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Token:
+    """A token for all tests: the library finds those there were when it was loaded."""
+    return make_token(tmp_path_factory.mktemp("softhsm"), "seci-test")
+
+
+@pytest.fixture(scope="session")
+def secret(tmp_path_factory: pytest.TempPathFactory) -> Secret:
+    """A key file's."""
+    path = tmp_path_factory.mktemp("hsm") / "secret.key"
+    keyfile.generate_key_file(path)
+    return Secret.from_key_file(path)
+
+
+@BOTH
+def test_a_key_in_a_token_signs_and_its_public_key_verifies(token: Token, make: Make) -> None:
+    key = SigningKey(make(token, f"signs {make.__name__}"))
+    signature = key.sign(b"what is signed")
+    key.public.verify(signature, b"what is signed")
+    assert len(signature) == 64
+    with pytest.raises(SignatureInvalid):
+        key.public.verify(signature, b"what is not")
+    assert (
+        key.public.algorithm
+        is {
+            "generate_p256": SignatureAlgorithm.ES256,
+            "generate_ed25519": SignatureAlgorithm.EDDSA,
+        }[make.__name__]
+    )
+
+
+@BOTH
+def test_a_key_in_a_token_does_not_come_out(token: Token, make: Make) -> None:
+    key = make(token, f"stays {make.__name__}")
+    with pytest.raises(KeyUnusable):
+        SigningKey(key).private_bytes()
+    with pytest.raises(KeyUnusable):
+        key.private_bytes()
+
+
+@BOTH
+def test_what_is_stored_is_where_the_key_is_and_sealed(
+    token: Token, make: Make, secret: Secret, tmp_path: Path
+) -> None:
+    key = SigningKey(make(token, f"stored {make.__name__}"))
+    keys = dataclasses.replace(NodeKeys.generate(), signing=key)
+    keyfile.save_node_keys(tmp_path / "node.key", keys, secret)
+    keyfile.save_signing_key(tmp_path / "hub.key", key, secret)
+    for file in tmp_path.iterdir():
+        assert PIN.encode() not in file.read_bytes()
+    for again in (
+        keyfile.load_node_keys(tmp_path / "node.key", secret).signing,
+        keyfile.load_signing_key(tmp_path / "hub.key", secret),
+    ):
+        assert again.public == key.public
+        assert again.reference == key.reference
+        again.public.verify(again.sign(b"again"), b"again")
+    assert PIN not in repr(keys) + repr(key) + repr(key.reference)
+
+
+# The library ends a search of the session that is closed when it is collected, and cannot say that to anybody.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_token_that_forgets_its_session_is_asked_again(token: Token) -> None:
+    key = SigningKey(hsm.generate_p256(token, "forgotten"))
+    session = hsm._session_of(token)
+    assert session._session is not None
+    session._session.close()
+    key.public.verify(key.sign(b"after"), b"after")
+
+
+def test_a_token_that_does_not_answer_is_told_with_no_pin(token: Token) -> None:
+    key = hsm.generate_p256(token, "lonely")
+    for change, words in (
+        ({"label": "nobody's"}, "does not answer"),
+        ({"module": Path("/nowhere.so")}, "does not answer"),
+    ):
+        elsewhere = dataclasses.replace(token, **change)
+        lost = hsm.opened(dataclasses.replace(key.reference, token=elsewhere))
+        with pytest.raises(HsmUnavailable, match=words) as told:
+            SigningKey(lost).sign(b"")
+        assert PIN not in str(told.value)
+    gone = hsm.opened(dataclasses.replace(key.reference, key="never made"))
+    with pytest.raises(HsmUnavailable, match="no such key"):
+        SigningKey(gone).sign(b"")
+
+
+def test_a_label_is_taken_once(token: Token) -> None:
+    hsm.generate_p256(token, "once")
+    with pytest.raises(KeyUnusable, match="already"):
+        hsm.generate_ed25519(token, "once")
+
+
+def test_what_a_token_cannot_do_is_refused(token: Token) -> None:
+    key = hsm.generate_p256(token, "only signs")
+    with pytest.raises(KeyUnusable):
+        key.exchange(ec.ECDH(), key.public_key())
+    with pytest.raises(KeyUnusable):
+        key.sign(bytes(32), ec.ECDSA(Prehashed(hashes.SHA256())))
+
+
+def test_a_reference_that_is_none_is_refused() -> None:
+    for data in (b"", b"\xff", b"\xa1\x61a\x01"):
+        with pytest.raises(KeyUnusable):
+            Reference.from_bytes(data)
+    with pytest.raises(KeyUnusable):
+        hsm.opened(Reference(Token(Path("a"), "b", "c"), "d", bytes(65)))
