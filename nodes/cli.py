@@ -29,6 +29,7 @@ from nodes.cli_read import inbox, notices, receipt, show, status
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
 from nodes.cli_stix import stix_app
+from nodes.cli_taskforce import task_force_app
 from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
@@ -123,6 +124,7 @@ app.command("map")(map_)
 app.add_typer(schema_app, name="schema")
 app.add_typer(stix_app, name="stix")
 app.add_typer(operation_app, name="operation")
+app.add_typer(task_force_app, name="task-force")
 
 
 @app.command()

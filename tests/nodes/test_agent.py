@@ -13,7 +13,7 @@ from crypto.envelope import seal
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
 from crypto.trust import Trust, sign_roster
-from nodes import inbox, migrations, outbox, store
+from nodes import breaches, inbox, migrations, outbox, store
 from nodes.agent import Agent
 from nodes.errors import StoreVersionUnknown
 from nodes.outgoing import Outgoing
@@ -166,6 +166,10 @@ async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -
     assert await _aside(agent.box) == []
     [duty] = await agent.box.run(inbox.duties, "bg", 10, FAR)
     assert [(item.outcome, item.code) for item in duty.acknowledgement.items] == [("declined", "not_a_member")]
+    # The hub should not have let it through: people are told.
+    [told] = await agent.box.run(breaches.recent, NOW)
+    assert (told["sender"], told["code"]) == ("tr", "not_a_member")
+    assert "let through 1 messages" in breaches.warnings([told])[0]
 
 
 async def test_a_second_sender_of_an_id_is_declined(agent: Agent) -> None:
