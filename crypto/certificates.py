@@ -105,9 +105,30 @@ def check_validity(certificate: x509.Certificate, now: datetime) -> None:
         raise CertificateRefused(f"the certificate of {name} is valid from {begin:%Y-%m-%d %H:%M} UTC; check the clock")
 
 
+def check_issued(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> None:
+    """Raises CertificateRefused unless one of the authorities has signed the certificate."""
+    for authority in authorities:
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return
+    raise CertificateRefused(f"the certificate of {common_name(certificate)} is of no authority that is known here")
+
+
 def common_name(certificate: x509.Certificate) -> str:
     """The subject's common name, which is the broker's user name."""
     return _common_name(certificate.subject)
+
+
+def host_names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The DNS names and the IP addresses that a certificate is for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return (), ()
+    ips = tuple(str(ip) for ip in names.get_values_for_type(x509.IPAddress))
+    return tuple(names.get_values_for_type(x509.DNSName)), ips
 
 
 def to_pem(item: x509.Certificate | x509.CertificateSigningRequest) -> bytes:

@@ -240,7 +240,7 @@ def load_mldsa_key(path: Path, secret: Secret) -> MlDsaKey:
 def save_tls_key(path: Path, key: TlsKey, secret: Secret) -> None:
     """Writes a TLS key as encrypted PKCS #8 and its random password, sealed, beside it as `<path>.password`."""
     password = secrets.token_hex(32).encode()
-    seal_file(_password_file(path), password, secret)
+    seal_file(password_file(path), password, secret)
     encryption = serialization.BestAvailableEncryption(password)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     write_private(path, pem)
@@ -248,12 +248,30 @@ def save_tls_key(path: Path, key: TlsKey, secret: Secret) -> None:
 
 def tls_password(path: Path, secret: Secret) -> bytes:
     """The password of a TLS key, for `ssl.SSLContext.load_cert_chain`. Raises KeyFileRefused, WrongPassphrase."""
-    return open_file(_password_file(path), secret)
+    return open_file(password_file(path), secret)
+
+
+def put_tls(home: Path, name: str) -> bool:
+    """Puts `<name>.next.key` and `.pem` in the place of `<name>.key` and `.pem`, if both are there. Whether they were.
+
+    Killed on the way, it goes on when it is called again. Raises OSError.
+    """
+    certificate = home / f"{name}.next.pem"
+    if not certificate.exists():
+        return False
+    # The certificate last: as long as it is there, this goes on.
+    old, new = home / f"{name}.next.key", home / f"{name}.key"
+    for from_, to in ((password_file(old), password_file(new)), (old, new)):
+        if from_.exists():
+            from_.replace(to)
+    certificate.replace(home / f"{name}.pem")
+    sync_folder(home)
+    return True
 
 
 def is_closed(path: Path) -> bool:
     """Whether a TLS key is one of `save_tls_key`, with a password beside it."""
-    return _password_file(path).exists()
+    return password_file(path).exists()
 
 
 def load_tls_key(path: Path, secret: Secret) -> TlsKey:
@@ -267,7 +285,8 @@ def load_tls_key(path: Path, secret: Secret) -> TlsKey:
     return key
 
 
-def _password_file(path: Path) -> Path:
+def password_file(path: Path) -> Path:
+    """Where the sealed password of a TLS key is."""
     return path.with_name(path.name + ".password")
 
 

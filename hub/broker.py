@@ -7,7 +7,7 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 
 from crypto import tls, typed
-from crypto.keyfile import tls_password
+from crypto.keyfile import put_tls, tls_password
 from hub.errors import BrokerUnreachable
 from hub.settings import Settings
 from hub.topology import HUB_USERS
@@ -31,6 +31,7 @@ class BrokerAddress:
         secret = settings.secret()
         contexts = {}
         for user in HUB_USERS:
+            put_tls(settings.home, user)
             key = settings.home / f"{user}.key"
             password = tls_password(key, secret)
             certificate = settings.home / f"{user}.pem"

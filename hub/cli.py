@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -35,7 +36,7 @@ from crypto.keyoptions import (
 from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_erase import erase, retention
-from hub.cli_keys import broker_key, reseal
+from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_policy import coordinator_app, policy_app
 from hub.cli_quarantine import quarantine_app
@@ -50,7 +51,7 @@ from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.settings import Settings
-from hub.setup import BrokerNames, hub_key, ledger_of, make_keys
+from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
@@ -259,7 +260,7 @@ def run(
         ingest = Ingest(settings, broker, engine, ledger)
         port = settings.monitor_port if monitor_port is None else monitor_port
         stamping_s = None if settings.tsa is None else settings.tsa.interval_s
-        async with monitored(make_app(ingest, watching, stamping_s), home, port) as url:
+        async with monitored(make_app(ingest, watching, stamping_s, partial(ends, home)), home, port) as url:
             pid = os.getpid()
             text = f"hub of {home} at work, pid {pid}; monitor on {url}"
             answer({"home": str(home), "pid": pid, "monitor": url}, as_json, text)
@@ -300,7 +301,7 @@ def _read_request(path: Path) -> EnrolmentRequest:
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
     ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
     ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request, ca, ca_key) for request in requests}
+    return {request.node: registrar.certify(request.node, request.csr_pem, ca, ca_key) for request in requests}
 
 
 def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
@@ -324,7 +325,7 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (broker_key, reseal, status, top, queues, messages, trace, deadlines):
+for _command in (broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 
 

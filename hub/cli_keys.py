@@ -1,5 +1,9 @@
-"""`seci-hub reseal`: another secret for the hub's keys. `seci-hub broker-key`: what the broker's key opens with."""
+"""`seci-hub reseal`: another secret for the hub's keys. `seci-hub broker-key`: what the broker's key opens with.
 
+`seci-hub renew`: other TLS keys and certificates.
+"""
+
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +14,8 @@ from crypto.keyoptions import Credential, KeyFile, PassphraseFile, named_source
 from crypto.reseal import prepare
 from hub.errors import FileUnwritable, SettingsInvalid
 from hub.settings import Settings
-from hub.setup import broker_password
+from hub.setup import BROKER, broker_password
+from hub.setup import renew as renew_certificates
 from hub.shell import AsJson, Home, answer, say
 
 
@@ -52,3 +57,20 @@ def broker_key(
     except OSError as error:
         raise FileUnwritable(f"{out} cannot be written: {error.strerror}", "name another file with --out") from error
     answer({"file": str(out)}, as_json, f"what opens the broker's key is in {out}")
+
+
+def renew(
+    home: Home,
+    within: Annotated[int, typer.Option(min=0, max=800, help="Renew what ends within so many days.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """New TLS keys and certificates for the hub's users and the broker, where they end soon. Safe to repeat."""
+    settings = Settings.load(home)
+    before_ms = time.time_ns() // 1_000_000 + within * 86_400_000
+    found = renew_certificates(home, settings.secret(), before_ms)
+    text = f"renewed: {', '.join(found)}" if found else f"nothing ends within {within} days"
+    answer({"renewed": found}, as_json, text)
+    if BROKER in found:
+        say("next: give RabbitMQ the new broker.pem and broker.key, write `seci-hub broker-key` again, and restart it")
+    if set(found) - {BROKER}:
+        say("next: restart the workers, one after the other: each shows its new certificates then")

@@ -1,18 +1,21 @@
 """`seci-hub status`: the first thing that an operator looks at."""
 
 import asyncio
+import time
 from typing import Final
 
 import typer
 
+from crypto.expiry import warnings
 from crypto.note import in_short
 from hub.broker import BrokerAddress
 from hub.cli_time import time_line, with_lateness
 from hub.errors import HubError
 from hub.overview import overview
 from hub.settings import Settings
-from hub.setup import hub_key, ledger_of
+from hub.setup import ends, hub_key, ledger_of
 from hub.shell import AsJson, Home, answer, with_database
+from hub.watch import iso
 
 _CONTRADICTED: Final = (
     'WITNESSES   {} cosigned checkpoints are of another ledger; see docs/operations.md, "A witness contradicts"'
@@ -31,7 +34,9 @@ def status(home: Home, as_json: AsJson = False) -> None:
     found["timestamps"] = with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
     log = ledger_of(settings)
-    second = log.second_vkey
+    second, now = log.second_vkey, time.time_ns() // 1_000_000
+    certificates = ends(home)
+    found["ends"], soon = {what: iso(end) for what, end in certificates.items()}, warnings(certificates, now)
     found["ledger"] |= {"vkey": log.signer.verifier.vkey(), "vkey_mldsa": second}
     lines = [
         f"workers     {found['workers']}{'' if found['workers'] else ': NOBODY takes messages in; start seci-hub run'}",
@@ -49,12 +54,13 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"held        {found['held']} deliveries that the broker would not take yet",
         time_line(found["timestamps"]),
         f"broker      {found['broker']}",
+        *(f"WARNING     {warning}: seci-hub renew" for warning in soon),
     ]
     answer(found, as_json, "\n".join(lines))
     if found["broker"] != "reachable":
         raise typer.Exit(5)
     late = found["timestamps"]["late"]
-    if found["held"] or found["quarantined"] or found["overdue"] or late or not found["workers"]:
+    if found["held"] or found["quarantined"] or found["overdue"] or late or soon or not found["workers"]:
         raise typer.Exit(3)
 
 

@@ -68,6 +68,13 @@ class ProvisioningFailed(HubError):
     code = "provisioning_failed"
 
 
+class RenewalRefused(HubError):
+    """A node's new keys cannot be listed."""
+
+    code = "renewal_refused"
+    exit_code = 4
+
+
 class EnrolmentRefused(HubError):
     """An enrolment request that must not be granted."""
 

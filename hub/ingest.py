@@ -35,6 +35,7 @@ from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.pen import Pen, writing
 from hub.publication import Publication
 from hub.record import Recorded, record
+from hub.renewals import Renewals
 from hub.settings import Settings
 from hub.timestamps import keep_stamping
 from hub.tolerance import closed, through_cancelled_channels
@@ -95,6 +96,7 @@ class Ingest:
         self._dispatcher = Dispatcher(broker)
         self._verifiers = Verifiers(settings.verifiers, ledger.signer.key.public)
         self._witnessing = Witnessing(settings, broker, engine, ledger)
+        self._renewals = Renewals(settings, broker, engine, ledger)
         self._stages = _Stages()
         self._in_force: InForce | None = None
         self._announced = 0
@@ -104,7 +106,8 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
-        works = (self._retry, self._drain, self._see_to, self._witnessing.answer, self.canary.send_canaries)
+        answers = (self._witnessing.answer, self._renewals.answer)
+        works = (self._retry, self._drain, self._see_to, *answers, self.canary.send_canaries)
         asides = [asyncio.create_task(self._beside(work)) for work in works]
         if self._settings.tsa is not None:
             asides.append(asyncio.create_task(self._beside(self._stamp)))
@@ -252,7 +255,7 @@ class Ingest:
         clock = Stopwatch()
         verdicts = await self._verifiers.judge(batch, roster.trust, roster.signed, time.time_ns() // 1_000_000)
         clock.lap("judge")
-        return self._witnessing.take(verdicts, roster.trust)
+        return self._renewals.take(self._witnessing.take(verdicts, roster.trust))
 
     async def _patiently(self, judging: asyncio.Task[list[Verdict]], stop: asyncio.Event, intake: Intake) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in

@@ -14,6 +14,7 @@ from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
 from crypto.orders import open_order
+from crypto.renewal import open_renewal
 from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
 from schemas.codes import TASK_FORCES
@@ -21,10 +22,12 @@ from schemas.control import Acknowledgement, ControlRefused, MessageType
 from schemas.header import MAX_LIFETIME_MS, Header
 from schemas.membership import MembershipOrder
 from schemas.refusals import RefusalCode
+from schemas.renewal import RenewalRequest
 from schemas.witnessing import CheckpointRequest, TileRequest, WitnessCosignature
 
 CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
 OLDEST_MS: Final = 14 * 24 * 3600 * 1000
+RENEWAL_OLDEST_MS: Final = 24 * 3600 * 1000
 DETAIL_SIZE: Final = 300
 
 
@@ -94,6 +97,14 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewing:
+    """A node's request to renew keys or its certificate, its signatures checked."""
+
+    arrival: Arrival
+    request: RenewalRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Bytes that are none of our messages; kept in quarantine."""
 
@@ -101,7 +112,7 @@ class Unreadable:
     reason: str
 
 
-Verdict = Acceptable | Refusable | Acknowledged | Ordered | Witnessed | Unreadable
+Verdict = Acceptable | Refusable | Acknowledged | Ordered | Witnessed | Renewing | Unreadable
 OF_WITNESSES: Final[dict[str, type[CheckpointRequest | WitnessCosignature | TileRequest]]] = {
     MessageType.CHECKPOINT_REQUEST: CheckpointRequest,
     MessageType.COSIGNATURE: WitnessCosignature,
@@ -127,6 +138,8 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return _judge_acknowledgement(arrival, trust, now)
     if arrival.type == MessageType.MEMBERSHIP:
         return _judge_order(arrival, trust, now)
+    if arrival.type == MessageType.RENEWAL:
+        return _judge_renewal(arrival, trust, now)
     if arrival.type in OF_WITNESSES:
         return _read_witness(arrival)
     return Unreadable(arrival, "unknown_type")
@@ -186,6 +199,19 @@ def _judge_order(arrival: Arrival, trust: Trust, now: int) -> Verdict:
 def _is_plausible(at: int, now: int) -> bool:
     # A key that has expired or was lost must not sign for a time when it was good.
     return now - OLDEST_MS < at <= now + CLOCK_AHEAD_MS
+
+
+def _judge_renewal(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+    try:
+        request = open_renewal(arrival.body, trust)
+    except (CryptoError, ControlRefused) as error:
+        return Unreadable(arrival, error.code)
+    if request.node != arrival.node:
+        return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    # As of an acknowledgement: a key that was lost must not ask for another in the name of a time when it was good.
+    if not now - RENEWAL_OLDEST_MS < request.at <= now + CLOCK_AHEAD_MS:
+        return Unreadable(arrival, "time_implausible")
+    return Renewing(arrival, request)
 
 
 def check_policy(header: Header, trust: Trust, now: int) -> None:

@@ -7,8 +7,9 @@ are made once a batch: at thousands a second, one for each message would be felt
 import os
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -115,8 +116,17 @@ def count_event(_: object, level: str, event: structlog.typing.EventDict) -> str
     return event
 
 
-def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float, stamping_s: float | None) -> bytes:
+def exposition(
+    reading: Reading | None,
+    *,
+    consuming: bool,
+    canary_age_s: float,
+    stamping_s: float | None,
+    ends: Mapping[str, int] = MappingProxyType({}),
+) -> bytes:
     """The text format, version 0.0.4. Without a `reading` the database did not answer: its part is left out.
+
+    `ends` is when certificates end, ms.
 
     `stamping_s` is the interval of timestamps; None leaves out what is said of them: no TSA is set.
     """
@@ -125,6 +135,9 @@ def exposition(reading: Reading | None, *, consuming: bool, canary_age_s: float,
     Gauge("seci_hub_database_up", "1 if PostgreSQL answered.", registry=now).set(int(reading is not None))
     age = Gauge("seci_hub_canary_age_seconds", "Since the newest canary received was sent, or the start.", registry=now)
     age.set(canary_age_s)
+    end = Gauge("seci_hub_expires_timestamp_seconds", "When it ends.", ["what"], registry=now)
+    for what, at in ends.items():
+        end.labels(what).set(at / 1000)
     if reading is not None:
         _gauges(now, reading)
     if reading is not None and reading.unstamped_s is not None and stamping_s is not None:

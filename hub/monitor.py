@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
@@ -41,8 +41,13 @@ CLOSE_S: Final = 3
 PROBLEM: Final = "application/problem+json"
 
 
-def make_app(ingest: Ingest, engine: AsyncEngine, stamping_s: float | None = None) -> Starlette:
-    """The application of one worker; `stamping_s` is the interval of timestamps, None if no TSA is set."""
+def make_app(
+    ingest: Ingest, engine: AsyncEngine, stamping_s: float | None = None, ends: Callable[[], Mapping[str, int]] = dict
+) -> Starlette:
+    """The application of one worker; `stamping_s` is the interval of timestamps, None if no TSA is set.
+
+    `ends` says when certificates end, ms.
+    """
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -59,7 +64,7 @@ def make_app(ingest: Ingest, engine: AsyncEngine, stamping_s: float | None = Non
         found = await _ask(engine, partial(reading.read, stamped=stamping_s is not None))
         now = found if isinstance(found, Reading) else None
         age = time.time() - (ingest.canary.state.received or metrics.STARTED)
-        text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age, stamping_s=stamping_s)
+        text = metrics.exposition(now, consuming=ingest.consuming, canary_age_s=age, stamping_s=stamping_s, ends=ends())
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(

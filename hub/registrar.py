@@ -32,7 +32,7 @@ KEY_DAYS: Final = 825
 CERTIFICATE_DAYS: Final = 397
 # A key is good for messages a little older than its enrolment: clocks differ.
 SKEW_MS: Final = 10 * 60 * 1000
-_DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
     now = time.time_ns() // 1_000_000
     signing = VerifyKey.from_public_bytes(base64.b64decode(request.signing_key))
     sealing = EncryptionPublicKey.from_public_bytes(base64.b64decode(request.encryption_key))
-    validity = {"not_before": now - SKEW_MS, "not_after": now + KEY_DAYS * _DAY_MS}
+    validity = {"not_before": now - SKEW_MS, "not_after": now + KEY_DAYS * DAY_MS}
     participant = PARTICIPANTS.get(request.node)
     return RosterNode(
         node=request.node,
@@ -199,23 +199,21 @@ def _with_witness(keys: tuple[RosterKey, ...], request: EnrolmentRequest) -> tup
     if any(key.use is KeyUse.WITNESS and key.public == public for key in keys):
         return keys
     now = time.time_ns() // 1_000_000
-    validity = {"not_before": now - SKEW_MS, "not_after": now + KEY_DAYS * _DAY_MS}
+    validity = {"not_before": now - SKEW_MS, "not_after": now + KEY_DAYS * DAY_MS}
     kid = VerifyKey.from_public_bytes(public).key_id
     others = tuple(key for key in keys if key.use is not KeyUse.WITNESS)
     return (*others, RosterKey(kid=kid, use=KeyUse.WITNESS, public=public, **validity))
 
 
-def certify(request: EnrolmentRequest, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> bytes:
+def certify(node: str, csr_pem: str, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> bytes:
     """The node's TLS client certificate, PEM. Raises EnrolmentRefused."""
-    name = f"node-{request.node}"
+    name = f"node-{node}"
     try:
-        csr = certificates.read_csr(request.csr_pem.encode())
+        csr = certificates.read_csr(csr_pem.encode())
         certificate = certificates.issue(
             csr, ca, ca_key, certificates.Profile.CLIENT, common_name=name, days=CERTIFICATE_DAYS
         )
         certificates.check_validity(certificate, datetime.now(UTC))
     except CryptoError as error:
-        raise EnrolmentRefused(
-            f"the certificate request of {request.node}: {error}", "let the node make a new one"
-        ) from error
+        raise EnrolmentRefused(f"the certificate request of {node}: {error}", "let the node make a new one") from error
     return certificates.to_pem(certificate)

@@ -1,6 +1,5 @@
 """Setting a hub up: its keys and certificates, its database. Safe to repeat; never overwrites a key."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -20,7 +19,8 @@ from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
-BROKER_KEY: Final = "broker.key"
+BROKER: Final = "broker"
+BROKER_KEY: Final = f"{BROKER}.key"
 CERTIFICATE_DAYS: Final = 397
 
 
@@ -53,7 +53,7 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
         if not (home / f"{user}.pem").exists():
             key = certificates.new_tls_key()
             keyfile.save_tls_key(home / f"{user}.key", key, secret)
-            _issue(home, secret, user, key, certificates.Profile.CLIENT)
+            _write(home / f"{user}.pem", _issued(home, secret, user, key))
     if not (home / "broker.pem").exists():
         _broker_certificate(home, secret, broker)
 
@@ -61,25 +61,51 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
 def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None:
     key = certificates.new_tls_key()
     keyfile.save_tls_key(home / BROKER_KEY, key, secret)
-    _issue(home, secret, "broker", key, certificates.Profile.BROKER, broker.dns, broker.ips)
+    _write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
 
 
-def _issue(
-    home: Path,
-    secret: Secret,
-    name: str,
-    key: certificates.TlsKey,
-    profile: certificates.Profile,
-    dns: Sequence[str] = (),
-    ips: Sequence[str] = (),
-) -> None:
+def _issued(
+    home: Path, secret: Secret, name: str, key: certificates.TlsKey, broker: BrokerNames | None = None
+) -> bytes:
+    """A certificate of our CA for a key, PEM: the broker's if it has names, else that of a user."""
     ca = certificates.read_certificate((home / "ca.pem").read_bytes())
     ca_key = keyfile.load_tls_key(home / "ca.key", secret)
+    profile = certificates.Profile.CLIENT if broker is None else certificates.Profile.BROKER
+    names = broker or BrokerNames((), ())
     csr = certificates.create_csr(name, key)
-    certificate = certificates.issue(
-        csr, ca, ca_key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=dns, ips=ips
+    return certificates.to_pem(
+        certificates.issue(
+            csr, ca, ca_key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=names.dns, ips=names.ips
+        )
     )
-    _write(home / f"{name}.pem", certificates.to_pem(certificate))
+
+
+def ends(home: Path) -> dict[str, int]:
+    """When the hub's certificates end, ms, by their names for a sentence. Raises CertificateRefused, OSError."""
+    found = {f"the certificate of {name}": home / f"{name}.pem" for name in (*HUB_USERS, BROKER)}
+    found["the CA"] = home / "ca.pem"
+    return {what: _end(file) for what, file in found.items()}
+
+
+def renew(home: Path, secret: Secret, before_ms: int) -> list[str]:
+    """New keys and certificates for the hub's users and the broker, where they end before `before_ms`; their names.
+
+    Killed on the way, it goes on when it is called again. Raises CertificateRefused, WrongPassphrase, OSError.
+    """
+    renewed = []
+    for name in (*HUB_USERS, BROKER):
+        if not keyfile.put_tls(home, name) and _end(home / f"{name}.pem") < before_ms:
+            key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
+            keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
+            names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
+            _write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
+            keyfile.put_tls(home, name)
+            renewed.append(name)
+    return renewed
+
+
+def _end(file: Path) -> int:
+    return int(certificates.read_certificate(file.read_bytes()).not_valid_after_utc.timestamp() * 1000)
 
 
 def _new_hub_key(token: Token | None) -> SigningKey:

@@ -10,7 +10,7 @@ expire       what nobody took in time
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -20,14 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyUnknown, SenderUnknown
-from crypto.keyfile import NodeKeys, load_node_keys, tls_password
+from crypto.keyfile import NodeKeys, tls_password
+from crypto.keys import SigningKey
 from crypto.note import NoteVerifier
-from crypto.tls import client_context
-from crypto.trust import Trust, open_roster
-from nodes import breaches, histories, inbox, orders, outbox, rosters, store
+from crypto.trust import Trust
+from nodes import breaches, histories, inbox, orders, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
-from nodes.errors import NotSetUp
 from nodes.hearing import GRACE_MS, Hearing
 from nodes.link import Link
 from nodes.loops import BATCH, TICK_S, gather, pause, through_trouble
@@ -35,11 +34,13 @@ from nodes.metrics import RESENDS
 from nodes.publishing import Publication
 from nodes.receipts import Reader
 from nodes.receiving import Arrival
+from nodes.renewing import Renewing
 from nodes.settings import Settings
 from nodes.setup import own_kids, witness_key
 from nodes.store import Store
 from nodes.witness import Witness
 from schemas.control import ControlRefused, MessageType
+from schemas.renewal import RenewalAnswer
 
 log = structlog.get_logger()
 
@@ -97,11 +98,15 @@ class Agent:
         self._receipts = Reader(node, origin, self.log_verifier)
         hub = self.settings.hub_verify_key()
         self._rosters = rosters.Reader(node, self.keys, hub, origin, self.log_verifier)
+        self.renewing = Renewing(
+            self.settings, self.box, self.link, lambda: self.trust, lambda: self.keys, self.go_over
+        )
 
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.link.run())
+            tasks.create_task(through_trouble(self.renewing.run, "_renew"))
             ask = partial(self.witness.run, self.box, self.link)
             tasks.create_task(through_trouble(ask, "_witness"))
             for lane in (self.urgent, self.normal):
@@ -110,6 +115,24 @@ class Agent:
             tasks.create_task(through_trouble(order, "_order"))
             for loop in (self._receive, self._acknowledge, self._expire):
                 tasks.create_task(through_trouble(loop, loop.__name__))
+
+    async def prepare(self) -> None:
+        """To be called once before `run`: what the store and the folder say. Raises KeyFileRefused, WrongPassphrase."""
+        self.witness.key, self.witness.policy = witness_key(self.settings), self.settings.witness_policy()
+        self.witness.caught = await self.box.run(histories.undecided) is not None
+        asked_for = renewal.pending(self.settings)
+        self.keys = asked_for.opening_too(self.keys)
+        own = own_kids(self.keys, self.witness.key) + asked_for.own_kids()
+        await self.box.run(self._rosters.remember, own)
+        if not self.witness.caught:
+            await self.box.run(self.renew_trust)
+
+    def go_over(self, keys: NodeKeys, witness: SigningKey) -> None:
+        """Uses these keys from now on, and the certificate in the folder from the next connection on."""
+        home = self.settings.home
+        self.keys, self.witness.key = keys, witness
+        self._rosters = replace(self._rosters, keys=keys)
+        self.link.show(home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", self.settings.secret()))
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
@@ -281,6 +304,8 @@ class Agent:
                 self._receipts.take_in(connection, arrival.body, self.trust, now)
             case MessageType.ROSTER:
                 return self._take_in_roster(connection, arrival.body, now)
+            case MessageType.RENEWED:
+                renewal.take_answer(self.settings, RenewalAnswer.from_bytes(arrival.body))
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)
@@ -359,32 +384,6 @@ class Agent:
         else:
             store.set_reason(connection, digest, reason)
         return reason is None
-
-
-async def open_agent(settings: Settings) -> Agent:
-    """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
-    if not settings.enrolled:
-        raise NotSetUp(
-            f"{settings.node} is not enrolled yet",
-            "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
-        )
-    home, secret = settings.home, settings.secret()
-    keys = load_node_keys(home / "node.key", secret)
-    context = client_context(
-        home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
-    )
-    box = Store.open(home / "node.db", keys.storage)
-    signed = await box.run(rosters.newest)
-    if signed is None:
-        raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
-    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
-    agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
-    agent.witness.key, agent.witness.policy = witness_key(settings), settings.witness_policy()
-    agent.witness.caught = await box.run(histories.undecided) is not None
-    await box.run(agent._rosters.remember, own_kids(keys, agent.witness.key))
-    if not agent.witness.caught:
-        await box.run(agent.renew_trust)
-    return agent
 
 
 def _now() -> int:

@@ -23,12 +23,13 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
 from nodes import breaches, clock, evidence, inbox, notices, outbox, store, witness
 from nodes.agent import Agent
+from nodes.api_renewal import add_renewal
 from nodes.api_taskforces import add_task_forces
 from nodes.errors import NodeError
-from nodes.link import LinkState
 from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
@@ -84,6 +85,7 @@ def make_app(agent: Agent, token: str) -> ASGIApp:
     _add_state(app, agent, Depends(authorised))
     add_task_forces(app, agent, Depends(authorised))
     _add_health(app, agent)
+    add_renewal(app, agent, Depends(authorised))
     return QuickPost(app, MESSAGES, token, MAX_REQUEST, take)
 
 
@@ -171,7 +173,7 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
         link = agent.link.state
         oldest = await agent.box.run(store.oldest_waiting)
         let_through = await agent.box.run(breaches.recent, time.time_ns() // 1_000_000)
-        warnings = _warnings(link, oldest, await _ahead(agent), known := await _witness(agent))
+        warnings = _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent))
         return {
             "node": agent.settings.node,
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
@@ -193,7 +195,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
     @app.get("/readyz", summary="Whether messages can leave and arrive now")
     async def readyz() -> JSONResponse:
         oldest = await agent.box.run(store.oldest_waiting)
-        warnings = _warnings(agent.link.state, oldest, await _ahead(agent), await _witness(agent))
+        warnings = _warnings(agent, oldest, await _ahead(agent), await _witness(agent))
         if warnings:
             return _problem(503, "not_ready", "Not ready", "; ".join(warnings), "run `seci-node doctor`")
         return JSONResponse({"status": "ok"})
@@ -207,6 +209,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
             agent.trust.roster.version,
             agent.settings.node,
             await _witness(agent),
+            agent.renewing.ends(),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -223,9 +226,10 @@ async def _witness(agent: Agent) -> dict[str, Any]:
     return await agent.box.run(witness.describe, origin, own, listed, now, asking)
 
 
-def _warnings(link: LinkState, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:
+def _warnings(agent: Agent, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:
     """What a person should know or do something about; empty if all is well."""
-    found = witness.warnings(known)
+    link, found = agent.link.state, witness.warnings(known)
+    found += expiry.warnings(agent.renewing.ends(), time.time_ns() // 1_000_000)
     if not link.connected:
         found.append(f"no connection to the broker since {iso(link.since)}: messages are kept and sent later")
     waited = 0 if oldest_waiting is None else time.time() - oldest_waiting / 1000

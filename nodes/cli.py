@@ -22,7 +22,7 @@ from crypto.keyoptions import (
     token_of,
 )
 from nodes import setup
-from nodes.cli_keys import reseal
+from nodes.cli_keys import renew, reseal
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
@@ -118,7 +118,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt, witness, trust, reseal):
+for _command in (send, status, inbox, notices, show, receipt, witness, trust, renew, reseal):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")

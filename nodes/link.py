@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import aio_pika
@@ -90,6 +91,10 @@ class Link:
         self._urgent_at = -math.inf
         self.up = asyncio.Event()
         self.state = LinkState(False, _now(), "not connected yet")
+
+    def show(self, certificate: Path, key: Path, password: bytes) -> None:
+        """Shows another certificate from the next connection on. Raises ssl.SSLError, OSError."""
+        self._context.load_cert_chain(str(certificate), str(key), password=password)
 
     async def run(self) -> None:
         """Keeps the link up until cancelled."""

@@ -42,10 +42,11 @@ def exposition(
     roster_version: int,
     node: str,
     witness: Mapping[str, Any],
+    ends: Mapping[str, int],
 ) -> bytes:
     """The text format, version 0.0.4. `oldest_waiting` is when a message without a receipt was queued, ms.
 
-    `witness` is what `witness.describe` says.
+    `witness` is what `witness.describe` says; `ends` is when keys and certificate end, ms.
     """
     registry = CollectorRegistry()
     info = Gauge("seci_node_info", "Which node this is.", ["node"], registry=registry)
@@ -63,6 +64,9 @@ def exposition(
     since.set(link.since / 1000)
     roster = Gauge("seci_node_roster_version", "The roster in force.", registry=registry)
     roster.set(roster_version)
+    end = Gauge("seci_node_expires_timestamp_seconds", "When it ends.", ["what"], registry=registry)
+    for what, at in ends.items():
+        end.labels(what).set(at / 1000)
     _add_witness(registry, witness)
     return generate_latest(REGISTRY) + generate_latest(registry)
 

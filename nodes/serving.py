@@ -19,14 +19,43 @@ from typing import Final
 import uvicorn
 import uvloop
 
-from nodes.agent import Agent, open_agent
+from crypto.keyfile import load_node_keys, put_tls, tls_password
+from crypto.tls import client_context
+from crypto.trust import Trust, open_roster
+from nodes import renewal, rosters
+from nodes.agent import Agent
 from nodes.api import make_app
-from nodes.errors import PortTaken
+from nodes.errors import NotSetUp, PortTaken
+from nodes.link import Link
 from nodes.locked import alone
 from nodes.settings import Settings
+from nodes.store import Store
 
 # What a slow caller may have to get its answer at the end.
 CLOSE_S: Final = 3
+
+
+async def open_agent(settings: Settings) -> Agent:
+    """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
+    if not settings.enrolled:
+        raise NotSetUp(
+            f"{settings.node} is not enrolled yet",
+            "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
+        )
+    home, secret = settings.home, settings.secret()
+    put_tls(home, renewal.TLS)
+    keys = load_node_keys(home / "node.key", secret)
+    context = client_context(
+        home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
+    )
+    box = Store.open(home / "node.db", keys.storage)
+    signed = await box.run(rosters.newest)
+    if signed is None:
+        raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
+    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
+    agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
+    await agent.prepare()
+    return agent
 
 
 def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> None:

@@ -38,6 +38,7 @@ class Settings(BaseModel):
     `witness_pause` is the time between two questions for a checkpoint to cosign. `policy` names a file (C2SP
     tlog-policy) that says whose cosignatures make a checkpoint a witnessed one; without it, those of more than half
     of the witnesses in the roster do.
+    Keys and certificate are renewed `renew_before_days` days before they end.
     The keys open with the secret in `passphrase_file`, `key_file` or the systemd credential `credential`, or else in
     the home; `resealed` is the mark of the last time that another one was chosen.
     """
@@ -60,6 +61,7 @@ class Settings(BaseModel):
     resend_after: float = Field(120.0, gt=0)
     witness_pause: float = Field(10.0, ge=0.1, le=3600)
     policy: Path | None = None
+    renew_before_days: float = Field(60.0, gt=0, le=365)
 
     @classmethod
     def load(cls, home: Path) -> Self:

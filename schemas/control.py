@@ -45,6 +45,8 @@ class MessageType(StrEnum):
     TILE_REQUEST = "tile_request"
     TILES = "tiles"
     MEMBERSHIP = "membership"
+    RENEWAL = "renewal"
+    RENEWED = "renewed"
 
 
 class Event(StrEnum):

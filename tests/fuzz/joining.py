@@ -53,7 +53,7 @@ def _people() -> tuple[Target, ...]:
     def enrolled(data: bytes) -> object:
         asked = EnrolmentRequest.model_validate_json(data)
         check_request(asked, Unsigned(0, ()))
-        return certify(asked, _CA, _CA_KEY)
+        return certify(asked.node, asked.csr_pem, _CA, _CA_KEY)
 
     def certified(data: bytes) -> object:
         text = data.decode(errors="replace").encode()

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import structlog
 
-from crypto.certificates import create_csr, new_tls_key, to_pem
+from crypto.certificates import create_csr, host_names, new_tls_key, read_certificate, to_pem
 from crypto.enrolment import sign_request
+from crypto.keyfile import load_tls_key, put_tls, save_tls_key
 from crypto.keys import EncryptionKey, SigningKey
+from hub.broker import BrokerAddress
 from hub.cli import main
 from hub.settings import Settings, Tsa
 from hub.setup import BrokerNames, ledger_of, make_keys
+from hub.topology import HUB_USERS
 
 Type = Callable[..., tuple[int, Any]]
 NOBODY_LISTENS = "postgresql://seci_hub:x@127.0.0.1:1/seci"
@@ -263,3 +266,34 @@ def test_words_that_are_not_understood_are_told_as_any_error(
     assert detail in said["detail"]
     assert "--help" in said["next"]
     assert [item["field"] for item in said["errors"]] == ([] if field is None else [field])
+
+
+def test_certificates_are_renewed_where_they_end_soon(home: Path, typed: Type) -> None:
+    before = {path.name: path.read_bytes() for path in home.glob("*.pem")}
+    code, said = typed("renew", "--home", home)
+    assert (code, said["renewed"]) == (0, [])
+    assert {path.name: path.read_bytes() for path in home.glob("*.pem")} == before
+    code, said = typed("renew", "--within", "800", "--home", home)
+    assert (code, said["renewed"]) == (0, ["hub-ingest", "hub-dispatch", "hub-quarantine", "broker"])
+    new = read_certificate((home / "broker.pem").read_bytes())
+    assert host_names(new) == host_names(read_certificate(before["broker.pem"]))
+    assert new.serial_number != read_certificate(before["broker.pem"]).serial_number
+    assert (home / "ca.pem").read_bytes() == before["ca.pem"]
+    settings = Settings.load(home)
+    # Each key opens, and is that of its certificate.
+    assert BrokerAddress.of(settings).contexts.keys() == set(HUB_USERS)
+    key = load_tls_key(home / "broker.key", settings.secret())
+    assert key.public_key() == new.public_key()
+    assert not list(home.glob("*.next.*"))
+
+
+def test_a_renewal_of_certificates_that_was_killed_goes_on(home: Path) -> None:
+    secret = Settings.load(home).secret()
+    key = new_tls_key()
+    save_tls_key(home / "hub-ingest.next.key", key, secret)
+    (home / "hub-ingest.next.pem").write_bytes((home / "broker.pem").read_bytes())
+    # Cut off after the first step of putting it in place.
+    (home / "hub-ingest.next.key.password").replace(home / "hub-ingest.key.password")
+    assert put_tls(home, "hub-ingest")
+    assert load_tls_key(home / "hub-ingest.key", secret).private_numbers() == key.private_numbers()
+    assert not put_tls(home, "hub-ingest")

@@ -15,9 +15,9 @@ from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
 from crypto.trust import sign_roster
 from nodes import histories, rosters, setup
-from nodes.agent import open_agent
 from nodes.errors import WelcomeRefused
 from nodes.receiving import Arrival
+from nodes.serving import open_agent
 from nodes.settings import Settings
 from nodes.store import Store
 from schemas.control import MessageType

@@ -1,0 +1,101 @@
+"""Nodes renew their keys and certificates: answered beside the main loop.
+
+A node asks again until the roster has its keys and it has its certificate. So a request that a worker died with costs
+a minute, and the same one twice changes nothing: keys that are listed stay, and a certificate more does no harm.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from crypto import certificates, keyfile
+from hub import registrar
+from hub.broker import BrokerAddress
+from hub.dispatch import Dispatcher
+from hub.errors import HubError
+from hub.judge import Renewing, Verdict
+from hub.ledger import Ledger, take_turn
+from hub.pen import writing
+from hub.publication import Publication
+from hub.renewing import renewed
+from hub.settings import Settings
+from schemas.control import MessageType
+from schemas.renewal import MOST_TEXT, RenewalAnswer, RenewalRequest
+
+log = structlog.get_logger()
+
+PAUSE_S: Final = 1.0
+
+
+class Renewals:
+    """One worker's answers. `take` is called by the main loop, `answer` goes on beside it."""
+
+    def __init__(self, settings: Settings, broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._engine = engine
+        self._ledger = ledger
+        # Of a node that asks faster than it is answered, the last request counts.
+        self._waiting: dict[str, Renewing] = {}
+        self._something = asyncio.Event()
+
+    def take(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """Takes over the requests; returns the rest, which is to be recorded."""
+        rest: list[Verdict] = []
+        for verdict in verdicts:
+            if isinstance(verdict, Renewing):
+                self._waiting[verdict.arrival.node] = verdict
+                self._something.set()
+            else:
+                rest.append(verdict)
+        return rest
+
+    async def answer(self) -> None:
+        """Answers for ever. Raises on trouble with broker or database; then begin again."""
+        dispatcher = Dispatcher(self._broker)
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                waiting, self._waiting = list(self._waiting.values()), {}
+                for verdict in waiting:
+                    await dispatcher.publish([await self._answer(verdict)])
+                await asyncio.sleep(PAUSE_S)
+        finally:
+            await dispatcher.close()
+
+    async def _answer(self, verdict: Renewing) -> Publication:
+        node, digest = verdict.request.node, hashlib.sha256(verdict.arrival.body).digest()
+        try:
+            certificate = await asyncio.to_thread(self._certified, verdict.request)
+            await self._list(verdict.request)
+            answer = RenewalAnswer(request=digest, certificate_pem=certificate)
+        except HubError as error:
+            log.warning("renewal_refused", node=node, code=error.code)
+            answer = RenewalAnswer(request=digest, code=error.code, detail=str(error)[:MOST_TEXT])
+        body = answer.to_bytes()
+        return Publication(node, MessageType.RENEWED, False, f"renewed-{hashlib.sha256(body).hexdigest()}", body)
+
+    def _certified(self, request: RenewalRequest) -> str | None:
+        if request.csr_pem is None:
+            return None
+        home = self._settings.home
+        ca = certificates.read_authorities((home / "ca.pem").read_bytes())[0]
+        ca_key = keyfile.load_tls_key(home / "ca.key", self._settings.secret())
+        pem = registrar.certify(request.node, request.csr_pem, ca, ca_key).decode()
+        log.info("certificate_renewed", node=request.node)
+        return pem
+
+    async def _list(self, request: RenewalRequest) -> None:
+        async with writing(self._engine, self._ledger) as connection:
+            await take_turn(connection)
+            before = await registrar.current(connection, self._ledger.signer.key.public)
+            after = renewed(before, request, time.time_ns() // 1_000_000)
+            if after != before.nodes:
+                roster = await registrar.publish_roster(connection, self._ledger, after, self._ledger.signer.key)
+                log.info("keys_renewed", node=request.node, roster=roster.version)

@@ -1,0 +1,136 @@
+"""Renewal requests: who may ask, what is listed then, and for how long the old keys are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from crypto import cose
+from crypto.keys import EncryptionKey, SigningKey
+from crypto.renewal import PROOF_TYPE, RENEWAL_TYPE, open_renewal, sign_renewal
+from crypto.trust import Trust
+from hub.errors import RenewalRefused
+from hub.judge import Arrival, Renewing, Unreadable, judge
+from hub.registrar import DAY_MS, KEY_DAYS, Unsigned
+from hub.renewing import LISTED_MS, MOST_KEYS, OVERLAP_MS, renewed
+from schemas.control import MessageType
+from schemas.renewal import RenewalRequest
+from schemas.roster import KeyUse, Roster, RosterNode
+from tests.crypto.people import BG, HOUR, NOW, RO, roster_key, roster_node, roster_of, trust
+
+NEW, SEALING = SigningKey.generate(), EncryptionKey.generate()
+FAR = NOW + 400 * DAY_MS
+
+
+def _request(**changes: Any) -> RenewalRequest:
+    fields: dict[str, Any] = {
+        "node": "ro",
+        "at": NOW,
+        "signing": NEW.public.public_bytes(),
+        "encryption": SEALING.public.public_bytes(),
+    }
+    return RenewalRequest(**fields | changes)
+
+
+def _arrival(body: bytes, node: str = "ro") -> Arrival:
+    return Arrival(node, MessageType.RENEWAL, body, 1)
+
+
+def _roster() -> Unsigned:
+    keys = [roster_key(RO.signing, end=FAR), roster_key(RO.encryption, end=FAR)]
+    others = [roster_key(BG.signing, end=FAR), roster_key(BG.encryption, end=FAR)]
+    return Unsigned(3, (roster_node("bg", *others), roster_node("ro", *keys)))
+
+
+def _trust(nodes: tuple[RosterNode, ...]) -> Trust:
+    return Trust.of(Roster(version=4, at=NOW, nodes=nodes))
+
+
+def test_a_request_is_signed_with_the_old_key_and_with_the_new_one() -> None:
+    said = judge(_arrival(sign_renewal(_request(), RO.signing, NEW)), trust(), NOW)
+    assert isinstance(said, Renewing)
+    assert said.request == _request()
+    only = _request(signing=None)
+    assert open_renewal(sign_renewal(only, RO.signing, None), trust()) == only
+
+
+def _stolen(request: RenewalRequest) -> bytes:
+    # The new key is another's: who asks has no signature of it.
+    return cose.sign1(cose.sign1(request.to_bytes(), PROOF_TYPE, BG.signing), RENEWAL_TYPE, RO.signing)
+
+
+def _unproven(request: RenewalRequest) -> bytes:
+    return cose.sign1(request.to_bytes(), RENEWAL_TYPE, RO.signing)
+
+
+def _by_another(request: RenewalRequest) -> bytes:
+    return sign_renewal(request, BG.signing, NEW)
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [(_stolen, "signature_invalid"), (_unproven, "key_unusable"), (_by_another, "key_unknown")],
+)
+def test_a_request_without_proof_goes_into_quarantine(made: Callable[[RenewalRequest], bytes], code: str) -> None:
+    assert judge(_arrival(made(_request())), trust(), NOW) == Unreadable(_arrival(made(_request())), code)
+
+
+@pytest.mark.parametrize(
+    ("node", "now", "code"),
+    [
+        ("bg", NOW, "sender_mismatch"),
+        ("ro", NOW + 25 * HOUR, "time_implausible"),
+        ("ro", NOW - HOUR, "time_implausible"),
+    ],
+)
+def test_a_request_comes_by_its_own_queue_and_in_time(node: str, now: int, code: str) -> None:
+    said = judge(_arrival(sign_renewal(_request(), RO.signing, NEW), node), trust(), now)
+    assert isinstance(said, Unreadable) and said.reason == code
+
+
+def test_new_keys_are_used_at_once_and_the_old_ones_go_on_for_a_day() -> None:
+    nodes = renewed(_roster(), _request(), NOW)
+    after = _trust(nodes)
+    assert after.sealing_key("ro", NOW).public_bytes() == SEALING.public.public_bytes()
+    for key, last in ((RO.signing, NOW + OVERLAP_MS - 1), (NEW, NOW + KEY_DAYS * DAY_MS - 1)):
+        assert after.signing_key("ro", key.public.key_id, last) == key.public
+    # Long listed, so that what was signed before is understood; and another node's are as they were.
+    assert {key.public for key in nodes[1].keys} >= {RO.signing.public.public_bytes()}
+    assert nodes[0] == _roster().nodes[0]
+    assert renewed(Unsigned(4, nodes), _request(), NOW + HOUR) == nodes
+    gone = renewed(
+        Unsigned(4, nodes), _request(signing=SigningKey.generate().public.public_bytes()), NOW + 2 * LISTED_MS
+    )
+    assert RO.signing.public.public_bytes() not in {key.public for key in gone[1].keys}
+
+
+def test_one_key_may_be_renewed_alone() -> None:
+    nodes = renewed(_roster(), _request(signing=None), NOW)
+    uses = [key.use for key in nodes[1].keys]
+    assert (uses.count(KeyUse.SIGN), uses.count(KeyUse.SEAL)) == (1, 2)
+    assert _trust(nodes).signing_key("ro", RO.signing.public.key_id, FAR - 1) == RO.signing.public
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signing": BG.signing.public.public_bytes()},
+        {"witness": RO.signing.public.public_bytes()},
+        {"encryption": bytes(1216)},
+        {"signing": b"\x07" + bytes(32)},
+        {"node": "hu"},
+    ],
+)
+def test_a_key_that_is_another_s_or_none_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(RenewalRefused):
+        renewed(_roster(), _request(**changes), NOW)
+
+
+def test_a_node_cannot_fill_the_roster_with_keys() -> None:
+    roster = _roster()
+    with pytest.raises(RenewalRefused, match="too often"):
+        for _ in range(MOST_KEYS + 1):
+            new = SigningKey.generate().public.public_bytes()
+            roster = Unsigned(4, renewed(roster, _request(signing=new, encryption=None), NOW))
+    assert len(roster.nodes[1].keys) == MOST_KEYS + 1
+    assert roster_of(*roster.nodes)
