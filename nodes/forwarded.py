@@ -6,15 +6,13 @@ The sending node looks first (`onward`), and knows more: it has the message. Thi
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final
-
-from pydantic import ValidationError
 
 from crypto.envelope import verify
 from crypto.errors import CryptoError
 from crypto.trust import Trust
+from schemas import registry
 from schemas.codes import Handling, is_weaker
 from schemas.header import NONCE_SIZE, Header
 from schemas.kinds.permissions import Permission, Use
@@ -65,12 +63,15 @@ def proven(proof: Mapping[str, Any], body: Mapping[str, Any], forwarder: str, tr
         header = verify(envelope, trust.signer_of).header
         if hashlib.sha256(content).digest() != header.digest:
             raise ForwardRefused(refused, "the permission's content is not what its provider signed")
-        said = Permission.model_validate(json.loads(content[NONCE_SIZE:]), extra="ignore")
-    except (CryptoError, ValidationError, binascii.Error, KeyError, TypeError, ValueError) as error:
+        if header.kind != PERMISSION:
+            raise ForwardRefused(refused, "the proof is of another message than a permission")
+        read = registry.read_body(PERMISSION, header.kind_version, content[NONCE_SIZE:])
+        said = Permission.model_validate(read, extra="ignore")
+    except (CryptoError, registry.BodyInvalid, registry.KindUnknown, binascii.Error, ValueError) as error:
         raise ForwardRefused(refused, "the permission cannot be verified") from error
-    told = header.kind, header.sender, str(header.id), forwarder in header.recipients
-    if told != (PERMISSION, body["provider"], str(body.get("permission")), True):
-        raise ForwardRefused(refused, "the proof is of another message than the permission")
+    told = header.sender, str(header.id), forwarder in header.recipients
+    if told != (body["provider"], str(body.get("permission")), True):
+        raise ForwardRefused(refused, "the proof is of another permission than the one named")
     if not permits(said, str(body["message"]), Use.FORWARD):
         raise ForwardRefused(refused, "the permission is of something else, or was not given")
     return said

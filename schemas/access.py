@@ -6,7 +6,7 @@ answered from memory, for a hub judges thousands of messages a second and most a
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from schemas.codes import Agency, Handling
 from schemas.header import Routing
@@ -24,6 +24,8 @@ from schemas.policy import (
 from schemas.refusals import RefusalCode
 from schemas.roster import Roster, RosterNode
 
+K = TypeVar("K")
+V = TypeVar("V")
 # Who takes part as of right; all others are outsiders, for whom kinds are opened.
 INSIDERS: Final = (Category.MEMBER, Category.CENTRE)
 # Answers that are kept; beyond it they are worked out anew. A kind to a list of recipients is one.
@@ -49,6 +51,7 @@ class Access:
     suspended: frozenset[tuple[str, str]]
     _parties: Mapping[str, Party]
     _members: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _reached: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict, repr=False)
     _known: dict[tuple[object, ...], Denial | None] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -91,10 +94,7 @@ class Access:
         """The nodes that are members of a task force, sorted."""
         if task_force not in self._members:
             found = tuple(sorted(name for name in self.nodes if self.is_member(name, task_force)))
-            # Whoever asks for what there is not must not fill the memory.
-            if len(self._members) >= _MOST_KEPT:
-                self._members.clear()
-            self._members[task_force] = found
+            _keep(self._members, task_force, found)
         return self._members[task_force]
 
     def opened_to(self, node: str, task_force: str) -> frozenset[str]:
@@ -112,9 +112,7 @@ class Access:
         except KeyError:
             pass
         found = self._denial(header, header.recipients if only is None else (only,))
-        if len(self._known) >= _MOST_KEPT:
-            self._known.clear()
-        self._known[key] = found
+        _keep(self._known, key, found)
         return found
 
     def _denial(self, header: Routing, recipients: Collection[str]) -> Denial | None:
@@ -167,12 +165,16 @@ class Access:
 
     def reached(self, sender: str, agency: Agency, task_force: str, kind: str, handling: Handling) -> tuple[str, ...]:
         """Whom a message reaches that names nobody: all who take part and may have it, sorted, without its sender."""
-        return tuple(
-            sorted(
-                name
-                for name in self.nodes
-                if name != sender
-                and self.takes_part(name, task_force)
-                and self.decide(sender, name, agency, task_force, kind, handling).allowed
-            )
-        )
+        key = (sender, agency, task_force, kind, handling)
+        if key not in self._reached:
+            taking_part = (name for name in self.nodes if name != sender and self.takes_part(name, task_force))
+            found = sorted(name for name in taking_part if self.decide(sender, name, *key[1:]).allowed)
+            _keep(self._reached, key, tuple(found))
+        return self._reached[key]
+
+
+def _keep(answers: dict[K, V], key: K, answer: V) -> None:
+    # Whoever asks for what there is not must not fill the memory.
+    if len(answers) >= _MOST_KEPT:
+        answers.clear()
+    answers[key] = answer

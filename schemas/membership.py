@@ -114,7 +114,7 @@ def _admitted(before: Membership, order: MembershipOrder, access: Access) -> Mem
     staying = tuple(item for item in before.policy.suspended or () if (item.task_force, item.node) != (code, subject))
     after = _with(before, suspended=staying)
     suspended = frozenset((item.task_force, item.node) for item in staying)
-    if replace(access, suspended=suspended, _members={}, _known={}).is_member(subject, code):
+    if replace(access, suspended=suspended, _members={}, _reached={}, _known={}).is_member(subject, code):
         return after
     nodes = tuple(
         node.model_copy(update={"task_forces": tuple(sorted({*node.task_forces, code}))})
