@@ -12,6 +12,9 @@ ROOMS := schemas crypto nodes hub deploy bench
 KEY := $(shell (cat requirements.lock pyproject.toml; echo "$(CURDIR)") | git hash-object --stdin)
 STAMP := .venv/.made-from-$(KEY)
 
+# The programs are started hundreds of times: what Python has compiled of them once, it keeps.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup check test demo replay up down status bench bench-long faults fuzz schemas lock clean
 
 help: ## list the targets

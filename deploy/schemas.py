@@ -1,6 +1,7 @@
 """`make schemas`: writes docs/schemas, a JSON Schema for each version of a kind and a page for each kind.
 
-Refuses to write what breaks with a schema that is there: such a change needs a new version (docs/developing.md).
+Refuses to write what breaks with a schema that is there, and models under which a body that was valid once is not any
+more, which is how a new rule between fields shows: such a change needs a new version (docs/developing.md).
 Exit code 0; 1 if something breaks. With `--check` nothing is written: 1 too if what is there is not of today.
 """
 
@@ -14,10 +15,13 @@ from typing import Any, Final
 
 from schemas.compatibility import breaks
 from schemas.describing import ENTITIES, entities, index, markdown
-from schemas.registry import KINDS, json_schema
+from schemas.registry import KINDS, BodyInvalid, KindUnknown, body_bytes, json_schema
 
 _WIDTH: Final = 120
-FOLDER: Final = Path(__file__).parents[1] / "docs" / "schemas"
+_ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = _ROOT / "docs" / "schemas"
+# Bodies that were valid when they were written there, a line each; `python -m tests.vectors.bodies` adds some.
+BODIES: Final = _ROOT / "tests" / "vectors" / "bodies.jsonl"
 
 
 @cache
@@ -53,6 +57,22 @@ def broken(folder: Path = FOLDER) -> Iterator[str]:
         yield from (f"{kind}/{version}: {line}" for line in breaks(committed, json_schema(kind, int(version))))
 
 
+def bodies_of(file: Path = BODIES) -> Iterator[tuple[int, str, int, dict[str, Any]]]:
+    """The bodies that were valid once: number of the line, kind, version, body."""
+    for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        line = json.loads(text)
+        yield number, line["kind"], line["version"], line["body"]
+
+
+def refused(file: Path = BODIES) -> Iterator[str]:
+    """Which of these are not valid any more, a line each, and why."""
+    for number, kind, version, body in bodies_of(file):
+        try:
+            body_bytes(kind, version, body)
+        except (BodyInvalid, KindUnknown) as error:
+            yield f"{kind}/{version}: the body in line {number} of {file.name} was valid, and is not: {error}"
+
+
 def stale(folder: Path = FOLDER) -> list[str]:
     """The names of files that are not as today's kinds say, missing or left over."""
     wanted = generated()
@@ -60,13 +80,13 @@ def stale(folder: Path = FOLDER) -> list[str]:
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
 
 
-def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
+def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER, bodies: Path = BODIES) -> int:
     """Writes the files or checks them; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.schemas", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; say what is stale")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(arguments)
-    found, wrong = stale(folder), list(broken(folder))
+    found, wrong = stale(folder), [*broken(folder), *refused(bodies)]
     if not (asked.check or wrong):
         _write(found, folder)
     if asked.json:
@@ -90,7 +110,9 @@ def _tell(found: Sequence[str], wrong: Sequence[str], *, check: bool) -> None:
     for line in wrong:
         print(line, file=sys.stderr)
     if wrong:
-        step = "give the kind a new version and a converter; or delete the file of a version that nobody has had yet"
+        step = (
+            "give the kind a new version and a converter; or delete schema and bodies of a version that nobody has had"
+        )
         print(f"schemas: {len(wrong)} breaks [schema_broken]\nnext: {step}", file=sys.stderr)
     for name in found:
         print(f"{'stale' if check or wrong else 'written'}: docs/schemas/{name}")

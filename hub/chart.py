@@ -16,10 +16,10 @@ _COLOURS: Final = ("#8aa4c8", "#1f3f77")
 _IMPORTED: Final = 'fill-opacity="0.45" stroke="#444444" stroke-dasharray="2 2"'
 
 
-def chart(table: ExchangeTable) -> str:
-    """The SVG document. It names no font file and loads nothing."""
+def chart(table: ExchangeTable, running: int | None = None) -> str:
+    """The SVG document. It names no font file and loads nothing. `running` is a year that is not over yet."""
     height = _TOP + _ROW * len(table.rows) + 30
-    most = max((count.total for row in table.rows for count in (row.earlier, row.later)), default=0) or 1
+    most = max((count.total for row in table.rows for count in (row.earlier, row.later) if count), default=0) or 1
     title = escape(f"Information exchange {table.earlier} and {table.later}")
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
@@ -27,36 +27,41 @@ def chart(table: ExchangeTable) -> str:
         f"<title>{title}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="10" y="24" font-size="16">{title}</text>',
-        *_legend(table),
+        *_legend(table, running),
     ]
     for place, row in enumerate(table.rows):
         lines += _row(row, _TOP + _ROW * place, most)
     total = table.total
     lines.append(
-        f'<text x="10" y="{height - 12}">{escape(total.name)} {total.earlier.total} / {total.later.total} '
+        f'<text x="10" y="{height - 12}">{escape(total.name)} {_figure(total.earlier)} / {_figure(total.later)} '
         f"{escape(str(total.change or ''))}</text>"
     )
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _legend(table: ExchangeTable) -> Iterator[str]:
+def _figure(count: Count | None) -> str:
+    return "-" if count is None else str(count.total)
+
+
+def _legend(table: ExchangeTable, running: int | None) -> Iterator[str]:
     for place, (year, colour) in enumerate(zip((table.earlier, table.later), _COLOURS, strict=True)):
-        x = _LABELS + 80 * place
+        x = _LABELS + 130 * place
         yield f'<rect x="{x}" y="36" width="12" height="12" fill="{colour}"/>'
-        yield f'<text x="{x + 18}" y="47">{year}</text>'
+        yield f'<text x="{x + 18}" y="47">{year}{" (so far)" if year == running else ""}</text>'
     if table.has_imported:
-        yield f'<rect x="{_LABELS + 160}" y="36" width="12" height="12" fill="{_COLOURS[0]}" {_IMPORTED}/>'
-        yield f'<text x="{_LABELS + 178}" y="47">imported: of before the system</text>'
+        yield f'<rect x="{_LABELS + 260}" y="36" width="12" height="12" fill="{_COLOURS[0]}" {_IMPORTED}/>'
+        yield f'<text x="{_LABELS + 278}" y="47">imported: of before the system</text>'
 
 
 def _row(row: ExchangeRow, top: int, most: int) -> Iterator[str]:
     yield f'<text x="10" y="{top + 19}">{escape(row.name)}</text>'
     for place, (count, colour) in enumerate(zip((row.earlier, row.later), _COLOURS, strict=True)):
         y = top + (_BAR + 2) * place
-        yield from _bar(count, y, colour, most)
+        if count is not None:
+            yield from _bar(count, y, colour, most)
         change = f"  {row.change}" if place and row.change else ""
-        x = _LABELS + round(_BARS * count.total / most) + 6
-        yield f'<text x="{x}" y="{y + 11}">{count.total}{escape(change)}</text>'
+        x = _LABELS + (0 if count is None else round(_BARS * count.total / most)) + 6
+        yield f'<text x="{x}" y="{y + 11}">{_figure(count)}{escape(change)}</text>'
 
 
 def _bar(count: Count, y: int, colour: str, most: int) -> Iterator[str]:

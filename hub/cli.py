@@ -334,7 +334,7 @@ def main() -> None:
     try:
         typed.run(app, PROGRAM)
     except HubError as error:
-        typed.fail(PROGRAM, error.code, str(error), error.next_step)
+        typed.fail(PROGRAM, error.code, str(error), error.next_step, error.fields)
         raise SystemExit(error.exit_code) from error
     except CryptoError as error:
         typed.fail(PROGRAM, error.code, str(error), 'see docs/operations.md, section "Keys"')

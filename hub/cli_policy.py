@@ -253,7 +253,7 @@ def _change(home: Any, what: str, change: Callable[[Unsigned], Policy], decision
         now = time.time_ns() // 1_000_000
         detail = f"{decision.operator}: {what}: {decision.reason}"[:DETAIL_SIZE]
         evidence = ledger.evidence(policy.written_out().to_bytes())
-        entry = Entry(event=Event.POLICY, at=now, node=CENTRE, evidence=evidence, detail=detail)
+        entry = Entry(event=Event.OPERATOR, at=now, node=CENTRE, evidence=evidence, detail=detail)
         done = await registrar.publish(connection, log, before.nodes, log.signer.key, Change(policy, entry))
         index = done.appended.receipts[1].index
         row = (done.roster.version, index, now, decision.operator, what, decision.reason)

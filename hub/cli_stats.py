@@ -4,6 +4,8 @@ import csv
 import getpass
 import hashlib
 import io
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,15 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import figures, statistics
 from hub.chart import chart
-from hub.errors import FiguresRefused, FileUnwritable
+from hub.errors import FiguresRefused, FiguresUnknown, FileUnwritable
 from hub.settings import Settings
+from hub.setup import ledger_of
 from hub.shell import AsJson, Home, answer, say, with_database
-from hub.statistics import Origin
+from hub.statistics import Imported, Origin
 from schemas.exchangetable import Count, ExchangeRow, ExchangeTable, exchange_table
 
 _FIRST_YEAR: Final = 1999
 _MARK: Final = "*"
 _SOURCE_SIZE: Final = 200
+_NAME_SIZE: Final = 60
 stats_app: Final = typer.Typer(no_args_is_help=True, help="How much was exchanged, by field and year.")
 
 
@@ -39,11 +43,14 @@ def exchange(
     """Show how many messages were accepted in each field in two years, by the hub's time (UTC), and the change.
 
     The change is in percent, truncated; where the earlier year has fewer than ten there is none. A figure with * has
-    an imported part, of the time before the system. Exit code 6 if an entry of the ledger does not read.
+    an imported part, of the time before the system. A year of which nothing is known has - and no change: exit code 3
+    if it is the earlier one, 4 if it is the later. Exit code 6 if an entry of the ledger does not read.
     """
-    earlier = year - 1 if compare is None else compare
+    now, earlier = _this_year(), year - 1 if compare is None else compare
     if earlier >= year:
         raise typer.BadParameter("--compare must be a year before --year")
+    if year > now:
+        raise typer.BadParameter(f"--year {year} has not begun; this is {now}")
     if as_csv and as_json:
         raise typer.BadParameter("--csv or --json, not both")
     settings = Settings.load(home)
@@ -53,47 +60,103 @@ def exchange(
         return exchange_table(earlier, year, counts), await statistics.imported(connection, (earlier, year))
 
     table, imported = with_database(settings, work)
+    if year in table.unknown:
+        raise FiguresUnknown(
+            f"there are no figures of {year}: it was before this ledger began, and none were imported",
+            "import them: seci-hub stats import FILE --source SOURCE; which there are: seci-hub stats imported",
+        )
+    running = year if year == now else None
     if svg is not None:
-        _write(svg, chart(table))
-    text = _csv(table).rstrip("\n") if as_csv else "\n".join(_lines(table))
-    answer(_described(table, imported), as_json, text)
+        _write(svg, chart(table, running))
+    text = _csv(table).rstrip("\n") if as_csv else "\n".join(_lines(table, running))
+    answer(_described(table, imported, running), as_json, text)
+    if as_csv and running:
+        say(f"{running} is not over: its figures are those up to now")
     if svg is not None:
         say(f"the chart is in {svg}")
+    if table.unknown:
+        say(f"there are no figures of {earlier}: it was before this ledger began, and none were imported")
+        raise typer.Exit(3)
+
+
+def _this_year() -> int:
+    return datetime.fromtimestamp(time.time(), UTC).year
 
 
 @stats_app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV with year,field,count, or JSON: a list of such objects.")],
     home: Home,
-    source: Annotated[str, typer.Option(help="What they are taken from, for example: Annual report 2003.")] = "",
+    source: Annotated[str, typer.Option(help="What they are taken from, for example: Annual report 2003.")],
     operator: Annotated[
         str | None, typer.Option("--operator", help="Who imports; if not given, the name you are logged in with.")
     ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Also figures that are imported already.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import figures of years before the system: all of the file or nothing. They are marked wherever they are shown.
 
-    A figure for a field and year that has one already counts instead of it; the older one stays on record.
+    That it was done, by whom and from what source is an entry of the ledger. Exit code 4 if other figures of a field
+    and year are there: with --replace the new ones count instead, and the older stay on record.
     """
     settings = Settings.load(home)
-    data = _read(file)
-    found = figures.read(data)
-    now = datetime.now(UTC).year
-    if ahead := sorted({figure.year for figure in found if figure.year > now}):
-        raise FiguresRefused(f"the file of figures: {ahead[0]} has not begun", "correct it; nothing was imported")
-    name = getpass.getuser() if operator is None else operator.strip()
-    origin = Origin(name[:_SOURCE_SIZE], (source.strip() or file.name)[:_SOURCE_SIZE], hashlib.sha256(data).digest())
+    log, data = ledger_of(settings), _read(file)
+    found = figures.read(data, _this_year())
+    name = getpass.getuser() if operator is None else operator
+    origin = Origin(
+        _said("--operator", name, _NAME_SIZE), _said("--source", source, _SOURCE_SIZE), hashlib.sha256(data).digest()
+    )
     years = sorted({figure.year for figure in found})
 
-    async def work(connection: AsyncConnection) -> dict[int, int]:
-        await statistics.add(connection, found, origin)
-        return {year: (await statistics.accepted(connection, year)).total() for year in years}
+    async def work(connection: AsyncConnection) -> tuple[Imported, dict[int, int]]:
+        done = await statistics.add(connection, log, found, origin, replace=replace)
+        return done, {year: (await statistics.accepted(connection, year)).total() for year in years}
 
-    own = {year: number for year, number in with_database(settings, work).items() if number}
-    result = {"ok": True, "imported": len(found), "years": years, "source": origin.source}
-    answer(result | {"digest": origin.digest.hex()}, as_json, f"{len(found)} figures imported, of {_words(years)}")
-    if own:
-        say(f"the ledger has messages of {_words(list(own))}, too: the imported figures are added to them")
+    done, own = with_database(settings, work, log)
+    result = {"ok": True, "imported": done.count, "replaced": list(done.replaced), "unchanged": done.unchanged}
+    result |= {"years": years, "source": origin.source, "digest": origin.digest.hex(), "entry": done.entry}
+    answer(result, as_json, "\n".join(_import_lines(done, years)))
+    if ours := [year for year, number in own.items() if number]:
+        say(f"the ledger has messages of {_words(ours)}, too: the imported figures are added to them")
+
+
+def _import_lines(done: Imported, years: list[int]) -> Iterator[str]:
+    if done.entry is None:
+        yield f"nothing to import: all {done.unchanged} figures are there already"
+        return
+    same = f"; {done.unchanged} were there already" if done.unchanged else ""
+    yield f"{done.count} figures imported, of {_words(years)}, as entry {done.entry} says{same}"
+    for old in done.replaced:
+        yield f"replaced: {old['field']} of {old['year']}, {old['count']} from {old['source']}"
+
+
+def _said(option: str, text: str, most: int) -> str:
+    """What goes into the ledger, for ever, in one line."""
+    said = " ".join(text.split())
+    if not said or len(said) > most or not said.isprintable():
+        raise typer.BadParameter(f"{option} must say something, in at most {most} printable letters")
+    return said
+
+
+@stats_app.command("imported")
+def imported_(
+    home: Home,
+    year: Annotated[int | None, typer.Option(min=_FIRST_YEAR, max=2999, help="Of this year only.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also figures that were replaced.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the imported figures: who imported them, when, and from what source."""
+    years = None if year is None else [year]
+    found = with_database(
+        Settings.load(home), lambda connection: statistics.imported(connection, years, replaced=every)
+    )
+    head = f"{'year':4}  {'field':11}  {'count':>7}  {'imported at':24}  {'by':12}  source"
+    lines = [
+        f"{one['year']:4}  {one['field']:11}  {one['count']:>7}  {one['at']:24}  {one['operator']:12}  {one['source']}"
+        + (" (replaced)" if one["replaced"] else "")
+        for one in found
+    ]
+    answer({"imported": found}, as_json, "\n".join([head, *lines] if lines else ["no figures are imported"]))
 
 
 def _read(file: Path) -> bytes:
@@ -114,7 +177,7 @@ def _words(years: list[int]) -> str:
     return ", ".join(map(str, years))
 
 
-def _lines(table: ExchangeTable) -> list[str]:
+def _lines(table: ExchangeTable, running: int | None) -> list[str]:
     rows = (*table.rows, table.total)
     width = max(len(row.name) for row in rows)
     lines = [f"{'TF Field':{width}}  {table.earlier:>7} {table.later:>7}   Comparison"]
@@ -123,12 +186,14 @@ def _lines(table: ExchangeTable) -> list[str]:
     ]
     if table.has_imported:
         lines.append(f"{_MARK} imported in whole or in part: of the time before the system")
+    if running:
+        lines.append(f"{running} is not over: its figures are those up to now")
     return lines
 
 
-def _cell(count: Count) -> str:
+def _cell(count: Count | None) -> str:
     # The mark has a place of its own, so that figures stand under each other.
-    return f"{count.total}{' ' if count.imported is None else _MARK}"
+    return "- " if count is None else f"{count.total}{' ' if count.imported is None else _MARK}"
 
 
 def _csv(table: ExchangeTable) -> str:
@@ -137,15 +202,19 @@ def _csv(table: ExchangeTable) -> str:
     years = (table.earlier, table.later)
     out.writerow(["field", "name", *years, "comparison", *(f"imported in {year}" for year in years)])
     for row in (*table.rows, table.total):
-        figures_ = (row.earlier.total, row.later.total)
-        out.writerow([row.code, row.name, *figures_, row.change or "", row.earlier.imported, row.later.imported])
+        both = (row.earlier, row.later)
+        totals = [None if count is None else count.total for count in both]
+        parts = [None if count is None else count.imported for count in both]
+        out.writerow([row.code, row.name, *totals, row.change or "", *parts])
     return text.getvalue()
 
 
-def _described(table: ExchangeTable, imported: list[dict[str, Any]]) -> dict[str, Any]:
+def _described(table: ExchangeTable, imported: list[dict[str, Any]], running: int | None) -> dict[str, Any]:
     return {
         "year": table.later,
         "compare": table.earlier,
+        "running": running,
+        "unknown": list(table.unknown),
         "rows": [_row(table, row) for row in table.rows],
         "total": _row(table, table.total),
         "imported": imported,
@@ -158,7 +227,7 @@ def _row(table: ExchangeTable, row: ExchangeRow) -> dict[str, Any]:
         "field": row.code,
         "name": row.name,
         "counts": {
-            year: {"total": count.total, "ledger": count.ledger, "imported": count.imported}
+            year: count and {"total": count.total, "ledger": count.ledger, "imported": count.imported}
             for year, count in counts.items()
         },
         "comparison": str(row.change or ""),

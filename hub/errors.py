@@ -1,18 +1,23 @@
 """Everything the hub tells an operator about, each with a stable code and the next step."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar
 
 
 class HubError(Exception):
-    """The root of this room's errors. `code` is stable, `exit_code` is what the command line ends with."""
+    """The root of this room's errors. `code` is stable, `exit_code` is what the command line ends with.
+
+    `fields` has, of each wrong field, its name as `field`, what was `found`, and what is `wanted`.
+    """
 
     code: ClassVar[str] = "hub_error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, next_step: str) -> None:
+    def __init__(self, message: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message)
         self.next_step = next_step
+        self.fields = fields
 
 
 class SettingsInvalid(HubError):
@@ -260,3 +265,17 @@ class PolicyRefused(HubError):
 
     code = "policy_change_refused"
     exit_code = 2
+
+
+class FiguresPresent(HubError):
+    """Other figures of these fields and years were imported before."""
+
+    code = "figures_present"
+    exit_code = 4
+
+
+class FiguresUnknown(HubError):
+    """Of this year there are no figures: it was before the ledger, and none were imported."""
+
+    code = "figures_unknown"
+    exit_code = 4

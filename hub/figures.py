@@ -7,7 +7,7 @@ year,field,count
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,8 +17,9 @@ from hub.errors import FiguresRefused
 from schemas.statistics import FIELDS
 
 _COLUMNS: Final = ("year", "field", "count")
-_SHOWN: Final = 5
+_LONGEST_SHOWN: Final = 40
 _CODES: Final = {written.casefold(): one.code for one in FIELDS for written in (one.code, one.name)}
+Fault = dict[str, str]
 
 
 def _code(written: object) -> object:
@@ -37,22 +38,22 @@ class Figure(BaseModel):
     count: Annotated[int, Field(ge=0, le=10**9)]
 
 
-def read(data: bytes) -> tuple[Figure, ...]:
-    """The figures in a file. Raises FiguresRefused, naming each line that is wrong, or the first few."""
-    found: list[Figure] = []
-    faults: list[str] = []
+def read(data: bytes, this_year: int) -> tuple[Figure, ...]:
+    """The figures in a file, none of a year after this one. Raises FiguresRefused, naming each line that is wrong."""
+    found: list[tuple[str, Figure]] = []
+    faults: list[Fault] = []
     for place, line in _lines(data):
         try:
-            found.append(Figure.model_validate(line))
+            found.append((place, Figure.model_validate(line)))
         except ValidationError as error:
-            faults += [f"{place}: {'.'.join(map(str, e['loc'])) or 'it'} {in_words(e['msg'])}" for e in error.errors()]
-    faults += _repeated(found)
+            faults += [_fault(place, item["loc"], line, in_words(item["msg"])) for item in error.errors()]
+    faults += [*_ahead(found, this_year), *_repeated(found)]
     if faults:
-        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise _refused("; ".join(faults[:_SHOWN]) + more)
+        number = "one thing is wrong" if len(faults) == 1 else f"{len(faults)} things are wrong"
+        raise _refused(number, faults)
     if not found:
         raise _refused("there is no figure in it")
-    return tuple(found)
+    return tuple(figure for _, figure in found)
 
 
 def _lines(data: bytes) -> Iterator[tuple[str, Any]]:
@@ -70,20 +71,39 @@ def _lines(data: bytes) -> Iterator[tuple[str, Any]]:
         for line in table:
             # What is missing has None for its value.
             yield f"line {table.line_num}", {name: value for name, value in line.items() if value is not None}
-    except (UnicodeDecodeError, ValueError, RecursionError, csv.Error) as error:
-        raise _refused(f"it does not read: {type(error).__name__}") from error
+    except UnicodeDecodeError as error:
+        raise _refused(f"it does not read: it is no text in UTF-8 from byte {error.start} on") from error
+    except RecursionError as error:
+        raise _refused("it does not read: it is nested too deeply") from error
+    except (ValueError, csv.Error) as error:
+        raise _refused(f"it does not read: {error}") from error
 
 
-def _repeated(found: Sequence[Figure]) -> list[str]:
-    known: set[tuple[int, str]] = set()
-    twice = []
-    for figure in found:
-        key = (figure.year, figure.field)
-        if key in known:
-            twice.append(f"{figure.field} of {figure.year} stands in it more than once")
-        known.add(key)
-    return twice
+def _fault(place: str, location: Sequence[int | str], line: Any, wanted: str) -> Fault:
+    name = ".".join(map(str, location))
+    value = line.get(name, "nothing") if name and isinstance(line, Mapping) else line
+    # The file is the operator's own: what is wrong in it may be shown, if it is short.
+    found = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    shown = found if found.isprintable() and len(found) <= _LONGEST_SHOWN else repr(found[:_LONGEST_SHOWN])
+    return {"field": f"{place}, {name}" if name else place, "found": shown, "wanted": wanted}
 
 
-def _refused(what: str) -> FiguresRefused:
-    return FiguresRefused(f"the file of figures: {what}", "correct it, and repeat the command; nothing was imported")
+def _ahead(found: Sequence[tuple[str, Figure]], this_year: int) -> Iterator[Fault]:
+    for place, figure in found:
+        if figure.year > this_year:
+            wanted = f"must not be after {this_year}, the year that it is now"
+            yield {"field": f"{place}, year", "found": str(figure.year), "wanted": wanted}
+
+
+def _repeated(found: Sequence[tuple[str, Figure]]) -> Iterator[Fault]:
+    known: dict[tuple[int, str], str] = {}
+    for place, figure in found:
+        first = known.setdefault((figure.year, figure.field), place)
+        if first != place:
+            told = f"{figure.field} of {figure.year}"
+            yield {"field": place, "found": told, "wanted": f"must stand in the file once, and is in {first} already"}
+
+
+def _refused(what: str, faults: Sequence[Fault] = ()) -> FiguresRefused:
+    step = "correct it, and repeat the command; nothing was imported"
+    return FiguresRefused(f"the file of figures: {what}", step, faults)

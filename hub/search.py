@@ -132,7 +132,6 @@ def _tables() -> Iterator[_Table]:
     yield _of_one(Event.REFUSED, tables.refusal, tables.refusal.c.node, id=tables.refusal.c.message)
     yield _of_one(Event.QUARANTINED, tables.quarantine, tables.quarantine.c.node)
     yield _of_one(Event.ROSTER, tables.roster, centre)
-    yield _of_one(Event.POLICY, tables.policy_change, centre)
     ordered = tables.membership_order.c
     yield _of_one(
         *(Event.MEMBERSHIP, tables.membership_order, ordered.node, ordered.subject), task_force=ordered.task_force
@@ -152,10 +151,11 @@ def _tables() -> Iterator[_Table]:
         *(frozenset({Event.RELEASED, Event.DISCARDED}), tables.quarantine_decision, decided.leaf_index, decided.at),
         *(decided.decision, (decided.node, centre)),
     )
-    # Written out, so that PostgreSQL sees that its index of such entries will do.
-    erasing = select(tables.ledger_content).where(tables.ledger_content.c.event == literal_column("'erased'"))
-    found = erasing.subquery("erasing")
-    yield _Table(frozenset({Event.ERASED}), found, found.c.leaf_index, found.c.at, found.c.event, (centre,))
+    for event in (Event.ERASED, Event.OPERATOR):
+        # Written out, so that PostgreSQL sees that its index of such entries will do.
+        said = tables.ledger_content.c.event == literal_column(f"'{event}'")
+        found = select(tables.ledger_content).where(said).subquery(f"entries_{event}")
+        yield _Table(frozenset({event}), found, found.c.leaf_index, found.c.at, found.c.event, (centre,))
 
 
 _TABLES: Final = tuple(_tables())

@@ -1,11 +1,11 @@
 """How much was exchanged: what the ledger has of a year, and figures of years before the system.
 
-An exchange is a message that was accepted, of whatever kind, in the year in which the hub accepted it (UTC).
+An exchange is a message that was accepted, of whatever kind, in the year in which the hub accepted it (UTC). That
+figures were imported is an entry of the ledger, `operator`: who, of which years, from what source, the file's SHA-256.
 """
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,14 +13,17 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import tables
+from hub import ledger, tables
 from hub.auditwalk import broken
-from hub.errors import Fault
+from hub.errors import Fault, FiguresPresent
 from hub.figures import Figure
+from hub.ledger import Ledger
+from hub.quarantine import DETAIL_SIZE
 from hub.watch import iso
-from schemas.control import ControlRefused, Event
+from schemas.control import ControlRefused, Entry, Event
 from schemas.entries import EntryReader
 from schemas.exchangetable import ERASED, Count
+from schemas.participants import CENTRE
 from schemas.statistics import field_of
 
 
@@ -33,15 +36,35 @@ class Origin:
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did: how many figures are new or other, what they replace, and the entry that says so.
+
+    `unchanged` stood as they are, and nothing was written of them; if all did there is no entry.
+    """
+
+    count: int
+    replaced: tuple[dict[str, Any], ...]
+    unchanged: int
+    entry: int | None
+
+
 async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int, dict[str, Count]]:
-    """The exchanges of these years by field, the imported ones among them."""
+    """The exchanges of these years by field, the imported ones among them; without those of which nothing is known.
+
+    That is a year before the ledger began of which nothing was imported.
+    """
     found: dict[int, dict[str, Count]] = {}
+    begun = await _begun(connection)
     for year in set(years):
+        figures = await imported(connection, [year])
+        if not figures and (begun is None or begun >= _begin(year + 1)):
+            continue
         fields = found.setdefault(year, {})
         for task_force, number in (await accepted(connection, year)).items():
             code = (field_of(task_force) if task_force else ERASED).code
             fields[code] = fields.get(code, Count()) + Count(ledger=number)
-        for figure in await imported(connection, [year]):
+        for figure in figures:
             fields[figure["field"]] = fields.get(figure["field"], Count()) + Count(imported=figure["count"])
     return found
 
@@ -69,40 +92,74 @@ async def accepted(connection: AsyncConnection, year: int) -> Counter[str]:
     return found
 
 
-async def imported(connection: AsyncConnection, years: Sequence[int]) -> list[dict[str, Any]]:
-    """The imported figures of these years that count, with where they come from."""
+async def _begun(connection: AsyncConnection) -> int | None:
+    """When the first entry was written that is not erased, in ms; None of an empty ledger."""
+    content = tables.ledger_content.c
+    found: int | None = await connection.scalar(select(content.at).order_by(content.leaf_index).limit(1))
+    return found
+
+
+async def imported(
+    connection: AsyncConnection, years: Sequence[int] | None = None, *, replaced: bool = False
+) -> list[dict[str, Any]]:
+    """The imported figures of these years, or all, with where they come from: those that count, or `replaced` ones too.
+
+    Of one field and year the newest comes first.
+    """
     table = tables.imported_statistic.c
-    query = (
-        select(tables.imported_statistic)
-        .where(table.year.in_(years))
-        .distinct(table.year, table.field)
-        .order_by(table.year, table.field, table.place.desc())
-    )
+    query = select(tables.imported_statistic).order_by(table.year, table.field, table.place.desc())
+    if years is not None:
+        query = query.where(table.year.in_(years))
+    if not replaced:
+        query = query.distinct(table.year, table.field)
+    known: set[tuple[int, str]] = set()
+    found = []
     # By name: a row of SQLAlchemy has a method `count` of its own.
-    return [
-        {
-            **{name: row[name] for name in ("year", "field", "count", "operator", "source")},
-            "at": iso(row["at"]),
-            "digest": row["digest"].hex(),
-        }
-        for row in (await connection.execute(query)).mappings()
-    ]
+    for row in (await connection.execute(query)).mappings():
+        described = {name: row[name] for name in ("year", "field", "count", "operator", "source")}
+        described |= {"at": iso(row["at"]), "digest": row["digest"].hex()}
+        found.append(described | {"replaced": (row["year"], row["field"]) in known})
+        known.add((row["year"], row["field"]))
+    return found
 
 
-async def add(connection: AsyncConnection, figures: Sequence[Figure], origin: Origin) -> None:
-    """Adds figures, in the caller's transaction: they count instead of older ones of the same field and year."""
-    now = time.time_ns() // 1_000_000
-    rows = [
-        {
-            **figure.model_dump(),
-            "at": now,
-            "operator": origin.operator,
-            "source": origin.source,
-            "digest": origin.digest,
-        }
-        for figure in figures
-    ]
-    await connection.execute(insert(tables.imported_statistic), rows)
+async def add(
+    connection: AsyncConnection, log: Ledger, figures: Sequence[Figure], origin: Origin, *, replace: bool
+) -> Imported:
+    """Adds figures, and an entry that says so, in the caller's transaction.
+
+    Those that stand as they are stay as they are. Raises FiguresPresent if others are there and `replace` is not said.
+    """
+    turn = await ledger.take_turn(connection)
+    years = sorted({figure.year for figure in figures})
+    there = {(one["year"], one["field"]): one for one in await imported(connection, years)}
+    changed = [figure for figure in figures if _stands(there, figure) != figure.count]
+    replaced = [(there[key], figure) for figure in changed if (key := (figure.year, figure.field)) in there]
+    if replaced and not replace:
+        raise FiguresPresent(
+            f"{len(replaced)} of the figures are imported already, and are others",
+            "look at what is named, and repeat the command with --replace; nothing was imported",
+            [_difference(old, new) for old, new in replaced],
+        )
+    if not changed:
+        return Imported(0, (), len(figures), None)
+    about = {"at": turn.at, "operator": origin.operator, "source": origin.source, "digest": origin.digest}
+    await connection.execute(insert(tables.imported_statistic), [figure.model_dump() | about for figure in changed])
+    said = f"{origin.operator}: stats import {','.join(map(str, years))} {origin.source}"[:DETAIL_SIZE]
+    entry = Entry(event=Event.OPERATOR, at=turn.at, node=CENTRE, evidence=origin.digest, detail=said)
+    appended = await ledger.append(connection, log, turn, [entry])
+    olds = tuple(old for old, _ in replaced)
+    return Imported(len(changed), olds, len(figures) - len(changed), appended.receipts[0].index)
+
+
+def _stands(there: Mapping[tuple[int, str], dict[str, Any]], figure: Figure) -> int | None:
+    old = there.get((figure.year, figure.field))
+    return None if old is None else old["count"]
+
+
+def _difference(old: Mapping[str, Any], new: Figure) -> dict[str, str]:
+    found = f"{old['count']}, from {old['source']}, imported by {old['operator']} at {old['at']}"
+    return {"field": f"{new.field} of {new.year}", "found": found, "wanted": f"would be {new.count}"}
 
 
 def _begin(year: int) -> int:

@@ -34,7 +34,6 @@ from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 from nodes.metrics import count_event
-from nodes.serving import serve
 from nodes.settings import Settings
 from nodes.shell import PROGRAM, AsJson, Home, answer, say
 from schemas.participants import NODE_ID
@@ -112,6 +111,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the agent until it is told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
+    # What people type ends before the web framework, which only an agent needs, would have started.
+    from nodes.serving import serve
+
     configure_logging(count_event)
     settings = Settings.load(home)
     node = settings.node

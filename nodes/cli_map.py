@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -17,8 +18,10 @@ from nodes.mapped import Fault, Mapped, map_all, read_records
 from nodes.mapping import Mapping, read_mapping
 from nodes.recordids import id_key, record_id
 from nodes.records import MAX_INPUT
+from nodes.reported import planned, unplanned
 from nodes.settings import HOME_VARIABLE, Settings
 from nodes.shell import AsJson, answer, say
+from schemas.plans import PLAN, named_by
 
 # What the API may refuse of one record and not of the next: the others are sent all the same.
 _OF_ONE: Final = (
@@ -51,7 +54,8 @@ def map_(
 ) -> None:
     """Turn records of a national system into messages, one line of JSON each, as POST /v1/messages takes them.
 
-    Exit code 3 if some records are wrong or refused, 2 if all are wrong, 4 if the agent refuses all.
+    Exit code 3 if some records are wrong or refused, if there are none, or if they are of an operation that no plan
+    names; 2 if all are wrong, 4 if the agent refuses all.
     """
     if send and home is None:
         raise typer.BadParameter("--send needs the node's folder: name it with --home")
@@ -64,10 +68,12 @@ def map_(
     faults, code = _faults(records), 3
     unread = sorted(form.sources().difference(*(mapped.read for mapped in records))) if records else []
     told: dict[str, Any]
+    notes: list[str] = []
     if home is not None and send:
+        notes = list(_unplanned(home, good))
         sent, refused = _send(home, good)
-        faults, code = [*faults, *_faults(refused)], 3 if sent else 4
-        told, lines = {"sent": sent}, [_sent_line(item) for item in sent]
+        faults, code = [*faults, *_faults(refused)], 3 if sent or not refused else 4
+        told, lines = {"sent": sent, "notes": notes}, [_sent_line(item) for item in sent]
         done = f"{len(sent)} are with the agent"
     else:
         messages = [mapped.message for mapped in good]
@@ -81,8 +87,10 @@ def map_(
             say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
         for source in unread:
             say(f"note: no record has anything at {source}: does the mapping name it rightly?")
-    say(f"{len(records)} records; {done}")
-    if faults:
+        for note in notes:
+            say(f"note: {note}")
+    say(f"{len(records)} records; {done}" if records else "there is no record in the input, and so no message")
+    if faults or notes or not records:
         raise typer.Exit(code)
 
 
@@ -126,6 +134,17 @@ def _with_id(mapped: Mapped, mapping: Mapping, key: bytes | None) -> Mapped:
     if mapped.message is None or key is None:
         return mapped
     return replace(mapped, message={"id": str(record_id(key, mapping, mapped.key)), **mapped.message})
+
+
+def _unplanned(home: Path, good: Sequence[Mapped]) -> Iterator[str]:
+    """A sentence for each operation that no plan names: its tables do not count what is sent under another's name."""
+    messages = [mapped.message for mapped in good if mapped.message is not None]
+    named = [named_by(m["kind"], m.get("operation"), m["body"])[:1] for m in messages if m["kind"] != PLAN]
+    counts = Counter(name for names in named for name in names)
+    known = planned(home) if counts else ()
+    for name, number in counts.items() if known else ():
+        if name not in known:
+            yield f"{number} of the messages say {name!r}, which no plan that came here names: {unplanned(name, known)}"
 
 
 def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], list[Mapped]]:

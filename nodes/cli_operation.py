@@ -1,30 +1,93 @@
-"""`seci-node operation`: at the Centre's node, the tables of an operation from all that was reported to it."""
+"""`seci-node operation`: the joint operations that this node knows of, and the tables of one, from its reports."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from nodes.client import call
 from nodes.errors import OperationUnknown
+from nodes.reported import reported
 from nodes.shell import AsJson, Home, answer, say
-from schemas.amended import CORRECTION, WITHDRAWAL, Received
-from schemas.codes import Agency
-from schemas.registry import newest_body
-from schemas.tally import COUNTED_KINDS, Double, OperationTables, Row, operation_tables
+from schemas.plans import Operation, Party, as_title, near, operations, split_title
+from schemas.printed import SUBSTANCE_NAMES
+from schemas.tally import Double, Found, OperationTables, Row, operation_tables
 
 operation_app: Final = typer.Typer(no_args_is_help=True, help="Joint operations, as they were reported to this node.")
-_PAGE: Final = 500
+_FIRST_YEAR: Final = 1999
+
+
+@operation_app.command("list")
+def list_(home: Home, as_json: AsJson = False) -> None:
+    """List the operations that this node knows of: each with its plan, who takes part, and who has reported.
+
+    From the plans, reports and seizures in its inbox and those it has sent. A name under which something was reported
+    and that no plan has is listed too, with the name that may be meant.
+    """
+    found = operations(reported(home))
+    titles = [one.title for one in found if one.plan is not None]
+    result = [_listed(one, titles) for one in found]
+    answer({"operations": result}, as_json, "\n".join(map(_listed_lines, result)) or "no operation is known here")
+
+
+def _listed(one: Operation, planned: Sequence[str]) -> dict[str, Any]:
+    name, year = split_title(one.title) or (one.title, None)
+    described: dict[str, Any] = {"operation": one.title, "name": name, "year": year, "plan": None}
+    if one.plan is not None:
+        body = one.plan.body.model_dump(mode="json", exclude_none=True)
+        shown = ("begins", "ends", "report_by", "countries", "agencies")
+        described |= {
+            "plan": one.plan.message.id,
+            "planned_by": one.plan.message.sender,
+            "task_force": one.plan.message.task_force,
+            **{field: body.get(field) for field in shown},
+        }
+    return described | {
+        "reports": len(one.messages),
+        "reported": _parties(one.reported),
+        "missing": _parties(one.missing),
+        "similar": near(one.title, planned) if one.plan is None else [],
+    }
+
+
+def _listed_lines(one: dict[str, Any]) -> str:
+    counted = _counted(one["reports"], "report")
+    if one["plan"] is None:
+        meant = f": {' or '.join(one['similar'])} may be meant" if one["similar"] else ""
+        return f"{_printable(one['operation'])}: {counted}, and no plan has this name{meant}"
+    by = f", to be reported by {one['report_by']}" if one["report_by"] else ""
+    lines = [
+        f"{one['operation']}: {one['begins']} to {one['ends']}{by}; task force {one['task_force']}",
+        f"  plan {one['plan']} of {one['planned_by']}; {', '.join(one['countries'])}; {', '.join(one['agencies'])}",
+        f"  {counted}{_by(one['reported'], ' from')}{_by(one['missing'], '; none from')}",
+    ]
+    return "\n".join(lines)
+
+
+def _by(parties: Sequence[dict[str, str]], word: str) -> str:
+    countries: dict[str, list[str]] = {}
+    for party in parties:
+        countries.setdefault(party["country"], []).append(party["agency"])
+    told = ", ".join(f"{country} ({', '.join(agencies)})" for country, agencies in countries.items())
+    return f"{word} {told}" if told else ""
+
+
+def _parties(parties: Sequence[Party]) -> list[dict[str, str]]:
+    return [{"country": country, "agency": str(agency)} for country, agency in parties]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @operation_app.command()
 def tables(
-    name: Annotated[str, typer.Argument(help='The operation, for example MIRAGE or "SAFE HEAVEN".')],
-    year: Annotated[int, typer.Argument(min=1999, max=2999)],
+    operation: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME YEAR", help="The operation, as in `send --operation`: SAFE HEAVEN 2004."),
+    ],
     home: Home,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: AsJson = False,
@@ -33,52 +96,52 @@ def tables(
 
     From its reports and seizures in this node's inbox and its own plan; what was corrected counts as corrected, what
     was withdrawn does not. A seizure that police and customs of a country both report counts once, and is shown.
-    Tablets, ampoules and the like are never made into mass. Exit code 4 if nothing of the operation is here.
+    Tablets, ampoules and the like are never made into mass. Exit code 3 if it is planned and nobody has reported yet,
+    4 if nothing of it is here.
     """
     if as_csv and as_json:
         raise typer.BadParameter("--csv or --json, not both")
-    wanted = " ".join(name.upper().split())
-    kinds = (*COUNTED_KINDS, CORRECTION, WITHDRAWAL)
-    found = operation_tables([*_sent(home, kinds), *_received(home, kinds)], wanted, year)
-    if not found.messages:
-        step = "see which there are: seci-node inbox --kind operation.report"
-        raise OperationUnknown(f"nothing of {wanted} {year} is counted here", step)
+    wanted = as_title(" ".join(operation))
+    said = split_title(wanted)
+    if said is None or said[1] < _FIRST_YEAR:
+        raise typer.BadParameter(f"{wanted!r} has no year behind its name; write it as CONTAINMENT 2003")
+    received = reported(home)
+    found, known = operation_tables(received, *said), operations(received)
+    if not found.messages and found.plan is None:
+        raise _unknown(wanted, known)
+    similar = _similar(wanted, known)
     text = _csv(found).rstrip("\n") if as_csv else "\n".join(_lines(found))
-    answer(_described(found), as_json, text)
-    for line in _notes(found):
+    answer(_described(found, similar), as_json, text)
+    for line in (*_notes(found), *_stray(wanted, similar, known)):
         say(line)
+    if not found.messages:
+        raise typer.Exit(3)
 
 
-def _received(home: Path, kinds: tuple[str, ...]) -> list[Received]:
-    """What is in the inbox of these kinds, in the order of arrival."""
-    found: list[tuple[int, Received]] = []
-    for kind in kinds:
-        after = 0
-        while messages := call(home, "GET", "/v1/inbox", params={"kind": kind, "after": after, "limit": _PAGE})[
-            "messages"
-        ]:
-            found += [(message["seq"], _of(message)) for message in messages]
-            after = messages[-1]["seq"]
-    return [message for _, message in sorted(found, key=lambda item: item[0])]
+def _unknown(wanted: str, known: Sequence[Operation]) -> OperationUnknown:
+    meant = near(wanted, [one.title for one in known])
+    words = f"; did you mean {' or '.join(map(_printable, meant))}?" if meant else ""
+    return OperationUnknown(
+        f"nothing of {_printable(wanted)} is here, neither a plan nor a report that counts{words}",
+        "see which operations there are: seci-node operation list",
+    )
 
 
-def _sent(home: Path, kinds: tuple[str, ...]) -> list[Received]:
-    """What this node has sent of these kinds, the oldest first: the Centre's own plan, above all."""
-    ids: list[str] = []
-    params: dict[str, Any] = {"limit": _PAGE}
-    while True:
-        page = call(home, "GET", "/v1/messages", params=params)
-        ids += [m["id"] for m in page["messages"] if m["kind"] in kinds and m["state"] == "accepted"]
-        if page["before"] is None:
-            return [_of(call(home, "GET", f"/v1/messages/{id}")) for id in reversed(ids)]
-        params["before"] = page["before"]
+def _similar(wanted: str, known: Sequence[Operation]) -> list[Operation]:
+    """What was reported under names that no plan has and that are near to this one: mistyped, perhaps."""
+    unplanned = {one.title: one for one in known if one.plan is None and one.title != wanted}
+    return [unplanned[name] for name in near(wanted, unplanned)]
 
 
-def _of(message: dict[str, Any]) -> Received:
-    # The tables know one version of each kind.
-    body = newest_body(message["kind"], message["kind_version"], message["body"])
-    about = (message["kind"], message.get("operation"), body)
-    return Received(message["id"], message["sender"], Agency(message["agency"]), *about)
+def _stray(wanted: str, similar: Sequence[Operation], known: Sequence[Operation]) -> Iterator[str]:
+    for one in similar:
+        yield (
+            f"not counted, for it is under {_printable(one.title)}, which no plan names: message"
+            f" {', '.join(one.messages)}; if {wanted} is meant, its sender withdraws it and sends it again"
+        )
+    others = [one.title for one in known if one.plan is None and one not in similar and one.title != wanted]
+    if others:
+        yield f"no plan names {', '.join(map(_printable, others))} either: see seci-node operation list"
 
 
 def _tables(found: OperationTables) -> Iterator[tuple[str, tuple[str, str], tuple[Row, ...]]]:
@@ -96,8 +159,14 @@ def _lines(found: OperationTables) -> list[str]:
         width = max(map(len, (heading[0], *labels)))
         lines += ["", f"{heading[0]:{width}}  {heading[1]}"]
         lines += [f"{label:{width}}  {row.cell}" for label, row in zip(labels, rows, strict=True)]
-    counted = f"from {len(found.messages)} messages of {', '.join(found.countries)}"
-    return [*lines, "", counted, *map(_double_line, found.doubles)]
+    if not found.messages:
+        lines += ["", "nothing is reported yet"]
+    else:
+        lines += ["", f"from {_counted(len(found.messages), 'message')} of {', '.join(found.countries)}"]
+    missing = _by(_parties(found.missing), "no report yet from")
+    if found.plan is None:
+        missing = "no plan of it is here: who should report is not known"
+    return [*lines, *filter(None, [missing]), *(f"counted once: {_twice(double)}" for double in found.doubles)]
 
 
 def _printable(label: str) -> str:
@@ -105,14 +174,22 @@ def _printable(label: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in label)
 
 
-def _double_line(double: Double) -> str:
-    one, other = (
-        f"{item.agency} {item.seizure.quantity} {item.seizure.unit} (message {item.message})"
-        for item in (double.counted, double.left_out)
-    )
-    return (
-        f"counted once: {double.counted.seizure.substance} of {double.counted.country}: {one}, {other}; {double.reason}"
-    )
+def _twice(double: Double) -> str:
+    of = double.counted
+    return f"{_substance(of)} of {of.country}: {_teller(of)}, {_teller(double.left_out)}; {double.reason}"
+
+
+def _substance(of: Found) -> str:
+    return SUBSTANCE_NAMES[of.seizure.substance]
+
+
+def _teller(of: Found) -> str:
+    # As the tables have it: what the report itself writes, where it does.
+    return f"{of.agency} {_printable(_cell(of))} (message {of.message})"
+
+
+def _cell(of: Found) -> str:
+    return of.seizure.stated or f"{of.seizure.quantity} {of.seizure.unit}"
 
 
 def _notes(found: OperationTables) -> Iterator[str]:
@@ -123,16 +200,29 @@ def _notes(found: OperationTables) -> Iterator[str]:
         ("not counted, for it does not read", found.unreadable),
         ("not counted, for it is of a country that is not its sender's", found.foreign),
         ("changes nothing, for what it is about is another's or of another kind", found.void),
+        ("changes nothing, for the plan is another's", found.other_plans),
     ):
         yield from (f"{what}: message {id}" for id in ids)
+    if found.unasked:
+        yield _by(_parties(found.unasked), "counted, though the plan does not name them:")
+    for table, _, rows in _tables(found):
+        if {",", "."} <= {letter for row in rows for letter in row.cell}:
+            yield f"{table}: commas and dots stand as reports write them; --csv and --json have each value as a number"
 
 
 def _csv(found: OperationTables) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(["table", "label", "cell", "value", "unit", "parts"])
+    out.writerow(["table", "label", "cell", "value", "unit", "parts", "note"])
     for table, _, rows in _tables(found):
-        out.writerows([table, _plain(row.label), row.cell, row.value, row.unit, row.parts] for row in rows)
+        out.writerows([table, _plain(row.label), row.cell, row.value, row.unit, row.parts, ""] for row in rows)
+    for double in found.doubles:
+        of, out_of = double.left_out, double.counted
+        note = f"of {of.country}: {of.agency} (message {of.message}), counted as {out_of.agency} (message"
+        note = f"{note} {out_of.message}); {double.reason}"
+        cells = (_plain(_substance(of)), _plain(_cell(of)), of.seizure.quantity, of.seizure.unit, 1, note)
+        out.writerow(["counted once", *cells])
+    out.writerows(["no report yet", f"{country} {agency}", "", "", "", "", ""] for country, agency in found.missing)
     return text.getvalue()
 
 
@@ -141,17 +231,21 @@ def _plain(label: str) -> str:
     return f"'{label}" if label.startswith(("=", "+", "-", "@", "\t", "\r")) else label
 
 
-def _described(found: OperationTables) -> dict[str, Any]:
+def _described(found: OperationTables, similar: Sequence[Operation]) -> dict[str, Any]:
     described = {
         "operation": {"name": found.name, "year": found.year},
+        "plan": None if found.plan is None else found.plan.message.id,
         **{
             name: [_row(row) for row in rows]
             for name, rows in (("results", found.results), ("seizures", found.seizures))
         },
         "doubles": [_double(double) for double in found.doubles],
+        "missing": _parties(found.missing),
+        "unasked": _parties(found.unasked),
+        "similar": [{"operation": one.title, "messages": list(one.messages)} for one in similar],
     }
-    lists = ("messages", "countries", "corrected", "withdrawn", "repeated", "unreadable", "foreign", "void")
-    return described | {name: list(getattr(found, name)) for name in lists}
+    told = ("corrected", "withdrawn", "repeated", "unreadable", "foreign", "void", "other_plans")
+    return described | {name: list(getattr(found, name)) for name in ("messages", "countries", *told)}
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import typer
 from crypto import typed
 from nodes.cli_send import read_body
 from nodes.errors import BodyRefused, SchemaUnclear
-from nodes.shell import AsJson, answer
+from nodes.shell import AsJson, answer, say
 from schemas import registry
 from schemas.codes import TASK_FORCES
-from schemas.describing import ENTITIES, entities, in_short, markdown
+from schemas.describing import ENTITIES, entities, entity_named, for_terminal, in_short, markdown, meant
 from schemas.entities import Facts
 from schemas.kinds.kind import Kind
 from schemas.registry import KINDS, BodyInvalid, FieldError, KindUnknown
@@ -56,13 +56,15 @@ def _described(kind: Kind) -> dict[str, Any]:
 
 @schema_app.command()
 def show(kind: Name, version: Version = None, as_json: AsJson = False) -> None:
-    """Show what a body may hold: a page of Markdown, with --json the JSON Schema. `entities` shows what many carry."""
+    """Show what a body may hold, with --json its JSON Schema. `entities` shows what many kinds carry."""
     if kind == ENTITIES:
-        answer(Facts.model_json_schema(), as_json, entities().rstrip())
+        answer(Facts.model_json_schema(), as_json, for_terminal(entities()).rstrip())
         return
     found = _find(kind, version)
     schema = registry.json_schema(found.name, found.version)
-    answer(schema, as_json, markdown(found.name, found.version).rstrip())
+    answer(schema, as_json, for_terminal(markdown(found.name, found.version)).rstrip())
+    if not as_json and set(Facts.model_fields) & set(schema["properties"]):
+        say(f"what entities are made of: seci-node schema show {ENTITIES}")
 
 
 @schema_app.command()
@@ -131,7 +133,15 @@ def _find(kind: str, version: int | None) -> Kind:
     try:
         return registry.newest(kind) if version is None else registry.find(kind, version)
     except KindUnknown as error:
-        raise SchemaUnclear(error.code, str(error), "see: seci-node schema list") from error
+        raise SchemaUnclear(error.code, str(error), _step(kind)) from error
+
+
+def _step(kind: str) -> str:
+    near, entity = meant(kind), entity_named(kind)
+    steps = [f"did you mean {' or '.join(near)}?"] if near and kind not in near else []
+    if entity is not None:
+        steps.append(f"the entity {entity} is in: seci-node schema show {ENTITIES}")
+    return "; ".join(steps) or "see: seci-node schema list"
 
 
 def _count(fields: list[dict[str, str]]) -> str:

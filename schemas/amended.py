@@ -24,6 +24,7 @@ class Received:
     kind: str
     operation: str | None
     body: Mapping[str, Any]
+    task_force: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Event(StrEnum):
     EXPIRED = "expired"
     ROSTER = "roster"
     ERASED = "erased"
-    POLICY = "policy"
+    OPERATOR = "operator"
     MEMBERSHIP = "membership"
 
 

@@ -1,7 +1,9 @@
 """Kinds in words: the Markdown of docs/schemas and of `seci-node schema show`, made from their JSON Schemas."""
 
 import json
+import re
 from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ _FORMATS: Final = {
     "date-time": "time with zone, as 2026-11-24T14:00:00Z",
     "uuid": "UUID",
 }
+_LINK: Final = re.compile(r"\[([^\]\n]+)\]\((?:[\w.]+\.md)?(?:#\w+)?\)")
 _CARRIED: Final = tuple(Facts.model_fields)
 _ANY: Final = "entities"
 
@@ -57,6 +60,24 @@ def markdown(kind: str, version: int) -> str:
     for number, example in enumerate(schema["examples"], 1):
         parts += [f"## Example {number}", f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def for_terminal(page: str) -> str:
+    """A page without its links, which lead nowhere in a terminal."""
+    return _LINK.sub(r"\1", page)
+
+
+def meant(said: str) -> tuple[str, ...]:
+    """The kinds whose names are near to what was asked for, or have it in them: `vehicle` in `vehicle.stolen`."""
+    names = sorted({name for name, _ in KINDS})
+    wanted = said.casefold()
+    inside = [name for name in names if wanted and wanted in name]
+    return tuple(dict.fromkeys((*inside, *get_close_matches(wanted, names, 3, 0.6))))
+
+
+def entity_named(said: str) -> str | None:
+    """What the page of entities calls this, if it is on it: `vehicle` is `Vehicle`."""
+    return next((name for name in _shared()["$defs"] if name.casefold() == said.casefold()), None)
 
 
 @cache

@@ -4,7 +4,7 @@ The change is in percent of the earlier year, truncated; where that has fewer th
 none is given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,16 +61,18 @@ def change(earlier: int, later: int) -> Change | None:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeRow:
-    """A line of the table."""
+    """A line of the table. Of a year of which nothing is known there is None, which is not the same as none."""
 
     code: str
     name: str
-    earlier: Count
-    later: Count
+    earlier: Count | None
+    later: Count | None
 
     @property
     def change(self) -> Change | None:
-        """From the earlier year to the later."""
+        """From the earlier year to the later; None also where one of them is not known."""
+        if self.earlier is None or self.later is None:
+            return None
         return change(self.earlier.total, self.later.total)
 
 
@@ -86,20 +88,35 @@ class ExchangeTable:
     @property
     def has_imported(self) -> bool:
         """Whether any figure of it was imported, in whole or in part."""
-        return self.total.earlier.imported is not None or self.total.later.imported is not None
+        both = (self.total.earlier, self.total.later)
+        return any(count is not None and count.imported is not None for count in both)
+
+    @property
+    def unknown(self) -> tuple[int, ...]:
+        """The years of which nothing is known."""
+        both = ((self.earlier, self.total.earlier), (self.later, self.total.later))
+        return tuple(year for year, count in both if count is None)
 
 
 def exchange_table(
     earlier: int, later: int, counts: Mapping[int, Mapping[str, Count]], fields: Sequence[StatisticalField] = FIELDS
 ) -> ExchangeTable:
-    """The table of two years, from the counts of each year by field. A row of what was erased only if there is any."""
+    """The table of two years, from the counts of each year by field; of a year that has no counts, nothing is known.
 
-    def count(year: int, code: str) -> Count:
-        return counts.get(year, {}).get(code, Count())
+    A row of what was erased only if there is any.
+    """
+    before, after = counts.get(earlier), counts.get(later)
+    rows = [ExchangeRow(one.code, one.name, _of(before, one), _of(after, one)) for one in fields]
+    if any(count.total for year in (before, after) if year and (count := year.get(ERASED.code))):
+        rows.append(ExchangeRow(ERASED.code, ERASED.name, _of(before, ERASED), _of(after, ERASED)))
+    total = ExchangeRow("total", "TOTAL", _sum(row.earlier for row in rows), _sum(row.later for row in rows))
+    return ExchangeTable(earlier, later, tuple(rows), total)
 
-    rows = [ExchangeRow(one.code, one.name, count(earlier, one.code), count(later, one.code)) for one in fields]
-    erased = ExchangeRow(ERASED.code, ERASED.name, count(earlier, ERASED.code), count(later, ERASED.code))
-    if erased.earlier.total or erased.later.total:
-        rows.append(erased)
-    before, after = (sum(side, Count()) for side in zip(*((row.earlier, row.later) for row in rows), strict=True))
-    return ExchangeTable(earlier, later, tuple(rows), ExchangeRow("total", "TOTAL", before, after))
+
+def _of(counts: Mapping[str, Count] | None, field: StatisticalField) -> Count | None:
+    return None if counts is None else counts.get(field.code, Count())
+
+
+def _sum(counts: Iterable[Count | None]) -> Count | None:
+    known = [count for count in counts if count is not None]
+    return sum(known, Count()) if known else None

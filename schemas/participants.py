@@ -52,7 +52,8 @@ class Participant:
     """A participant; `iso` is the ISO 3166-1 alpha-2 code of November 2004, None for institutions.
 
     `categories` are all that it is, since an observer may be a partner too; `short` is the abbreviation printed with
-    the name; a partner has an `instrument`, an adviser the `matters` it advises on.
+    the name; a partner has an `instrument`, an adviser the `matters` it advises on. `reports_of` is the country of
+    which an institution is the police.
     """
 
     node: str
@@ -63,6 +64,7 @@ class Participant:
     short: str | None = None
     instrument: Instrument | None = None
     matters: Agency | None = None
+    reports_of: str | None = None
 
     @property
     def category(self) -> Category:
@@ -85,8 +87,11 @@ def _institution(
     *categories: Category,
     instrument: Instrument | None = None,
     matters: Agency | None = None,
+    reports_of: str | None = None,
 ) -> Participant:
-    return Participant(node, name, categories, None, short=short, instrument=instrument, matters=matters)
+    return Participant(
+        node, name, categories, None, short=short, instrument=instrument, matters=matters, reports_of=reports_of
+    )
 
 
 MEMBERS: Final = (
@@ -151,7 +156,14 @@ INSTITUTIONS: Final = (
         Category.PARTNER,
         instrument=Instrument.MEMORANDUM,
     ),
-    _institution("unmik", "UNMiK", "United Nations Police Mission in Kosovo", Category.OBSERVER_INSTITUTION),
+    _institution(
+        "unmik",
+        "UNMiK",
+        "United Nations Police Mission in Kosovo",
+        Category.OBSERVER_INSTITUTION,
+        # As the European Commission codes it; ISO 3166-1 leaves it to its users.
+        reports_of="XK",
+    ),
     _institution(
         "spoc",
         "SPOC",
@@ -194,10 +206,14 @@ def speaks_for(node: str, country: str) -> bool:
     """Whether this node's reports may be of this country (ISO 3166-1 alpha-2): its own, or any if it is the Centre's.
 
     A state that has succeeded another reports of that one, too, and under the old name's node each of its successors.
+    The United Nations' mission, page 4, reports of Kosovo (`XK`).
     """
-    own = node.upper()
+    if node == CENTRE:
+        return True
+    known = PARTICIPANTS.get(node)
+    own = known.reports_of if known is not None and known.reports_of is not None else node.upper()
     succeeded = {(member.iso, successor.iso) for member in MEMBERS for successor in member.successors}
-    return node == CENTRE or own == country or not succeeded.isdisjoint({(own, country), (country, own)})
+    return own == country or not succeeded.isdisjoint({(own, country), (country, own)})
 
 
 def category_of(node: str) -> Category:

@@ -2,6 +2,7 @@
 
 standing    what has not been taken back, as it was last corrected
 of its own  a country's figures come from itself or from the Centre, so that no other can add to them or hide them
+plan        the Centre's, or else the first sender's (schemas/plans.py): the order of rows, and who is to report
 doubles     what police and customs of one country both report is counted once, and shown
 rows        counts, amounts and quantities, each added up over all countries and agencies
 """
@@ -10,23 +11,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
-
-from pydantic import ValidationError
+from typing import Final
 
 from schemas.amended import Received, Standing, standing
 from schemas.codes import Agency
 from schemas.kinds.drugs import DrugsSeizure, Seizure
-from schemas.kinds.operations import INDICATOR_NAMES, Indicator, OperationPlan, OperationReport, Result
+from schemas.kinds.operations import INDICATOR_NAMES, Indicator, OperationReport, Result
 from schemas.numerals import common, readings, write
 from schemas.participants import speaks_for
+from schemas.plans import PLAN, REPORT, SEIZURE, Party, Plan, plans, read, title, title_of
 from schemas.printed import SUBSTANCE_NAMES
 from schemas.quantities import base, total
 from schemas.seizures import Substance, Unit
 
 CURRENCY_NAMES: Final = {"EUR": "Euro"}
 # Of these and of what amends them, nothing else is wanted.
-COUNTED_KINDS: Final = ("operation.plan", "operation.report", "drugs.seizure")
+COUNTED_KINDS: Final = (PLAN, REPORT, SEIZURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class OperationTables:
     `repeated` are reports that say what an earlier one of the same agency has said; `unreadable` are corrections whose
     content is not of its kind: what they correct is left out, for it is known to be wrong. `foreign` are reports and
     seizures of a country that is not their sender's. `void` are corrections and withdrawals of another's message, or
-    by content of another kind: they change nothing.
+    by content of another kind: they change nothing, and nor do `other_plans`, of who has the operation's plan not.
+    `missing` are those whose reports the plan asks for and who have sent none; `unasked` who reports and is not in it.
     """
 
     name: str
@@ -88,41 +89,43 @@ class OperationTables:
     unreadable: tuple[str, ...]
     foreign: tuple[str, ...]
     void: tuple[str, ...]
+    plan: Plan | None
+    other_plans: tuple[str, ...]
+    missing: tuple[Party, ...]
+    unasked: tuple[Party, ...]
 
 
 def operation_tables(received: Iterable[Received], name: str, year: int) -> OperationTables:
     """The tables of one operation from all messages of `COUNTED_KINDS`, corrections and withdrawals."""
-    amended = standing(received)
-    plan: OperationPlan | None = None
+    amended, wanted = standing(received), title(name, year)
+    planned = plans(amended.standing)
+    plan = planned.counted.get(wanted)
     reports: dict[tuple[object, ...], OperationReport] = {}
     found: list[Found] = []
     used: list[Standing] = []
     repeated, unreadable, foreign = [], [], []
     for item in amended.standing:
-        try:
-            body = _read(item, name, year)
-        except ValidationError:
-            if _operation_of(item.message) == _header_form(name, year):
-                unreadable.append(item.message.id)
+        body = read(item.kind, item.body)
+        if body is None and title_of(item.message) == wanted:
+            unreadable.append(item.message.id)
+        if not isinstance(body, OperationReport | DrugsSeizure) or _title(item, body) != wanted:
             continue
-        if isinstance(body, OperationReport | DrugsSeizure) and not speaks_for(item.message.sender, body.country):
+        if not speaks_for(item.message.sender, body.country):
             foreign.append(item.message.id)
             continue
-        match body:
-            case OperationPlan():
-                plan = body
-            case OperationReport():
-                said = (body.country, body.agency, body.begins, body.ends, body.results, body.seizures)
-                if said in reports:
-                    repeated.append(item.message.id)
-                    continue
-                reports[said] = body
-                used.append(item)
-                found += _of_report(item, body)
-            case DrugsSeizure():
-                used.append(item)
-                found += _of_seizure(item, body)
+        if isinstance(body, OperationReport):
+            said = (body.country, body.agency, body.begins, body.ends, body.results, body.seizures)
+            if said in reports:
+                repeated.append(item.message.id)
+                continue
+            reports[said] = body
+            found += _of_report(item, body)
+        else:
+            found += _of_seizure(item, body)
+        used.append(item)
     counted, doubles = once(found)
+    parties = {(report.country, report.agency) for report in reports.values()} | {(f.country, f.agency) for f in found}
+    asked = () if plan is None else plan.parties
     return OperationTables(
         name=name,
         year=year,
@@ -130,13 +133,17 @@ def operation_tables(received: Iterable[Received], name: str, year: int) -> Oper
         seizures=_seizure_rows(counted, plan),
         doubles=tuple(doubles),
         messages=tuple(item.message.id for item in used),
-        countries=tuple(sorted({report.country for report in reports.values()} | {one.country for one in found})),
+        countries=tuple(sorted({country for country, _ in parties})),
         corrected=tuple(item.message.id for item in used if item.corrected),
-        withdrawn=tuple(one.id for one in amended.withdrawn if _operation_of(one) == _header_form(name, year)),
+        withdrawn=tuple(one.id for one in amended.withdrawn if title_of(one) == wanted),
         repeated=tuple(repeated),
         unreadable=tuple(unreadable),
         foreign=tuple(foreign),
-        void=tuple(one.id for one, about in amended.void if _operation_of(about) == _header_form(name, year)),
+        void=tuple(one.id for one, about in amended.void if title_of(about) == wanted),
+        plan=plan,
+        other_plans=planned.others.get(wanted, ()),
+        missing=tuple(one for one in asked if one not in parties),
+        unasked=() if plan is None else tuple(sorted(parties - set(asked))),
     )
 
 
@@ -178,31 +185,9 @@ def _same(first: Found, second: Found, *, by_teller: bool) -> str:
     return "the same quantity in the same period" if alike else ""
 
 
-def _read(item: Standing, name: str, year: int) -> OperationPlan | OperationReport | DrugsSeizure | None:
-    """The body, if it is of this operation. Raises ValidationError."""
-    # What a newer sender may have added is not counted.
-    match item.kind:
-        case "operation.plan" | "operation.report":
-            model = OperationPlan if item.kind == "operation.plan" else OperationReport
-            read = model.model_validate(item.body, extra="ignore")
-            # Not before: a year may be written "2004" in a body.
-            return read if (read.name, read.year) == (name, year) else None
-        case "drugs.seizure":
-            if _operation_of(item.message) != _header_form(name, year):
-                return None
-            return DrugsSeizure.model_validate(item.body, extra="ignore")
-    return None
-
-
-def _operation_of(message: Received) -> str:
-    """The operation that a message is of, in the header's form: `MIRAGE 2003`."""
-    if message.kind == "drugs.seizure":
-        return " ".join((message.operation or "").upper().split())
-    return _header_form(str(message.body.get("name")), message.body.get("year"))
-
-
-def _header_form(name: str, year: Any) -> str:
-    return f"{name} {year}"
+def _title(item: Standing, body: OperationReport | DrugsSeizure) -> str:
+    # A correction may have moved a report; a year may be written "2004" in a body.
+    return title(body.name, body.year) if isinstance(body, OperationReport) else title_of(item.message)
 
 
 def _of_report(item: Standing, body: OperationReport) -> list[Found]:
@@ -215,8 +200,8 @@ def _of_seizure(item: Standing, body: DrugsSeizure) -> list[Found]:
     return [Found(*about, seizure) for seizure in body.seizures]
 
 
-def _result_rows(results: Sequence[Result], plan: OperationPlan | None) -> tuple[Row, ...]:
-    planned = plan.indicators if plan is not None else ()
+def _result_rows(results: Sequence[Result], plan: Plan | None) -> tuple[Row, ...]:
+    planned = plan.body.indicators if plan is not None else ()
     groups: dict[tuple[Indicator, str, str], list[Result]] = {}
     for result in results:
         currency = "" if result.amount is None else result.amount.currency
@@ -239,8 +224,8 @@ def _result_row(indicator: Indicator, name: str, currency: str, results: Sequenc
     return Row(label, write(value, common(forms)), value, currency, len(results))
 
 
-def _seizure_rows(found: Sequence[Found], plan: OperationPlan | None) -> tuple[Row, ...]:
-    planned = plan.substances if plan is not None else ()
+def _seizure_rows(found: Sequence[Found], plan: Plan | None) -> tuple[Row, ...]:
+    planned = plan.body.substances if plan is not None else ()
     groups: dict[tuple[Substance, str, Unit], list[Seizure]] = {}
     for item in found:
         one = item.seizure

@@ -1,53 +1,65 @@
-"""`python -m tests.side_by_side`: all tests but the long ones, those of whole exchanges beside the rest.
+"""`python -m tests.side_by_side`: all tests but the long ones, in three lanes at once.
 
-Most of them wait most of the time, for a broker that starts or a fault that passes. What the rest say is shown as
-they say it, and what the others said after that. Exit code 0 only if both passed.
+Most of them wait most of the time, for a broker that starts or a fault that passes. What the lane of the rooms says is
+shown as it says it, and what the others said after that. Exit code 0 only if all passed.
 """
 
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, TextIO
+from typing import Final
 
+ROOMS: Final = "rooms"
 WHOLE: Final = ("tests/faults", "tests/system")
-# These set up an exchange of their own, and are with the rest, so that both take as long.
+# These set up an exchange of their own, and are with the faults, so that all lanes take as long.
 OWN: Final = ("tests/system/test_demo.py", "tests/system/test_replay.py")
-SAID: Final = Path("build/whole.txt")
+LANES: Final = {
+    "faults": ("tests/faults", *OWN),
+    "system": ("tests/system", *(f"--ignore={file}" for file in OWN)),
+}
+BUILD: Final = Path("build")
 LOOK_S: Final = 0.5
 
 
 def main() -> int:
-    """Runs both and says how they ended."""
-    SAID.parent.mkdir(exist_ok=True)
+    """Runs all lanes and says how they ended."""
+    BUILD.mkdir(exist_ok=True)
     # A folder of our own: in the common one, each session of pytest removes those of sessions before it.
-    with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder, SAID.open("w") as said:
-        whole = _pytest([*WHOLE, *(f"--ignore={file}" for file in OWN), f"--basetemp={folder}/whole"], said)
-        rest = _pytest([*_rest(), *OWN, f"--basetemp={folder}/rest"], None)
+    with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder:
+        others = {lane: _pytest([*tests, f"--basetemp={folder}/{lane}"], _said(lane)) for lane, tests in LANES.items()}
+        rooms = _pytest([*_rooms(), f"--basetemp={folder}/{ROOMS}"], None)
+        lanes = {ROOMS: rooms, **others}
         try:
-            rest.wait()
-            _say(f"tests: the rest ended with {rest.returncode}; what follows was said by the others meanwhile")
-            _follow(SAID, whole)
+            rooms.wait()
+            for lane, tests in others.items():
+                _say(f"tests: what follows was said by the lane of {lane} meanwhile")
+                _follow(_said(lane), tests)
         except KeyboardInterrupt:
-            # Both were told as we were; they end what they have started.
-            rest.wait()
-            whole.wait()
+            # All were told as we were; they end what they have started.
+            for tests in lanes.values():
+                tests.wait()
             return 130
-    if rest.returncode or whole.returncode:
-        _say(f"tests FAILED: exit code {rest.returncode} of the rest, {whole.returncode} of {' and '.join(WHOLE)}")
-    return int(rest.returncode or whole.returncode)
+    return _judge({lane: tests.returncode for lane, tests in lanes.items()})
 
 
-def _rest() -> list[str]:
+def _rooms() -> list[str]:
     folders = {str(file.parent) for file in Path("tests").glob("*/test_*.py")}
     return sorted(folders - set(WHOLE))
 
 
-def _pytest(arguments: Sequence[str], output: TextIO | None) -> subprocess.Popen[bytes]:
+def _said(lane: str) -> Path:
+    return BUILD / f"tests-{lane}.txt"
+
+
+def _pytest(arguments: Sequence[str], said: Path | None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pytest", "-v", "--durations=10", *arguments]
-    return subprocess.Popen(command, stdout=output, stderr=None if output is None else subprocess.STDOUT)
+    if said is None:
+        return subprocess.Popen(command)
+    with said.open("w") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
 
 def _follow(file: Path, writer: subprocess.Popen[bytes]) -> None:
@@ -59,6 +71,13 @@ def _follow(file: Path, writer: subprocess.Popen[bytes]) -> None:
             if ended:
                 return
             time.sleep(LOOK_S)
+
+
+def _judge(codes: Mapping[str, int]) -> int:
+    failed = {lane: code for lane, code in codes.items() if code}
+    if failed:
+        _say(f"tests FAILED: {', '.join(f'exit code {code} of {lane}' for lane, code in failed.items())}")
+    return max((abs(code) for code in failed.values()), default=0)
 
 
 def _say(text: str) -> None:

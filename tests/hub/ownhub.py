@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.instance import REPOSITORY
 from deploy.local.postgres import APPLICATION, DATABASE, Postgres
 from hub import ledger
+from hub.cli import main
 from hub.ledger import Ledger
 from hub.pen import writing
 from hub.settings import Settings
 from hub.setup import BrokerNames, ledger_of, make_keys
 from schemas.control import Entry, Event
+from tests.typed import type_aside
 
 NAME = "ledgers"
 
@@ -60,16 +62,24 @@ class OwnHub:
 
     def type(self, *arguments: str, crash_at: Sequence[str] = ()) -> tuple[int, Any]:
         """Runs `seci-hub`, or lets it die at a moment; its exit code and its last line of JSON."""
-        program = ["-m", "tests.faults.crash_at", *crash_at, "--"] if crash_at else ["-m"]
-        argv = [sys.executable, *program, "hub.cli", *arguments, "--home", str(self.home), "--json"]
-        done = subprocess.run(argv, cwd=REPOSITORY, env=os.environ.copy(), capture_output=True, text=True, timeout=120)
-        lines = done.stdout.splitlines()
-        return done.returncode, json.loads(lines[-1]) if lines else None
+        words = [*arguments, "--home", str(self.home), "--json"]
+        # What dies, or is a service and takes all that is logged, has a process of its own.
+        if crash_at or arguments[0] == "run":
+            code, out = _run_process(words, crash_at)
+        else:
+            code, out, _ = type_aside(main, *words)
+        lines = out.splitlines()
+        return code, json.loads(lines[-1]) if lines else None
 
     def sql(self, *statements: str) -> None:
         """As the superuser, behind the hub's back."""
         for statement in statements:
             self._postgres.run_sql(statement, database=NAME)
+
+    def content(self, index: int) -> bytes:
+        """What an entry says, as the database has it."""
+        query = f"SELECT encode(entry, 'hex') FROM ledger_content WHERE leaf_index = {index}"  # noqa: S608 a number
+        return bytes.fromhex(self._postgres.run_sql(query, database=NAME).strip())
 
     def back_up(self) -> None:
         """Keeps a copy of the whole database."""
@@ -89,6 +99,13 @@ class OwnHub:
     def _admin(self, *statements: str) -> None:
         for statement in statements:
             self._postgres.run_sql(statement, database="postgres")
+
+
+def _run_process(words: Sequence[str], crash_at: Sequence[str]) -> tuple[int, str]:
+    program = ["-m", "tests.faults.crash_at", *crash_at, "--"] if crash_at else ["-m"]
+    argv = [sys.executable, *program, "hub.cli", *words]
+    done = subprocess.run(argv, cwd=REPOSITORY, env=os.environ.copy(), capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout
 
 
 def entries(count: int) -> list[Entry]:

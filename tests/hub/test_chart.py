@@ -43,6 +43,7 @@ def test_what_is_imported_is_drawn_lighter_and_told() -> None:
 
 
 def test_an_empty_table_and_strange_names_make_a_picture_too() -> None:
-    assert "TOTAL 0 / 0 " in _texts(chart(exchange_table(2003, 2004, {})))
+    assert "TOTAL - / 0 " in _texts(chart(exchange_table(2003, 2004, {2004: {}})))
+    assert {"2003", "2004 (so far)"} <= set(_texts(chart(exchange_table(2003, 2004, {}), 2004)))
     strange = (replace(FIELDS[0], name='<Drugs> & "more"'),)
     assert '<Drugs> & "more"' in _texts(chart(exchange_table(2003, 2004, {}, strange)))

@@ -29,10 +29,12 @@ from hub.ledger import head
 from hub.pen import writing
 from hub.quarantine import Decision
 from hub.tsa import Stamp
+from nodes.verify import main
 from nodes.verify_ledger import Audit, verify_ledger
 from tests.crypto.tsa import Tsa
 from tests.hub.cosigning import WITNESSES, cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
+from tests.typed import type_in
 
 pytestmark = pytest.mark.system
 # Three files, the last of which is not full.
@@ -68,8 +70,9 @@ def _fault(out: Path) -> tuple[LedgerFault, int | None]:
 
 
 def _typed(out: Path, policy: Path) -> Any:
-    argv = [sys.executable, "-m", "nodes.verify", str(out), "--policy", str(policy), "--json"]
-    return json.loads(subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout)
+    code, said, _ = type_in(main, out, "--policy", policy, "--json")
+    assert code == 0, said
+    return json.loads(said)
 
 
 def _content(folder: Path) -> dict[str, bytes]:

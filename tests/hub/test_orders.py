@@ -68,7 +68,7 @@ async def _take(own: OwnHub, engine: AsyncEngine, *bodies: bytes) -> list[Entry]
 async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(own: OwnHub, own_engine: AsyncEngine) -> None:
     log = own.log
     async with writing(own_engine, log) as connection:
-        change = registrar.Change(POLICY, Entry(event=Event.POLICY, at=NOW, node="seci"))
+        change = registrar.Change(POLICY, Entry(event=Event.OPERATOR, at=NOW, node="seci"))
         await registrar.publish(connection, log, NODES, log.signer.key, change)
     suspend, admit = order(), order(Act.ADMIT, NOW + 1)
     [entry] = await _take(own, own_engine, suspend)

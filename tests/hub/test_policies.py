@@ -105,7 +105,7 @@ def test_what_an_operator_changes_is_in_the_roster_the_ledger_and_the_tables(own
     listed = _typed(own, "policy", "list")[1]
     assert [(change["operator"], change["reason"]) for change in listed["changes"]][1] == ("Ana", "JCC 19")
     assert {item["task_force"]: item["node"] for item in listed["coordinators"]}["salw"] == "al"
-    assert _typed(own, "ledger", "search", "--event", "policy")[1]["entries"][1]["index"] == done["index"]
+    assert _typed(own, "ledger", "search", "--event", "operator")[1]["entries"][1]["index"] == done["index"]
     assert _typed(own, "ledger", "verify")[0] == 0
 
 
@@ -115,7 +115,7 @@ async def test_a_roster_for_another_reason_keeps_the_policy(own: OwnHub, own_eng
     async with writing(own_engine, log) as connection:
         policy = policies.with_rule(Policy(), RULE, None, NODES)
         await registrar.publish_roster(connection, log, NODES, log.signer.key)
-        entry = search.Entry(event=Event.POLICY, at=1, node="seci")
+        entry = search.Entry(event=Event.OPERATOR, at=1, node="seci")
         await registrar.publish(connection, log, NODES, log.signer.key, registrar.Change(policy, entry))
         await registrar.publish_roster(connection, log, NODES[:1], log.signer.key)
         signed = await registrar.newest(connection, 0) or b""

@@ -1,10 +1,9 @@
 """`seci-hub stats`: the table of page 8 out of a real database, with what is imported marked wherever it is shown."""
 
 import csv
+import hashlib
 import io
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.local.instance import REPOSITORY
 from hub import ledger
+from hub.cli import main
 from hub.pen import writing
 from hub.rows import insert
 from schemas.control import Entry, Event
 from tests.hub.ownhub import OwnHub
+from tests.typed import type_aside
 
 pytestmark = pytest.mark.system
 LAST_MOMENT_2003 = datetime(2003, 12, 31, 23, 59, 59, 999000, UTC)
@@ -55,8 +55,9 @@ async def told(own: OwnHub, own_engine: AsyncEngine) -> OwnHub:
 
 
 def _stats(hub: OwnHub, *options: str) -> str:
-    argv = [sys.executable, "-m", "hub.cli", "stats", "exchange", *options, "--home", str(hub.home)]
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+    code, out, _ = type_aside(main, "stats", "exchange", *options, "--home", hub.home)
+    assert code == 0
+    return out
 
 
 def _totals(found: dict[str, Any]) -> dict[str, list[int]]:
@@ -90,7 +91,12 @@ def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp
     file = tmp_path / "before.csv"
     file.write_text("year,field,count\n2003,drugs,31\n2002,Anti-Drug,7\n2002,wmd,0\n")
     code, said = told.type("stats", "import", str(file), "--source", "Annual report 2003", "--operator", "Ana")
-    assert (code, said["imported"], said["years"]) == (0, 3, [2002, 2003])
+    assert (code, said["imported"], said["replaced"], said["years"]) == (0, 3, [], [2002, 2003])
+    _, proven = told.type("ledger", "verify")
+    assert proven["ok"]
+    entry = Entry.from_bytes(told.content(said["entry"]))
+    assert (entry.event, entry.detail) == (Event.OPERATOR, "Ana: stats import 2002,2003 Annual report 2003")
+    assert entry.evidence == hashlib.sha256(file.read_bytes()).digest()
     found = json.loads(_stats(told, "--year", "2003", "--json"))
     drugs = next(row for row in found["rows"] if row["field"] == "drugs")
     assert drugs["counts"]["2002"] == {"total": 7, "ledger": 0, "imported": 7}
@@ -116,26 +122,53 @@ def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp
     ]
 
 
-async def test_the_newest_import_counts_and_none_is_lost(told: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
-    for count in (9, 8):
-        (tmp_path / "f.json").write_text(json.dumps([{"year": 2002, "field": "wmd", "count": count}]))
-        assert told.type("stats", "import", str(tmp_path / "f.json"))[0] == 0
+async def test_what_is_imported_is_replaced_only_if_that_is_said_and_none_is_lost(
+    told: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    def importing(count: int, *options: str) -> tuple[int, Any]:
+        figure = {"year": 2002, "field": "wmd", "count": count}
+        (tmp_path / "f.json").write_text(json.dumps([figure]))
+        return told.type("stats", "import", str(tmp_path / "f.json"), "--source", f"Report {count}", *options)
+
+    assert importing(9)[0] == 0
+    code, said = importing(9)
+    assert (code, said["imported"], said["unchanged"], said["entry"]) == (0, 0, 1, None)
+    code, said = importing(8)
+    assert (code, said["code"], said["errors"][0]["field"]) == (4, "figures_present", "wmd of 2002")
+    assert said["errors"][0]["found"].startswith("9, from Report 9, imported by ")
+    code, said = importing(8, "--replace")
+    assert (code, [old["count"] for old in said["replaced"]]) == (0, [9])
     assert _totals(json.loads(_stats(told, "--year", "2003", "--json")))["wmd"] == [8, 0]
+    listed = told.type("stats", "imported", "--all")[1]["imported"]
+    assert [(one["count"], one["source"], one["replaced"]) for one in listed] == [
+        (8, "Report 8", False),
+        (9, "Report 9", True),
+    ]
     async with own_engine.connect() as connection:
-        kept = await connection.scalars(text("SELECT count FROM imported_statistic ORDER BY place"))
-        assert list(kept) == [9, 8]
         with pytest.raises(ProgrammingError, match="permission denied"):
             await connection.execute(text("DELETE FROM imported_statistic"))
 
 
 def test_a_bad_file_imports_nothing(told: OwnHub, tmp_path: Path) -> None:
-    (tmp_path / "f.csv").write_text("year,field,count\n2002,drugs,7\n2002,tea,1\n")
-    code, said = told.type("stats", "import", str(tmp_path / "f.csv"))
+    (tmp_path / "f.csv").write_text("year,field,count\n2002,drugs,7\n2002,tea,1\n2999,drugs,7\n")
+    code, said = told.type("stats", "import", str(tmp_path / "f.csv"), "--source", "s")
     assert (code, said["code"]) == (2, "figures_refused")
-    (tmp_path / "f.csv").write_text("year,field,count\n2999,drugs,7\n")
-    assert told.type("stats", "import", str(tmp_path / "f.csv"))[1]["code"] == "figures_refused"
-    assert told.type("stats", "import", str(tmp_path / "none"))[1]["code"] == "figures_refused"
-    assert _totals(json.loads(_stats(told, "--year", "2003", "--json")))["drugs"] == [0, 13]
+    assert [error["field"] for error in said["errors"]] == ["line 3, field", "line 4, year"]
+    assert told.type("stats", "import", str(tmp_path / "f.csv"))[1]["code"] == "usage"
+    assert told.type("stats", "imported")[1] == {"imported": []}
+
+
+def test_a_year_of_which_nothing_is_known_is_not_a_year_of_none(told: OwnHub) -> None:
+    code, found = told.type("stats", "exchange", "--year", "2003")
+    assert (code, found["unknown"], found["total"]["counts"]["2002"]) == (3, [2002], None)
+    assert (found["total"]["comparison"], found["total"]["counts"]["2003"]["total"]) == ("", 13)
+    assert told.type("stats", "exchange", "--year", "2002")[1]["code"] == "figures_unknown"
+    this_year = datetime.now(UTC).year
+    code, found = told.type("stats", "exchange", "--year", str(this_year))
+    assert (code, found["running"], found["unknown"], found["total"]["counts"][str(this_year)]["total"]) == (
+        *(0, this_year, []),
+        0,
+    )
 
 
 def test_an_entry_that_does_not_read_is_an_alarm_not_a_smaller_figure(told: OwnHub) -> None:
@@ -144,7 +177,12 @@ def test_an_entry_that_does_not_read_is_an_alarm_not_a_smaller_figure(told: OwnH
     assert (code, said["code"]) == (6, "ledger_broken")
 
 
-def test_what_cannot_be_asked_is_told(own: OwnHub) -> None:
-    for options in (("--compare", "2004"), ("--compare", "2005"), ("--csv",), ("--svg", "none/x.svg")):
-        code, said = own.type("stats", "exchange", "--year", "2004", *options)
+def test_what_cannot_be_asked_is_told(told: OwnHub) -> None:
+    for year, *options in (
+        ("2004", "--compare", "2004"),
+        ("2999",),
+        ("2004", "--csv"),
+        ("2004", "--svg", "none/x.svg"),
+    ):
+        code, said = told.type("stats", "exchange", "--year", year, *options)
         assert (code, said["ok"]) == (2, False), options

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -16,13 +14,14 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.timestamp import read_roots, verify_timestamp
-from deploy.local.instance import REPOSITORY
 from hub import reading, timestamps
 from hub.timestamps import FIRST_PAUSE_S, LATE, LONGEST_PAUSE_S, pause_s, stamp_if_due
 from hub.tsa import ANSWER_S
+from nodes.verify import main
 from tests.crypto.tsa import Tsa, openssl_verifies
 from tests.hub.ownhub import OwnHub
 from tests.hub.tsaserver import TsaServer, gives, serving, signs
+from tests.typed import type_in
 
 pytestmark = pytest.mark.system
 INTERVAL_S = 600.0
@@ -192,9 +191,9 @@ def _set(own: OwnHub, **fields: Any) -> None:
 
 def _auditor_verifies(checkpoint: Path, response: Path, roots: Path, policy: Path) -> dict[str, Any]:
     words = [checkpoint, "--policy", policy, "--timestamp", response, "--tsa-roots", roots, "--json"]
-    argv = [sys.executable, "-m", "nodes.verify", *map(str, words)]
-    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    code, said, _ = type_in(main, *words)
+    assert code == 0, said
+    found: dict[str, Any] = json.loads(said)
     return found
 
 

@@ -17,6 +17,7 @@ from nodes import outbox, store
 from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.cli import main
+from nodes.client import call
 from nodes.settings import HOME_VARIABLE
 from tests.crypto.people import BG, RO, TR
 from tests.nodes.conftest import roster
@@ -187,7 +188,8 @@ def test_what_no_record_has_is_noted(typed: Type, tmp_path: Path) -> None:
     code, out, _ = typed("map", "--mapping", mapping, EXAMPLES / "cases.json", "--json")
     assert (code, json.loads(out)["unread"]) == (0, ["remark"])
     (tmp_path / "cases.json").write_text('{"cases": []}')
-    assert typed("map", "--mapping", mapping, tmp_path / "cases.json") == (0, "", "0 records; 0 make messages\n")
+    nothing = (3, "", "there is no record in the input, and so no message\n")
+    assert typed("map", "--mapping", mapping, tmp_path / "cases.json") == nothing
 
 
 def test_files_that_do_not_read_are_told(typed: Type, tmp_path: Path) -> None:
@@ -297,3 +299,50 @@ async def test_what_reached_nobody_when_it_was_sent_is_not_told_as_sent(
     assert [(item["record"], item["found"]) for item in again["errors"]] == [
         (1, f"a record that was sent before, as {first['id']}, and {state}")
     ]
+
+
+PLAN = {
+    "kind": "operation.plan",
+    "task_force": "drugs",
+    "body": {
+        "name": "CONTAINMENT",
+        "year": 2004,
+        "begins": "2004-10-01",
+        "ends": "2004-10-20",
+        "objective": "Drugs are found.",
+        "countries": ["BG", "RO"],
+        "agencies": ["customs"],
+    },
+}
+
+
+async def test_an_operation_that_no_plan_names_is_told_to_its_sender(
+    home: Path, agent: Agent, typed: Type, tmp_path: Path
+) -> None:
+    async def sending(*options: str) -> tuple[int, str, str]:
+        words = ("send", "--home", home, "--kind", "alert", "--task-force", "drugs", "--body", body, *options)
+        return await asyncio.to_thread(typed, *words)
+
+    body, mapping, export = tmp_path / "body.json", tmp_path / "alerts.toml", tmp_path / "alerts.csv"
+    body.write_text('{"title": "a", "text": "b"}')
+    code, _, err = await sending("--operation", "CONTAINMEMT 2004")
+    assert (code, "no plan of any operation is here" in err) == (0, True)
+    await asyncio.to_thread(call, home, "POST", "/v1/messages", json=PLAN)
+    code, out, _ = await sending("--operation", "CONTAINMEMT 2004", "--json")
+    said = json.loads(out)
+    assert (code, said["code"], "did you mean CONTAINMENT 2004?" in said["detail"]) == (2, "operation_unplanned", True)
+    assert (await sending("--operation", "Containment  2004"))[::2] == (0, "")
+    assert (await sending("--operation", "CONTAINMEMT 2004", "--new-operation"))[::2] == (0, "")
+
+    mapping.write_text(ALERTS.replace("[body]", 'operation = "MIRAGE 2004"\n[body]'))
+    export.write_text("no,to,title,text\n1,ro,a,b\n2,ro,c,d\n")
+    given = ("map", "--mapping", mapping, export, "--home", home, "--send", "--json")
+    code, out, _ = await asyncio.to_thread(typed, *given)
+    found = json.loads(out)
+    assert (code, len(found["sent"]), found["errors"]) == (3, 2, [])
+    assert found["notes"][0].startswith("2 of the messages say 'MIRAGE 2004', which no plan that came here names")
+
+    report = {"name": "MIRAGE", "year": 2004, "country": "BG", "agency": "police"}
+    body.write_text(json.dumps(report | {"begins": "2004-05-17", "ends": "2004-05-26"}))
+    code, out, _ = await sending("--kind", "operation.report", "--operation", "CONTAINMENT 2004", "--json")
+    assert (code, json.loads(out)["code"]) == (2, "operation_mismatch")

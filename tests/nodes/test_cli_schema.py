@@ -1,6 +1,7 @@
 """`seci-node schema` as it is typed: what it lists and shows, and that it says what is wrong with a file."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def test_an_unknown_task_force_or_kind_is_named_and_what_there_is_too(typed: Typ
         assert (code, json.loads(out)["code"]) == (2, "kind_unknown")
     assert json.loads(typed("show", "alert", "--version", "99", "--json")[1])["code"] == "kind_unknown"
     assert json.loads(typed("example", "alert", "--number", "99", "--json")[1])["code"] == "example_unknown"
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        (
+            "vehicle",
+            "did you mean vehicle.hit or vehicle.stolen?; the entity Vehicle is in: seci-node schema show entities",
+        ),
+        ("drug.seizure", "did you mean drugs.seizure?"),
+        ("firearm", "did you mean firearm.trace?; the entity Firearm is in: seci-node schema show entities"),
+        ("telex", "see: seci-node schema list"),
+    ],
+)
+def test_what_is_near_to_an_unknown_kind_is_named(typed: Typed, said: str, step: str) -> None:
+    assert json.loads(typed("show", said, "--json")[1])["next"] == step
+
+
+@pytest.mark.parametrize("kind", ["vehicle.stolen", "entities"])
+def test_a_terminal_is_shown_no_links(typed: Typed, kind: str) -> None:
+    assert not re.search(r"\]\([^)]*(\.md|#)", typed("show", kind)[1])
 
 
 def test_show_prints_the_page_or_the_schema(typed: Typed) -> None:

@@ -12,19 +12,25 @@ from typing import Any
 import pytest
 
 from nodes import doctor, setup
+from nodes.cli import main
 from nodes.cli_read import debt, message_lines, stage
 from nodes.cli_send import ANSWER
 from nodes.errors import AgentUnreachable, BrokerUnreachable
 from nodes.settings import Settings
 from schemas.codes import TASK_FORCES
 from tests.nodes.welcomes import ROOT, running, welcome
+from tests.typed import type_in
 
 ID = "01a20f97-e270-71d7-88d6-b834d3465199"
 ALERT = ("send", "--kind", "alert", "--task-force", "drugs")
 
 
 def _typed(home: Path, *words: str | Path, body: bytes = b"") -> tuple[int, str, str]:
-    argv = [sys.executable, "-m", "nodes.cli", *map(str, words)]
+    return type_in(main, *words, body=body, SECI_NODE_HOME=str(home))
+
+
+def _in_a_process(home: Path, *words: str, body: bytes = b"") -> tuple[int, str, str]:
+    argv = [sys.executable, "-m", "nodes.cli", *words]
     environment = {**os.environ, "SECI_NODE_HOME": str(home)}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, input=body, timeout=60)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -71,6 +77,11 @@ def test_a_wrong_word_is_told_with_field_and_what_is_wanted(
     assert (said["errors"][0]["field"], said["errors"][0]["found"]) == (field, found)
     assert said["errors"][0]["wanted"].startswith(wanted)
     assert said["next"] == f"see seci-node {words[0]} --help"
+
+
+def test_a_process_of_its_own_says_the_same(home: Path) -> None:
+    for words, body in ((("inbox", "--limit", "0"), b""), ((*ALERT, "--json"), b"[1]")):
+        assert _in_a_process(home, *words, body=body) == _typed(home, *words, body=body)
 
 
 def test_people_get_plain_lines(home: Path) -> None:

@@ -15,12 +15,18 @@ from crypto.envelope import digest_of
 from crypto.mldsa import MlDsaKey
 from crypto.note import Note
 from crypto.policy import Policy
+from nodes.verify import main
 from tests.crypto.exhibits import ENVELOPE, HEADER, LOG, ORIGIN, POLICY, accepted, evidence, received, refused
+from tests.typed import type_in
 
 CHECKPOINT = evidence().proofs[0].checkpoint
 
 
-def _typed(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
+def _typed(*arguments: str | Path) -> tuple[int, str, str]:
+    return type_in(main, *arguments)
+
+
+def _in_a_process(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "nodes.verify", *map(str, arguments)]
     # No setting, no home: nothing but the interpreter finds its way from the environment.
     root = Path(__file__).parents[2]
@@ -74,7 +80,7 @@ PROVEN under the policy, by the log ledger.example.org:
 
 def test_the_whole_way_of_a_message_in_plain_words(tmp_path: Path, policy: Path) -> None:
     file = _written(tmp_path, evidence())
-    code, out, err = _typed(file, "--policy", policy)
+    code, out, err = _in_a_process(file, "--policy", policy)
     assert (code, err) == (0, "")
     said = json.loads(_typed(file, "--policy", policy, "--json")[1])
     assert out == TRANSCRIPT.format(
@@ -204,12 +210,12 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(tmp_path: Path, policy
 
 def test_a_terminal_of_another_character_set_shows_what_it_lacks_escaped(tmp_path: Path, policy: Path) -> None:
     file = _written(tmp_path, evidence(refused(detail="\N{CYRILLIC SMALL LETTER ZHE}"), words=()))
-    code, out, _ = _typed(file, "--policy", policy, PYTHONIOENCODING="iso-8859-1")
+    code, out, _ = _in_a_process(file, "--policy", policy, PYTHONIOENCODING="iso-8859-1")
     assert (code, r"\u0436" in out) == (0, True)
 
 
 def test_an_altered_bundle_ends_with_1_and_the_reason(tmp_path: Path, policy: Path) -> None:
-    code, out, err = _typed(_written(tmp_path, evidence(words=())), "--policy", policy)
+    code, out, err = _in_a_process(_written(tmp_path, evidence(words=())), "--policy", policy)
     assert (code, out) == (1, "")
     assert err.startswith("NOT PROVEN: ")
     assert "[acknowledgement_missing]\nnext: do not rely on this bundle" in err
@@ -235,7 +241,7 @@ def test_what_the_auditor_got_wrong_ends_with_2(tmp_path: Path, policy: Path) ->
     assert _usage(tmp_path, tmp_path / "none", "--policy", policy)["code"] == "file_unreadable"
     assert _usage(tmp_path, file, "--policy", tmp_path / "none")["code"] == "file_unreadable"
     assert _usage(tmp_path, file, "--policy", file)["code"] == "policy_invalid"
-    code, out, err = _typed(tmp_path / "none", "--policy", policy)
+    code, out, err = _in_a_process(tmp_path / "none", "--policy", policy)
     assert (code, out) == (2, "")
     assert "NOT PROVEN" not in err
     assert "next: name a file that is there" in err

@@ -1,8 +1,7 @@
 """`seci-verify` of a checkpoint with a TSA's timestamp, as an auditor types it."""
 
 import json
-import subprocess
-import sys
+from contextlib import chdir
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ import pytest
 
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.timestamp import Timestamp, ask, read_roots, verify_timestamp
+from nodes.verify import main
 from tests.crypto.exhibits import LOG, ORIGIN, POLICY
 from tests.crypto.people import RO
 from tests.crypto.tsa import Tsa
+from tests.typed import type_in
 
 CHECKPOINT = Checkpoint(ORIGIN, 1234, bytes(range(32)))
 
@@ -40,12 +41,8 @@ def _stamped(folder: Path, tsa: Tsa, note: bytes) -> None:
 
 def _typed(folder: Path, *arguments: str) -> tuple[int, str, str]:
     words = arguments or ("checkpoint", "--policy", "policy", "--timestamp", "tsr", "--tsa-roots", "roots.pem")
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "nodes.verify", *words]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, env={"PYTHONPATH": str(root)}, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
+    with chdir(folder):
+        return type_in(main, *words)
 
 
 def _said(folder: Path) -> Timestamp:

@@ -60,6 +60,7 @@ def test_imported_figures_are_added_and_kept_apart() -> None:
     counts = {2003: {"drugs": Count(imported=40) + Count(ledger=4)}, 2004: {"drugs": Count(ledger=48)}}
     table = exchange_table(2003, 2004, counts)
     drugs = next(row for row in table.rows if row.code == "drugs")
+    assert drugs.earlier is not None
     assert (drugs.earlier.total, drugs.earlier.imported, str(drugs.change)) == (44, 40, "↑ 9")
     assert (table.total.earlier, table.total.later) == (Count(4, 40), Count(48))
     assert table.has_imported
@@ -75,4 +76,10 @@ def test_that_nothing_was_exchanged_may_be_imported_too() -> None:
 def test_erased_messages_have_a_row_only_if_there_are_any() -> None:
     assert [row.code for row in exchange_table(2003, 2004, {}).rows] == [field.code for field in FIELDS]
     table = exchange_table(2003, 2004, {2003: {"erased": Count(ledger=3)}})
-    assert (table.rows[-1].code, table.rows[-1].earlier.total, table.total.earlier.total) == ("erased", 3, 3)
+    assert (table.rows[-1].code, table.rows[-1].earlier, table.total.earlier) == ("erased", Count(3), Count(3))
+
+
+def test_nothing_is_known_of_a_year_without_counts_and_none_is_not_nothing() -> None:
+    table = exchange_table(2003, 2004, {2004: {"drugs": Count(ledger=48)}})
+    assert (table.unknown, table.total.earlier, table.total.change) == ((2003,), None, None)
+    assert exchange_table(2003, 2004, {2003: {}, 2004: {}}).unknown == ()

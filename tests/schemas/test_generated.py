@@ -21,6 +21,24 @@ def test_no_kind_breaks_with_its_committed_schema() -> None:
     assert list(schemas.broken()) == []
 
 
+def test_what_was_valid_once_is_valid_under_the_models_of_today() -> None:
+    assert list(schemas.refused()) == []
+    assert {(kind, version) for _, kind, version, _ in schemas.bodies_of()} == set(KINDS)
+
+
+def test_a_rule_between_fields_that_refuses_an_older_body_is_a_break(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As if it had been valid before plans had to end after they begin: no schema can say that they must.
+    body = KINDS["operation.plan", 1].examples[0] | {"ends": "2004-05-01"}
+    file = folder / "bodies.jsonl"
+    file.write_text(json.dumps({"kind": "operation.plan", "version": 1, "body": body}) + "\n", encoding="utf-8")
+    told = "operation.plan/1: the body in line 1 of bodies.jsonl was valid, and is not: operation.plan: "
+    assert [line.startswith(told) for line in schemas.refused(file)] == [True]
+    assert schemas.main(["--check", "--json"], folder, file) == 1
+    assert "ends: must not be before begins" in capsys.readouterr().out
+
+
 def test_the_committed_files_are_of_today() -> None:
     assert schemas.stale() == [], "write them anew: make schemas"
 

@@ -137,6 +137,9 @@ def test_the_participants_cannot_be_changed_in_a_running_program() -> None:
         ("rs", "RS", True),
         ("rs", "ME", False),
         ("interpol", "RO", False),
+        ("unmik", "XK", True),
+        ("unmik", "CS", False),
+        ("cs", "XK", False),
     ],
 )
 def test_who_may_report_of_which_country(node: str, country: str, may: bool) -> None:
