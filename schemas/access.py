@@ -144,7 +144,9 @@ class Access:
         """Whether these are all other members of a task force, and too many to have been named one by one."""
         if len(recipients) <= FEW_RECIPIENTS:
             return False
-        return not set(self.members(task_force)) - {sender} - set(recipients)
+        # An observer that is in it gets less than all, and must not make all the others a few.
+        left = set(self.members(task_force)) - {sender} - set(recipients)
+        return all(self._parties[node].categories.isdisjoint(INSIDERS) for node in left)
 
     def decide(
         self,
