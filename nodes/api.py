@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
-from nodes import breaches, clock, evidence, inbox, notices, outbox, store, witness
+from nodes import breaches, clock, evidence, inbox, notices, outbox, rosters, store, witness
 from nodes.agent import Agent
 from nodes.api_renewal import add_renewal
 from nodes.api_taskforces import add_task_forces
@@ -182,7 +182,7 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "warnings": warnings + breaches.warnings(let_through),
             "let_through": let_through,
             "witness": known,
-            "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
+            "roster": await agent.box.run(rosters.describe, agent.trust),
         }
 
 
