@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crypto.keyfile import Secret, SecretSource, write_private
 from crypto.reseal import finish
 from hub.errors import SettingsInvalid
 from schemas import registry
 from schemas.control import Event
+from schemas.wording import wanted
 
 HOME_VARIABLE = "SECI_HUB_HOME"
 LOG_ORIGIN = "seci.exchange/ledger"
@@ -143,6 +144,9 @@ class Settings(BaseModel):
                 f"{file} does not read: {error.strerror}",
                 "name the hub's home with --home, or run `seci-hub init`",
             ) from error
+        except ValidationError as error:
+            faults = (f"{'.'.join(map(str, item['loc'])) or 'it'} {wanted(item)}" for item in error.errors())
+            raise SettingsInvalid(f"{file} is damaged: {'; '.join(faults)}", "correct the file") from error
         except (ValueError, TypeError) as error:
             raise SettingsInvalid(f"{file} is damaged: {error}", "correct the file") from error
 

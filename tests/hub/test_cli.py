@@ -94,7 +94,7 @@ def test_nothing_is_erased_unasked(home: Path, typed: Type) -> None:
         ('[{"event": "refused", "kind": "alert", "keep_days": 9}]', "of no kind"),
         ('[{"event": "accepted", "kind": "poem", "keep_days": 9}]', "no kind 'poem'"),
         ('[{"event": "accepted", "keep_days": 9}, {"event": "accepted", "keep_days": 8}]', "the same event and kind"),
-        ('[{"event": "accepted", "keep_days": 0}]', "greater than or equal to 1"),
+        ('[{"event": "accepted", "keep_days": 0}]', "must be at least 1"),
     ],
 )
 def test_rules_of_retention_that_cannot_be_are_named(home: Path, typed: Type, rules: str, words: str) -> None:

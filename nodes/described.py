@@ -1,4 +1,4 @@
-"""A header as the API shows it."""
+"""A message's header as the API and the command line show it."""
 
 from typing import Any
 
