@@ -78,6 +78,9 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, 
     header = verified.header
     try:
         trust.check_recipient_keys(verified)
+        if registry.lacks_care(header.kind, header.handling):
+            # Whatever a roster says.
+            raise _Declined(RefusalCode.BODY_INVALID)
         _check_policy(header, node, trust)
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crypto.trust import Trust
 from nodes.errors import RoutingRefused
 from nodes.times import iso
-from schemas.amended import carries
+from schemas.amended import WITHDRAWAL, carries
 from schemas.codes import MEANINGS, TASK_FORCES, Agency, Handling, Priority
 from schemas.header import MAX_LIFETIME_MS, Routing, new_id
 from schemas.kinds.kind import FREE
@@ -158,7 +158,12 @@ def _check_restrictions(message: Outgoing) -> None:
     content = message.body.get("content")
     carried = content.get("body") if isinstance(content, dict) else None
     bodies = message.body, carried if isinstance(carried, dict) else {}
-    if message.handling is Handling.H3 and not any(body.get("restrictions") for body in bodies):
+    # A withdrawal says nothing that there could be restrictions on.
+    if (
+        message.handling is Handling.H3
+        and message.kind != WITHDRAWAL
+        and not any(body.get("restrictions") for body in bodies)
+    ):
         detail = f"handling H3 means {MEANINGS[Handling.H3]}, and none are"
         raise RoutingRefused("restrictions_missing", detail, "state them in `restrictions` of the body")
 

@@ -21,12 +21,12 @@ from nodes.outgoing import Outgoing
 from nodes.receiving import Arrival
 from nodes.store import Store
 from nodes.times import iso
-from schemas.codes import Agency, Priority
+from schemas.codes import Agency, Handling, Priority
 from schemas.control import Entry, Event, MessageType, Receipt, Receipts
 from schemas.header import Routing, new_id
 from schemas.refusals import RefusalCode
 from schemas.roster import Roster
-from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, roster_key, roster_node, routing, sealed, trust
+from tests.crypto.people import BG, HUB, NAMES, NOW, RO, TR, Person, roster_key, roster_node, routing, sealed, trust
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 from tests.nodes.test_lanes import post
 from tests.nodes.twofaced import in_force
@@ -177,7 +177,10 @@ async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -
     ("changes", "code"),
     [
         ({"kind": "vehicle.stolen"}, "kind_not_of_task_force"),
-        ({"kind": "witness.movement"}, "policy_refused"),
+        (
+            {"kind": "witness.movement", "handling": Handling.H3, "recipients": tuple(sorted({*NAMES}))},
+            "policy_refused",
+        ),
         ({"agency": Agency.JUDICIAL}, "agency_not_of_sender"),
         ({"task_force": "fraud"}, "not_a_member"),
         ({}, "body_invalid"),
