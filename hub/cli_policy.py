@@ -1,9 +1,7 @@
 """`seci-hub policy` and `seci-hub coordinator`: who may say what to whom, why, and who changes it."""
 
-import getpass
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -14,16 +12,14 @@ from crypto import typed
 from hub import ledger, policies, registrar, rows, tables
 from hub.errors import PolicyRefused, SettingsInvalid
 from hub.policies import Asked
-from hub.quarantine import DETAIL_SIZE, Decision
 from hub.registrar import Change, Unsigned
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas.access import Access
 from schemas.codes import TASK_FORCES, Agency, Handling
-from schemas.control import Entry, Event
-from schemas.participants import CENTRE
 from schemas.policy import Decision as Verdict
 from schemas.policy import Effect, Only, Policy, PolicyRule
 from schemas.registry import RULES
@@ -32,9 +28,6 @@ from schemas.roster import Roster
 policy_app: Final = typer.Typer(no_args_is_help=True, help="Who may say what to whom.")
 coordinator_app: Final = typer.Typer(no_args_is_help=True, help="Who coordinates which task force.")
 Because = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger with your name: name no person.")]
-Operator = Annotated[
-    str | None, typer.Option("--operator", help="Who decided; if not given, the name you are logged in with.")
-]
 RuleName = Annotated[str, typer.Argument(metavar="ID", help="Of the rule, as `list` shows it.")]
 
 
@@ -145,7 +138,6 @@ def add(
     handling: Annotated[list[Handling] | None, typer.Option()] = None,
     only: Annotated[Only | None, typer.Option(help="A further condition; see docs/operations.md.")] = None,
     before: Annotated[str | None, typer.Option(help="The rule to stand before; else before all.")] = None,
-    operator: Operator = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a rule, by default before all others. What is left out fits anything. A new roster says so to all nodes."""
@@ -166,14 +158,14 @@ def add(
     def change(roster: Unsigned) -> Policy:
         return policies.with_rule(roster.policy, rule, before, roster.nodes)
 
-    _change(home, f"rule {id} added", change, _decision(operator, reason), as_json)
+    _change(home, f"rule {id} added", {"rule": _json(rule), "before": before}, change, reason, as_json)
 
 
 @policy_app.command()
-def remove(id: RuleName, home: Home, reason: Because, operator: Operator = None, as_json: AsJson = False) -> None:
+def remove(id: RuleName, home: Home, reason: Because, as_json: AsJson = False) -> None:
     """Remove a rule. A new roster says so to all nodes."""
-    decision = _decision(operator, reason)
-    _change(home, f"rule {id} removed", lambda roster: policies.without_rule(roster.policy, id), decision, as_json)
+    what = f"rule {id} removed"
+    _change(home, what, {}, lambda roster: policies.without_rule(roster.policy, id), reason, as_json)
 
 
 @policy_app.command()
@@ -188,7 +180,7 @@ def diff(home: Home, as_json: AsJson = False) -> None:
 
 
 @policy_app.command()
-def reset(home: Home, reason: Because, operator: Operator = None, as_json: AsJson = False) -> None:
+def reset(home: Home, reason: Because, as_json: AsJson = False) -> None:
     """Go back to the program's default rules. Coordinators, and what they opened and suspended, stay."""
 
     def change(roster: Unsigned) -> Policy:
@@ -196,7 +188,7 @@ def reset(home: Home, reason: Because, operator: Operator = None, as_json: AsJso
             raise PolicyRefused("the rules in force are the default ones", "nothing to do")
         return roster.policy.model_copy(update={"rules": None})
 
-    _change(home, "rules reset to the default", change, _decision(operator, reason), as_json)
+    _change(home, "rules reset to the default", {}, change, reason, as_json)
 
 
 @coordinator_app.command("list")
@@ -213,7 +205,6 @@ def set_(
     node: Annotated[str, typer.Argument(parser=_node, metavar="NODE")],
     home: Home,
     reason: Because,
-    operator: Operator = None,
     as_json: AsJson = False,
 ) -> None:
     """Name the coordinator of a task force: it may admit and suspend members, and open kinds to observers."""
@@ -221,48 +212,44 @@ def set_(
     def change(roster: Unsigned) -> Policy:
         return policies.with_coordinator(roster.policy, task_force, node, roster.nodes)
 
-    _change(home, f"coordinator of {task_force}: {node}", change, _decision(operator, reason), as_json)
+    _change(home, f"coordinator of {task_force}: {node}", {}, change, reason, as_json)
 
 
 @coordinator_app.command("remove")
-def unset(
-    task_force: TaskForceName, home: Home, reason: Because, operator: Operator = None, as_json: AsJson = False
-) -> None:
+def unset(task_force: TaskForceName, home: Home, reason: Because, as_json: AsJson = False) -> None:
     """Leave a task force without a coordinator of its own. What was admitted, suspended and opened stays."""
 
     def change(roster: Unsigned) -> Policy:
         return policies.with_coordinator(roster.policy, task_force, None, roster.nodes)
 
-    _change(home, f"coordinator of {task_force} removed", change, _decision(operator, reason), as_json)
+    _change(home, f"coordinator of {task_force} removed", {}, change, reason, as_json)
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    version: int
-    index: int
-
-
-def _change(home: Any, what: str, change: Callable[[Unsigned], Policy], decision: Decision, as_json: bool) -> None:
-    settings = Settings.load(home)
+def _change(
+    home: Path, what: str, about: Mapping[str, Any], change: Callable[[Unsigned], Policy], reason: str, as_json: bool
+) -> None:
+    settings, why = Settings.load(home), reason.strip()
+    if not why:
+        raise SettingsInvalid("the reason is empty", "say why: it goes into the ledger")
     log = ledger_of(settings)
+    key = log.signer.key
 
-    async def work(connection: AsyncConnection) -> _Done:
+    async def possible(connection: AsyncConnection) -> Policy:
+        return change(await registrar.current(connection, key.public))
+
+    actor = acting(settings, Action.POLICY, {"change": what, "reason": why, **about}, possible)
+
+    async def work(connection: AsyncConnection) -> int:
         await ledger.take_turn(connection)
-        before = await registrar.current(connection, log.signer.key.public)
-        policy = change(before)
-        now = time.time_ns() // 1_000_000
-        detail = f"{decision.operator}: {what}: {decision.reason}"[:DETAIL_SIZE]
-        evidence = ledger.evidence(policy.written_out().to_bytes())
-        entry = Entry(event=Event.OPERATOR, at=now, node=CENTRE, evidence=evidence, detail=detail)
-        done = await registrar.publish(connection, log, before.nodes, log.signer.key, Change(policy, entry))
-        index = done.appended.receipts[1].index
-        row = (done.roster.version, index, now, decision.operator, what, decision.reason)
+        before = await registrar.current(connection, key.public)
+        done = await registrar.publish(connection, log, before.nodes, key, Change(change(before)))
+        index = done.appended.receipts[0].index
+        row = (done.roster.version, index, done.roster.at, actor.name, what, why)
         await rows.insert(connection, {"policy_change": [row]})
-        return _Done(done.roster.version, index)
+        return done.roster.version
 
-    done = with_database(settings, work, log)
-    result = {"change": what, "roster": done.version, "index": done.index}
-    answer(result, as_json, f"{what}; roster version {done.version}, entry {done.index}")
+    version = with_database(settings, work, log, actor)
+    answer({"change": what, "roster": version}, as_json, f"{what}; roster version {version}")
 
 
 async def _changes(connection: AsyncConnection) -> list[dict[str, Any]]:
@@ -275,6 +262,7 @@ async def _changes(connection: AsyncConnection) -> list[dict[str, Any]]:
 
 
 def _roster(settings: Settings) -> Unsigned:
+    acting(settings, Action.LOOK)
     key = hub_key(settings).public
     return with_database(settings, lambda connection: registrar.current(connection, key))
 
@@ -336,12 +324,3 @@ def _rule(**fields: Any) -> PolicyRule:
     except ValueError as error:
         wrong = ", ".join(sorted({str(item["loc"][0]) for item in error.errors()})) if hasattr(error, "errors") else ""
         raise PolicyRefused(f"the rule is wrong in: {wrong or error}", "see docs/operations.md, Policy") from error
-
-
-def _decision(operator: str | None, reason: str) -> Decision:
-    name, why = getpass.getuser() if operator is None else operator.strip(), reason.strip()
-    if not name or not why:
-        raise SettingsInvalid("operator or reason is empty", "say who decided, and why: it goes into the ledger")
-    if len(name) + len(why) > DETAIL_SIZE - 100:
-        raise SettingsInvalid(f"operator and reason have more than {DETAIL_SIZE - 100} letters", "make them shorter")
-    return Decision(name, why)

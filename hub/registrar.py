@@ -68,10 +68,10 @@ def trust_of(signed: bytes, hub: VerifyKey) -> Trust:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of the policy, and the entry that says by whose word."""
+    """What becomes of the policy; and the entry that says by whose word, if that is none of an operator's."""
 
     policy: Policy
-    entry: Entry
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,15 @@ async def publish(
     Trust.of(roster)
     signed = sign_roster(roster, signer)
     entry = Entry(event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=detail_of(version))
-    appended = await ledger.append(connection, log, turn, [entry] if change is None else [entry, change.entry])
+    appended = await ledger.append(connection, log, turn, [entry, *_by_word(change)])
     row = (version, appended.receipts[0].index, now, signed)
     written = before.version > 0 and policy.rules == before.policy.rules
     await rows.insert(connection, {"roster": [row], "policy_rule": [] if written else policies.rule_rows(roster)})
     return Published(roster, appended)
+
+
+def _by_word(change: Change | None) -> list[Entry]:
+    return [] if change is None or change.entry is None else [change.entry]
 
 
 def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
@@ -164,13 +168,22 @@ def with_admitted(
     nodes = {node.node: node for node in roster.nodes}
     for request in requests:
         node = nodes.get(request.node) or _newcomer(request)
-        changes: dict[str, object] = {"keys": _with_witness(node.keys, request)}
-        if agencies is not None:
-            changes["agencies"] = tuple(agencies)
-        if task_forces is not None:
-            changes["task_forces"] = tuple(sorted(set(task_forces)))
-        nodes[request.node] = node.model_copy(update=changes)
+        nodes[request.node] = _changed(node, _with_witness(node.keys, request), agencies, task_forces)
     return tuple(nodes[name] for name in sorted(nodes))
+
+
+def _changed(
+    node: RosterNode,
+    keys: tuple[RosterKey, ...],
+    agencies: Sequence[Agency] | None,
+    task_forces: Sequence[str] | None,
+) -> RosterNode:
+    changes: dict[str, object] = {"keys": keys}
+    if agencies is not None:
+        changes["agencies"] = tuple(agencies)
+    if task_forces is not None:
+        changes["task_forces"] = tuple(sorted(set(task_forces)))
+    return node.model_copy(update=changes)
 
 
 def _newcomer(request: EnrolmentRequest) -> RosterNode:
@@ -190,6 +203,19 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
             RosterKey(kid=sealing.key_id, use=KeyUse.SEAL, public=sealing.public_bytes(), **validity),
         ),
     )
+
+
+def with_replaced(
+    roster: Unsigned, request: EnrolmentRequest, agencies: Sequence[Agency] | None, task_forces: Sequence[str] | None
+) -> tuple[RosterNode, ...]:
+    """The nodes with new keys of one that is in the roster and has lost its own: those end now, and stay listed, so
+    that what was signed with them before can be verified for ever.
+    """
+    now = time.time_ns() // 1_000_000
+    [known] = [node for node in roster.nodes if node.node == request.node]
+    ended = tuple(key.model_copy(update={"not_after": min(key.not_after, now)}) for key in known.keys)
+    replaced = _changed(known, (*_with_witness(_newcomer(request).keys, request), *ended), agencies, task_forces)
+    return tuple(replaced if node.node == request.node else node for node in roster.nodes)
 
 
 def _with_witness(keys: tuple[RosterKey, ...], request: EnrolmentRequest) -> tuple[RosterKey, ...]:

@@ -68,8 +68,7 @@ async def _take(own: OwnHub, engine: AsyncEngine, *bodies: bytes) -> list[Entry]
 async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(own: OwnHub, own_engine: AsyncEngine) -> None:
     log = own.log
     async with writing(own_engine, log) as connection:
-        change = registrar.Change(POLICY, Entry(event=Event.OPERATOR, at=NOW, node="seci"))
-        await registrar.publish(connection, log, NODES, log.signer.key, change)
+        await registrar.publish(connection, log, NODES, log.signer.key, registrar.Change(POLICY))
     suspend, admit = order(), order(Act.ADMIT, NOW + 1)
     [entry] = await _take(own, own_engine, suspend)
     assert (entry.event, entry.node, entry.task_force, entry.recipients) == (
@@ -97,4 +96,6 @@ async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(own: Own
         suspended.append([item.node for item in policy.suspended or ()])
     assert suspended == [[], ["hu"], [], ["bg"]]
     assert own.type("ledger", "verify")[0] == 0
-    assert len(own.type("ledger", "search", "--event", "membership", "--task-force", "drugs")[1]["entries"]) == 5
+    code, found = own.type("ledger", "search", "--event", "membership", "--task-force", "drugs")
+    assert code == 0, found
+    assert [entry["node"] for entry in found["entries"]] == 5 * ["ro"]
