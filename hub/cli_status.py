@@ -15,7 +15,7 @@ from hub.overview import overview
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ends, hub_key, ledger_of
-from hub.shell import AsJson, Home, acting, answer, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 
 _CONTRADICTED: Final = (
@@ -72,6 +72,10 @@ def _is_known(settings: Settings) -> bool:
     try:
         acting(settings, Action.LOOK)
     except SessionRequired:
+        return False
+    except HubError as error:
+        # What the hub is like, one must see just then.
+        say(f"who you are is not known: {error}")
         return False
     return True
 

@@ -228,14 +228,19 @@ def comes_back(node: RosterNode) -> bool:
 
 
 def with_replaced(
-    roster: Unsigned, request: EnrolmentRequest, agencies: Sequence[Agency] | None, task_forces: Sequence[str] | None
+    roster: Unsigned,
+    request: EnrolmentRequest,
+    agencies: Sequence[Agency] | None,
+    task_forces: Sequence[str] | None,
+    at: int,
 ) -> tuple[RosterNode, ...]:
-    """The nodes with new keys of one that is in the roster and has lost its own: those end now, and stay listed, so
-    that what was signed with them before can be verified for ever.
+    """The nodes with new keys of one that is in the roster and has lost its own: those are revoked at `at` (ms), and
+    stay listed, so that what was on record before can be verified for ever. One that was revoked takes part again.
     """
-    now = time.time_ns() // 1_000_000
     [known] = [node for node in roster.nodes if node.node == request.node]
-    ended = tuple(key.model_copy(update={"not_after": min(key.not_after, now)}) for key in known.keys)
+    ended = tuple(
+        key.model_copy(update={"not_after": min(key.not_after, at), "revoked": key.revoked or at}) for key in known.keys
+    )
     replaced = _changed(known, (*_with_witness(_newcomer(request).keys, request), *ended), agencies, task_forces)
     if known.standing is not None and comes_back(known):
         replaced = replaced.model_copy(update={"standing": None})

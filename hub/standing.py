@@ -241,6 +241,24 @@ def _check_heir(act: Act, roster: Unsigned, task_forces: set[str]) -> None:
         )
 
 
+async def supersede(
+    connection: AsyncConnection,
+    authority: Authority,
+    node: str,
+    pem: bytes,
+    nodes: Sequence[RosterNode],
+    roster: Unsigned,
+    now: int,
+) -> bytes | None:
+    """The next revocation list, DER, with all certificates of a node but this one; None if it is empty."""
+    kept, table = f"{certificates.read_certificate(pem).serial_number:x}", tables.certificate.c
+    others = (await connection.execute(select(table.serial).where(table.node == node, table.serial != kept))).scalars()
+    for serial in others.all():
+        values = {"serial": serial, "at": now, "cause": str(Cause.SUPERSEDED)}
+        await connection.execute(insert(tables.certificate_revocation).values(values).on_conflict_do_nothing())
+    return await _revocations(connection, authority, nodes, roster, now)
+
+
 async def _revocations(
     connection: AsyncConnection, authority: Authority, nodes: Sequence[RosterNode], roster: Unsigned, now: int
 ) -> bytes | None:

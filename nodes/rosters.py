@@ -200,12 +200,14 @@ def _listed(roster: Roster, name: str) -> list[RosterKey]:
 
 
 def ended_kids(body: bytes, name: str) -> tuple[bytes, ...]:
-    """The ids of a node's keys whose time has ended in the roster of that news, which is not verified yet.
+    """The ids of a node's keys that are revoked, or have ended, in the roster of that news, which is not verified yet.
 
     Raises ControlRefused, EnvelopeMalformed, AlgorithmRefused.
     """
     roster = unverified_roster(RosterNews.from_bytes(body).roster)
-    return tuple(key_id_of(key.public) for key in _listed(roster, name) if key.not_after <= roster.at)
+    return tuple(
+        key_id_of(key.public) for key in _listed(roster, name) if key.revoked is not None or key.not_after <= roster.at
+    )
 
 
 def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:

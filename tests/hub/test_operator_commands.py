@@ -51,8 +51,8 @@ class People:
         return code, said
 
     def code(self, name: str) -> str:
-        """One that was not used: of the step before this, this, or the next."""
-        step = max(self._used.get(name, 0) + 1, time.time_ns() // 30_000_000_000 - 1)
+        """One that was not used: of this step, which is good for another half-minute, or the next."""
+        step = max(self._used.get(name, 0) + 1, time.time_ns() // 30_000_000_000)
         self._used[name] = step
         return pyotp.HOTP(self.totp[name]).at(step)
 

@@ -70,10 +70,10 @@ def test_who_was_revoked_comes_back_with_new_keys_and_who_is_suspended_does_not(
     first = _admitted(Unsigned(0, ()), _request(RO, KEY))
     [shut_out] = (changed(node, event, Cause.KEY_COMPROMISE, NOW) for node in first.nodes)
     new = Person("ro", SigningKey.generate(), BG.encryption)
-    [node] = with_replaced(Unsigned(2, (shut_out,)), _request(new, None), None, None)
+    [node] = with_replaced(Unsigned(2, (shut_out,)), _request(new, None), None, None, NOW)
     assert node.active is back
-    # The old keys stay listed, and those that were revoked stay so.
-    old = {key.public: key.revoked for key in shut_out.keys}
+    # The old keys stay listed, and are revoked: from now on, if they were not.
+    old = {key.public: key.revoked or NOW for key in shut_out.keys}
     assert {key.public: key.revoked for key in node.keys if key.public in old} == old
     now = time.time_ns() // 1_000_000
     sealing = Trust.of(Roster(version=3, at=now, nodes=(node,))).sealing_key("ro", now)
