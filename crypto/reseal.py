@@ -10,10 +10,17 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from crypto.keyfile import Secret, is_sealed, open_file, seal_file, sync_folder
+from crypto.errors import KeyFileRefused
+from crypto.keyfile import Secret, SecretSource, is_sealed, open_file, seal_file, sync_folder
 
 MARK_SIZE: Final = 8
 _ANEW: Final = re.compile(r"(.+)\.([0-9a-f]{16})\.anew")
+
+
+def check_another(home: Path, old: SecretSource, new: SecretSource) -> None:
+    """Raises KeyFileRefused for the place that the secret is in by now: who then destroyed the old one had none."""
+    if old.place(home) == new.place(home):
+        raise KeyFileRefused("the keys open with the secret there already; name another place for the new one")
 
 
 def prepare(home: Path, old: Secret, new: Secret) -> str:
