@@ -27,7 +27,7 @@ from crypto.renewal import sign_renewal
 from crypto.trust import Trust
 from nodes.locked import keys_alone
 from nodes.settings import Settings
-from nodes.setup import witness_key
+from nodes.setup import witness_key, write_request
 from schemas.renewal import RenewalAnswer, RenewalRequest
 from schemas.roster import KeyUse, RosterKey
 
@@ -103,6 +103,9 @@ def look(home: Path, trust: Trust, what: frozenset[str]) -> Held:
         now = load_node_keys(home / "node.key", secret)
         begin(settings, what, now)
         settled = settle(settings, trust, now)
+        if settled:
+            # The operators may want it again: for an older one's TLS key no certificate would be taken.
+            write_request(home, settings.node, settings)
         keys, state = load_node_keys(home / "node.key", secret) if settled else now, pending(settings)
         password = tls_password(home / "tls.key", secret)
         return Held(state.opening_too(keys), witness_key(settings), password, settled, state)

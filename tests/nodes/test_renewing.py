@@ -1,6 +1,7 @@
 """Renewal in an agent's folder: what opens the keys may change meanwhile, and none of it holds the agent up."""
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import threading
@@ -88,6 +89,11 @@ async def test_a_node_starts_whose_keys_were_sealed_anew_before_it_renewed_them(
         assert held.settled and held.pending.nothing and agent.renewing.pending() == []
         public = agent.keys.signing.public
         assert public == held.keys.signing.public
+        # What the operators are sent from now on is of the new keys.
+        told = setup.read_request(home)
+        assert base64.b64decode(told.signing_key) == public.public_bytes()
+        csr = certificates.read_csr(told.csr_pem.encode())
+        assert csr.public_key() == certificates.read_certificate((home / "tls.pem").read_bytes()).public_key()
     async with _opened(home) as again:
         assert again.keys.signing.public == public
 
