@@ -7,6 +7,7 @@ settings calls `finish` with the mark before the first key is opened, and so end
 
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,9 @@ def finish(home: Path, mark: str | None) -> None:
     moved = False
     for file in sorted(home.glob(f"*.{mark}.anew")):
         if found := _ANEW.fullmatch(file.name):
-            file.replace(home / found[1])
+            # Of several that start at one time, another may have been quicker.
+            with suppress(FileNotFoundError):
+                file.replace(home / found[1])
             moved = True
     if moved:
         sync_folder(home)

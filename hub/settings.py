@@ -6,6 +6,7 @@ monitor.<pid>.json       where a running worker's monitor listens
 ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 ledger.mldsa.key         another sealed key: the second one of checkpoints that witnesses are asked to cosign
+operators.key            another: of the operators' credentials in the database
 """
 
 import json
@@ -85,6 +86,8 @@ class Settings(BaseModel):
     The keys open with the secret in `passphrase_file`, `key_file` or the systemd credential `credential`, or else in
     the home; `resealed` is the mark of the last time that another one was chosen.
     `retention` says what `seci-hub ledger retention` erases; a rule with a kind goes before one without.
+    `session_idle_s` is after how long without a command an operator is logged out, `session_s` after how long at all;
+    `approval_s` is for how long what takes two can be confirmed and done once it was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -114,6 +117,9 @@ class Settings(BaseModel):
     canary_s: float = Field(30.0, gt=0, le=600)
     witness_round_s: float = Field(30.0, gt=0, le=3600)
     retention: tuple[RetentionRule, ...] = ()
+    session_idle_s: int = Field(900, ge=1, le=3600)
+    session_s: int = Field(28_800, ge=1, le=43_200)
+    approval_s: int = Field(86_400, ge=1, le=604_800)
 
     @field_validator("retention")
     @classmethod

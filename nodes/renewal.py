@@ -14,6 +14,7 @@ tls.next.pem        the certificate that has come: from here on it is that key's
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -240,6 +241,10 @@ def take_answer(settings: Settings, answer: RenewalAnswer) -> None:
     certificate = certificates.read_certificate(answer.certificate_pem.encode())
     if certificate.public_key() != load_tls_key(files.tls, settings.secret()).public_key():
         raise CertificateRefused("the hub's certificate is not for the key that it was asked for")
+    # What the broker would not take must not take the place of what it takes.
+    if certificates.common_name(certificate) != f"node-{settings.node}":
+        raise CertificateRefused("the hub's certificate is for another name")
+    certificates.check_validity(certificate, datetime.now(UTC))
     certificates.check_issued(certificate, certificates.read_authorities((settings.home / "ca.pem").read_bytes()))
     write_private(files.certificate, answer.certificate_pem.encode())
 

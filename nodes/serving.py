@@ -27,7 +27,7 @@ from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.errors import NotSetUp, PortTaken
 from nodes.link import Link
-from nodes.locked import alone
+from nodes.locked import alone, keys_alone
 from nodes.older import read_older
 from nodes.settings import Settings
 from nodes.store import Store
@@ -40,11 +40,11 @@ async def open_agent(settings: Settings) -> Agent:
     """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
     if not settings.enrolled:
         raise NotSetUp(
-            f"{settings.node} is not enrolled yet",
-            "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
+            f"{settings.node} is not enrolled yet", "run `seci-node join` with the hub's token (docs/node.md)"
         )
     home, secret = settings.home, settings.secret()
-    put_tls(home, renewal.TLS)
+    with keys_alone(home, wait=True):
+        put_tls(home, renewal.TLS)
     keys = load_node_keys(home / "node.key", secret)
     context = client_context(
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)

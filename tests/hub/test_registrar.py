@@ -60,3 +60,14 @@ def test_a_key_that_cannot_cosign_is_refused() -> None:
             check_request(request, Unsigned(0, ()))
     with pytest.raises(EnrolmentRefused, match="Ed25519"):
         check_request(_request(RO, p256), Unsigned(0, ()))
+
+
+def test_keys_that_were_renewed_get_no_certificate_any_more() -> None:
+    roster, new = _admitted(Unsigned(0, ()), _request(RO, None)), SigningKey.generate()
+    now = time.time_ns() // 1_000_000
+    # Renewed a while ago: the old key is listed still, and ended.
+    asked = RenewalRequest(node="ro", at=now, signing=new.public.public_bytes())
+    renewed_ = Unsigned(2, renewed(roster, asked, now + 1000))
+    check_request(_request(dataclasses.replace(RO, signing=new), None), renewed_)
+    with pytest.raises(EnrolmentRefused, match="with other keys"):
+        check_request(_request(RO, None), renewed_)

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from crypto import certificates
 from crypto.certificates import Profile
-from crypto.errors import CryptoError
-from crypto.keyfile import Secret, generate_key_file
+from crypto.errors import CertificateRefused, CryptoError
+from crypto.keyfile import Secret, generate_key_file, load_tls_key
 from crypto.trust import Trust
 from nodes import renewal, renewing, setup
 from nodes.agent import Agent
@@ -122,6 +122,25 @@ def test_a_secret_is_not_changed_for_itself(home: Path) -> None:
     for named in (home / "secret.key", home.parent / "there" / "secret.key"):
         done = TYPED.invoke(app, ["reseal", "--home", str(home), "--key-file", str(named)])
         assert done.exit_code != 0 and "another place" in str(done.exception)
+
+
+async def test_a_certificate_that_the_broker_would_not_take_replaces_none(home: Path) -> None:
+    before = (home / "tls.pem").read_bytes()
+    async with _opened(home) as agent:
+        agent.renewing.want(["tls"])
+        held = await agent.renewing._look()
+        csr = certificates.read_csr((held.pending.csr_pem or "").encode())
+        ended = certificates.issue(csr, CA, CA_KEY, Profile.CLIENT, common_name="node-ro", days=-1)
+        # The same key, but a name of another.
+        other = certificates.create_csr("node-bg", load_tls_key(home / "tls.next.key", agent.settings.secret()))
+        foreign = certificates.issue(other, CA, CA_KEY, Profile.CLIENT, common_name="node-bg", days=300)
+        for wrong in (ended, foreign):
+            with pytest.raises(CertificateRefused):
+                pem = certificates.to_pem(wrong).decode()
+                renewal.take_answer(agent.settings, RenewalAnswer(request=bytes(32), certificate_pem=pem))
+        await agent.renewing._look()
+        assert agent.renewing.pending() == ["tls"]
+    assert (home / "tls.pem").read_bytes() == before
 
 
 @contextmanager
