@@ -1,6 +1,8 @@
 """Who is let into the roster, and with which witness key."""
 
 import base64
+import dataclasses
+import time
 
 import pytest
 
@@ -10,7 +12,9 @@ from crypto.keys import SignatureAlgorithm, SigningKey, VerifyKey
 from crypto.trust import Trust
 from hub.errors import EnrolmentRefused
 from hub.registrar import Unsigned, check_request, with_admitted
+from hub.renewing import renewed
 from schemas.enrolment import EnrolmentRequest
+from schemas.renewal import RenewalRequest
 from schemas.roster import KeyUse, Roster, RosterNode
 from tests.crypto.people import BG, NOW, RO, Person
 
@@ -67,7 +71,7 @@ def test_keys_that_were_renewed_get_no_certificate_any_more() -> None:
     now = time.time_ns() // 1_000_000
     # Renewed a while ago: the old key is listed still, and ended.
     asked = RenewalRequest(node="ro", at=now, signing=new.public.public_bytes())
-    renewed_ = Unsigned(2, renewed(roster, asked, now + 1000))
-    check_request(_request(dataclasses.replace(RO, signing=new), None), renewed_)
+    after = Unsigned(2, renewed(roster, asked, now + 1000))
+    check_request(_request(dataclasses.replace(RO, signing=new), None), after)
     with pytest.raises(EnrolmentRefused, match="with other keys"):
-        check_request(_request(RO, None), renewed_)
+        check_request(_request(RO, None), after)

@@ -130,7 +130,7 @@ async def test_a_certificate_that_the_broker_would_not_take_replaces_none(home: 
         agent.renewing.want(["tls"])
         held = await agent.renewing._look()
         csr = certificates.read_csr((held.pending.csr_pem or "").encode())
-        ended = certificates.issue(csr, CA, CA_KEY, Profile.CLIENT, common_name="node-ro", days=-1)
+        ended = certificates.issue(csr, CA, CA_KEY, Profile.CLIENT, common_name="node-ro", days=0)
         # The same key, but a name of another.
         other = certificates.create_csr("node-bg", load_tls_key(home / "tls.next.key", agent.settings.secret()))
         foreign = certificates.issue(other, CA, CA_KEY, Profile.CLIENT, common_name="node-bg", days=300)
