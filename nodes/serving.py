@@ -30,6 +30,7 @@ from nodes.link import Link
 from nodes.locked import alone, keys_alone
 from nodes.older import read_older
 from nodes.settings import Settings
+from nodes.signing import finish
 from nodes.store import Store
 
 # What a slow caller may have to get its answer at the end.
@@ -98,6 +99,7 @@ async def _serve(settings: Settings, listener: socket.socket, told: "_Told", ann
         results = await asyncio.gather(work, serving, stopped, return_exceptions=True)
     finally:
         agent.box.close()
+        finish(CLOSE_S)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result

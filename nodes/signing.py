@@ -2,14 +2,16 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar, cast
 
 from crypto.keys import SigningKey
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_BESIDE: Final = "beside"
 
 
 async def signed_by(key: SigningKey, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -41,5 +43,13 @@ async def beside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="beside", daemon=True).start()
+    threading.Thread(target=run, name=_BESIDE, daemon=True).start()
     return await done
+
+
+def finish(longest_s: float) -> None:
+    """Lets what was begun `beside` end, if it does soon: the interpreter had better not end in the midst of it."""
+    end = time.monotonic() + longest_s
+    for thread in threading.enumerate():
+        if thread.name == _BESIDE:
+            thread.join(max(0.0, end - time.monotonic()))
