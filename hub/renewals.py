@@ -76,7 +76,7 @@ class Renewals:
         refused: HubError | CryptoError | None = None
         try:
             certificate = await asyncio.to_thread(self._certified, verdict.request)
-            refused = await self._listed(verdict.request)
+            refused = await self._listed(verdict.request, certificate)
         except (HubError, CryptoError) as error:
             # Whatever is wrong with one, the others are answered.
             certificate, refused = None, error
@@ -100,22 +100,25 @@ class Renewals:
         log.info("certificate_renewed", node=request.node)
         return pem
 
-    async def _listed(self, request: RenewalRequest) -> RenewalRefused | None:
+    async def _listed(self, request: RenewalRequest, certificate: str | None) -> RenewalRefused | None:
         try:
-            await self._list(request)
+            await self._list(request, certificate)
         except RenewalRefused as error:
             if request.csr_pem is None:
                 raise
             # Who may have no more keys may have a certificate: without one it would be cut off in the end.
-            await self._list(request.model_copy(update=dict.fromkeys(("signing", "encryption", "witness"))))
+            only = request.model_copy(update=dict.fromkeys(("signing", "encryption", "witness")))
+            await self._list(only, certificate)
             return error
         return None
 
-    async def _list(self, request: RenewalRequest) -> None:
+    async def _list(self, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:
             await take_turn(connection)
             before = await registrar.current(connection, self._ledger.signer.key.public)
             after = renewed(before, request, time.time_ns() // 1_000_000)
+            if certificate is not None:
+                await registrar.keep_certificate(connection, certificate.encode(), request.node)
             if after != before.nodes:
                 roster = await registrar.publish_roster(connection, self._ledger, after, self._ledger.signer.key)
                 log.info("keys_renewed", node=request.node, roster=roster.version)

@@ -13,9 +13,10 @@ from hub.errors import RenewalRefused
 from hub.judge import Arrival, Renewing, Unreadable, judge
 from hub.registrar import DAY_MS, KEY_DAYS, Unsigned
 from hub.renewing import LISTED_MS, MOST_KEYS, OVERLAP_MS, renewed
-from schemas.control import MessageType
+from hub.standing import changed
+from schemas.control import Event, MessageType
 from schemas.renewal import RenewalRequest
-from schemas.roster import KeyUse, Roster, RosterNode
+from schemas.roster import Cause, KeyUse, NodeState, Roster, RosterNode
 from tests.crypto.people import BG, HOUR, NOW, RO, roster_key, roster_node, roster_of, trust
 
 NEW, SEALING = SigningKey.generate(), EncryptionKey.generate()
@@ -106,6 +107,13 @@ def test_a_key_that_was_replaced_lists_no_other_one() -> None:
         assert isinstance(judge(_arrival(body), after, NOW + HOUR), Renewing)
 
 
+def test_a_key_that_has_ended_asks_for_no_other_however_it_dates_that() -> None:
+    ended = roster_node("ro", roster_key(RO.signing, end=NOW), roster_key(RO.encryption, end=NOW))
+    body = sign_renewal(_request(at=NOW - HOUR), RO.signing, NEW)
+    assert isinstance(judge(_arrival(body), _trust((ended,)), NOW - 1), Renewing)
+    assert judge(_arrival(body), _trust((ended,)), NOW + 1) == Unreadable(_arrival(body), "key_not_valid")
+
+
 def test_new_keys_are_used_at_once_and_the_old_ones_go_on_for_a_day() -> None:
     nodes = renewed(_roster(), _request(), NOW)
     after = _trust(nodes)
@@ -152,3 +160,17 @@ def test_a_node_cannot_fill_the_roster_with_keys() -> None:
             roster = Unsigned(4, renewed(roster, _request(signing=new, encryption=None), NOW))
     assert len(roster.nodes[1].keys) == MOST_KEYS + 1
     assert roster_of(*roster.nodes)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [(NodeState.SUSPENDED, "sender_suspended"), (NodeState.REVOKED, "key_revoked")]
+)
+def test_who_was_shut_out_gets_no_new_keys(state: NodeState, reason: str) -> None:
+    event = Event.SUSPENDED if state is NodeState.SUSPENDED else Event.REVOKED
+    bg, ro = _roster().nodes
+    roster = Unsigned(4, (bg, changed(ro, event, Cause.KEY_COMPROMISE, NOW)))
+    body = sign_renewal(_request(), RO.signing, NEW)
+    assert judge(_arrival(body), _trust(roster.nodes), NOW) == Unreadable(_arrival(body), reason)
+    # Also if it had asked before.
+    with pytest.raises(RenewalRefused, match="takes no part"):
+        renewed(roster, _request(), NOW)
