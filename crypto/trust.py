@@ -3,8 +3,9 @@
 Hub and nodes judge with the same code, so that both reach the same verdict.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -22,7 +23,7 @@ from crypto.errors import (
 )
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from schemas.control import Acknowledgement
-from schemas.header import Header
+from schemas.header import Header, RosterReference
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 ROSTER_TYPE: Final = "application/vnd.seci.roster+cbor"
@@ -35,13 +36,17 @@ WITNESS_NAME: Final = "seci.exchange/witness/"
 
 @dataclass(frozen=True)
 class Trust:
-    """A roster made ready for questions. Build one with `Trust.of`, anew for each roster version."""
+    """A roster made ready for questions. Build one with `Trust.of`, anew for each roster version.
+
+    `digest` is the SHA-256 of it as the hub signed it; none where nobody goes by it (see `trust_in`).
+    """
 
     roster: Roster
     nodes: Mapping[str, RosterNode]
     _signing: Mapping[tuple[str, bytes], tuple[RosterKey, VerifyKey]]
     _sealing: Mapping[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]]
     _witnesses: Mapping[str, tuple[tuple[RosterKey, CosignerKey], ...]]
+    digest: bytes | None = None
 
     @classmethod
     def of(cls, roster: Roster) -> Self:
@@ -76,6 +81,11 @@ class Trust:
             MappingProxyType(sealing),
             MappingProxyType(witnesses),
         )
+
+    @property
+    def reference(self) -> RosterReference | None:
+        """What whoever goes by this roster signs of it, so that others notice if they were shown another one."""
+        return None if self.digest is None else RosterReference(version=self.roster.version, digest=self.digest)
 
     def signer_of(self, header: Header, kid: bytes) -> VerifyKey:
         """The key a message must be signed with. Raises SenderUnknown, KeyUnknown, KeyNotValid."""
@@ -143,6 +153,11 @@ def open_roster(data: bytes, hub: VerifyKey) -> Roster:
     signed = cose.parse_sign1(data, ROSTER_TYPE)
     signed.verify(hub)
     return Roster.from_bytes(signed.payload)
+
+
+def trust_in(signed: bytes, hub: VerifyKey) -> Trust:
+    """The roster that the hub signed, for who goes by it. Raises what `open_roster` and `Trust.of` do."""
+    return replace(Trust.of(open_roster(signed, hub)), digest=hashlib.sha256(signed).digest())
 
 
 def signer_of_roster(data: bytes) -> bytes:

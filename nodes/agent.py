@@ -23,7 +23,7 @@ from crypto.keyfile import NodeKeys, tls_password
 from crypto.keys import SigningKey
 from crypto.note import NoteVerifier
 from crypto.trust import Trust
-from nodes import histories, inbox, outbox, renewal, rosters, store
+from nodes import hearsay, histories, inbox, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -204,7 +204,7 @@ class Agent:
                 await pause(self.stored)
                 continue
             try:
-                publications = await acknowledging(due, self.keys.signing)
+                publications = await acknowledging(due, self.keys.signing, self.trust.reference)
             except HsmUnavailable as error:
                 log.error("hsm_unavailable", detail=str(error))
                 await asyncio.sleep(TICK_S)
@@ -327,6 +327,7 @@ class Agent:
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
         received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
+        hearsay.hear(connection, received.header.sender, received.header.roster, self.trust.reference, now)
         alone = final or arrival.after in ("", str(received.header.id))
         if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(store.AFTER + arrival.after)
@@ -339,6 +340,7 @@ class Agent:
         newer = self._rosters.bring_into_force(connection)
         if newer is not None:
             self.trust = newer
+            hearsay.settle(connection)
             self._try_again(connection)
 
     def _try_again(self, connection: Connection) -> None:
@@ -359,6 +361,7 @@ class Agent:
             due += store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
             due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
+        hearsay.tell(connection, now)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 

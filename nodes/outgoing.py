@@ -96,6 +96,7 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
         created=now,
         expires=expires,
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
+        roster=trust.reference,
     )
 
 

@@ -3,7 +3,7 @@
 A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so it is
 there for an auditor to see. In each one that comes, whichever is in force, the node looks at its own entry: a key there
 that it did not make is an alarm, for whoever has it can read and sign in the node's name. So is a second roster of a
-version. One that only other nodes are shown is not seen here.
+version. One that only other nodes are shown is seen by what those sign: `hearsay`.
 """
 
 import base64
@@ -22,7 +22,7 @@ from crypto.keyfile import NodeKeys
 from crypto.keys import VerifyKey, key_id_of
 from crypto.note import NoteVerifier
 from crypto.rosternews import Logged, open_news
-from crypto.trust import Trust, open_roster, signer_of_roster
+from crypto.trust import Trust, open_roster, signer_of_roster, trust_in
 from nodes import histories, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
@@ -87,10 +87,11 @@ class Reader:
             if row.version != expected or row.standing != Standing.LINKED:
                 break
             try:
-                found = self._usable(open_roster(row.signed, self.hub))
+                self._usable(open_roster(row.signed, self.hub))
             except CryptoError:
                 # Told when it came. It is the ledger's version of that number all the same.
                 continue
+            found = trust_in(row.signed, self.hub)
             connection.execute(update(store.roster).where(store.roster.c.version == row.version).values(size=None))
             log.info("roster_taken", version=row.version, nodes=len(found.nodes))
         return found

@@ -11,9 +11,9 @@ from pydantic import Field, field_validator
 
 from schemas.codes import Agency
 from schemas.control import MANY_ITEMS, Receipt, Wire
-from schemas.header import Code, Millis, NodeId
+from schemas.header import Code, Millis, NodeId, RosterVersion
 from schemas.participants import Category
-from schemas.witnessing import NoteText, RosterVersion
+from schemas.witnessing import NoteText
 
 
 class KeyUse(StrEnum):

@@ -18,6 +18,7 @@ CALM: dict[str, Any] = {
     "withheld": None,
     "roster_overdue": None,
     "roster_unread_after": None,
+    "roster_hearsay": [],
     "followed": 7,
     "witnessed": None,
     "unwitnessed_receipts": 3,
