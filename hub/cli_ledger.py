@@ -99,7 +99,7 @@ def export_(
         with ExportFolder.open(folder, manifest) as opened:
 
             async def work(connection: AsyncConnection) -> Exported:
-                return await export(connection, opened, first, progress, log if witnessed else None)
+                return await export(connection, opened, first, progress, log, only_witnessed=witnessed)
 
             done, written = with_database(settings, work), opened.files
     finally:

@@ -231,6 +231,7 @@ Index("message_expires", message.c.expires, message.c.leaf_index)
 Index("message_in_reply_to", message.c.in_reply_to, postgresql_where=message.c.in_reply_to.is_not(None))
 Index("message_remind_at", message.c.remind_at, message.c.leaf_index, postgresql_where=message.c.remind_at.is_not(None))
 Index("message_reply_by", message.c.reply_by, message.c.leaf_index, postgresql_where=message.c.reply_by.is_not(None))
+Index("message_question", message.c.expires, message.c.reply_by, postgresql_where=message.c.reply_by.is_not(None))
 Index("acknowledgement_id", acknowledgement.c.id)
 
 # What a TSA signed of checkpoints: its time, the subject of its certificate, its whole answer (RFC 3161, DER).

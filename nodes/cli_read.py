@@ -35,7 +35,7 @@ def status(
     newest = call(home, "GET", "/v1/messages", params={"limit": 10})["messages"]
     link = state["link"]
     lines = [
-        f"node    {state['node']}, roster version {state['roster']['version']}",
+        f"node    {state['node']}, roster version {state['roster']['version']} (SHA-256 {state['roster']['digest']})",
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
         *(f"WARNING {warning}" for warning in state["warnings"]),

@@ -7,6 +7,7 @@ version. One that only other nodes are shown is seen by what those sign: `hearsa
 """
 
 import base64
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -215,6 +216,17 @@ def newest(connection: Connection) -> bytes | None:
         select(store.roster.c.signed).where(store.roster.c.version == _IN_FORCE.scalar_subquery())
     )
     return signed
+
+
+def describe(connection: Connection, trust: Trust) -> dict[str, Any]:
+    """The roster in force, for `status`. `digest` is the SHA-256 of it as signed, as its entry in the ledger names it.
+
+    Two nodes of whom each reads it out know whether the hub has shown them the same roster.
+    """
+    version = trust.roster.version
+    signed = connection.scalar(select(store.roster.c.signed).where(store.roster.c.version == version))
+    digest = None if signed is None else hashlib.sha256(signed).hexdigest()
+    return {"version": version, "digest": digest, "nodes": sorted(trust.nodes)}
 
 
 def save(connection: Connection, version: int, signed: bytes, size: int | None = None) -> None:

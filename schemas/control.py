@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from schemas import cbor
+from schemas import cbor, entrybytes
 from schemas.header import Digest, Millis, NodeId, RosterReference
 from schemas.refusals import RefusalCode
 
@@ -207,6 +207,10 @@ class Entry(Wire):
     code: RefusalCode | None = None
     detail: str | None = None
     erased: Indices | None = None
+
+    def to_bytes(self) -> bytes:
+        """Deterministic CBOR, as of every control message."""
+        return entrybytes.encode(vars(self))
 
 
 @dataclass(frozen=True, slots=True)
