@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from crypto.errors import CertificateRefused
 
 TlsKey = ec.EllipticCurvePrivateKey
-COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|broker")
+COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|operator-[a-z0-9.-]{1,32}|broker")
 _SKEW: Final = timedelta(minutes=10)
 # The library reads the parts only when they are asked for: they are, at once, so that nothing is raised later.
 _UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -72,7 +72,7 @@ def issue(
     """
     key = csr.public_key()
     if not COMMON_NAME.fullmatch(common_name):
-        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user or the broker")
+        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user, an operator or the broker")
     if _common_name(csr.subject) != common_name:
         raise CertificateRefused(f"the request is for {_common_name(csr.subject)!r}, not for {common_name!r}")
     if not csr.is_signature_valid:

@@ -5,7 +5,6 @@ An error has a stable code, what happened, and what to do next. With `--json` it
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
@@ -15,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from schemas.header import PROTOCOL_VERSION
+from schemas.wording import wanted
 
 DISTRIBUTION: Final = "seci-exchange"
 USAGE: Final = "usage"
@@ -98,19 +98,6 @@ def as_json() -> bool:
     return "--json" in sys.argv
 
 
-def in_words(wanted: str) -> str:
-    """What pydantic wants of a value, so that it goes on behind `it`."""
-    if wanted == "Field required":
-        return "is required"
-    if wanted == "Extra inputs are not permitted":
-        return "is not a known field"
-    words = re.sub(r"^[A-Z][A-Za-z/ ]* should ", "must ", wanted.removeprefix("Value error, "))
-    # Behind the comma is how the parser fared.
-    words = re.sub(r"^(must be a valid UUID),.*", r"\1", words)
-    words = re.sub(r"^'.*' is not one of ", "must be one of ", words).rstrip(".")
-    return words if words.startswith(("must ", "is ", "may ")) else f"is wrong: {words}"
-
-
 def _tell(error: Exception, program: str) -> None:
     context: typer.Context | None = getattr(error, "ctx", None)
     path = program if context is None else context.command_path
@@ -124,7 +111,7 @@ def _tell(error: Exception, program: str) -> None:
         name = _name(error)
         detail = f"wrong: {name}"
         fields = [
-            {"field": name, "found": str(item["input"]), "wanted": in_words(item["msg"])}
+            {"field": name, "found": str(item["input"]), "wanted": wanted(item)}
             for item in error.__cause__.errors(include_url=False)
         ]
     fail(program, USAGE, detail, f"see {path} --help", fields)

@@ -35,9 +35,12 @@ from crypto.keyoptions import (
 )
 from hub import database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
+from hub.cli_approvals import approvals_app
 from hub.cli_erase import erase, retention
 from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
+from hub.cli_login import login, logout, whoami
+from hub.cli_operator import operator_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_stats import stats_app
 from hub.cli_status import status
@@ -49,9 +52,10 @@ from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
-from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
+from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest, Welcome
 
@@ -66,6 +70,8 @@ app: Final = typer.Typer(
 STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(operator_app, name="operator")
+app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
 
 
@@ -121,7 +127,8 @@ def init(
     )
     if known is not None:
         # No option says them, and an update must not turn the timestamps off.
-        settings = settings.model_copy(update=known.model_dump(include={"tsa_url", "tsa_roots", "tsa_interval_s"}))
+        kept = {"tsa_url", "tsa_roots", "tsa_interval_s", "session_idle_s", "session_s", "approval_s"}
+        settings = settings.model_copy(update=known.model_dump(include=kept))
     settings.save()
     log = ledger_of(settings)
     _begin_lock_store(settings, log)
@@ -158,7 +165,10 @@ def provision(home: Home, as_json: AsJson = False) -> None:
             await registrar.publish_roster(connection, log, (), log.signer.key)
         return [node.node for node in roster.nodes]
 
-    nodes = with_database(settings, work, log)
+    first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
+    # To repeat what the roster says to the broker, anybody may who has the broker.
+    actor = acting(settings, Action.PROVISION) if first else None
+    nodes = with_database(settings, work, log, actor)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
@@ -207,9 +217,11 @@ def enrol(
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
-    topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
+    actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
+    nodes = with_database(settings, check)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost)
     certificates_pem = _certify(settings, requests)
-    version = with_database(settings, admit, log)
+    version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:
         welcome = _welcome(settings, item, certificates_pem[item.node], news)
@@ -295,6 +307,17 @@ def _read_request(path: Path) -> EnrolmentRequest:
         ) from error
 
 
+def _subject(
+    requests: list[EnrolmentRequest], agencies: list[Agency] | None, task_forces: list[str] | None
+) -> dict[str, object]:
+    """What a second person confirms: which keys, by their fingerprints, and which memberships."""
+    return {
+        "nodes": {item.node: item.fingerprint() for item in requests},
+        "agencies": agencies and list(map(str, agencies)),
+        "task_forces": task_forces,
+    }
+
+
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
     ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
     ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
@@ -322,7 +345,7 @@ ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
+for _command in (login, logout, whoami, broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
 
 

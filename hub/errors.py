@@ -260,6 +260,93 @@ class FiguresRefused(HubError):
     exit_code = 2
 
 
+class SessionRequired(HubError):
+    """Nobody is logged in, or not any more."""
+
+    code = "session_required"
+    exit_code = 4
+
+
+class RoleMissing(HubError):
+    """The operator's role does not allow it."""
+
+    code = "role_missing"
+    exit_code = 4
+
+
+class LoginRefused(HubError):
+    """Name, password, code or certificate is wrong. Which one is not told."""
+
+    code = "login_refused"
+    exit_code = 4
+
+
+class LoginPaused(HubError):
+    """Too many attempts failed: there is a pause before the next is looked at."""
+
+    code = "login_paused"
+    exit_code = 4
+
+
+class PasswordWeak(HubError):
+    """A password that is too easily guessed."""
+
+    code = "password_weak"
+    exit_code = 2
+
+
+class OperatorRefused(HubError):
+    """An operator's account cannot be made or changed so."""
+
+    code = "operator_refused"
+    exit_code = 4
+
+
+class OperatorUnknown(HubError):
+    """There is no operator of this name."""
+
+    code = "operator_unknown"
+    exit_code = 4
+
+
+class OperatorsTampered(HubError):
+    """The operators' tables are not as the hub left them."""
+
+    code = "operators_tampered"
+    exit_code = 6
+
+
+class ApprovalWaiting(HubError):
+    """It takes two: it was asked for, and nobody else has confirmed it yet. Nothing else was done."""
+
+    code = "approval_waiting"
+    exit_code = 3
+
+    def __init__(self, number: int, message: str, next_step: str) -> None:
+        found = {"field": "approval", "found": str(number), "wanted": "must be confirmed by a security officer"}
+        super().__init__(message, next_step, [found])
+
+
+class ApprovalUnknown(HubError):
+    """There is no approval of this number."""
+
+    code = "approval_unknown"
+    exit_code = 4
+
+
+class ApprovalClosed(HubError):
+    """The approval was confirmed, refused or used before, or has expired."""
+
+    code = "approval_closed"
+    exit_code = 4
+
+
+class OwnApproval(HubError):
+    """Who asks cannot be who confirms."""
+
+    code = "own_approval"
+
+
 class FiguresPresent(HubError):
     """Other figures of these fields and years were imported before."""
 

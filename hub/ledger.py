@@ -36,6 +36,8 @@ log = structlog.get_logger()
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
+# Letters of what an entry tells in words.
+DETAIL_SIZE: Final = 300
 # Entries that the database is given at a time: enough that what each part costs does not count, and few enough that it
 # does not wait for long for the first.
 PART: Final = 100

@@ -19,6 +19,7 @@ from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
+OPERATORS_KEY: Final = "operators.key"
 BROKER: Final = "broker"
 BROKER_KEY: Final = f"{BROKER}.key"
 CERTIFICATE_DAYS: Final = 397
@@ -45,6 +46,8 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
         keyfile.save_signing_key(home / "hub.key", _new_hub_key(token), secret)
     if not (home / SECOND_KEY).exists():
         keyfile.save_mldsa_key(home / SECOND_KEY, MlDsaKey.generate(), secret)
+    if not (home / OPERATORS_KEY).exists():
+        keyfile.save_secret(home / OPERATORS_KEY, Secret.generate(), secret)
     if not (home / "ca.pem").exists():
         key = certificates.new_tls_key()
         keyfile.save_tls_key(home / "ca.key", key, secret)
@@ -134,6 +137,11 @@ def broker_password(home: Path, secret: Secret) -> str | None:
 def hub_key(settings: Settings) -> SigningKey:
     """The key that signs checkpoints and rosters. Raises WrongPassphrase, KeyFileRefused."""
     return keyfile.load_signing_key(settings.home / "hub.key", settings.secret())
+
+
+def operators_secret(settings: Settings) -> Secret:
+    """What closes the operators' credentials in the database. Raises WrongPassphrase, KeyFileRefused."""
+    return keyfile.load_secret(settings.home / OPERATORS_KEY, settings.secret())
 
 
 def second_key(settings: Settings) -> Cosigner | None:

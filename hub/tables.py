@@ -1,7 +1,8 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`; and it may delete
-`quarantine_content`, `witness_round` and `cosignature`. `erase_entries`, a function of the
+What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`, of operators all but the name,
+of sessions and approvals what becomes of them; and it may delete `quarantine_content`, `witness_round`, `cosignature`,
+sessions and counts of failed logins. `erase_entries`, a function of the
 database's owner, erases what entries say.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
@@ -267,3 +268,66 @@ imported_statistic: Final = Table(
     Column("source", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
 )
+
+# Who may do what at the hub (`hub.roles`). `sealed` is the credential, under `operators.key` (`hub.credentials`),
+# `certificate` the SHA-256 of it, `totp_step` the last 30-second step of which a code was used.
+operator: Final = Table(
+    "operator",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary),
+    Column("totp_step", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+# By SHA-256 of the token.
+operator_session: Final = Table(
+    "operator_session",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("operator", Text, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("last_used", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+)
+# By SHA-256 of the name that was typed, whether there is such an operator or not.
+login_failure: Final = Table(
+    "login_failure",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last", BigInteger, nullable=False),
+)
+# What takes two: who asked, who confirmed, and how it ended (`done`, `refused`, `void`). `digest` is of action and
+# subject (`hub.acts.digest_of`).
+approval: Final = Table(
+    "approval",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("confirmed_by", Text),
+    Column("confirmed_at", BigInteger),
+    Column("ended", Text),
+    Column("ended_by", Text),
+    Column("ended_at", BigInteger),
+)
+# The acts of operators as they were written down, whose SHA-256 is the evidence of an entry `operator`.
+operator_act: Final = Table(
+    "operator_act",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("act", LargeBinary, nullable=False),
+)
+Index("operator_act_operator", operator_act.c.operator, operator_act.c.leaf_index)
+Index("operator_act_action", operator_act.c.action, operator_act.c.leaf_index)
+Index("approval_digest", approval.c.digest, approval.c.id)

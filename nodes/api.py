@@ -33,7 +33,7 @@ from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
 from nodes.times import iso
-from schemas import registry
+from schemas import registry, wording
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
 from schemas.names import NameRepeated, refuse_repeated
@@ -367,7 +367,7 @@ def _fields(found: Any) -> JSONResponse:
     errors = [
         {
             "field": _field(item),
-            "wanted": str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "),
+            "wanted": wording.wanted(item, _field(item)),
             "found": "nothing" if item["type"] == "missing" else _found(item),
         }
         for item in found

@@ -89,6 +89,13 @@ class BodyRefused(NodeError):
     exit_code = 2
 
 
+class RequestRefused(NodeError):
+    """A whole message in a file could not be sent; `fields` has what is wrong with which field."""
+
+    code = "request_invalid"
+    exit_code = 2
+
+
 class MappingInvalid(NodeError):
     """A mapping file does not say what it should; `fields` has what is wrong with which part of it."""
 
