@@ -32,7 +32,7 @@ DISPUTED: Final = "roster_disputed"
 TOLD_MS: Final = 7 * 24 * 3600 * 1000
 _HEARD: Final = Table(
     "hearsay",
-    store.metadata,
+    store.roster.metadata,
     Column("node", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("digest", LargeBinary, nullable=False),

@@ -45,8 +45,6 @@ from nodes.prepared import Prepared
 AFTER: Final = "after "
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
-# Some tables stand with what is done with them.
-metadata: Final = _metadata
 
 outbox: Final = Table(
     "outbox",
