@@ -106,11 +106,11 @@ def notices(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List who has not answered (reminded, escalated) or taken a message (expired) in time."""
+    """List who has not answered (reminded, escalated) or taken a message (expired) in time, and who may read more."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
-    head = f"{'number':>6}  {'at (UTC)':19}  {'event':10} {'who':5} about"
+    head = f"{'number':>6}  {'at (UTC)':19}  {'event':13} {'who':5} about"
     lines = [
-        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:10} {n['recipient']:5} message {n['message']} of {n['sender']}"
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:13} {n.get('node') or n['recipient']:5} {_about(n)}"
         for n in found["notices"]
     ]
     answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
@@ -237,3 +237,10 @@ def _delivery_line(delivery: dict[str, Any]) -> str:
 def _notice_line(notice: dict[str, Any]) -> str:
     missed = "had not taken it by then" if notice["event"] == "expired" else "had not answered by then"
     return f"{notice['at'][:19]}  {notice['event']:10} {notice['recipient']:5} {missed}"
+
+
+def _about(notice: dict[str, Any]) -> str:
+    if "node" not in notice:
+        return f"message {notice['message']} of {notice['sender']}"
+    where = f"{notice['task_force']}, " if "task_force" in notice else ""
+    return f"{where}by version {notice['roster']} of the roster"

@@ -24,7 +24,7 @@ from crypto.keys import VerifyKey, key_id_of
 from crypto.note import NoteVerifier
 from crypto.rosternews import Logged, open_news
 from crypto.trust import Trust, open_roster, signer_of_roster, trust_in
-from nodes import histories, store
+from nodes import histories, notices, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
 
@@ -83,6 +83,7 @@ class Reader:
     def bring_into_force(self, connection: Connection) -> Trust | None:
         """The newest of the rosters that can be in force by now and were not, if there are any."""
         expected, found = in_force(connection) or 0, None
+        before = newest(connection)
         for row in connection.execute(_waiting(store.roster.c.version, store.roster.c.signed, _STANDING)).all():
             expected += 1
             if row.version != expected or row.standing != Standing.LINKED:
@@ -95,6 +96,9 @@ class Reader:
             found = trust_in(row.signed, self.hub)
             connection.execute(update(store.roster).where(store.roster.c.version == row.version).values(size=None))
             log.info("roster_taken", version=row.version, nodes=len(found.nodes))
+            if before is not None:
+                notices.tell_of_members(connection, trust_in(before, self.hub), found, self.node)
+            before = row.signed
         return found
 
     def welcome(self, connection: Connection, body: bytes, own: Iterable[bytes], now: int) -> None:

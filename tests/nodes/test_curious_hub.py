@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 from crypto.envelope import digest_of, open_envelope, verify
 from crypto.errors import SignatureInvalid
 from crypto.trust import open_acknowledgement, sign_roster
-from nodes import hearsay, histories, inbox, outbox, witness
+from nodes import cli_read, hearsay, histories, inbox, notices, outbox, witness
 from nodes.acknowledging import acknowledging
 from nodes.agent import Agent
 from nodes.outgoing import Outgoing
 from schemas.control import Entry, Event, MessageType, Outcome, Receipts
 from schemas.roster import Roster, RosterNode
-from tests.crypto.people import BG, HUB, NOW, RO, person, roster_key
+from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key
 from tests.nodes.conftest import FAR, ORIGIN
 from tests.nodes.twofaced import LONG, Log, announced, in_force, listed
 from tests.nodes.witnesses import EVERYBODY, agent_of, alarm_of, follow, tell
@@ -199,3 +199,26 @@ async def test_the_hub_cannot_take_out_by_which_roster_a_message_was_made(bg: Ag
     assert len(lied) == len(honest)
     with pytest.raises(SignatureInvalid):
         verify(sealed.replace(honest, lied), bg.trust.signer_of)
+
+
+async def test_who_is_added_to_a_task_force_is_a_notice_and_so_is_another_s_new_key(bg: Agent) -> None:
+    """What goes to all members goes to it from then on: nobody is added silently."""
+    stranger = listed(XX).model_copy(update={"task_forces": ("drugs", "wmd")})
+    later = listed(RO).model_copy(update={"keys": (*listed(RO).keys, roster_key(XX.encryption, end=FAR))})
+    second, third = _signed(2, *EVERYBODY.nodes, stranger), _signed(3, later, listed(BG), listed(TR), stranger)
+    with capture_logs() as logged:
+        log = await in_force(bg, second)
+        assert bg.trust.members("wmd") == ("xx",)
+        await in_force(bg, third, log=log)
+    told = [
+        ("member_joined", "xx", 2, "drugs"),
+        ("member_joined", "xx", 2, "wmd"),
+        ("keys_changed", "ro", 3, None),
+    ]
+    found = await bg.box.run(notices.listing, 0, 10)
+    assert [(item["event"], item["node"], item["roster"], item.get("task_force")) for item in found] == told
+    assert [item["event"] for item in logged if item["event"] in ("member_joined", "keys_changed")] == [
+        event for event, *_ in told
+    ]
+    # As it is typed.
+    assert cli_read._about(found[1]) == "wmd, by version 2 of the roster"
