@@ -1,7 +1,6 @@
 """`seci-hub`: what an operator of the hub types. Data to stdout, everything else to stderr."""
 
 import asyncio
-import base64
 import gc
 import os
 import shlex
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto import certificates, keyfile, typed
+from crypto import typed
 from crypto.errors import CryptoError, HsmUnavailable
 from crypto.journal import configure_logging
 from crypto.keyoptions import (
@@ -33,10 +32,11 @@ from crypto.keyoptions import (
     source_of,
     token_of,
 )
-from hub import database, registrar, rosternews, topology
+from hub import admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
 from hub.cli_erase import erase, retention
+from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
 from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_login import login, logout, whoami
@@ -57,7 +57,7 @@ from hub.settings import Settings
 from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
 from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
-from schemas.enrolment import EnrolmentRequest, Welcome
+from schemas.enrolment import EnrolmentRequest
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -73,6 +73,7 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(operator_app, name="operator")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
+app.add_typer(requests_app, name="requests")
 
 
 @app.command()
@@ -220,11 +221,11 @@ def enrol(
     actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
     nodes = with_database(settings, check)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
-    certificates_pem = _certify(settings, requests)
+    certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
     version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:
-        welcome = _welcome(settings, item, certificates_pem[item.node], news)
+        welcome = admission.welcome_of(settings, log, item.node, certificates_pem[item.node], news)
         with _writing(out):
             (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2, exclude_none=True) + "\n")
     fingerprints = {item.node: item.fingerprint() for item in requests}
@@ -318,35 +319,15 @@ def _subject(
     }
 
 
-def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request.node, request.csr_pem, ca, ca_key) for request in requests}
-
-
-def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
-    ledger = ledger_of(settings)
-    return Welcome(
-        node=request.node,
-        certificate_pem=certificate.decode(),
-        ca_pem=(settings.home / "ca.pem").read_text(),
-        broker_host=settings.broker_host,
-        broker_port=settings.broker_port,
-        vhost=settings.vhost,
-        hub_key=base64.b64encode(ledger.signer.key.public.public_bytes()).decode(),
-        log_origin=ledger.origin,
-        log_vkey=ledger.signer.verifier.vkey(),
-        log_vkey_mldsa=ledger.second_vkey,
-        roster=base64.b64encode(news).decode(),
-    )
-
-
+app.command("join-desk")(join_desk)
 ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
 for _command in (login, logout, whoami, broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
+for _joining in (invite, invitations, approve, confirm, reject):
+    app.command()(_joining)
 
 
 def main() -> None:

@@ -56,6 +56,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         time_line(found["timestamps"]),
         f"broker      {found['broker']}",
         _operators_line(found["operators"]),
+        *([f"joining     {found['joining']} nodes ask to join: seci-hub requests"] if found["joining"] else ()),
         *(f"WARNING     {warning}: seci-hub renew" for warning in soon),
     ]
     answer(found, as_json, "\n".join(lines))

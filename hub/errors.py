@@ -87,6 +87,90 @@ class EnrolmentRefused(HubError):
     exit_code = 4
 
 
+class TokenRefused(HubError):
+    """No invitation has this token: which part of it is wrong is not said."""
+
+    code = "token_refused"
+    exit_code = 4
+
+
+class TokenOfAnother(HubError):
+    """The invitation is for another node."""
+
+    code = "token_of_another"
+    exit_code = 4
+
+
+class TokenExpired(HubError):
+    """The invitation was not used in time, or it was withdrawn."""
+
+    code = "token_expired"
+    exit_code = 4
+
+
+class TokenUsed(HubError):
+    """Somebody has joined with this token, with other keys."""
+
+    code = "token_used"
+    exit_code = 4
+
+
+class InvitationOutdated(HubError):
+    """The hub has other keys than those that the invitation names."""
+
+    code = "invitation_outdated"
+    exit_code = 4
+
+
+class EnrolmentOpen(HubError):
+    """The node has an invitation or a request that is not decided yet."""
+
+    code = "enrolment_open"
+    exit_code = 4
+
+
+class EnrolmentUnknown(HubError):
+    """The node has no invitation or request that could be decided so."""
+
+    code = "enrolment_unknown"
+    exit_code = 4
+
+
+class WordsDiffer(HubError):
+    """The words that were typed are not those of the request."""
+
+    code = "words_differ"
+    exit_code = 4
+
+
+class KeyUnproven(HubError):
+    """The node has not shown that it can open what is closed to its encryption key."""
+
+    code = "key_unproven"
+    exit_code = 4
+
+
+class SameOperator(HubError):
+    """Who approved may not confirm."""
+
+    code = "same_operator"
+    exit_code = 4
+
+
+class RequestUnreadable(HubError):
+    """What was handed in is no request to join."""
+
+    code = "request_unreadable"
+    exit_code = 2
+
+
+class TooMany(HubError):
+    """More requests than one address, or all together, may make."""
+
+    code = "too_many_requests"
+    exit_code = 4
+
+
 class NodeUnknown(HubError):
     """A node was named that the roster does not have."""
 

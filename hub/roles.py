@@ -37,6 +37,9 @@ class Action(StrEnum):
     PROVISION = "provision"
     INVITE = "invite"
     ENROL = "enrol"
+    APPROVE = "enrolment.approve"
+    ADMIT = "enrolment.confirm"
+    REJECT = "enrolment.reject"
     SUSPEND = "suspend"
     UNSUSPEND = "unsuspend"
     REVOKE = "revoke"
@@ -101,6 +104,10 @@ RULES: Final[Mapping[Action, Rule]] = {
     Action.PROVISION: Rule(_DAILY),
     Action.INVITE: Rule(_DAILY),
     Action.ENROL: Rule(_DAILY, dangerous=True),
+    # If to enrol takes two, these are the two (`hub.joining`).
+    Action.APPROVE: Rule(_DAILY),
+    Action.ADMIT: Rule(_SECURITY),
+    Action.REJECT: Rule(_DAILY),
     Action.SUSPEND: Rule(_SECURITY),
     Action.UNSUSPEND: Rule(_SECURITY, dangerous=True),
     Action.REVOKE: Rule(_SECURITY, dangerous=True),
@@ -124,10 +131,9 @@ RULES: Final[Mapping[Action, Rule]] = {
 }
 # What takes two while nobody decided otherwise, and what may be made to.
 DANGEROUS: Final = frozenset(action for action, rule in RULES.items() if rule.dangerous)
+_OF_TWO: Final = (Action.ASK, Action.CONFIRM, Action.REFUSE, Action.APPROVE, Action.ADMIT)
 MAY_TAKE_TWO: Final = frozenset(
-    action
-    for action, rule in RULES.items()
-    if rule.roles and rule.changes and action not in (Action.ASK, Action.CONFIRM, Action.REFUSE)
+    action for action, rule in RULES.items() if rule.roles and rule.changes and action not in _OF_TWO
 )
 
 

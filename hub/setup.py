@@ -1,6 +1,8 @@
 """Setting a hub up: its keys and certificates, its database. Safe to repeat; never overwrites a key."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -19,6 +21,7 @@ from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
+DESK: Final = "hub-desk"
 OPERATORS_KEY: Final = "operators.key"
 BROKER: Final = "broker"
 BROKER_KEY: Final = f"{BROKER}.key"
@@ -65,6 +68,26 @@ def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None
     key = certificates.new_tls_key()
     keyfile.save_tls_key(home / BROKER_KEY, key, secret)
     _write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
+
+
+def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
+    """The join desk's key and certificate for these DNS names and IP addresses, anew each time it starts.
+
+    Raises WrongPassphrase, KeyFileRefused.
+    """
+    key = certificates.new_tls_key()
+    ips = tuple(name for name in names if _is_ip(name))
+    dns = tuple(name for name in names if name not in ips)
+    keyfile.save_tls_key(home / f"{DESK}.key", key, secret)
+    _write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _issued(

@@ -1,9 +1,9 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`, of operators all but the name,
-of sessions and approvals what becomes of them; and it may delete `quarantine_content`, `witness_round`, `cosignature`,
-sessions and counts of failed logins. `erase_entries`, a function of the
-database's owner, erases what entries say.
+What it may change is work in hand: `held`, `enrolment`, `deadline_progress`, `timestamp_progress`, of operators all but
+the name, of sessions and approvals what becomes of them; and it may delete `quarantine_content`, `witness_round`,
+`cosignature`, sessions and counts of failed logins. `erase_entries`, a function of the database's owner, erases what
+entries say.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
 """
@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     Identity,
     Index,
@@ -268,6 +269,34 @@ imported_statistic: Final = Table(
     Column("source", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
 )
+# Invitations and what became of them (`hub.joining`, `schemas.joining.Stage`). Of a token only the public half of the
+# key that is made from it is kept. `certificate` is there from before the broker is told until that is taken back.
+enrolment: Final = Table(
+    "enrolment",
+    metadata,
+    Column("invitation", LargeBinary, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("token_key", LargeBinary, nullable=False),
+    Column("agencies", ARRAY(Text)),
+    Column("task_forces", ARRAY(Text)),
+    Column("replace_keys", Boolean, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("invited_by", Text, nullable=False),
+    Column("request", Text),
+    Column("words", Text),
+    Column("challenge", LargeBinary),
+    Column("by_file", Boolean),
+    Column("proven", Boolean),
+    Column("approved_by", Text),
+    Column("confirmed_by", Text),
+    Column("certificate", Text),
+    Column("roster_version", Integer),
+    Column("reason", Text),
+    Column("since", BigInteger, nullable=False),
+)
+_OPEN: Final = enrolment.c.stage.not_in(("in_roster", "welcomed", "rejected", "withdrawn"))
+Index("enrolment_open", enrolment.c.node, unique=True, postgresql_where=_OPEN)
 
 # Who may do what at the hub (`hub.roles`). `sealed` is the credential, under `operators.key` (`hub.credentials`),
 # `certificate` the SHA-256 of it, `totp_step` the last 30-second step of which a code was used.

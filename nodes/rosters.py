@@ -23,7 +23,7 @@ from crypto.keyfile import NodeKeys
 from crypto.keys import VerifyKey, key_id_of
 from crypto.note import NoteVerifier
 from crypto.rosternews import Logged, open_news
-from crypto.trust import Trust, open_roster, signer_of_roster, trust_in
+from crypto.trust import Trust, open_roster, signer_of_roster, trust_in, unverified_roster
 from nodes import histories, notices, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
@@ -195,6 +195,15 @@ class Asking:
 
 def _listed(roster: Roster, name: str) -> list[RosterKey]:
     return [key for node in roster.nodes if node.node == name for key in node.keys]
+
+
+def ended_kids(body: bytes, name: str) -> tuple[bytes, ...]:
+    """The ids of a node's keys whose time has ended in the roster of that news, which is not verified yet.
+
+    Raises ControlRefused, EnvelopeMalformed, AlgorithmRefused.
+    """
+    roster = unverified_roster(RosterNews.from_bytes(body).roster)
+    return tuple(key_id_of(key.public) for key in _listed(roster, name) if key.not_after <= roster.at)
 
 
 def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:

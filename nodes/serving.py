@@ -40,8 +40,7 @@ async def open_agent(settings: Settings) -> Agent:
     """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
     if not settings.enrolled:
         raise NotSetUp(
-            f"{settings.node} is not enrolled yet",
-            "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
+            f"{settings.node} is not enrolled yet", "run `seci-node join` with the hub's token (docs/node.md)"
         )
     home, secret = settings.home, settings.secret()
     put_tls(home, renewal.TLS)

@@ -1,6 +1,7 @@
 """Who may do what at the hub, and what lets somebody in: pure, with the clock passed in."""
 
 import time
+from pathlib import Path
 
 import pyotp
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from crypto import certificates
 from crypto.errors import CertificateRefused
 from crypto.keyfile import Secret
-from hub import credentials
+from hub import credentials, sessionfile
 from hub.credentials import Credential
-from hub.errors import OperatorsTampered, PasswordWeak
+from hub.errors import FileUnwritable, OperatorsTampered, PasswordWeak
 from hub.roles import DANGEROUS, MAY_TAKE_TWO, RULES, Action, Leaf, Role, allows, takes_two
 from hub.sessions import FREE_ATTEMPTS, lasts, pause_ms
 
@@ -90,6 +91,25 @@ def test_a_credential_is_good_for_whom_and_what_it_was_made() -> None:
             Credential.open(sealed, SECRET, name, role)
     with pytest.raises(OperatorsTampered):
         Credential.open(sealed[:-1] + bytes([sealed[-1] ^ 1]), SECRET, "ana", "operator")
+
+
+def test_a_session_is_kept_where_nobody_else_reads_or_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(sessionfile.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert sessionfile.read(tmp_path / "hub") is None
+    file = sessionfile.save(tmp_path / "hub", "a token")
+    assert (file.parent, file.stat().st_mode & 0o777) == (tmp_path / "seci-hub", 0o600)
+    assert sessionfile.read(tmp_path / "hub") == "a token"
+    assert sessionfile.read(tmp_path / "another") is None
+    file.chmod(0o640)
+    assert sessionfile.read(tmp_path / "hub") is None
+    file.parent.chmod(0o777)
+    with pytest.raises(FileUnwritable):
+        sessionfile.save(tmp_path / "hub", "a token")
+    monkeypatch.setenv(sessionfile.VARIABLE, str(tmp_path / "ana"))
+    assert sessionfile.save(tmp_path / "hub", "another") == tmp_path / "ana"
+    sessionfile.forget(tmp_path / "hub")
+    assert sessionfile.read(tmp_path / "hub") is None
 
 
 @pytest.mark.parametrize("name", ["Ana", "setup", "owner", "", "a/b", "-a", "a..b", "a" * 33, "ana\n"])

@@ -8,10 +8,10 @@ from typing import Any
 import pyotp
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hub import approvals, credentials, operators, permits, sessions
+from hub import approvals, credentials, erasure, ledger, operators, permits, sessions
 from hub import login as logins
 from hub.acts import Actor
 from hub.approvals import Approval
@@ -28,6 +28,7 @@ from hub.errors import (
 )
 from hub.login import Account, PasswordProof
 from hub.pen import writing
+from hub.quarantine import Decision
 from hub.roles import Action, Role
 from hub.sessions import FREE_ATTEMPTS, Limits, pause_ms
 from hub.settings import Settings
@@ -206,6 +207,12 @@ async def test_what_is_changed_in_the_database_is_found_or_forbidden(clocked: Cl
             with pytest.raises(ProgrammingError, match="permission denied"):
                 await connection.execute(text(statement))
             await connection.rollback()
+    # The function that erases for the hub's role erases no act.
+    with pytest.raises(DBAPIError, match="must stay"):
+        async with writing(clocked.engine, clocked.log) as connection:
+            found = await erasure.candidates(connection, [0])
+            turn = await ledger.take_turn(connection)
+            await erasure.record(connection, clocked.log, turn, found, Decision("eve", "to hide it"))
     # A superuser confirms, by himself, what somebody asked for, or decides that nothing takes two.
     actor = await clocked.permit("eve", Action.ENROL, NOW, node="ro")
     assert await clocked.ask(actor) == 1
