@@ -119,7 +119,7 @@ def tell(connection: Connection, now: int) -> None:
 
 
 def warnings(found: Sequence[dict[str, Any]]) -> list[str]:
-    """The same in words, for `status`, `doctor` and monitors."""
+    """The same in words, for `status` and monitors."""
     return [_words(item) for item in found]
 
 
