@@ -361,7 +361,7 @@ class Agent:
             due += store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
             due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
-        hearsay.tell(connection, now)
+        hearsay.tell(connection, now, unread=self.witness.asking.unread)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 

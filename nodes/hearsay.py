@@ -92,14 +92,18 @@ def settle(connection: Connection) -> None:
             connection.execute(delete(_HEARD).where(this))
 
 
-def known(connection: Connection, now: int) -> list[dict[str, Any]]:
-    """What a person is to know, by version and node."""
+def known(connection: Connection, now: int, *, unread: bool = False) -> list[dict[str, Any]]:
+    """What a person is to know, by version and node.
+
+    Nothing is withheld while this node takes no rosters: it does not trust the hub, or, `unread`, cannot read one.
+    """
     forgiven = histories.forgiven_until(connection)
+    takes_none = unread or histories.undecided(connection) is not None
     query = select(_HEARD).where(_HEARD.c.last > max(now - TOLD_MS, forgiven))
     found = []
     for row in connection.execute(query.order_by(_HEARD.c.version, _HEARD.c.node)).all():
         signed = _signed(connection, row.version)
-        if signed is None and row.since >= now - histories.WITHHELD_MS:
+        if signed is None and (takes_none or row.since >= now - histories.WITHHELD_MS):
             continue
         ours = None if signed is None else hashlib.sha256(signed).hexdigest()
         said = {"code": WITHHELD if signed is None else DISPUTED, "node": row.node, "version": row.version}
@@ -107,11 +111,11 @@ def known(connection: Connection, now: int) -> list[dict[str, Any]]:
     return found
 
 
-def tell(connection: Connection, now: int) -> None:
+def tell(connection: Connection, now: int, *, unread: bool = False) -> None:
     """Logs what is to be known and was not logged yet."""
     if connection.scalar(select(_HEARD.c.node).limit(1)) is None:
         return
-    for item in known(connection, now):
+    for item in known(connection, now, unread=unread):
         this = (_HEARD.c.node == item["node"]) & (_HEARD.c.version == item["version"])
         new = update(_HEARD).where(this, _HEARD.c.told.is_distinct_from(item["code"])).values(told=item["code"])
         if connection.execute(new).rowcount:

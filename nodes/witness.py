@@ -220,7 +220,7 @@ def describe(
     """
     last, found = histories.last(connection, origin), histories.undecided(connection)
     waiting = proofs.unproven(connection)
-    alarm = None
+    alarm, unread = None, asking is not None and asking.unread
     if found is not None:
         alarm = {"number": found.number, "at": iso(found.at), "code": found.code, "detail": found.detail}
     return {
@@ -234,8 +234,8 @@ def describe(
         "unwitnessed_since": iso(waiting.since),
         "withheld": histories.withheld(connection, now),
         "roster_overdue": rosters.overdue(connection, now),
-        "roster_unread_after": asking.known if asking is not None and asking.unread else None,
-        "roster_hearsay": hearsay.known(connection, now),
+        "roster_unread_after": asking.known if asking is not None and unread else None,
+        "roster_hearsay": hearsay.known(connection, now, unread=unread),
         "alarm": alarm,
     }
 

@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,8 @@ async def test_a_roster_that_the_hub_does_not_show_is_told_once_another_has_gone
     with capture_logs() as logged:
         await bg.box.run(hearsay.tell, _now() + GRACE_MS)
     assert [item["node"] for item in logged if item["event"] == hearsay.WITHHELD] == ["ro"]
+    # Unless this node cannot read what the hub sends.
+    assert await bg.box.run(partial(hearsay.known, unread=True), _now() + GRACE_MS) == []
     # Another one than that which Romania has is no answer.
     await tell(ro, await _acknowledged(bg, log), MessageType.RECEIPTS)
     assert await _known(ro) == []
