@@ -13,7 +13,7 @@ from uuid import UUID
 from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
-from crypto.renewal import open_renewal
+from crypto.renewal import open_renewal, signer_of_renewal
 from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
 from schemas.codes import TASK_FORCES
@@ -183,6 +183,11 @@ def _judge_renewal(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     # As of an acknowledgement: a key that was lost must not ask for another in the name of a time when it was good.
     if not now - RENEWAL_OLDEST_MS < request.at <= now + CLOCK_AHEAD_MS:
         return Unreadable(arrival, "time_implausible")
+    try:
+        # Nor at all once it has ended: the node may have other keys because somebody has this one.
+        trust.signing_key(request.node, signer_of_renewal(arrival.body), now)
+    except CryptoError as error:
+        return Unreadable(arrival, error.code)
     return Renewing(arrival, request)
 
 

@@ -88,6 +88,13 @@ def test_a_request_comes_by_its_own_queue_and_in_time(node: str, now: int, code:
     assert isinstance(said, Unreadable) and said.reason == code
 
 
+def test_a_key_that_has_ended_asks_for_no_other_however_it_dates_that() -> None:
+    ended = roster_node("ro", roster_key(RO.signing, end=NOW), roster_key(RO.encryption, end=NOW))
+    body = sign_renewal(_request(at=NOW - HOUR), RO.signing, NEW)
+    assert isinstance(judge(_arrival(body), _trust((ended,)), NOW - 1), Renewing)
+    assert judge(_arrival(body), _trust((ended,)), NOW + 1) == Unreadable(_arrival(body), "key_not_valid")
+
+
 def test_new_keys_are_used_at_once_and_the_old_ones_go_on_for_a_day() -> None:
     nodes = renewed(_roster(), _request(), NOW)
     after = _trust(nodes)
