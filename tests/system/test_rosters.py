@@ -26,6 +26,7 @@ from hub import database, ledger, registrar
 from hub.pen import writing
 from hub.settings import Settings
 from hub.setup import ledger_of
+from hub.topology import inbox_queue
 from schemas.control import Entry, Event
 from schemas.roster import KeyUse
 from tests.system.play import await_delivered, post, process, until
@@ -209,15 +210,18 @@ async def _sign_another(exchange: Exchange) -> None:
 
 def test_a_hub_that_shows_two_nodes_two_rosters_is_told_by_their_first_message(growing: Exchange) -> None:
     processes.end(growing.folder, [process(growing.folder, "node-bg")])
-    version = _enrol(growing, "tr", "--task-force", "drugs")
+    version = _enrol(growing, "ro", "--task-force", "drugs")
     _await_version(growing, version, "ro")
+    # Of the first one bg is to see nothing.
+    vhost = Settings.load(growing.hub_home).vhost
+    growing.services.broker.run_ctl(["purge_queue", "-p", vhost, inbox_queue("bg", urgent=False)])
     asyncio.run(_sign_another(growing))
     growing.start_node("bg")
     growing.await_nodes(["bg"])
     _await_version(growing, version, "bg")
     # Each has a roster that is signed and proven, and nothing to find wrong with.
     assert [_witness(growing, node)["roster_hearsay"] for node in ("ro", "bg")] == [[], []]
-    await_delivered(growing, [("bg", post(growing, "bg", to=["ro"]))])
+    await_delivered(growing, [("bg", post(growing, "bg", to=["ro"], task_force="drugs"))])
     for node, other in (("ro", "bg"), ("bg", "ro")):
         [told] = _witness(growing, node)["roster_hearsay"]
         assert (told["code"], told["node"], told["version"]) == ("roster_disputed", other, version)
