@@ -54,12 +54,12 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
     if not (home / "ca.pem").exists():
         key = certificates.new_tls_key()
         keyfile.save_tls_key(home / "ca.key", key, secret)
-        _write(home / "ca.pem", certificates.to_pem(certificates.create_ca(CA_NAME, key)))
+        write(home / "ca.pem", certificates.to_pem(certificates.create_ca(CA_NAME, key)))
     for user in HUB_USERS:
         if not (home / f"{user}.pem").exists():
             key = certificates.new_tls_key()
             keyfile.save_tls_key(home / f"{user}.key", key, secret)
-            _write(home / f"{user}.pem", _issued(home, secret, user, key))
+            write(home / f"{user}.pem", _issued(home, secret, user, key))
     if not (home / "broker.pem").exists():
         _broker_certificate(home, secret, broker)
 
@@ -67,7 +67,7 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
 def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None:
     key = certificates.new_tls_key()
     keyfile.save_tls_key(home / BROKER_KEY, key, secret)
-    _write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
+    write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
 
 
 def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
@@ -79,7 +79,7 @@ def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
     ips = tuple(name for name in names if _is_ip(name))
     dns = tuple(name for name in names if name not in ips)
     keyfile.save_tls_key(home / f"{DESK}.key", key, secret)
-    _write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
+    write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
 
 
 def _is_ip(name: str) -> bool:
@@ -124,7 +124,7 @@ def renew(home: Path, secret: Secret, before_ms: int) -> list[str]:
             key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
             keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
             names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
-            _write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
+            write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
             keyfile.put_tls(home, name)
             renewed.append(name)
     return renewed
@@ -140,7 +140,8 @@ def _new_hub_key(token: Token | None) -> SigningKey:
     return SigningKey.generate() if token is None else SigningKey(generate_ed25519(token, f"seci-hub-{token_hex(4)}"))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Puts a file of the home in its place, whole or not at all; readable by the owner only."""
     # Through a temporary name, so that a kill leaves the whole file or none.
     partial = path.with_suffix(".partial")
     partial.touch(mode=0o600)

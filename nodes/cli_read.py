@@ -106,7 +106,7 @@ def notices(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List who has not answered (reminded, escalated) or taken a message (expired) in time, and who may read more."""
+    """List who has not answered or taken a message in time, whose messages went elsewhere, and what rosters changed."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
     head = f"{'number':>6}  {'at (UTC)':19}  {'event':13} {'who':5} about"
     lines = [
@@ -235,12 +235,18 @@ def _delivery_line(delivery: dict[str, Any]) -> str:
 
 
 def _notice_line(notice: dict[str, Any]) -> str:
-    missed = "had not taken it by then" if notice["event"] == "expired" else "had not answered by then"
-    return f"{notice['at'][:19]}  {notice['event']:10} {notice['recipient']:5} {missed}"
+    missed = {
+        "expired": "had not taken it by then",
+        "returned": f"will not get it: it is shut out [{notice.get('code')}]; reach it by another way",
+        "handed_over": f"is gone: {notice.get('heir')} answers in its place; send it to {notice.get('heir')}",
+    }.get(notice["event"], "had not answered by then")
+    return f"{notice['at'][:19]}  {notice['event']:11} {notice['recipient']:5} {missed}"
 
 
 def _about(notice: dict[str, Any]) -> str:
-    if "node" not in notice:
-        return f"message {notice['message']} of {notice['sender']}"
-    where = f"{notice['task_force']}, " if "task_force" in notice else ""
-    return f"{where}by version {notice['roster']} of the roster"
+    if "node" in notice:
+        cause = f" ({notice['cause']})" if "cause" in notice else ""
+        where = f"{notice['task_force']}, " if "task_force" in notice else ""
+        return f"{where}by roster version {notice['roster']}{cause}"
+    heir = f", which {notice['heir']} takes over" if "heir" in notice else ""
+    return f"message {notice['message']} of {notice['sender']}{heir}"

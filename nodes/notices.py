@@ -1,7 +1,9 @@
-"""Notices: what the hub's ledger says of deadlines, of this node's messages and of those it received, and of members.
+"""Notices: what the hub's ledger says of what became of messages, this node's and those it received, and of nodes.
 
-reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message.
-member_joined, keys_changed: by a new roster a node reads what goes to all of a task force, or has another key.
+reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message. returned:
+it takes no part, and will not get it. handed_over: it is gone, and the `heir` answers in its place. suspended,
+revoked, removed, active: what a node, the `recipient`, is by a new roster. member_joined, keys_changed: by a new roster
+it reads what goes to all of a task force, or has another key.
 """
 
 from typing import Any, Final
@@ -15,21 +17,23 @@ from crypto.receipt import Proven
 from crypto.trust import Trust
 from nodes import store
 from nodes.times import iso
+from schemas import rosterwords
 from schemas.codes import TASK_FORCES
+from schemas.control import Event
 from schemas.header import Header
 from schemas.roster import KeyUse, RosterNode
 
 log = structlog.get_logger()
 
+OF_MESSAGES: Final = (Event.REMINDED, Event.ESCALATED, Event.EXPIRED, Event.RETURNED, Event.HANDED_OVER)
 JOINED: Final = "member_joined"
 KEYS_CHANGED: Final = "keys_changed"
-_OF_ROSTER: Final = "roster "
 
 
 def keep(connection: Connection, proven: Proven, node: str) -> bool:
-    """Takes in a proven entry about a deadline. False if it fits no message sent or received here."""
+    """Takes in a proven entry about a deadline. False if it fits no message sent, received or taken over here."""
     entry = proven.entry
-    if entry.node != node and not _sent(connection, proven):
+    if node not in (entry.node, *(entry.recipients or ())) and not _sent(connection, proven):
         return False
     row = {
         "id": str(entry.message),
@@ -38,35 +42,70 @@ def keep(connection: Connection, proven: Proven, node: str) -> bool:
         "event": str(entry.event),
         "at": entry.at,
         "ledger_index": proven.index,
+        "code": None if entry.code is None else str(entry.code),
+        "heir": None if entry.recipients is None else entry.recipients[0],
     }
     if connection.execute(insert(store.notice).values(row).on_conflict_do_nothing()).rowcount:
         log.warning(str(entry.event), message=str(entry.message), recipient=entry.node)
     return True
 
 
-def tell_of_members(connection: Connection, before: Trust, after: Trust, node: str) -> None:
+def tell_of_nodes(connection: Connection, before: Trust | None, after: Trust, index: int | None) -> None:
+    """Keeps what has become of nodes from one roster, in force, to the next; `index` is its entry's."""
+    if before is None:
+        return
+    version, at = after.roster.version, after.roster.at
+    for name, node in after.nodes.items():
+        was = before.nodes.get(name)
+        if was is None or was.standing == node.standing:
+            continue
+        row = {
+            "id": f"roster {version}",
+            "sender": "",
+            "recipient": name,
+            "event": rosterwords.state(node),
+            "at": at if node.standing is None else node.standing.since,
+            "ledger_index": -1 if index is None else index,
+            "roster": version,
+            "code": None if node.standing is None else str(node.standing.cause),
+        }
+        connection.execute(insert(store.notice).values(row).on_conflict_do_nothing())
+        log.warning("node_changed", node=name, state=row["event"], roster=version)
+
+
+def tell_of_members(connection: Connection, before: Trust | None, after: Trust, node: str, index: int | None) -> None:
     """Keeps who may read more from the roster `after` on: in a task force, or with another key.
 
     `node` is this one: its own keys it knows. A hub that adds a reader of its own so is seen by people.
     """
+    if before is None:
+        return
     for task_force in TASK_FORCES:
         for name in sorted({*after.members(task_force)} - {*before.members(task_force)}):
-            _tell(connection, JOINED, name, after, task_force)
+            _tell(connection, JOINED, name, after, index, task_force)
     for name, listed in after.nodes.items():
         known = before.nodes.get(name)
         if name != node and known is not None and _keys(listed) - _keys(known):
-            _tell(connection, KEYS_CHANGED, name, after)
+            _tell(connection, KEYS_CHANGED, name, after, index)
 
 
 def _keys(node: RosterNode) -> set[tuple[KeyUse, bytes]]:
     return {(key.use, key.kid) for key in node.keys}
 
 
-def _tell(connection: Connection, event: str, node: str, roster: Trust, task_force: str = "") -> None:
-    version, at = roster.roster.version, roster.roster.at
-    # Of no message: the id says of which roster, and of which task force.
-    row = {"id": f"{_OF_ROSTER}{version} {task_force}", "sender": "", "recipient": node, "event": event}
-    connection.execute(insert(store.notice).values({**row, "at": at, "ledger_index": -1}).on_conflict_do_nothing())
+def _tell(connection: Connection, event: str, node: str, after: Trust, index: int | None, task_force: str = "") -> None:
+    version = after.roster.version
+    row = {
+        # Of no message: with the task force it stands there once for each.
+        "id": f"roster {version} {task_force}".rstrip(),
+        "sender": "",
+        "recipient": node,
+        "event": event,
+        "at": after.roster.at,
+        "ledger_index": -1 if index is None else index,
+        "roster": version,
+    }
+    connection.execute(insert(store.notice).values(row).on_conflict_do_nothing())
     log.warning(event, node=node, task_force=task_force, roster=version)
 
 
@@ -92,16 +131,18 @@ def listing(connection: Connection, after: int, limit: int) -> list[dict[str, An
 
 
 def _described(row: Row[Any]) -> dict[str, Any]:
-    if row.id.startswith(_OF_ROSTER):
-        version, _, task_force = row.id.removeprefix(_OF_ROSTER).partition(" ")
-        of_node = {"seq": row.seq, "event": row.event, "node": row.recipient, "at": iso(row.at), "roster": int(version)}
-        return {**of_node, "task_force": task_force} if task_force else of_node
-    return {
+    place = {"at": iso(row.at), "ledger_index": row.ledger_index}
+    if row.roster is not None:
+        of_node = {"seq": row.seq, "event": row.event, "node": row.recipient, **place, "roster": row.roster}
+        if row.event == JOINED:
+            return {**of_node, "task_force": row.id.rpartition(" ")[2]}
+        return of_node if row.code is None else {**of_node, "cause": row.code}
+    of_message = {
         "seq": row.seq,
         "event": row.event,
         "message": row.id,
         "sender": row.sender,
         "recipient": row.recipient,
-        "at": iso(row.at),
-        "ledger_index": row.ledger_index,
+        **place,
     }
+    return of_message | {name: row._mapping[name] for name in ("code", "heir") if row._mapping[name] is not None}

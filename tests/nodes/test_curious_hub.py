@@ -224,4 +224,4 @@ async def test_who_is_added_to_a_task_force_is_a_notice_and_so_is_another_s_new_
         event for event, *_ in told
     ]
     # As it is typed.
-    assert cli_read._about(found[1]) == "wmd, by version 2 of the roster"
+    assert cli_read._about(found[1]) == "wmd, by roster version 2"
