@@ -23,7 +23,7 @@ from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, 
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteVerifier
 from crypto.trust import Trust
-from nodes import acceptances, asides, breaches, histories, inbox, orders, outbox, renewal, rosters, store
+from nodes import acceptances, asides, breaches, hearsay, histories, inbox, orders, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -209,7 +209,7 @@ class Agent:
                 await pause(self.stored)
                 continue
             try:
-                publications = await acknowledging(due, self.keys.signing)
+                publications = await acknowledging(due, self.keys.signing, self.trust.reference)
             except HsmUnavailable as error:
                 log.error("hsm_unavailable", detail=str(error))
                 await asyncio.sleep(TICK_S)
@@ -335,6 +335,7 @@ class Agent:
         in_time = partial(acceptances.in_time, connection, digest_of(arrival.body), self.trust)
         node, keys = self.settings.node, self.keys
         received = inbox.receive(arrival.body, node, keys, self.trust, now, final=final, in_time=in_time)
+        hearsay.hear(connection, received.header.sender, received.header.roster, self.trust.reference, now)
         alone = final or arrival.after in ("", str(received.header.id))
         if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(asides.AFTER + arrival.after)
@@ -349,6 +350,7 @@ class Agent:
         newer = self._rosters.bring_into_force(connection)
         if newer is not None:
             self.trust = newer
+            hearsay.settle(connection)
             self.link.distrust(newer.roster.crl)
             self._try_again(connection, *UNKNOWN_SIGNER, *inbox.MEMBERSHIP)
 
@@ -371,6 +373,7 @@ class Agent:
             due += asides.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
             due += asides.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
+        hearsay.tell(connection, now, unread=self.witness.asking.unread)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 

@@ -157,12 +157,12 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
         found = await evidence.evidence_of_received(agent.box, str(id), node, ledger, with_content=content)
         return Response(found.to_bytes(), media_type="application/json")
 
-    @app.get("/v1/notices", dependencies=[authorised], summary="Reminders, escalations, expiries")
+    @app.get("/v1/notices", dependencies=[authorised], summary="Missed deadlines; who reads more")
     async def deadlines(
         after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
-        """Who has not answered or taken a message in time, as the ledger has it. Go on with `after`."""
+        """Who has not answered or taken a message in time, and whom a new roster lets read more. Go on with `after`."""
         found = await agent.box.run(notices.listing, after, limit)
         return {"notices": found, "after": found[-1]["seq"] if found else after}
 

@@ -106,11 +106,11 @@ def notices(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List who has not answered or taken a message in time, whose messages went elsewhere, and what nodes became."""
+    """List who has not answered or taken a message in time, whose messages went elsewhere, and what rosters changed."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
-    head = f"{'number':>6}  {'at (UTC)':19}  {'event':11} {'who':5} about"
+    head = f"{'number':>6}  {'at (UTC)':19}  {'event':13} {'who':5} about"
     lines = [
-        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:11} {n.get('node') or n['recipient']:5} {_about(n)}"
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:13} {n.get('node') or n['recipient']:5} {_about(n)}"
         for n in found["notices"]
     ]
     answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
@@ -246,6 +246,7 @@ def _notice_line(notice: dict[str, Any]) -> str:
 def _about(notice: dict[str, Any]) -> str:
     if "node" in notice:
         cause = f" ({notice['cause']})" if "cause" in notice else ""
-        return f"by roster version {notice['roster']}{cause}"
+        where = f"{notice['task_force']}, " if "task_force" in notice else ""
+        return f"{where}by roster version {notice['roster']}{cause}"
     heir = f", which {notice['heir']} takes over" if "heir" in notice else ""
     return f"message {notice['message']} of {notice['sender']}{heir}"

@@ -121,6 +121,7 @@ def route(
         created=now,
         expires=expires,
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
+        roster=trust.reference,
     )
     # The hub asks the same of the same rules; here the message is not made, and who typed it is told at once.
     denied = trust.access.denial(routing)

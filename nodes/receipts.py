@@ -10,7 +10,7 @@ from crypto.errors import NoteInvalid
 from crypto.note import NoteVerifier
 from crypto.receipt import Proven, verify_receipts
 from crypto.trust import Trust
-from nodes import acceptances, evidence, histories, inbox, notices, orders, outbox, proofs
+from nodes import acceptances, evidence, hearsay, histories, inbox, notices, orders, outbox, proofs
 from nodes.histories import Standing
 from schemas.control import AcknowledgedMessage, Entry, Event, Receipt, Receipts
 
@@ -38,6 +38,8 @@ class Reader:
         proven = self._proven(bundle)
         words = evidence.words(bundle.acknowledgements, trust, proven)
         evidence.keep_words(connection, words, self.node)
+        for word in words.values():
+            hearsay.hear(connection, word.said.recipient, word.said.roster, trust.reference, now)
         kept, on_record = list[Receipt](), list[tuple[Entry, bytes | None]]()
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.alone(receipt)

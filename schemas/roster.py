@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 
 from schemas.codes import Agency
 from schemas.control import MANY_ITEMS, Receipt, Wire
-from schemas.header import Code, Millis, NodeId
+from schemas.header import Code, Millis, NodeId, RosterVersion
 from schemas.participants import Category
 from schemas.policy import Policy
-from schemas.witnessing import NoteText, RosterVersion
+from schemas.witnessing import NoteText
 
 
 class KeyUse(StrEnum):
