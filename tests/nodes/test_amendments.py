@@ -184,7 +184,13 @@ async def test_what_an_older_version_stored_is_read_at_the_start(bg: Agent, tmp_
     gone = (await send(bg, "withdrawal", withdrawal(own)))["id"]
     bg.box.close()
     with closing(sqlite3.connect(tmp_path / "node.db")) as database:
-        database.executescript("DROP TABLE amendment; PRAGMA user_version = 7;")
+        later = (
+            "roster DROP COLUMN leaf_index",
+            *(f"notice DROP COLUMN {name}" for name in ("roster", "code", "heir")),
+        )
+        database.executescript(
+            f"DROP TABLE amendment; {''.join(f'ALTER TABLE {one}; ' for one in later)}PRAGMA user_version = 7"
+        )
     bg.box = Store.open(tmp_path / "node.db", bytes(32))
     assert sorted(await bg.box.run(amendments.unread)) == sorted([by, gone])
     await bg.box.run(read_older, bg.box)
