@@ -5,6 +5,7 @@ it takes no part, and will not get it. handed_over: it is gone, and the `heir` a
 revoked, removed, active: what a node, the `recipient`, is by a new roster.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -103,3 +104,11 @@ def _described(row: Row[Any]) -> dict[str, Any]:
         **place,
     }
     return of_message | {name: row._mapping[name] for name in ("code", "heir") if row._mapping[name] is not None}
+
+
+def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
+    """Which of these received messages one of ours answers that was not refused and has not expired."""
+    reply, sent = store.answer.c, store.outbox.c
+    stands = sent.state.not_in(("refused", "expired"))
+    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
+    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())

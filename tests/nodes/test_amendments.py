@@ -136,10 +136,10 @@ async def test_another_s_withdrawal_or_one_of_nothing_is_told_and_changes_nothin
 
 
 async def test_one_s_own_is_corrected_in_its_thread_for_those_who_have_it(bg: Agent) -> None:
-    first = await alert(bg, to=["ro"], handling="H3")
+    first = await alert(bg, to=["ro"], handling="H2")
     answer = await send(bg, "correction", correction(first))
     shown = await sent(bg, answer["id"])
-    assert (answer["recipients"], answer["thread"], shown["handling"]) == (["ro"], first, "H3")
+    assert (answer["recipients"], answer["thread"], shown["handling"]) == (["ro"], first, "H2")
     assert shown["amends"]["message"] == first
     assert (await sent(bg, first))["standing"] == "corrected"
     [listed] = [m for m in await bg.box.run(outbox.recent, 10, None) if m["id"] == first]
@@ -184,7 +184,12 @@ async def test_what_an_older_version_stored_is_read_at_the_start(bg: Agent, tmp_
     gone = (await send(bg, "withdrawal", withdrawal(own)))["id"]
     bg.box.close()
     with closing(sqlite3.connect(tmp_path / "node.db")) as database:
-        database.executescript("DROP TABLE amendment; PRAGMA user_version = 7;")
+        newer = (
+            "roster DROP COLUMN leaf_index",
+            *(f"notice DROP COLUMN {name}" for name in ("roster", "code", "heir")),
+        )
+        undone = "".join(f"ALTER TABLE {one};" for one in newer)
+        database.executescript(f"DROP TABLE amendment; {undone} PRAGMA user_version = 7;")
     bg.box = Store.open(tmp_path / "node.db", bytes(32))
     assert sorted(await bg.box.run(amendments.unread)) == sorted([by, gone])
     await bg.box.run(read_older, bg.box)
