@@ -25,6 +25,7 @@ from crypto.errors import (
     TooLarge,
 )
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
+from schemas.access import Access
 from schemas.control import Acknowledgement
 from schemas.header import Header, RosterReference
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
@@ -69,6 +70,7 @@ class Trust:
 
     roster: Roster
     nodes: Mapping[str, RosterNode]
+    access: Access
     earlier: Sequence[Earlier] = field(repr=False)
     _signing: Mapping[tuple[str, bytes], tuple[RosterKey, VerifyKey]]
     _sealing: Mapping[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]]
@@ -104,6 +106,7 @@ class Trust:
         return cls(
             roster,
             MappingProxyType(nodes),
+            Access.of(roster),
             earlier,
             MappingProxyType(signing),
             MappingProxyType(sealing),
@@ -199,8 +202,7 @@ class Trust:
 
     def members(self, task_force: str) -> tuple[str, ...]:
         """The active nodes that are members of a task force, sorted."""
-        found = (name for name, node in self.nodes.items() if node.active and task_force in node.task_forces)
-        return tuple(sorted(found))
+        return self.access.members(task_force)
 
 
 def is_good(key: RosterKey, at: int) -> bool:

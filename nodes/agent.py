@@ -1,8 +1,9 @@
-"""The agent: wires store, link and API together, and keeps four loops going.
+"""The agent: wires store, link and API together, and keeps five loops going.
 
 send         outbox -> broker, until a receipt comes; one loop for each lane
 receive      broker -> inbox, receipts, roster
 acknowledge  inbox -> hub, until a receipt comes
+order        a coordinator's orders -> hub, until a receipt comes
 expire       what nobody took in time
 """
 
@@ -23,7 +24,7 @@ from crypto.keyfile import NodeKeys, tls_password
 from crypto.keys import SigningKey
 from crypto.note import NoteVerifier
 from crypto.trust import Trust
-from nodes import acceptances, asides, hearsay, histories, inbox, outbox, renewal, rosters, store
+from nodes import acceptances, asides, breaches, hearsay, histories, inbox, orders, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -110,6 +111,8 @@ class Agent:
             tasks.create_task(through_trouble(ask, "_witness"))
             for lane in (self.urgent, self.normal):
                 tasks.create_task(through_trouble(partial(self._send, lane), "_send"))
+            order = partial(orders.keep_sending, self.box, self.link, self.witness)
+            tasks.create_task(through_trouble(order, "_order"))
             for loop in (self._receive, self._acknowledge, self._expire):
                 tasks.create_task(through_trouble(loop, loop.__name__))
 
@@ -338,8 +341,9 @@ class Agent:
         if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(asides.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
-        code = None if received.code is None else str(received.code)
-        log.info("received", message=str(received.header.id), new=new, code=code)
+        if new and received.code in inbox.MEMBERSHIP:
+            breaches.keep(connection, received.header, received.code, now)
+        log.info("received", message=str(received.header.id), new=new, code=received.code and str(received.code))
 
     def renew_trust(self, connection: Connection) -> None:
         """Goes on with the newest roster that can be in force by now."""

@@ -6,6 +6,7 @@ revoked, removed, active: what a node, the `recipient`, is by a new roster. memb
 it reads what goes to all of a task force, or has another key.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -149,3 +150,11 @@ def _described(row: Row[Any]) -> dict[str, Any]:
         **place,
     }
     return of_message | {name: row._mapping[name] for name in ("code", "heir") if row._mapping[name] is not None}
+
+
+def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
+    """Which of these received messages one of ours answers that was not refused and has not expired."""
+    reply, sent = store.answer.c, store.outbox.c
+    stands = sent.state.not_in(("refused", "expired"))
+    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
+    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())

@@ -45,6 +45,7 @@ class MessageType(StrEnum):
     COSIGNATURE = "cosignature"
     TILE_REQUEST = "tile_request"
     TILES = "tiles"
+    MEMBERSHIP = "membership"
     RENEWAL = "renewal"
     RENEWED = "renewed"
 
@@ -71,6 +72,7 @@ class Event(StrEnum):
     REMOVED = "removed"
     RETURNED = "returned"
     HANDED_OVER = "handed_over"
+    MEMBERSHIP = "membership"
 
 
 class Outcome(StrEnum):

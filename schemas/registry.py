@@ -26,6 +26,7 @@ from schemas.kinds import (
     fraud,
     judicial,
     operations,
+    permissions,
     precursors,
     security,
     trafficking,
@@ -43,6 +44,7 @@ Converter = Callable[[dict[str, Any]], dict[str, Any]]
 
 _MODULES: Final = (
     exchange,
+    permissions,
     trafficking,
     witnesses,
     drugs,

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from schemas import numerals
 from schemas.codes import Agency
 from schemas.countries import Country, Currency
-from schemas.kinds.common import Body, Line, Text
+from schemas.kinds.common import Body, Line, Message, Text
 from schemas.kinds.drugs import Seizure
 from schemas.kinds.kind import Kind
 from schemas.seizures import Substance
@@ -102,7 +102,7 @@ class Result(Body):
         return self
 
 
-class OperationPlan(Body):
+class OperationPlan(Message):
     """What an operation is for, when it is, who takes part, and what is to be reported, in the order of its tables."""
 
     name: OperationName
@@ -124,7 +124,7 @@ class OperationPlan(Body):
         return self
 
 
-class OperationReport(Body):
+class OperationReport(Message):
     """What one agency of one country reached in a period of an operation. Reports of several periods are added up.
 
     Who has reported something wrong sends a correction, not another report.

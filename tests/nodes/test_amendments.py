@@ -135,10 +135,10 @@ async def test_another_s_withdrawal_or_one_of_nothing_is_told_and_changes_nothin
 
 
 async def test_one_s_own_is_corrected_in_its_thread_for_those_who_have_it(bg: Agent) -> None:
-    first = await alert(bg, to=["ro"], handling="H3")
+    first = await alert(bg, to=["ro"], handling="H2")
     answer = await send(bg, "correction", correction(first))
     shown = await sent(bg, answer["id"])
-    assert (answer["recipients"], answer["thread"], shown["handling"]) == (["ro"], first, "H3")
+    assert (answer["recipients"], answer["thread"], shown["handling"]) == (["ro"], first, "H2")
     assert shown["amends"]["message"] == first
     assert (await sent(bg, first))["standing"] == "corrected"
     [listed] = [m for m in await bg.box.run(outbox.recent, 10, None) if m["id"] == first]
