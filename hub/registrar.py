@@ -192,12 +192,19 @@ def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
                 f"{request.node} is {standing.state} since {iso(standing.since)}",
                 "decide on that first: seci-hub unsuspend, or enrolment with new keys",
             )
-        held = {key.public for key in known[request.node].keys}
-        if not {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} <= held:
+        # What was replaced is listed for a while: who has taken it must not be given a certificate for it.
+        held = {_newest(known[request.node], use) for use in (KeyUse.SIGN, KeyUse.SEAL)}
+        if {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} != held:
             raise EnrolmentRefused(
                 f"{request.node} is already in the roster with other keys",
-                "ask the node's administrator by telephone: somebody else may have made this request",
+                "ask for the enrolment.json that the node has by now, and the node's administrator by telephone: "
+                "somebody else may have made this request",
             )
+
+
+def _newest(node: RosterNode, use: KeyUse) -> bytes | None:
+    listed = [key for key in node.keys if key.use is use]
+    return max(listed, key=lambda key: key.not_after).public if listed else None
 
 
 def _check_witness(request: EnrolmentRequest, roster: Unsigned) -> None:

@@ -14,10 +14,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import certificates, keyfile
+from crypto.errors import CryptoError
 from hub import registrar
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.errors import HubError
+from hub.errors import HubError, RenewalRefused
 from hub.judge import Renewing, Verdict
 from hub.ledger import Ledger, take_turn
 from hub.pen import writing
@@ -71,13 +72,19 @@ class Renewals:
 
     async def _answer(self, verdict: Renewing) -> Publication:
         node, digest = verdict.request.node, hashlib.sha256(verdict.arrival.body).digest()
+        certificate: str | None = None
+        refused: HubError | CryptoError | None = None
         try:
             certificate = await asyncio.to_thread(self._certified, verdict.request)
-            await self._list(verdict.request, certificate)
-            answer = RenewalAnswer(request=digest, certificate_pem=certificate)
-        except HubError as error:
-            log.warning("renewal_refused", node=node, code=error.code)
-            answer = RenewalAnswer(request=digest, code=error.code, detail=str(error)[:MOST_TEXT])
+            refused = await self._listed(verdict.request, certificate)
+        except (HubError, CryptoError) as error:
+            # Whatever is wrong with one, the others are answered.
+            certificate, refused = None, error
+        code = detail = None
+        if refused is not None:
+            log.warning("renewal_refused", node=node, code=refused.code)
+            code, detail = refused.code, str(refused)[:MOST_TEXT]
+        answer = RenewalAnswer(request=digest, certificate_pem=certificate, code=code, detail=detail)
         body = answer.to_bytes()
         return Publication(node, MessageType.RENEWED, False, f"renewed-{hashlib.sha256(body).hexdigest()}", body)
 
@@ -85,11 +92,25 @@ class Renewals:
         if request.csr_pem is None:
             return None
         home = self._settings.home
+        # As it is now: since this worker has started, the keys may have got another secret.
+        secret = Settings.stored(home).secret()
         ca = certificates.read_authorities((home / "ca.pem").read_bytes())[0]
-        ca_key = keyfile.load_tls_key(home / "ca.key", self._settings.secret())
+        ca_key = keyfile.load_tls_key(home / "ca.key", secret)
         pem = registrar.certify(request.node, request.csr_pem, ca, ca_key).decode()
         log.info("certificate_renewed", node=request.node)
         return pem
+
+    async def _listed(self, request: RenewalRequest, certificate: str | None) -> RenewalRefused | None:
+        try:
+            await self._list(request, certificate)
+        except RenewalRefused as error:
+            if request.csr_pem is None:
+                raise
+            # Who may have no more keys may have a certificate: without one it would be cut off in the end.
+            only = request.model_copy(update=dict.fromkeys(("signing", "encryption", "witness")))
+            await self._list(only, certificate)
+            return error
+        return None
 
     async def _list(self, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:

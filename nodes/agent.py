@@ -20,8 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
-from crypto.keyfile import NodeKeys, tls_password
-from crypto.keys import SigningKey
+from crypto.keyfile import NodeKeys
 from crypto.note import NoteVerifier
 from crypto.trust import Trust
 from nodes import acceptances, asides, breaches, hearsay, histories, inbox, orders, outbox, renewal, rosters, store
@@ -128,12 +127,12 @@ class Agent:
         if not self.witness.caught:
             await self.box.run(self.renew_trust)
 
-    def go_over(self, keys: NodeKeys, witness: SigningKey) -> None:
+    def go_over(self, held: renewal.Held) -> None:
         """Uses these keys from now on, and the certificate in the folder from the next connection on."""
         home = self.settings.home
-        self.keys, self.witness.key = keys, witness
-        self._rosters = replace(self._rosters, keys=keys)
-        self.link.show(home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", self.settings.secret()))
+        self.keys, self.witness.key = held.keys, held.witness
+        self._rosters = replace(self._rosters, keys=held.keys)
+        self.link.show(home / "tls.pem", home / "tls.key", held.password)
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""

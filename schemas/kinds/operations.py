@@ -7,9 +7,9 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from schemas import numerals
 from schemas.codes import Agency
@@ -19,8 +19,18 @@ from schemas.kinds.drugs import Seizure
 from schemas.kinds.kind import Kind
 from schemas.seizures import Substance
 
+
+def _as_known(name: Any) -> Any:
+    # Capital letters and blanks do not tell operations apart, and are no reason to send an officer's report back.
+    return " ".join(name.split()).upper() if isinstance(name, str) else name
+
+
 # With the year behind it, as it stands in a header.
-OperationName = Annotated[str, Field(pattern=r"^[A-Z0-9]+([ -][A-Z0-9]+)*$", max_length=50, examples=["MIRAGE"])]
+OperationName = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9]+([ -][A-Z0-9]+)*$", max_length=50, examples=["MIRAGE"]),
+    BeforeValidator(_as_known),
+]
 Year = Annotated[int, Field(ge=1999, le=2999, description="Of the operation; the Center's first year is 1999.")]
 
 
