@@ -342,8 +342,7 @@ class Agent:
         new = inbox.keep(connection, self.box, received, now)
         if new and received.code in inbox.MEMBERSHIP:
             breaches.keep(connection, received.header, received.code, now)
-        code = None if received.code is None else str(received.code)
-        log.info("received", message=str(received.header.id), new=new, code=code)
+        log.info("received", message=str(received.header.id), new=new, code=received.code and str(received.code))
 
     def renew_trust(self, connection: Connection) -> None:
         """Goes on with the newest roster that can be in force by now."""

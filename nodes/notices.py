@@ -83,7 +83,10 @@ def tell_of_members(connection: Connection, before: Trust | None, after: Trust, 
         return
     for task_force in TASK_FORCES:
         for name in sorted({*after.members(task_force)} - {*before.members(task_force)}):
-            _tell(connection, JOINED, name, after, index, task_force)
+            known = before.nodes.get(name)
+            # Who was shut out for a while is told as `active`.
+            if known is None or known.active or task_force not in known.task_forces:
+                _tell(connection, JOINED, name, after, index, task_force)
     for name, listed in after.nodes.items():
         known = before.nodes.get(name)
         if name != node and known is not None and _keys(listed) - _keys(known):
