@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto import certificates, keyfile, typed
+from crypto import typed
 from crypto.errors import CryptoError, HsmUnavailable
 from crypto.journal import configure_logging
 from crypto.keyoptions import (
@@ -33,8 +33,9 @@ from crypto.keyoptions import (
     source_of,
     token_of,
 )
-from hub import database, registrar, rosternews, topology
+from hub import authorities, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
+from hub.cli_ca import ca_app
 from hub.cli_erase import erase, retention
 from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
@@ -67,6 +68,7 @@ STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(stats_app, name="stats")
+app.add_typer(ca_app, name="ca")
 
 
 @app.command()
@@ -296,9 +298,8 @@ def _read_request(path: Path) -> EnrolmentRequest:
 
 
 def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    return {request.node: registrar.certify(request.node, request.csr_pem, ca, ca_key) for request in requests}
+    ca = authorities.issuing(settings.home, settings.secret())
+    return {item.node: registrar.certify(item.node, item.csr_pem, ca.certificate, ca.key) for item in requests}
 
 
 def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:

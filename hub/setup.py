@@ -1,5 +1,6 @@
 """Setting a hub up: its keys and certificates, its database. Safe to repeat; never overwrites a key."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -12,6 +13,8 @@ from crypto.keyfile import Secret, SecretSource
 from crypto.keys import SigningKey
 from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
+from crypto.tls import client_context
+from hub import authorities
 from hub.ledger import Ledger
 from hub.lockstore import LockStore
 from hub.settings import Settings
@@ -68,16 +71,15 @@ def _issued(
     home: Path, secret: Secret, name: str, key: certificates.TlsKey, broker: BrokerNames | None = None
 ) -> bytes:
     """A certificate of our CA for a key, PEM: the broker's if it has names, else that of a user."""
-    ca = certificates.read_certificate((home / "ca.pem").read_bytes())
-    ca_key = keyfile.load_tls_key(home / "ca.key", secret)
+    ca = authorities.issuing(home, secret)
     profile = certificates.Profile.CLIENT if broker is None else certificates.Profile.BROKER
     names = broker or BrokerNames((), ())
     csr = certificates.create_csr(name, key)
-    return certificates.to_pem(
-        certificates.issue(
-            csr, ca, ca_key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=names.dns, ips=names.ips
-        )
+    certificate = certificates.issue(
+        csr, ca.certificate, ca.key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=names.dns, ips=names.ips
     )
+    chain = b"" if broker is None else authorities.cross_for(home, certificate)
+    return certificates.to_pem(certificate) + chain
 
 
 def ends(home: Path) -> dict[str, int]:
@@ -95,13 +97,53 @@ def renew(home: Path, secret: Secret, before_ms: int) -> list[str]:
     renewed = []
     for name in (*HUB_USERS, BROKER):
         if not keyfile.put_tls(home, name) and _end(home / f"{name}.pem") < before_ms:
-            key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
-            keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
-            names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
-            _write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
-            keyfile.put_tls(home, name)
+            _renew(home, secret, name)
             renewed.append(name)
     return renewed
+
+
+def follow_authority(home: Path, secret: Secret) -> list[str]:
+    """Certificates of the authority that issues for the hub's users and the broker, where they are of another; names.
+
+    The broker keeps its key, which RabbitMQ has the password of: it need not be started again. Killed on the way,
+    this goes on when it is called again. Raises CertificateRefused, KeyFileRefused, WrongPassphrase, OSError.
+    """
+    ca, renewed = authorities.issuing(home, secret).certificate, []
+    for name in (*HUB_USERS, BROKER):
+        keyfile.put_tls(home, name)
+        certificate = certificates.read_certificate((home / f"{name}.pem").read_bytes())
+        if certificates.issuer_of(certificate, [ca]) is not None:
+            continue
+        if name == BROKER and keyfile.is_closed(home / BROKER_KEY):
+            names = BrokerNames(*certificates.host_names(certificate))
+            key = keyfile.load_tls_key(home / BROKER_KEY, secret)
+            _write(home / f"{name}.pem", _issued(home, secret, name, key, names))
+        else:
+            _renew(home, secret, name)
+        renewed.append(name)
+    return renewed
+
+
+def probe(home: Path, secret: Secret, ca: authorities.Issuing, folder: Path) -> ssl.SSLContext:
+    """What a user of the hub with a certificate of this authority, made for this moment, connects with.
+
+    Raises CertificateRefused, OSError.
+    """
+    name, key = HUB_USERS[0], certificates.new_tls_key()
+    csr = certificates.create_csr(name, key)
+    certificate = certificates.issue(csr, ca.certificate, ca.key, certificates.Profile.CLIENT, common_name=name, days=1)
+    keyfile.save_tls_key(folder / "probe.key", key, secret)
+    _write(folder / "probe.pem", certificates.to_pem(certificate))
+    password = keyfile.tls_password(folder / "probe.key", secret)
+    return client_context(home / "ca.pem", folder / "probe.pem", folder / "probe.key", password)
+
+
+def _renew(home: Path, secret: Secret, name: str) -> None:
+    key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
+    keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
+    names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
+    _write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
+    keyfile.put_tls(home, name)
 
 
 def _end(file: Path) -> int:

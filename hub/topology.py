@@ -190,6 +190,14 @@ def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str) -> None:
     _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
 
 
+def forget_certificates(ctl: Sequence[str]) -> None:
+    """Has the broker read its certificates, keys and authorities again, for connections from now on.
+
+    Only on the node that `ctl` asks. Raises BrokerUnreachable, ProvisioningFailed.
+    """
+    _run([*ctl, "eval", "ssl:clear_pem_cache()."], "")
+
+
 def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
     """Every queue with what waits in it, sorted by name. Raises BrokerUnreachable, ProvisioningFailed."""
     columns = ("name", "messages_ready", "messages_unacknowledged", "consumers", "state")

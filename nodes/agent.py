@@ -22,8 +22,9 @@ from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyUnknown, 
 from crypto.keyfile import NodeKeys, tls_password
 from crypto.keys import SigningKey
 from crypto.note import NoteVerifier
+from crypto.tls import client_context
 from crypto.trust import Trust
-from nodes import histories, inbox, outbox, renewal, rosters, store
+from nodes import authorities, histories, inbox, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -125,11 +126,12 @@ class Agent:
             await self.box.run(self.renew_trust)
 
     def go_over(self, keys: NodeKeys, witness: SigningKey) -> None:
-        """Uses these keys from now on, and the certificate in the folder from the next connection on."""
+        """Uses these keys from now on, and certificate and authorities of the folder from the next connection on."""
         home = self.settings.home
         self.keys, self.witness.key = keys, witness
         self._rosters = replace(self._rosters, keys=keys)
-        self.link.show(home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", self.settings.secret()))
+        password = tls_password(home / "tls.key", self.settings.secret())
+        self.link.use(client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", password))
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
@@ -253,6 +255,8 @@ class Agent:
                     self.stored.set()
                     if any(arrival.type in (MessageType.CHECKPOINT, MessageType.ROSTER) for arrival in batch):
                         self.witness.news.set()
+                    if any(arrival.type in (MessageType.RENEWED, MessageType.AUTHORITIES) for arrival in batch):
+                        self.renewing.woken.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
                         await gather(len(batch))
@@ -303,6 +307,8 @@ class Agent:
                 return self._take_in_roster(connection, arrival.body, now)
             case MessageType.RENEWED:
                 renewal.take_answer(self.settings, RenewalAnswer.from_bytes(arrival.body))
+            case MessageType.AUTHORITIES:
+                self.renewing.authorities |= authorities.take_in(self.settings, arrival.body)
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)

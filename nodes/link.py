@@ -11,7 +11,6 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import aio_pika
@@ -92,9 +91,9 @@ class Link:
         self.up = asyncio.Event()
         self.state = LinkState(False, _now(), "not connected yet")
 
-    def show(self, certificate: Path, key: Path, password: bytes) -> None:
-        """Shows another certificate from the next connection on. Raises ssl.SSLError, OSError."""
-        self._context.load_cert_chain(str(certificate), str(key), password=password)
+    def use(self, context: ssl.SSLContext) -> None:
+        """Shows another certificate, or trusts other authorities, from the next connection on."""
+        self._context = context
 
     async def run(self) -> None:
         """Keeps the link up until cancelled."""

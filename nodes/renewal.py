@@ -25,6 +25,7 @@ from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
 from crypto.keys import EncryptionKey, SigningKey
 from crypto.renewal import sign_renewal
 from crypto.trust import Trust
+from nodes import authorities
 from nodes.settings import Settings
 from schemas.renewal import RenewalAnswer, RenewalRequest
 from schemas.roster import KeyUse, RosterKey
@@ -214,9 +215,13 @@ def ends(settings: Settings, trust: Trust) -> dict[str, int]:
 
 
 def due(settings: Settings, trust: Trust, now: int) -> frozenset[str]:
-    """What is to be renewed by now."""
+    """What is to be renewed by now: what ends soon, and a certificate of an authority that does not issue any more."""
     before = int(settings.renew_before_days * _DAY_MS)
-    return frozenset(what for what, end in _ends(settings, trust).items() if end - now < before)
+    what = {what for what, end in _ends(settings, trust).items() if end - now < before}
+    with suppress(OSError, CertificateRefused):
+        if not authorities.is_current(settings.home):
+            what.add(TLS)
+    return frozenset(what)
 
 
 def _ends(settings: Settings, trust: Trust) -> dict[str, int]:

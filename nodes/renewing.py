@@ -10,11 +10,12 @@ from typing import Final
 import structlog
 
 from crypto import expiry
+from crypto.authorities import sign_held
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys, load_node_keys
 from crypto.keys import SigningKey
 from crypto.trust import Trust
-from nodes import renewal, rosters
+from nodes import authorities, renewal, rosters
 from nodes.link import Link
 from nodes.publishing import Publication
 from nodes.settings import Settings
@@ -35,7 +36,8 @@ ASK_S: Final = 60.0
 class Renewing:
     """One agent's. `trust` and `keys` are those in use; `adopt` is given the keys to go over to.
 
-    `wanted` is what a person wants to be renewed now.
+    `wanted` is what a person wants to be renewed now. `authorities` says that there are others in the folder than the
+    link knows.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Renewing:
     keys: Callable[[], NodeKeys]
     adopt: Callable[[NodeKeys, SigningKey], None]
     wanted: set[str] = field(default_factory=set)
+    authorities: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     _warned: dict[str, int] = field(default_factory=dict)
 
@@ -69,8 +72,9 @@ class Renewing:
             waits = True
             try:
                 self._begin()
-                waits = await self._go_on()
-                if waits and time.monotonic() - asked >= ASK_S and await self._ask():
+                waits = asks = await self._go_on()
+                waits |= not await self._tell()
+                if asks and time.monotonic() - asked >= ASK_S and await self._ask():
                     asked = time.monotonic()
             except (CryptoError, OSError) as error:
                 log.error("renewal_failed", error=type(error).__name__, detail=str(error)[:200])
@@ -92,11 +96,30 @@ class Renewing:
         """Goes over to what has come. Whether something is asked for still."""
         settled = renewal.settle(self.settings, self.trust())
         state = renewal.pending(self.settings)
-        if settled:
+        if settled or self.authorities:
+            self.authorities = False
             keys = load_node_keys(self.settings.home / "node.key", self.settings.secret())
             self.adopt(state.opening_too(keys), witness_key(self.settings))
+        if settled:
+            keys = self.keys()
             log.info("keys_renewed", signing=keys.signing.public.key_id.hex(), open=state.what(keys))
         return not state.nothing
+
+    async def _tell(self) -> bool:
+        """Tells the hub which authorities are trusted here, if it has asked. Whether it knows."""
+        held = authorities.to_tell(self.settings)
+        if held is None:
+            return True
+        if not self.link.up.is_set():
+            return False
+        key = self.keys().signing
+        body = await signed_by(key, sign_held, held, key)
+        [taken] = await self.link.publish(
+            [Publication(f"authorities-{held.at}", MessageType.AUTHORITIES_HELD, False, body)]
+        )
+        if taken:
+            authorities.told(self.settings, held)
+        return bool(taken)
 
     async def _ask(self) -> bool:
         state = renewal.pending(self.settings)

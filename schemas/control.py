@@ -46,6 +46,8 @@ class MessageType(StrEnum):
     TILES = "tiles"
     RENEWAL = "renewal"
     RENEWED = "renewed"
+    AUTHORITIES = "authorities"
+    AUTHORITIES_HELD = "authorities_held"
 
 
 class Event(StrEnum):
