@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from crypto import keyfile
-from crypto.certificates import Profile, TlsKey, create_ca, create_csr, issue, new_tls_key, to_pem
+from crypto.certificates import Profile, TlsKey, create_ca, create_cross, create_csr, issue, new_tls_key, to_pem
 from crypto.errors import CertificateRefused, TlsUnsafe, WrongPassphrase
 from crypto.keyfile import Secret
 from crypto.tls import assert_verifying, client_context
@@ -210,3 +210,13 @@ def test_a_ca_file_that_is_none_is_refused(ours: Authority) -> None:
     (ours.folder / "ca.pem").write_text("hello")
     with pytest.raises(CertificateRefused):
         ours.client()
+
+
+def test_a_broker_of_another_ca_is_taken_once_ours_vouches_for_that(ours: Authority, theirs: Authority) -> None:
+    # Neither may have another authority below it: of the same name, it does not count.
+    cross = to_pem(create_cross(theirs.certificate, ours.certificate, ours.key))
+    for name, more in (("broker.pem", cross), ("ca.pem", to_pem(ours.certificate))):
+        with (theirs.folder / name).open("ab") as file:
+            file.write(more)
+    handshake(ours.client(), theirs.server())
+    handshake(theirs.client(), theirs.server())
