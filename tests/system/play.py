@@ -18,7 +18,7 @@ from deploy.local.exchange import Exchange
 from deploy.local.processes import Process
 
 PATIENCE_S = 60.0
-LONGEST_S = 120.0
+LONGEST_S = 600.0
 ALERT: dict[str, Any] = {
     "kind": "alert",
     "task_force": "fraud",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crypto.certificates import read_authorities
+from crypto.certificates import issuer_of, read_authorities, read_certificate
 from crypto.keyfile import tls_password
 from crypto.tls import client_context
 from deploy.local.errors import CommandFailed
@@ -28,7 +28,18 @@ def _nodes(exchange: Exchange, field: str) -> dict[str, Any]:
 
 
 def _have(exchange: Exchange, field: str, value: str, without: tuple[str, ...] = ()) -> bool:
-    return {node for node, found in _nodes(exchange, field).items() if found == value} == set(NODES) - set(without)
+    """Whether the hub knows that of all nodes but some; it is asked once the nodes' folders say so."""
+    there = set(NODES) - set(without)
+    if not all(_has(exchange.node_home(node), field, value) for node in there):
+        return False
+    return {node for node, found in _nodes(exchange, field).items() if found == value} == there
+
+
+def _has(home: Path, field: str, value: str) -> bool:
+    trusted = read_authorities((home / "ca.pem").read_bytes())
+    if field == "trusts":
+        return len(trusted) == (2 if value == "both" else 1)
+    return issuer_of(read_certificate((home / "tls.pem").read_bytes()), trusted[:1]) is not None
 
 
 async def _logs_in(home: Path, settings: Settings) -> None:
