@@ -1,11 +1,12 @@
 """The ledger by itself: how fast it takes entries, beside a bare COPY of the same rows, and what a proof costs.
 
-Ours is the hub's own append, as a busy worker calls it: salts, leaves, tree, signed checkpoint, lock store, commit,
-and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied into
-empty tables of the same form, in transactions of as many, with nothing computed and nothing kept elsewhere. The two
-take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries, one by
-one, as when a message comes again, once the ledger has its entries. At the end it is exported, and verified as an
-auditor does it (`recompute`).
+Ours is the hub's own append, as a busy worker calls it: its turn, salts, leaves, tree, signed checkpoint, lock store,
+commit, and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied
+into empty tables of the same form, over the same kind of connection, in transactions of as many, each committed before
+the next begins, with nothing computed and nothing kept elsewhere. So both have as many commits, which are as durable.
+The two take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries,
+one by one, as when a message comes again, once the ledger has its entries. At the end it is exported, and verified as
+an auditor does it (`recompute`).
 """
 
 import gc
@@ -26,8 +27,8 @@ from bench.figure import Figure, Target, most
 from bench.history import accepted
 from bench.place import Place, Route
 from deploy.local.instance import say
-from hub import ledger
-from hub.database import engine_of
+from hub import archive, ledger
+from hub.database import driver_of, engine_of
 from hub.ledger import Ledger
 from hub.pen import Pen
 from hub.settings import Settings
@@ -103,7 +104,7 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
     begin = time.perf_counter()
     for start in range(0, ROUND, BATCH):
         async with engine.begin() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await driver_of(connection)
             # The driver begins no transaction by itself: without a statement each COPY would be one.
             await connection.execute(text("SELECT"))
             for name, columns in _TABLES.items():
@@ -115,7 +116,7 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
 async def _append(pen: Pen, log: Ledger, entries: list[Entry]) -> int:
     """The first one's index."""
     async with pen.writing() as connection:
-        turn = await ledger.take_turn(connection)
+        turn, _ = await archive.take_turn_seeing(connection, [])
         return (await ledger.append(connection, log, turn, entries)).receipts[0].index
 
 

@@ -50,7 +50,7 @@ async def figure(engine: AsyncEngine, log: Ledger, folder: Path) -> Figure:
 async def _export(engine: AsyncEngine, log: Ledger, out: Path) -> Exported:
     with ExportFolder.open(out, Manifest(log.origin, log.signer.verifier.vkey())) as opened:
         async with engine.connect() as connection:
-            return await export(connection, opened, 0, lambda *_: None)
+            return await export(connection, opened, 0, lambda *_: None, log)
 
 
 def _verified(out: Path) -> float:

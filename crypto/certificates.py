@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from crypto.errors import CertificateRefused
 
 TlsKey = ec.EllipticCurvePrivateKey
-COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|broker")
+COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|operator-[a-z0-9.-]{1,32}|broker")
 _SKEW: Final = timedelta(minutes=10)
 # The library reads the parts only when they are asked for: they are, at once, so that nothing is raised later.
 _UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -97,15 +97,9 @@ def issue(
 
     The name, validity, use and host names are the issuer's; whatever else the request asks for is ignored.
     """
-    key = csr.public_key()
     if not COMMON_NAME.fullmatch(common_name):
-        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user or the broker")
-    if _common_name(csr.subject) != common_name:
-        raise CertificateRefused(f"the request is for {_common_name(csr.subject)!r}, not for {common_name!r}")
-    if not csr.is_signature_valid:
-        raise CertificateRefused("the request is not signed by its own key; make a new one")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise CertificateRefused("the request's key is not P-256; make a new one")
+        raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user, an operator or the broker")
+    key = check_csr(csr, common_name)
     names = [*(x509.DNSName(name) for name in dns), *(x509.IPAddress(ip_address(ip)) for ip in ips)]
     builder = (
         _builder(_name(common_name), ca.subject, key, days)
@@ -118,6 +112,18 @@ def issue(
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(ca_key, hashes.SHA256())
+
+
+def check_csr(csr: x509.CertificateSigningRequest, common_name: str) -> ec.EllipticCurvePublicKey:
+    """Its key. Raises CertificateRefused unless it asks for this name, with a P-256 key that has signed it."""
+    if _common_name(csr.subject) != common_name:
+        raise CertificateRefused(f"the request is for {_common_name(csr.subject)!r}, not for {common_name!r}")
+    if not csr.is_signature_valid:
+        raise CertificateRefused("the request is not signed by its own key; make a new one")
+    key = csr.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertificateRefused("the request's key is not P-256; make a new one")
+    return key
 
 
 def check_validity(certificate: x509.Certificate, now: datetime) -> None:

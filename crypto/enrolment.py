@@ -38,6 +38,18 @@ def verify_request(request: EnrolmentRequest) -> None:
     VerifyKey.from_public_bytes(signing_key).verify(proof, data)
 
 
+def request_digest(request: EnrolmentRequest) -> bytes:
+    """SHA-256 over all that the request says, its proof too, however its base64 is written. Raises KeyUnusable."""
+    try:
+        signing_key, encryption_key = base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)
+        witness = None if request.witness_key is None else base64.b64decode(request.witness_key)
+        proof = base64.b64decode(request.proof)
+    except ValueError as error:
+        raise KeyUnusable("a key or the proof in the request is not base64") from error
+    signed = _signed_bytes(request.node, signing_key, encryption_key, request.csr_pem.encode(), witness)
+    return hashlib.sha256(cbor.encode([signed, proof])).digest()
+
+
 def _signed_bytes(
     node: str, signing_key: bytes, encryption_key: bytes, csr_pem: bytes, witness_key: bytes | None
 ) -> bytes:

@@ -65,12 +65,25 @@ class Secret:
     def from_key_file(cls, path: Path) -> Self:
         """What `generate_key_file` wrote. Raises KeyFileRefused."""
         try:
-            material = base64.b64decode(_read_private(path), validate=False)
+            return cls.of_material(base64.b64decode(_read_private(path), validate=False), path)
         except ValueError as error:
             raise KeyFileRefused(f"{path} is not a key file; restore it from where you keep it") from error
+
+    @classmethod
+    def of_material(cls, material: bytes, path: Path) -> Self:
+        """The 32 bytes that a file held. Raises KeyFileRefused for more or less."""
         if len(material) != KEY_SIZE:
             raise KeyFileRefused(f"{path} is not a key file; restore it from where you keep it")
         return cls(material, False)
+
+    def material(self) -> bytes:
+        """The 32 bytes, or the passphrase; for `save_secret` only."""
+        return self._material
+
+    @classmethod
+    def generate(cls) -> Self:
+        """A fresh one, as of a key file that is nowhere yet."""
+        return cls(secrets.token_bytes(KEY_SIZE), False)
 
     def new_kdf(self) -> dict[str, Any]:
         """Parameters for a new file, with a fresh 16-byte salt."""
@@ -145,24 +158,34 @@ def make_key_file(home: Path, source: SecretSource) -> None:
         generate_key_file(file)
 
 
-def seal_file(path: Path, content: bytes, secret: Secret) -> None:
-    """Writes `content` sealed: whole or not at all, readable by its owner only."""
+def seal(content: bytes, secret: Secret) -> bytes:
+    """`content` sealed, in the form of a sealed file."""
     fields: dict[str, Any] = {"v": 1, "kdf": secret.new_kdf(), "nonce": secrets.token_bytes(12)}
     ciphertext = AESGCM(secret.derive(fields["kdf"])).encrypt(fields["nonce"], content, cbor.encode(fields))
-    write_private(path, cbor.encode({**fields, "ciphertext": ciphertext}))
+    return cbor.encode({**fields, "ciphertext": ciphertext})
 
 
-def open_file(path: Path, secret: Secret) -> bytes:
-    """What `seal_file` was given. Raises KeyFileRefused, WrongPassphrase."""
+def unseal(sealed: bytes, secret: Secret, name: str) -> bytes:
+    """What `seal` was given; `name` is what errors call it. Raises KeyFileRefused, WrongPassphrase."""
     try:
-        fields = cbor.decode(_read_private(path))
+        fields = cbor.decode(sealed)
         ciphertext = fields.pop("ciphertext")
         key = secret.derive(fields["kdf"])
         return AESGCM(key).decrypt(fields["nonce"], ciphertext, cbor.encode(fields))
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise KeyFileRefused(f"{path} is damaged; restore it from a backup") from error
+        raise KeyFileRefused(f"{name} is damaged; restore it from a backup") from error
     except InvalidTag as error:
-        raise WrongPassphrase(f"{path} does not open: wrong passphrase or key file, or the file is damaged") from error
+        raise WrongPassphrase(f"{name} does not open: wrong passphrase or key file, or the file is damaged") from error
+
+
+def seal_file(path: Path, content: bytes, secret: Secret) -> None:
+    """Writes `content` sealed: whole or not at all, readable by its owner only."""
+    write_private(path, seal(content, secret))
+
+
+def open_file(path: Path, secret: Secret) -> bytes:
+    """What `seal_file` was given. Raises KeyFileRefused, WrongPassphrase."""
+    return unseal(_read_private(path), secret, str(path))
 
 
 @dataclass(frozen=True)
@@ -235,6 +258,16 @@ def save_mldsa_key(path: Path, key: MlDsaKey, secret: Secret) -> None:
 def load_mldsa_key(path: Path, secret: Secret) -> MlDsaKey:
     """Raises KeyFileRefused, WrongPassphrase, KeyUnusable."""
     return MlDsaKey.from_seed(open_file(path, secret))
+
+
+def save_secret(path: Path, kept: Secret, secret: Secret) -> None:
+    """Seals a secret of its own, for what is not in files, with another one."""
+    seal_file(path, kept.material(), secret)
+
+
+def load_secret(path: Path, secret: Secret) -> Secret:
+    """Raises KeyFileRefused, WrongPassphrase."""
+    return Secret.of_material(open_file(path, secret), path)
 
 
 def save_tls_key(path: Path, key: TlsKey, secret: Secret) -> None:

@@ -1,7 +1,7 @@
 """TLS contexts that verify: TLS 1.3 only, the peer's certificate and name always checked.
 
 aio-pika's own example of client certificates switches verification off by accident. So a context
-is made here and nowhere else, and is asserted before use.
+is made here and nowhere else, and is asserted before use; but for `asking_context`, which verifies nobody.
 """
 
 import ssl
@@ -32,6 +32,32 @@ def client_context(ca: Path, certificate: Path, key: Path, password: bytes) -> s
     except OSError as error:
         raise CertificateRefused(f"{key} does not read: {error.strerror}") from error
     assert_verifying(context)
+    return context
+
+
+def server_context(authority: str) -> ssl.SSLContext:
+    """A client's context that trusts this authority alone (PEM), and shows no certificate.
+
+    Raises CertificateRefused, TlsUnsafe.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cadata=authority)
+    except (ssl.SSLError, ValueError) as error:
+        raise CertificateRefused("the hub's authority is no certificate in PEM form") from error
+    assert_verifying(context)
+    return context
+
+
+def asking_context() -> ssl.SSLContext:
+    """For one question alone: who are you? It verifies nobody, so nothing secret may be said over it, and what
+    comes counts only once it was held against what is known by another way.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

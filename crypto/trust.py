@@ -150,6 +150,11 @@ def signer_of_roster(data: bytes) -> bytes:
     return cose.parse_sign1(data, ROSTER_TYPE).kid
 
 
+def unverified_roster(data: bytes) -> Roster:
+    """What it says, whoever signed it. Raises EnvelopeMalformed, AlgorithmRefused, ControlRefused."""
+    return Roster.from_bytes(cose.parse_sign1(data, ROSTER_TYPE).payload)
+
+
 def sign_acknowledgement(acknowledgement: Acknowledgement, recipient: SigningKey) -> bytes:
     """A COSE_Sign1 of the acknowledgement by the recipient."""
     return cose.sign1(acknowledgement.to_bytes(), ACKNOWLEDGEMENT_TYPE, recipient)

@@ -5,17 +5,16 @@ An error has a stable code, what happened, and what to do next. With `--json` it
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, Final, cast
 
-import structlog
 import typer
 from pydantic import ValidationError
 
 from schemas.header import PROTOCOL_VERSION
+from schemas.wording import wanted
 
 DISTRIBUTION: Final = "seci-exchange"
 USAGE: Final = "usage"
@@ -78,6 +77,9 @@ def fail(program: str, code: str, detail: str, next_step: str, fields: Sequence[
         failure = {"ok": False, "code": code, "detail": detail, "next": next_step, "errors": [dict(f) for f in fields]}
         typer.echo(json.dumps(failure))
         return
+    # Not at the top: it takes a third of the start of a program that logs nothing, as `seci-verify`.
+    import structlog
+
     if structlog.is_configured() and not sys.stderr.isatty():
         # A program that logs: whoever collects its lines takes JSON only.
         structlog.get_logger().critical("ended", code=code, detail=detail, next=next_step)
@@ -96,19 +98,6 @@ def as_json() -> bool:
     return "--json" in sys.argv
 
 
-def in_words(wanted: str) -> str:
-    """What pydantic wants of a value, so that it goes on behind `it`."""
-    if wanted == "Field required":
-        return "is required"
-    if wanted == "Extra inputs are not permitted":
-        return "is not a known field"
-    words = re.sub(r"^[A-Z][A-Za-z/ ]* should ", "must ", wanted.removeprefix("Value error, "))
-    # Behind the comma is how the parser fared.
-    words = re.sub(r"^(must be a valid UUID),.*", r"\1", words)
-    words = re.sub(r"^'.*' is not one of ", "must be one of ", words).rstrip(".")
-    return words if words.startswith(("must ", "is ", "may ")) else f"is wrong: {words}"
-
-
 def _tell(error: Exception, program: str) -> None:
     context: typer.Context | None = getattr(error, "ctx", None)
     path = program if context is None else context.command_path
@@ -122,7 +111,7 @@ def _tell(error: Exception, program: str) -> None:
         name = _name(error)
         detail = f"wrong: {name}"
         fields = [
-            {"field": name, "found": str(item["input"]), "wanted": in_words(item["msg"])}
+            {"field": name, "found": str(item["input"]), "wanted": wanted(item)}
             for item in error.__cause__.errors(include_url=False)
         ]
     fail(program, USAGE, detail, f"see {path} --help", fields)

@@ -5,13 +5,14 @@ One array for each question, not a parameter for each id: SQLAlchemy would write
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
+from hub.database import driver_of
 from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
 
@@ -57,7 +58,7 @@ async def take_turn_seeing(connection: AsyncConnection, asked: Sequence[Asked]) 
     """As `ledger.take_turn`, and what is on record of these in the same way to the database and back."""
     ids = [item.id for item in asked if item.id is not None]
     nodes, digests = sorted({item.node for item in asked}), [item.digest for item in asked]
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver = await driver_of(connection)
     rows = await driver.fetch(_TAKE_TURN, ledger.LOCK, ids, nodes, digests)
     seen = Seen({}, {})
     for row in rows:

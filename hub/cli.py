@@ -1,7 +1,6 @@
 """`seci-hub`: what an operator of the hub types. Data to stdout, everything else to stderr."""
 
 import asyncio
-import base64
 import gc
 import os
 import shlex
@@ -33,12 +32,16 @@ from crypto.keyoptions import (
     source_of,
     token_of,
 )
-from hub import authorities, database, registrar, rosternews, topology
+from hub import admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
+from hub.cli_approvals import approvals_app
 from hub.cli_ca import ca_app
 from hub.cli_erase import erase, retention
+from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
 from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
+from hub.cli_login import login, logout, whoami
+from hub.cli_operator import operator_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_stats import stats_app
 from hub.cli_status import status
@@ -50,11 +53,12 @@ from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
-from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
+from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from schemas.codes import TASK_FORCES, Agency
-from schemas.enrolment import EnrolmentRequest, Welcome
+from schemas.enrolment import EnrolmentRequest
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -67,8 +71,11 @@ app: Final = typer.Typer(
 STOP_S: Final = 4.0
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(operator_app, name="operator")
+app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
 app.add_typer(ca_app, name="ca")
+app.add_typer(requests_app, name="requests")
 
 
 @app.command()
@@ -123,7 +130,8 @@ def init(
     )
     if known is not None:
         # No option says them, and an update must not turn the timestamps off.
-        settings = settings.model_copy(update=known.model_dump(include={"tsa_url", "tsa_roots", "tsa_interval_s"}))
+        kept = {"tsa_url", "tsa_roots", "tsa_interval_s", "session_idle_s", "session_s", "approval_s"}
+        settings = settings.model_copy(update=known.model_dump(include=kept))
     settings.save()
     log = ledger_of(settings)
     _begin_lock_store(settings, log)
@@ -160,7 +168,10 @@ def provision(home: Home, as_json: AsJson = False) -> None:
             await registrar.publish_roster(connection, log, (), log.signer.key)
         return [node.node for node in roster.nodes]
 
-    nodes = with_database(settings, work, log)
+    first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
+    # To repeat what the roster says to the broker, anybody may who has the broker.
+    actor = acting(settings, Action.PROVISION) if first else None
+    nodes = with_database(settings, work, log, actor)
     topology.apply(settings.broker_ctl, nodes, settings.vhost)
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
@@ -209,12 +220,14 @@ def enrol(
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
-    topology.apply(settings.broker_ctl, with_database(settings, check), settings.vhost)
-    certificates_pem = _certify(settings, requests)
-    version = with_database(settings, admit, log)
+    actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
+    nodes = with_database(settings, check)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost)
+    certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
+    version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:
-        welcome = _welcome(settings, item, certificates_pem[item.node], news)
+        welcome = admission.welcome_of(settings, log, item.node, certificates_pem[item.node], news)
         with _writing(out):
             (out / f"{item.node}.welcome.json").write_text(welcome.model_dump_json(indent=2, exclude_none=True) + "\n")
     fingerprints = {item.node: item.fingerprint() for item in requests}
@@ -297,34 +310,26 @@ def _read_request(path: Path) -> EnrolmentRequest:
         ) from error
 
 
-def _certify(settings: Settings, requests: list[EnrolmentRequest]) -> dict[str, bytes]:
-    ca = authorities.issuing(settings.home, settings.secret())
-    return {item.node: registrar.certify(item.node, item.csr_pem, ca.certificate, ca.key) for item in requests}
+def _subject(
+    requests: list[EnrolmentRequest], agencies: list[Agency] | None, task_forces: list[str] | None
+) -> dict[str, object]:
+    """What a second person confirms: which keys, by their fingerprints, and which memberships."""
+    return {
+        "nodes": {item.node: item.fingerprint() for item in requests},
+        "agencies": agencies and list(map(str, agencies)),
+        "task_forces": task_forces,
+    }
 
 
-def _welcome(settings: Settings, request: EnrolmentRequest, certificate: bytes, news: bytes) -> Welcome:
-    ledger = ledger_of(settings)
-    return Welcome(
-        node=request.node,
-        certificate_pem=certificate.decode(),
-        ca_pem=(settings.home / "ca.pem").read_text(),
-        broker_host=settings.broker_host,
-        broker_port=settings.broker_port,
-        vhost=settings.vhost,
-        hub_key=base64.b64encode(ledger.signer.key.public.public_bytes()).decode(),
-        log_origin=ledger.origin,
-        log_vkey=ledger.signer.verifier.vkey(),
-        log_vkey_mldsa=ledger.second_vkey,
-        roster=base64.b64encode(news).decode(),
-    )
-
-
+app.command("join-desk")(join_desk)
 ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)
 ledger_app.command()(retention)
-for _command in (broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
+for _command in (login, logout, whoami, broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
+for _joining in (invite, invitations, approve, confirm, reject):
+    app.command()(_joining)
 
 
 def main() -> None:

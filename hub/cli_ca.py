@@ -4,34 +4,30 @@ Each command is a step, safe to repeat, and says what comes next.
 """
 
 import asyncio
-import getpass
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from cryptography import x509
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
-from hub import announcing, authorities, ledger, registrar, topology
+from hub import announcing, authorities, registrar, topology
+from hub.acts import Actor
 from hub.authorities import Known, Stage
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable, HubError, RolloverRefused
-from hub.ledger import Ledger
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import follow_authority, hub_key, ledger_of, probe
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.topology import HUB_USERS
 from schemas.authorities import AuthoritiesHeld
-from schemas.control import Entry, Event
-from schemas.participants import CENTRE
 
 ca_app: Final = typer.Typer(no_args_is_help=True, help="Another certification authority takes the place of this one.")
 Force = Annotated[
     str | None, typer.Option(metavar="REASON", help="Go on all the same, and why; it goes into the ledger.")
 ]
-_DETAIL_SIZE: Final = 300
 _NEXT: Final = {
     Stage.SETTLED: "nothing is under way; `seci-hub ca roll` makes another authority",
     Stage.ROLLED: "give RabbitMQ the new ca.pem, and then `seci-hub ca switch`",
@@ -43,6 +39,7 @@ _NEXT: Final = {
 def show(home: Home, as_json: AsJson = False) -> None:
     """Show how far it is, what the broker shows, and which nodes still have a certificate of the old authority."""
     settings = Settings.load(home)
+    acting(settings, Action.LOOK)
     _answer(settings, authorities.known(home), as_json)
 
 
@@ -52,12 +49,13 @@ def roll(home: Home, as_json: AsJson = False) -> None:
 
     The running workers tell the nodes. Certificates are still issued by the old one.
     """
-    settings = Settings.load(home)
-    if authorities.known(home).stage is Stage.SWITCHED:
-        raise RolloverRefused("another authority has just taken over", "first `seci-hub ca finish`")
-    if authorities.known(home).stage is Stage.SETTLED:
-        new = authorities.prepare(home, settings.secret())
-        _enter(settings, "roll", new, None)
+    settings, stage = Settings.load(home), authorities.known(home).stage
+    if stage is Stage.SWITCHED:
+        _refuse(settings, "another authority has just taken over", "first `seci-hub ca finish`")
+    actor = _acting(settings, {"ca": "roll"}) if stage is Stage.SETTLED else _acting(settings)
+    if stage is Stage.SETTLED:
+        _put_on_record(settings, actor)
+        authorities.prepare(home, settings.secret())
         authorities.trust_both(home)
     _tell_broker(settings)
     _answer(settings, authorities.known(home), as_json)
@@ -70,16 +68,17 @@ def switch(home: Home, force: Force = None, as_json: AsJson = False) -> None:
     Refused (4) unless the broker takes certificates of the new one. The broker keeps its key.
     """
     settings, known = Settings.load(home), authorities.known(home)
-    secret = settings.secret()
     if known.stage is Stage.SETTLED:
-        raise RolloverRefused("there is no other authority yet", "first `seci-hub ca roll`")
-    if known.stage is Stage.ROLLED and not authorities.is_decided(home):
+        _refuse(settings, "there is no other authority yet", "first `seci-hub ca roll`")
+    undecided = known.stage is Stage.ROLLED and not authorities.is_decided(home)
+    actor = _acting(settings, _subject("switch", known, force)) if undecided else _acting(settings)
+    if undecided:
         _tell_broker(settings)
         if force is None:
             _check_broker_takes(settings)
-        _enter(settings, "switch", known.newest, force)
+        _put_on_record(settings, actor)
     authorities.let_newest_issue(home)
-    renewed = follow_authority(home, secret)
+    renewed = follow_authority(home, settings.secret())
     _tell_broker(settings)
     say(f"new certificates: {', '.join(renewed) or 'none'}")
     _answer(settings, authorities.known(home), as_json)
@@ -94,11 +93,14 @@ def finish(home: Home, force: Force = None, as_json: AsJson = False) -> None:
     """
     settings, known = Settings.load(home), authorities.known(home)
     if known.stage is Stage.ROLLED:
-        raise RolloverRefused("the old authority still issues", "first `seci-hub ca switch`")
-    if known.stage is Stage.SWITCHED:
+        _refuse(settings, "the old authority still issues", "first `seci-hub ca switch`")
+    undecided = known.stage is Stage.SWITCHED
+    actor = _acting(settings, _subject("finish", known, force)) if undecided else _acting(settings)
+    if undecided:
+        _tell_broker(settings)
         if force is None:
             _check_all_have(settings, known)
-        _enter(settings, "finish", known.newest, force)
+        _put_on_record(settings, actor)
     authorities.trust_newest(home)
     _tell_broker(settings)
     _answer(settings, authorities.known(home), as_json)
@@ -199,15 +201,25 @@ def _of(which: str | None) -> str:
     return "unknown" if which is None else which
 
 
-def _enter(settings: Settings, step: str, new: x509.Certificate, force: str | None) -> None:
-    """The entry that says who did it, before it is done: of a step that is cut off there may be two."""
-    log: Ledger = ledger_of(settings)
-    said = f"{getpass.getuser()}: ca {step}" + (f" --force {force}" if force else "")
+def _subject(step: str, known: Known, force: str | None) -> dict[str, str | None]:
+    """What a second person confirms."""
+    return {"ca": step, "authority": certificates.digest_of(known.newest).hex()[:16], "force": force}
 
-    async def append(connection: AsyncConnection) -> None:
-        turn = await ledger.take_turn(connection)
-        digest = certificates.digest_of(new)
-        entry = Entry(event=Event.OPERATOR, at=turn.at, node=CENTRE, evidence=digest, detail=said[:_DETAIL_SIZE])
-        await ledger.append(connection, log, turn, [entry])
 
-    with_database(settings, append, log)
+def _acting(settings: Settings, subject: dict[str, str | None] | None = None) -> Actor:
+    """Who takes a step, of `subject`; or only goes on with one that was decided before."""
+    return acting(settings, Action.LOOK) if subject is None else acting(settings, Action.KEYS, subject)
+
+
+def _refuse(settings: Settings, why: str, step: str) -> NoReturn:
+    _acting(settings)
+    raise RolloverRefused(why, step)
+
+
+def _put_on_record(settings: Settings, actor: Actor) -> None:
+    """Before it is done: of a step that is cut off just then there may be two entries."""
+
+    async def nothing_else(_: AsyncConnection) -> None:
+        return None
+
+    with_database(settings, nothing_else, ledger_of(settings), actor)

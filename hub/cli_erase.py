@@ -1,7 +1,6 @@
 """`seci-hub ledger erase` and `retention`: what entries say is taken away, by an operator or by rule; proofs stay."""
 
 import asyncio
-import getpass
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,22 +13,24 @@ from crypto import typed
 from crypto.progress import Progress
 from hub import database, erasure
 from hub import retention as rules
+from hub.credentials import NAME_SIZE
 from hub.erasure import Candidate
 from hub.errors import SettingsInvalid
-from hub.quarantine import DETAIL_SIZE, Decision
+from hub.ledger import DETAIL_SIZE
+from hub.quarantine import Decision
 from hub.retention import Swept
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ledger_of
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas.control import MOST_ERASED
 
 Indices = Annotated[
     list[int], typer.Argument(min=0, max=typed.MOST, help="Ledger indices, as `seci-hub trace` shows them.")
 ]
-Operator = Annotated[
-    str | None, typer.Option("--operator", help="Who decided; if not given, the name you are logged in with.")
-]
+# Beside the longest name of an operator.
+_REASON_SIZE: Final = DETAIL_SIZE - NAME_SIZE - len(": ")
 _STAYS: Final = (
     "in PostgreSQL it is gone for good only after VACUUM, and in its backups when they are; receipts that nodes and"
     " auditors hold are not touched"
@@ -42,7 +43,6 @@ def erase(
     reason: Annotated[
         str | None, typer.Option("--reason", help="Why; it stays in the ledger for ever: name no person.")
     ] = None,
-    operator: Operator = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased; needs no reason.")] = False,
     as_json: AsJson = False,
@@ -56,18 +56,22 @@ def erase(
     if len(indices) > MOST_ERASED:
         raise typer.BadParameter(f"at most {MOST_ERASED} entries at once")
     if dry_run:
+        acting(settings, Action.CONSULT, {"erasable": indices})
         _tell(with_database(settings, lambda connection: _look(connection, indices)), as_json)
         return
     if reason is None:
         raise typer.BadParameter("--reason is missing: why they are erased")
-    log, decision = ledger_of(settings), _decision(operator, reason)
+    words = _words(reason)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
+    subject = {"entries": indices, "reason": words}
+    actor = acting(settings, Action.ERASE, subject, lambda connection: _look(connection, indices))
+    log, decision = ledger_of(settings), Decision(actor.name, words)
     if not yes:
         found = with_database(settings, lambda connection: _look(connection, indices))
         say("\n".join(map(_line, found)))
         typer.confirm(f"Erase what these {len(found)} entries say, for good?", abort=True, err=True)
-    by = with_database(settings, lambda connection: erasure.erase(connection, log, indices, decision), log)
+    by = with_database(settings, lambda connection: erasure.erase(connection, log, indices, decision), log, actor)
     result = {"ok": True, "dry_run": False, "erased": indices, "erased_by": by}
     answer(result, as_json, f"{len(indices)} erased, as entry {by} says")
     say(_STAYS)
@@ -102,7 +106,6 @@ async def _look(connection: AsyncConnection, indices: list[int]) -> list[Candida
 def retention(
     home: Home,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
-    operator: Operator = None,
     as_json: AsJson = False,
 ) -> None:
     """Erase what the rules under `retention` in hub.json say is old enough; to be run daily.
@@ -110,11 +113,12 @@ def retention(
     In batches, each with an entry that says so: interrupt it when you like, and run it again. Safe beside running
     workers. What no rule is about is kept for ever.
     """
-    settings, decision = Settings.load(home), _decision(operator, rules.REASON)
+    settings = Settings.load(home)
     if not settings.retention:
         step = 'add for example "retention": [{"event": "refused", "keep_days": 365}]; see docs/operations.md'
         raise SettingsInvalid("hub.json has no rules of retention", step)
-    erasing = None if dry_run else (ledger_of(settings), decision)
+    actor = acting(settings, Action.LOOK if dry_run else Action.RETENTION)
+    erasing = None if dry_run else (ledger_of(settings), Decision(actor.name, rules.REASON))
     progress = Progress("entries")
     try:
         done = _swept(settings, lambda engine: rules.sweep(engine, settings.retention, progress, erasing))
@@ -145,10 +149,10 @@ def _swept(settings: Settings, work: Callable[[AsyncEngine], Coroutine[Any, Any,
         raise database.explained(error) from error
 
 
-def _decision(operator: str | None, reason: str) -> Decision:
-    name, words = getpass.getuser() if operator is None else operator.strip(), reason.strip()
-    if not name or not words:
-        raise SettingsInvalid("operator or reason is empty", "say who decided, and why: it goes into the ledger")
-    if len(name) + len(words) + 2 > DETAIL_SIZE:
-        raise SettingsInvalid(f"operator and reason have more than {DETAIL_SIZE - 2} letters", "make them shorter")
-    return Decision(name, words)
+def _words(reason: str) -> str:
+    words = reason.strip()
+    if not words:
+        raise SettingsInvalid("the reason is empty", "say why: it goes into the ledger")
+    if len(words) > _REASON_SIZE:
+        raise SettingsInvalid(f"the reason has more than {_REASON_SIZE} letters", "make it shorter")
+    return words

@@ -1,6 +1,7 @@
 """`seci-hub ledger`: verify what is stored, export it for auditors, publish it as tiles, find entries in it."""
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,10 +19,11 @@ from hub.audit import audit
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
+from hub.roles import Action
 from hub.search import Sought
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.tilefolder import TileFolder
 from hub.tiles import Tiled
 from schemas.codes import TASK_FORCES
@@ -92,6 +94,7 @@ def export_(
     content. Run it again to go on after an interruption or to add what is new. Safe beside running workers.
     """
     settings = Settings.load(home)
+    acting(settings, Action.EXPORT, {"folder": str(folder), "from": first, "witnessed": witnessed})
     log = ledger_of(settings)
     manifest = Manifest(log.origin, log.signer.verifier.vkey())
     progress, begin = Progress("entries"), time.monotonic()
@@ -99,7 +102,7 @@ def export_(
         with ExportFolder.open(folder, manifest) as opened:
 
             async def work(connection: AsyncConnection) -> Exported:
-                return await export(connection, opened, first, progress, log if witnessed else None)
+                return await export(connection, opened, first, progress, log, only_witnessed=witnessed)
 
             done, written = with_database(settings, work), opened.files
     finally:
@@ -190,6 +193,8 @@ def search(
     """Find entries, newest first. All that is asked must hold."""
     settings = Settings.load(home)
     sought = Sought(id, thread, node, task_force, event, _millis(since), _millis(until), before, limit)
+    asked = {name: str(value) for name, value in asdict(sought).items() if value is not None and name != "limit"}
+    acting(settings, Action.CONSULT, {"search": asked})
 
     async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
         if node is not None:

@@ -1,6 +1,5 @@
 """`seci-hub quarantine`: what could not be read, and what an operator decides on it."""
 
-import getpass
 import json
 from typing import Annotated, Final
 
@@ -13,9 +12,10 @@ from hub import quarantine, registrar
 from hub.errors import MessageUnknown, SettingsInvalid
 from hub.judge import Verdict
 from hub.quarantine import Decision
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ledger_of
-from hub.shell import AsJson, Home, answer, with_database
+from hub.shell import AsJson, Home, acting, answer, with_database
 
 quarantine_app: Final = typer.Typer(no_args_is_help=True, help="What could not be read.")
 Index = Annotated[int, typer.Argument(min=0, max=typed.MOST, help="The ledger index, as `list` shows it.")]
@@ -30,7 +30,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what nobody has decided on yet, newest first."""
-    found = with_database(Settings.load(home), lambda connection: quarantine.listing(connection, limit, decided=every))
+    settings = Settings.load(home)
+    acting(settings, Action.CONSULT, {"quarantine": "all" if every else "undecided"})
+    found = with_database(settings, lambda connection: quarantine.listing(connection, limit, decided=every))
     head = (
         f"{'index':>8}  {'at':24}  {'node':5} {'type':16} {'reason':20} {'size':>8}       {'digest':16} "
         f"{'decision' if every else ''}"
@@ -46,9 +48,9 @@ def list_(
 @quarantine_app.command()
 def show(home: Home, index: Index, as_json: AsJson = False) -> None:
     """Show one thing in quarantine by its ledger index; never its content."""
-    found = with_database(
-        Settings.load(home), lambda connection: quarantine.listing(connection, 1, decided=True, index=index)
-    )
+    settings = Settings.load(home)
+    acting(settings, Action.CONSULT, {"quarantine": index})
+    found = with_database(settings, lambda connection: quarantine.listing(connection, 1, decided=True, index=index))
     if not found:
         raise MessageUnknown(f"nothing in quarantine has index {index}", "list it with `seci-hub quarantine list`")
     answer(found[0], as_json, json.dumps(found[0], indent=2))
@@ -60,28 +62,30 @@ def release(home: Home, index: Index, reason: Because, as_json: AsJson = False) 
 
     Exit code 4 if it cannot be read today either; nothing is changed then.
     """
-    settings, decision = Settings.load(home), _decision(reason)
-    ledger = ledger_of(settings)
+    settings, words = Settings.load(home), _words(reason)
+    actor = acting(settings, Action.RELEASE, {"index": index, "reason": words})
+    ledger, decision = ledger_of(settings), Decision(actor.name, words)
 
     async def work(connection: AsyncConnection) -> Verdict:
         signed = await registrar.newest(connection, 0) or b""
         trust = Trust.of(open_roster(signed, ledger.signer.key.public))
         return await quarantine.release(connection, ledger, trust, index, decision)
 
-    became = quarantine.outcome(with_database(settings, work, ledger))
+    became = quarantine.outcome(with_database(settings, work, ledger, actor))
     answer({"index": index, "decision": "released", "became": became}, as_json, f"{index} is released: {became}")
 
 
 @quarantine_app.command()
 def discard(home: Home, index: Index, reason: Because, as_json: AsJson = False) -> None:
     """Delete its content for good. That it was there, and who discarded it, stays in the ledger."""
-    settings, decision = Settings.load(home), _decision(reason)
-    ledger = ledger_of(settings)
-    with_database(settings, lambda connection: quarantine.discard(connection, ledger, index, decision), ledger)
+    settings, words = Settings.load(home), _words(reason)
+    actor = acting(settings, Action.DISCARD, {"index": index, "reason": words})
+    ledger, decision = ledger_of(settings), Decision(actor.name, words)
+    with_database(settings, lambda connection: quarantine.discard(connection, ledger, index, decision), ledger, actor)
     answer({"index": index, "decision": "discarded"}, as_json, f"{index} is discarded")
 
 
-def _decision(reason: str) -> Decision:
+def _words(reason: str) -> str:
     if not reason.strip():
         raise SettingsInvalid("the reason is empty", "say why: it goes into the ledger")
-    return Decision(getpass.getuser(), reason.strip())
+    return reason.strip()

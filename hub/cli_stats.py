@@ -1,7 +1,6 @@
 """`seci-hub stats`: how much was exchanged in each field, from the ledger; figures of years before it are imported."""
 
 import csv
-import getpass
 import hashlib
 import io
 import time
@@ -16,16 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub import figures, statistics
 from hub.chart import chart
 from hub.errors import FiguresRefused, FiguresUnknown, FileUnwritable
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ledger_of
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.statistics import Imported, Origin
 from schemas.exchangetable import Count, ExchangeRow, ExchangeTable, exchange_table
 
 _FIRST_YEAR: Final = 1999
 _MARK: Final = "*"
 _SOURCE_SIZE: Final = 200
-_NAME_SIZE: Final = 60
 stats_app: Final = typer.Typer(no_args_is_help=True, help="How much was exchanged, by field and year.")
 
 
@@ -54,6 +53,7 @@ def exchange(
     if as_csv and as_json:
         raise typer.BadParameter("--csv or --json, not both")
     settings = Settings.load(home)
+    acting(settings, Action.LOOK)
 
     async def work(connection: AsyncConnection) -> tuple[ExchangeTable, list[dict[str, Any]]]:
         counts = await statistics.counts(connection, (earlier, year))
@@ -88,9 +88,6 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with year,field,count, or JSON: a list of such objects.")],
     home: Home,
     source: Annotated[str, typer.Option(help="What they are taken from, for example: Annual report 2003.")],
-    operator: Annotated[
-        str | None, typer.Option("--operator", help="Who imports; if not given, the name you are logged in with.")
-    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Also figures that are imported already.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -102,17 +99,16 @@ def import_(
     settings = Settings.load(home)
     log, data = ledger_of(settings), _read(file)
     found = figures.read(data, _this_year())
-    name = getpass.getuser() if operator is None else operator
-    origin = Origin(
-        _said("--operator", name, _NAME_SIZE), _said("--source", source, _SOURCE_SIZE), hashlib.sha256(data).digest()
-    )
+    digest, taken_from = hashlib.sha256(data).digest(), _said("--source", source, _SOURCE_SIZE)
+    actor = acting(settings, Action.STATS_IMPORT, {"source": taken_from, "digest": digest.hex(), "replace": replace})
+    origin = Origin(actor.name, taken_from, digest)
     years = sorted({figure.year for figure in found})
 
     async def work(connection: AsyncConnection) -> tuple[Imported, dict[int, int]]:
         done = await statistics.add(connection, log, found, origin, replace=replace)
         return done, {year: (await statistics.accepted(connection, year)).total() for year in years}
 
-    done, own = with_database(settings, work, log)
+    done, own = with_database(settings, work, log, actor)
     result = {"ok": True, "imported": done.count, "replaced": list(done.replaced), "unchanged": done.unchanged}
     result |= {"years": years, "source": origin.source, "digest": origin.digest.hex(), "entry": done.entry}
     answer(result, as_json, "\n".join(_import_lines(done, years)))
@@ -146,10 +142,9 @@ def imported_(
     as_json: AsJson = False,
 ) -> None:
     """List the imported figures: who imported them, when, and from what source."""
-    years = None if year is None else [year]
-    found = with_database(
-        Settings.load(home), lambda connection: statistics.imported(connection, years, replaced=every)
-    )
+    years, settings = None if year is None else [year], Settings.load(home)
+    acting(settings, Action.LOOK)
+    found = with_database(settings, lambda connection: statistics.imported(connection, years, replaced=every))
     head = f"{'year':4}  {'field':11}  {'count':>7}  {'imported at':24}  {'by':12}  source"
     lines = [
         f"{one['year']:4}  {one['field']:11}  {one['count']:>7}  {one['at']:24}  {one['operator']:12}  {one['source']}"

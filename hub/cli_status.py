@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -10,11 +10,12 @@ from crypto.expiry import warnings
 from crypto.note import in_short
 from hub.broker import BrokerAddress
 from hub.cli_time import time_line, with_lateness
-from hub.errors import HubError
+from hub.errors import HubError, SessionRequired
 from hub.overview import overview
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ends, hub_key, ledger_of
-from hub.shell import AsJson, Home, answer, with_database
+from hub.shell import AsJson, Home, acting, answer, with_database
 from hub.watch import iso
 
 _CONTRADICTED: Final = (
@@ -25,12 +26,14 @@ _NO_SECOND: Final = "none: checkpoints have an Ed25519 signature alone; run `sec
 
 
 def status(home: Home, as_json: AsJson = False) -> None:
-    """Show the ledger's size, messages, refusals, and what waits.
+    """Show the ledger's size, messages, refusals, and what waits. Which nodes there are only to who is logged in.
 
     Exit code 3 if something needs attention, 5 if the broker or the database does not answer.
     """
     settings = Settings.load(home)
     found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
+    if found["roster"] and not _is_known(settings):
+        found["roster"]["nodes"] = None
     found["timestamps"] = with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
     log = ledger_of(settings)
@@ -43,9 +46,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
         f"ledger key  {found['ledger']['vkey']}",
         f"second key  {f'{in_short(second)} (all of it with --json)' if second else _NO_SECOND}",
-        f"roster      version {found['roster']['version']}: {', '.join(found['roster']['nodes'])}"
-        if found["roster"]
-        else "roster      none; run `seci-hub provision`",
+        _roster_line(found["roster"]),
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",
@@ -54,6 +55,8 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"held        {found['held']} deliveries that the broker would not take yet",
         time_line(found["timestamps"]),
         f"broker      {found['broker']}",
+        _operators_line(found["operators"]),
+        *([f"joining     {found['joining']} nodes ask to join: seci-hub requests"] if found["joining"] else ()),
         *(f"WARNING     {warning}: seci-hub renew" for warning in soon),
     ]
     answer(found, as_json, "\n".join(lines))
@@ -62,6 +65,29 @@ def status(home: Home, as_json: AsJson = False) -> None:
     late = found["timestamps"]["late"]
     if found["held"] or found["quarantined"] or found["overdue"] or late or soon or not found["workers"]:
         raise typer.Exit(3)
+
+
+def _is_known(settings: Settings) -> bool:
+    try:
+        acting(settings, Action.LOOK)
+    except SessionRequired:
+        return False
+    return True
+
+
+def _roster_line(roster: dict[str, Any] | None) -> str:
+    if roster is None:
+        return "roster      none; run `seci-hub provision`"
+    nodes = "of which nodes: see `seci-hub login`" if roster["nodes"] is None else ", ".join(roster["nodes"])
+    return f"roster      version {roster['version']}: {nodes}"
+
+
+def _operators_line(found: dict[str, int]) -> str:
+    if not found["enabled"]:
+        return "operators   NONE YET: whoever has this shell acts as `setup`; see `seci-hub operator add --help`"
+    failed = f"; {found['failed_logins']} LOGINS FAILED in a row" if found["failed_logins"] else ""
+    alone = "" if found["officers"] > 1 else ": NOBODY can confirm what takes two; add another"
+    return f"operators   {found['enabled']}, {found['officers']} security officers{alone}{failed}"
 
 
 async def _broker_state(settings: Settings) -> str:

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crypto import typed
 from crypto.errors import TimestampInvalid, TsaRootsUnusable
 from hub.errors import FileUnwritable, NothingToStamp, TsaUnset
+from hub.roles import Action
 from hub.settings import Settings
-from hub.shell import PROGRAM, AsJson, Home, answer, say, with_database
+from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
 from hub.timestamps import LATE, Noted, described, keep, listing, newest
 from hub.tsa import stamp
 
@@ -56,7 +57,9 @@ def timestamps(
     as_json: AsJson = False,
 ) -> None:
     """List the timestamps that a TSA gave, newest first, and write them to files that openssl can verify."""
-    rows = with_database(Settings.load(home), lambda connection: listing(connection, limit, entry))
+    settings = Settings.load(home)
+    acting(settings, Action.LOOK)
+    rows = with_database(settings, lambda connection: listing(connection, limit, entry))
     files = [] if out is None else _written(out, rows)
     found = [described(row) for row in rows]
     answer({"timestamps": found, "files": files}, as_json, "\n".join(map(_line, found)) or "none")

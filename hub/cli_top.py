@@ -21,7 +21,7 @@ from hub.errors import BrokerUnreachable, HubError, ProvisioningFailed
 from hub.glance import Glance, Rates, lines, rates
 from hub.reading import Reading, Waiting
 from hub.settings import Settings
-from hub.shell import AsJson, Home
+from hub.shell import AsJson, Home, looking
 
 T = TypeVar("T")
 DATABASE_S: Final = 10.0
@@ -44,6 +44,7 @@ def top(
     Ends with 0 at Ctrl-C, and with 5 if database or broker did not answer at the last of --count looks.
     """
     settings = Settings.load(home)
+    looking(settings)
     trouble = asyncio.run(_watch(settings, interval, count, _print_json if as_json else _print_screen))
     if trouble is not None:
         raise trouble

@@ -12,9 +12,10 @@ from hub import deadlines as due
 from hub import registrar, topology, watch
 from hub.errors import MessageUnknown, NodeUnknown
 from hub.glance import idle
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key
-from hub.shell import AsJson, Home, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, looking, say, with_database
 from schemas.codes import TASK_FORCES
 from schemas.registry import KINDS
 
@@ -24,6 +25,7 @@ _KINDS: Final = tuple(sorted({kind for kind, _ in KINDS}))
 def queues(home: Home, as_json: AsJson = False) -> None:
     """Show every queue: ready, unacknowledged, consumers. Exit code 3 if one should have a consumer and has none."""
     settings = Settings.load(home)
+    looking(settings)
     found = [{**queue, "idle": idle(queue)} for queue in topology.queues(settings.broker_ctl, settings.vhost)]
     lines = [f"{'queue':24} {'ready':>7} {'unacked':>8} {'consumers':>9}  state"]
     lines += [
@@ -48,6 +50,7 @@ def messages(
 ) -> None:
     """List accepted messages, newest first."""
     wanted, settings = watch.Wanted(node, task_force, kind, undelivered, before, limit), Settings.load(home)
+    acting(settings, Action.CONSULT, {"messages": {"node": node, "task_force": task_force, "kind": kind}})
 
     async def look(connection: AsyncConnection) -> list[dict[str, Any]]:
         if node is not None:
@@ -72,7 +75,9 @@ def messages(
 
 def trace(home: Home, id: UUID, as_json: AsJson = False) -> None:
     """Show a message's whole way with times. Exit code 4 if the ledger does not know it."""
-    steps = with_database(Settings.load(home), lambda connection: watch.trace(connection, id))
+    settings = Settings.load(home)
+    acting(settings, Action.CONSULT, {"trace": str(id)})
+    steps = with_database(settings, lambda connection: watch.trace(connection, id))
     if not steps:
         raise MessageUnknown(f"the ledger has no message {id}", "list them with `seci-hub messages`")
     answer({"id": str(id), "steps": steps}, as_json, "\n".join([_STEPS, *map(_step_line, steps)]))
@@ -92,8 +97,9 @@ def _step_line(step: dict[str, Any]) -> str:
 
 def deadlines(home: Home, limit: Annotated[int, typer.Option(min=1, max=1000)] = 50, as_json: AsJson = False) -> None:
     """List questions that somebody has not answered, by deadline. Exit code 3 if one is past: telephone them."""
-    now = time.time_ns() // 1_000_000
-    rows = with_database(Settings.load(home), lambda connection: due.waiting(connection, now, limit))
+    now, settings = time.time_ns() // 1_000_000, Settings.load(home)
+    acting(settings, Action.CONSULT, {"deadlines": limit})
+    rows = with_database(settings, lambda connection: due.waiting(connection, now, limit))
     found = [
         {
             "message": str(row["id"]),

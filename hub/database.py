@@ -1,14 +1,14 @@
 """The way to PostgreSQL: an engine for the hub's role, and the migrations run as the owner."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from hub.errors import DatabaseOutdated, DatabaseUnreachable, SettingsInvalid
 
@@ -38,6 +38,15 @@ def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
     return create_async_engine(
         _asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=not worker, connect_args=arguments
     )
+
+
+async def driver_of(connection: AsyncConnection) -> Any:
+    """asyncpg's connection under one of SQLAlchemy's, which begins no transaction by this."""
+    known = connection.sync_connection
+    if known is not None and not known.closed and not known.invalidated:
+        # As `get_raw_connection` does, without the greenlet that it runs this in: a batch asks five times.
+        return known.connection.driver_connection
+    return (await connection.get_raw_connection()).driver_connection
 
 
 def explained(error: Exception) -> DatabaseOutdated | DatabaseUnreachable:

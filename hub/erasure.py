@@ -21,8 +21,8 @@ from hub import ledger, tables
 from hub.auditwalk import broken
 from hub.errors import Fault, LedgerBroken, NotErasable
 from hub.judge import OLDEST_MS
-from hub.ledger import Ledger
-from hub.quarantine import DETAIL_SIZE, Decision
+from hub.ledger import DETAIL_SIZE, Ledger
+from hub.quarantine import Decision
 from hub.settings import KEPT_EVENTS, MESSAGE_EVENTS
 from schemas.control import Acknowledgement, ControlRefused, Entry, Event
 from schemas.participants import CENTRE

@@ -94,6 +94,90 @@ class EnrolmentRefused(HubError):
     exit_code = 4
 
 
+class TokenRefused(HubError):
+    """No invitation has this token: which part of it is wrong is not said."""
+
+    code = "token_refused"
+    exit_code = 4
+
+
+class TokenOfAnother(HubError):
+    """The invitation is for another node."""
+
+    code = "token_of_another"
+    exit_code = 4
+
+
+class TokenExpired(HubError):
+    """The invitation was not used in time, or it was withdrawn."""
+
+    code = "token_expired"
+    exit_code = 4
+
+
+class TokenUsed(HubError):
+    """Somebody has joined with this token, with other keys."""
+
+    code = "token_used"
+    exit_code = 4
+
+
+class InvitationOutdated(HubError):
+    """The hub has other keys than those that the invitation names."""
+
+    code = "invitation_outdated"
+    exit_code = 4
+
+
+class EnrolmentOpen(HubError):
+    """The node has an invitation or a request that is not decided yet."""
+
+    code = "enrolment_open"
+    exit_code = 4
+
+
+class EnrolmentUnknown(HubError):
+    """The node has no invitation or request that could be decided so."""
+
+    code = "enrolment_unknown"
+    exit_code = 4
+
+
+class WordsDiffer(HubError):
+    """The words that were typed are not those of the request."""
+
+    code = "words_differ"
+    exit_code = 4
+
+
+class KeyUnproven(HubError):
+    """The node has not shown that it can open what is closed to its encryption key."""
+
+    code = "key_unproven"
+    exit_code = 4
+
+
+class SameOperator(HubError):
+    """Who approved may not confirm."""
+
+    code = "same_operator"
+    exit_code = 4
+
+
+class RequestUnreadable(HubError):
+    """What was handed in is no request to join."""
+
+    code = "request_unreadable"
+    exit_code = 2
+
+
+class TooMany(HubError):
+    """More requests than one address, or all together, may make."""
+
+    code = "too_many_requests"
+    exit_code = 4
+
+
 class NodeUnknown(HubError):
     """A node was named that the roster does not have."""
 
@@ -265,6 +349,93 @@ class FiguresRefused(HubError):
 
     code = "figures_refused"
     exit_code = 2
+
+
+class SessionRequired(HubError):
+    """Nobody is logged in, or not any more."""
+
+    code = "session_required"
+    exit_code = 4
+
+
+class RoleMissing(HubError):
+    """The operator's role does not allow it."""
+
+    code = "role_missing"
+    exit_code = 4
+
+
+class LoginRefused(HubError):
+    """Name, password, code or certificate is wrong. Which one is not told."""
+
+    code = "login_refused"
+    exit_code = 4
+
+
+class LoginPaused(HubError):
+    """Too many attempts failed: there is a pause before the next is looked at."""
+
+    code = "login_paused"
+    exit_code = 4
+
+
+class PasswordWeak(HubError):
+    """A password that is too easily guessed."""
+
+    code = "password_weak"
+    exit_code = 2
+
+
+class OperatorRefused(HubError):
+    """An operator's account cannot be made or changed so."""
+
+    code = "operator_refused"
+    exit_code = 4
+
+
+class OperatorUnknown(HubError):
+    """There is no operator of this name."""
+
+    code = "operator_unknown"
+    exit_code = 4
+
+
+class OperatorsTampered(HubError):
+    """The operators' tables are not as the hub left them."""
+
+    code = "operators_tampered"
+    exit_code = 6
+
+
+class ApprovalWaiting(HubError):
+    """It takes two: it was asked for, and nobody else has confirmed it yet. Nothing else was done."""
+
+    code = "approval_waiting"
+    exit_code = 3
+
+    def __init__(self, number: int, message: str, next_step: str) -> None:
+        found = {"field": "approval", "found": str(number), "wanted": "must be confirmed by a security officer"}
+        super().__init__(message, next_step, [found])
+
+
+class ApprovalUnknown(HubError):
+    """There is no approval of this number."""
+
+    code = "approval_unknown"
+    exit_code = 4
+
+
+class ApprovalClosed(HubError):
+    """The approval was confirmed, refused or used before, or has expired."""
+
+    code = "approval_closed"
+    exit_code = 4
+
+
+class OwnApproval(HubError):
+    """Who asks cannot be who confirms."""
+
+    code = "own_approval"
 
 
 class FiguresPresent(HubError):

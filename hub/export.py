@@ -11,8 +11,10 @@ from typing import Final
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.errors import NoteInvalid, TileInvalid
 from crypto.export import Kind, Manifest, entry_record, record, roster_file, stamp_file, stamped_file
-from hub import leaves, rounds, tables
+from crypto.note import Checkpoint, Note, open_note
+from hub import leaves, rounds, tables, tilestore
 from hub.errors import LedgerEmpty, NothingWitnessed
 from hub.exportfolder import ExportFolder
 from hub.ledger import Head, Ledger, covering, head
@@ -44,17 +46,19 @@ async def export(
     folder: ExportFolder,
     first: int,
     progress: Callable[[int, int], None],
-    only_of: Ledger | None = None,
+    log: Ledger,
+    *,
+    only_witnessed: bool = False,
 ) -> Exported:
     """Writes all entries up to the newest checkpoint, in a transaction that has done nothing yet.
 
-    With `only_of`, its ledger: up to the newest one that a quorum has cosigned. Files with none but entries before
+    With `only_witnessed`, up to the newest one that a quorum has cosigned. Files with none but entries before
     `first` are left out, unless the folder has them. Workers may be at work meanwhile. `progress` is told how many
     entries of how many are done. Raises LedgerEmpty, NothingWitnessed; FileUnwritable; LedgerBroken for rows that do
     not fit.
     """
     await connection.execute(_SNAPSHOT)
-    newest = await head(connection) if only_of is None else await _under_quorum(connection, folder, only_of)
+    newest = await _under_quorum(connection, folder, log) if only_witnessed else await head(connection)
     manifest, size = folder.manifest, newest.range.size
     if not size:
         raise LedgerEmpty("the ledger has no entry yet", "provision the hub first: seci-hub provision")
@@ -77,10 +81,12 @@ async def export(
         if not folder.has(roster_file(version)):
             folder.put(roster_file(version), signed)
     await _put_timestamps(connection, folder, done)
-    witnessed = await _most_cosigned(connection, size) if only_of is None else newest
-    note = None if witnessed is None else await rounds.cosigned(connection, witnessed.range.size, witnessed.note)
-    folder.finish(size, newest.note, note)
+    witnessed = newest if only_witnessed else await _most_cosigned(connection, size)
+    note = "" if witnessed is None else await rounds.cosigned(connection, witnessed.range.size, witnessed.note)
     done.witnessed = 0 if witnessed is None else witnessed.range.size
+    if not only_witnessed and (fuller := await _fuller(connection, folder, log, size, note)):
+        done.witnessed, note = fuller, ""
+    folder.finish(size, newest.note, note or None)
     return done
 
 
@@ -105,6 +111,33 @@ async def _most_cosigned(connection: AsyncConnection, size: int) -> Head | None:
     query = select(table.size).where(table.size <= size).group_by(table.size)
     most = await connection.scalar(query.order_by(func.count().desc(), table.size.desc()).limit(1))
     return None if most is None else await covering(connection, most - 1)
+
+
+async def _fuller(connection: AsyncConnection, folder: ExportFolder, log: Ledger, size: int, note: str) -> int:
+    """How many entries `witnessed` in the folder covers if it is to stay, or 0.
+
+    It stays if more have cosigned it than `note`, which may be all that the database has left of the cosignatures; but
+    not once a quorum has cosigned more of the ledger, or whoever is content with a quorum would wait for one that is
+    away.
+    """
+    there = folder.witnessed
+    if there is None or _cosignatures(there, log) <= _cosignatures(note, log):
+        return 0
+    try:
+        found = Checkpoint.parse(open_note(there, log.signer.verifier))
+        if not 0 < found.size <= size or await tilestore.root_at(connection, found.size) != found.root:
+            return 0
+    except (NoteInvalid, TileInvalid):
+        return 0
+    newer = await rounds.witnessed(connection, log)
+    return found.size if newer is None or newer.range.size <= found.size else 0
+
+
+def _cosignatures(note: str, log: Ledger) -> int:
+    try:
+        return sum(signature.name != log.origin for signature in Note.parse(note).signatures)
+    except NoteInvalid:
+        return 0
 
 
 async def _erased(connection: AsyncConnection, manifest: Manifest, size: int) -> set[int]:

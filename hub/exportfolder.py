@@ -56,6 +56,12 @@ class ExportFolder:
         """Whether the file is there; then it is whole."""
         return (self.path / name).exists()
 
+    @property
+    def witnessed(self) -> str | None:
+        """The checkpoint in `witnessed` with its cosignatures, if that file is there."""
+        file = self.path / WITNESSED
+        return file.read_text("utf-8", errors="replace") if file.exists() else None
+
     def numbers(self) -> set[int]:
         """Of which files of entries there is one, be it an older one."""
         found = (number_of(item.name) for item in (self.path / ENTRIES).iterdir())
@@ -70,7 +76,7 @@ class ExportFolder:
         """Puts the checkpoint of `size` entries in place, and takes away what only another one needs.
 
         Not what is beyond it, if there was a checkpoint over that: then it is the database that is behind.
-        `witnessed` is one up to that, with its cosignatures. Raises FileUnwritable.
+        `witnessed` is one up to that, with its cosignatures; None leaves what is there. Raises FileUnwritable.
         """
         self._replace(CHECKPOINT, note)
         if witnessed is not None:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from crypto.typed import in_words
 from hub.errors import FiguresRefused
 from schemas.statistics import FIELDS
+from schemas.wording import wanted
 
 _COLUMNS: Final = ("year", "field", "count")
 _LONGEST_SHOWN: Final = 40
@@ -46,7 +46,7 @@ def read(data: bytes, this_year: int) -> tuple[Figure, ...]:
         try:
             found.append((place, Figure.model_validate(line)))
         except ValidationError as error:
-            faults += [_fault(place, item["loc"], line, in_words(item["msg"])) for item in error.errors()]
+            faults += [_fault(place, item["loc"], line, wanted(item)) for item in error.errors()]
     faults += [*_ahead(found, this_year), *_repeated(found)]
     if faults:
         number = "one thing is wrong" if len(faults) == 1 else f"{len(faults)} things are wrong"

@@ -217,6 +217,10 @@ def check_policy(header: Header, trust: Trust, now: int) -> None:
             raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
         if header.task_force not in trust.nodes[recipient].task_forces:
             raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}")
+    others = set(trust.members(header.task_force)) - {header.sender} if header.kind in registry.CAREFUL else ()
+    if registry.lacks_care(header.kind, header.handling, header.recipients, others):
+        detail = f"handling, recipients: {header.kind} asks for stricter handling, or for recipients named one by one"
+        raise Refused(RefusalCode.HEADER_MALFORMED, detail)
 
 
 def _check_times(header: Header, now: int) -> None:

@@ -36,8 +36,11 @@ log = structlog.get_logger()
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
 STRIDE: Final = 8
-# Entries that the database is given at a time: enough that what each part costs does not count.
-PART: Final = 200
+# Letters of what an entry tells in words.
+DETAIL_SIZE: Final = 300
+# Entries that the database is given at a time: enough that what each part costs does not count, and few enough that it
+# does not wait for long for the first.
+PART: Final = 100
 TRIES: Final = 5
 # In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
@@ -165,7 +168,6 @@ class _Batch:
     leaves: list[bytes] = field(default_factory=list)
     tree: merkle.CompactRange = field(init=False)
     completed: dict[tuple[int, int], bytes] = field(init=False)
-    receipts: tuple[Receipt, ...] = field(init=False)
 
     def content(self) -> Iterator[list[Row]]:
         """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
@@ -182,11 +184,14 @@ class _Batch:
             yield list(zip(indices, events, times, salts, encoded, strict=True))
 
     def grow(self) -> None:
-        """Appends the leaves, once all content was made, and makes the receipts under the checkpoint of `tree`."""
+        """Appends the leaves, once all content was made."""
         self.tree, self.completed = self.old.append(self.leaves)
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of each entry, under the checkpoint of `tree`."""
         paths = proofs(self.old.size, self.tree.size, {**self.old.nodes(), **self.completed})
         indices = range(self.old.size, self.tree.size)
-        self.receipts = tuple(map(Receipt, indices, self.encoded, self.salts, paths))
+        return tuple(map(Receipt, indices, self.encoded, self.salts, paths))
 
     def subtrees(self) -> list[Row]:
         """The rows of `ledger_subtree`."""
@@ -255,16 +260,16 @@ async def _sign(
     """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
     leaves = list(enumerate(batch.leaves, batch.old.size))
 
-    def sign() -> str:
-        return sign_note(checkpoint.text(), ledger.signer)
+    def sign() -> Appended:
+        return Appended(sign_note(checkpoint.text(), ledger.signer), batch.receipts())
 
     if len(leaves) >= rows.MANY:
-        note = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], sign)
+        appended = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], sign)
     else:
-        note, found = sign(), {**found, "ledger_leaf": leaves}
-    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
+        appended, found = sign(), {**found, "ledger_leaf": leaves}
+    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), appended.note, time.time_ns() // 1_000_000)
     await rows.insert(connection, {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]})
-    return Appended(note, batch.receipts)
+    return appended
 
 
 async def _propose(

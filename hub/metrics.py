@@ -155,6 +155,8 @@ def _gauges(registry: CollectorRegistry, reading: Reading) -> None:
         ("quarantined", "What could not be read, and nobody has decided on.", reading.quarantined),
         ("overdue", "Answers that somebody owes, past the time asked for.", reading.overdue),
         ("workers", "Workers that have the database open.", reading.workers),
+        ("operators", "Operators who may log in; 0 is a hub that anybody with its shell commands.", reading.operators),
+        ("failed_logins", "Logins of operators that failed in a row, of the last day.", reading.failed_logins),
     ):
         _set(registry, name, meaning, value)
 

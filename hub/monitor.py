@@ -94,8 +94,8 @@ def _problem(found: list[Shortcoming]) -> Response:
     return JSONResponse(body, 503, media_type=PROBLEM)
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals to the worker, which ends in order and ends this with it."""
+class Server(uvicorn.Server):
+    """Leaves the signals to the program, which ends in order and ends this with it."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -114,7 +114,7 @@ async def monitored(app: Starlette, home: Path, port: int) -> AsyncIterator[str]
                 f"the monitor's port {port} is in use", "choose another with --monitor-port, or 0 for any free one"
             ) from error
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 app,
                 # What it has to say goes where everything goes, as JSON.

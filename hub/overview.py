@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keys import VerifyKey
 from crypto.trust import open_roster
-from hub import deadlines, ledger, reading, registrar, tables, timestamps
+from hub import deadlines, joining, ledger, operators, reading, registrar, tables, timestamps
 from hub.watch import iso
 
 
@@ -31,6 +31,8 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "timestamps": await timestamps.standing(connection),
         "last_message_at": iso(await connection.scalar(select(func.max(tables.message.c.at)))),
         "workers": await reading.workers(connection),
+        "operators": await operators.standing(connection),
+        "joining": len(await joining.listing(connection, joining.UNDECIDED)),
     }
 
 

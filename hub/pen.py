@@ -7,12 +7,13 @@ is kept, asyncpg begins and commits, and SQLAlchemy's statements run inside, as 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import ledger
+from hub.database import driver_of
 
 # Plans last as long as their connection. One that was made while a table was empty reads all of it, however large
 # the table is by then, until PostgreSQL next analyses it; and what is done here finds its rows by an index.
@@ -32,7 +33,7 @@ class Pen:
         """A transaction, committed when the block ends; whatever is raised ends the connection, and so undoes it."""
         connection = self._connection or await self._open()
         try:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver = await driver_of(connection)
             beginning = asyncio.create_task(ledger.begin(connection, self._log))
             await driver.execute(_BEGIN)
             await beginning

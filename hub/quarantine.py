@@ -6,7 +6,7 @@ the ledger, with who decided and why. What it said is never shown.
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Select, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,13 +17,11 @@ from hub.dispatch import Untaken
 from hub.errors import MessageUnknown, QuarantineDecided, StillUnreadable
 from hub.held import OWED, hold
 from hub.judge import Acceptable, Arrival, Refusable, Unreadable, Verdict, judge
-from hub.ledger import Ledger
+from hub.ledger import DETAIL_SIZE, Ledger
 from hub.record import record
 from hub.watch import iso
 from schemas.control import Entry, Event
 from schemas.participants import CENTRE
-
-DETAIL_SIZE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import tables
+from hub import operators, tables
 from hub.database import WORKER
 from hub.deadlines import escalated
 from hub.held import OWED
@@ -40,7 +40,8 @@ _PROBE: Final = """
     SELECT CAST('take_turn_seeing(bigint, uuid[], text[], bytea[])' AS regprocedure), (SELECT since FROM held LIMIT 0),
         (SELECT at FROM contradiction LIMIT 0), (SELECT tried FROM timestamp_progress LIMIT 0),
         CAST('erase_entries(bigint, bigint[], uuid[])' AS regprocedure), (SELECT commitment FROM erasure LIMIT 0),
-        (SELECT line FROM witness_round LIMIT 0), (SELECT place FROM imported_statistic LIMIT 0)
+        (SELECT line FROM witness_round LIMIT 0), (SELECT place FROM imported_statistic LIMIT 0),
+        (SELECT act FROM operator_act LIMIT 0)
 """
 
 
@@ -58,6 +59,8 @@ class Reading:
     quarantined: int
     overdue: int
     workers: int
+    operators: int = 0
+    failed_logins: int = 0
     unstamped_s: float | None = None
 
 
@@ -78,6 +81,7 @@ async def probe(connection: AsyncConnection) -> None:
 async def read(connection: AsyncConnection, *, stamped: bool = False) -> Reading:
     """The counts of this moment; of timestamps only if there are to be any."""
     number, since = await held(connection)
+    people = await operators.standing(connection)
     return Reading(
         ledger=int(await connection.scalar(select(func.max(tables.ledger_checkpoint.c.size))) or 0),
         roster=int(await connection.scalar(select(func.max(tables.roster.c.version))) or 0),
@@ -86,6 +90,8 @@ async def read(connection: AsyncConnection, *, stamped: bool = False) -> Reading
         quarantined=await undecided(connection),
         overdue=await escalated(connection, time.time_ns() // 1_000_000),
         workers=await workers(connection),
+        operators=people["enabled"],
+        failed_logins=people["failed_logins"],
         unstamped_s=await unstamped_s(connection) if stamped else None,
     )
 

@@ -132,13 +132,22 @@ def with_admitted(
     nodes = {node.node: node for node in roster.nodes}
     for request in requests:
         node = nodes.get(request.node) or _newcomer(request)
-        changes: dict[str, object] = {"keys": _with_witness(node.keys, request)}
-        if agencies is not None:
-            changes["agencies"] = tuple(agencies)
-        if task_forces is not None:
-            changes["task_forces"] = tuple(sorted(set(task_forces)))
-        nodes[request.node] = node.model_copy(update=changes)
+        nodes[request.node] = _changed(node, _with_witness(node.keys, request), agencies, task_forces)
     return tuple(nodes[name] for name in sorted(nodes))
+
+
+def _changed(
+    node: RosterNode,
+    keys: tuple[RosterKey, ...],
+    agencies: Sequence[Agency] | None,
+    task_forces: Sequence[str] | None,
+) -> RosterNode:
+    changes: dict[str, object] = {"keys": keys}
+    if agencies is not None:
+        changes["agencies"] = tuple(agencies)
+    if task_forces is not None:
+        changes["task_forces"] = tuple(sorted(set(task_forces)))
+    return node.model_copy(update=changes)
 
 
 def _newcomer(request: EnrolmentRequest) -> RosterNode:
@@ -158,6 +167,19 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
             RosterKey(kid=sealing.key_id, use=KeyUse.SEAL, public=sealing.public_bytes(), **validity),
         ),
     )
+
+
+def with_replaced(
+    roster: Unsigned, request: EnrolmentRequest, agencies: Sequence[Agency] | None, task_forces: Sequence[str] | None
+) -> tuple[RosterNode, ...]:
+    """The nodes with new keys of one that is in the roster and has lost its own: those end now, and stay listed, so
+    that what was signed with them before can be verified for ever.
+    """
+    now = time.time_ns() // 1_000_000
+    [known] = [node for node in roster.nodes if node.node == request.node]
+    ended = tuple(key.model_copy(update={"not_after": min(key.not_after, now)}) for key in known.keys)
+    replaced = _changed(known, (*_with_witness(_newcomer(request).keys, request), *ended), agencies, task_forces)
+    return tuple(replaced if node.node == request.node else node for node in roster.nodes)
 
 
 def _with_witness(keys: tuple[RosterKey, ...], request: EnrolmentRequest) -> tuple[RosterKey, ...]:

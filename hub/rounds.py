@@ -10,8 +10,9 @@ too much, and receipts come under a round's checkpoint by themselves.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -47,7 +48,7 @@ _NEWEST: Final = text(
 _COSIGNED: Final = text(
     """
     SELECT size FROM cosignature WHERE size < :before AND node = ANY (:nodes)
-    GROUP BY size HAVING count(*) * 2 > :witnesses ORDER BY size DESC LIMIT 1
+    GROUP BY size HAVING count(*) * 2 > :witnesses ORDER BY size DESC
     """
 ).bindparams(bindparam("nodes", type_=ARRAY(Text)))
 _CLEAR: Final = (
@@ -108,12 +109,14 @@ async def cosigned(connection: AsyncConnection, size: int, note: str) -> str:
     return note + (second or "") + "".join(lines.scalars())
 
 
-async def others(connection: AsyncConnection, size: int, witnesses: Collection[str]) -> list[str]:
+async def others(
+    connection: AsyncConnection, log: Ledger, size: int, witnesses: Mapping[str, CosignerKey]
+) -> list[str]:
     """What every node should see besides: what contradicts us, and the newest earlier checkpoint with a majority."""
     table = tables.contradiction.c
     newest = select(table.note).order_by(table.at.desc()).limit(_CONTRADICTIONS)
     found = list((await connection.execute(newest)).scalars())
-    earlier = await _with_majority(connection, size, witnesses)
+    earlier = await _with_majority(connection, log, size, witnesses)
     if earlier is not None:
         found.append(await cosigned(connection, earlier.range.size, earlier.note))
     return found
@@ -126,14 +129,40 @@ async def witnessed(connection: AsyncConnection, log: Ledger) -> Head | None:
         return None
     witnesses = registrar.trust_of(signed, log.signer.key.public).witnesses(_now())
     size = (await ledger.head(connection)).range.size
-    return await _with_majority(connection, size + 1, witnesses)
+    return await _with_majority(connection, log, size + 1, witnesses)
 
 
-async def _with_majority(connection: AsyncConnection, before: int, witnesses: Collection[str]) -> Head | None:
-    """The newest checkpoint of fewer than `before` entries that more than half of these have cosigned."""
+async def _with_majority(
+    connection: AsyncConnection, log: Ledger, before: int, witnesses: Mapping[str, CosignerKey]
+) -> Head | None:
+    """The newest checkpoint of fewer than `before` entries that more than half of these have cosigned.
+
+    Rows say little: whoever can write to the database can make some up. So each cosignature is verified again.
+    """
     asked = {"before": before, "nodes": list(witnesses), "witnesses": len(witnesses)}
-    size = await connection.scalar(_COSIGNED, asked)
-    return None if size is None else await ledger.covering(connection, size - 1)
+    for size in (await connection.execute(_COSIGNED, asked)).scalars():
+        found = await ledger.covering(connection, size - 1)
+        if 2 * await _count(connection, log.checkpoint(found.range), witnesses) > len(witnesses):
+            return found
+    return None
+
+
+async def _count(connection: AsyncConnection, checkpoint: Checkpoint, witnesses: Mapping[str, CosignerKey]) -> int:
+    """How many of these witnesses have cosigned the checkpoint."""
+    table = tables.cosignature.c
+    rows = await connection.execute(select(table.node, table.line).where(table.size == checkpoint.size))
+    text = checkpoint.text()
+    return sum(row.node in witnesses and _is_cosigned(text, row.line, witnesses[row.node]) for row in rows)
+
+
+# Each node asks every few seconds, and is told of the same checkpoint.
+@lru_cache(maxsize=1024)
+def _is_cosigned(text: str, line: str, key: CosignerKey) -> bool:
+    try:
+        Note.parse(f"{text}\n{line}").check(key)
+    except NoteInvalid:
+        return False
+    return True
 
 
 async def keep(engine: AsyncEngine, ledger: Ledger, node: str, key: CosignerKey, signed: str) -> None:

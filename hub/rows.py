@@ -6,7 +6,7 @@ database works on some while others are made: the driver would send none before 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import starmap
 from struct import Struct
@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub.database import driver_of
 
 T = TypeVar("T")
 Row = tuple[object, ...]
@@ -34,11 +36,11 @@ _AT_SALT: Final = Struct(">iqi32si")
 
 async def insert(connection: AsyncConnection, rows: Rows) -> None:
     """Inserts rows in the connection's transaction. Raises asyncpg's errors."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver = await driver_of(connection)
     few = {table: found for table, found in rows.items() if 0 < len(found) < MANY}
     for table, found in rows.items():
         if len(found) >= MANY:
-            await driver.copy_records_to_table(table, records=found)
+            await _told_if_lost(driver, driver.copy_records_to_table(table, records=found))
     if few:
         await driver.execute(_statement(tuple(few)), *few.values())
 
@@ -50,7 +52,7 @@ async def copy_meanwhile(
 
     Gives what `compute` does, which is called while it works on the last. Raises asyncpg's errors.
     """
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver = await driver_of(connection)
     pack, sent = _PACK[table], asyncio.get_running_loop().create_future()
 
     async def packed() -> AsyncIterator[bytes]:
@@ -62,7 +64,8 @@ async def copy_meanwhile(
         # There is no more; the driver says so to the database and waits for it.
         sent.set_result(None)
 
-    copying = asyncio.create_task(_copy(driver, table, packed()))
+    copy = driver.copy_to_table(table, source=packed(), format="binary")
+    copying = asyncio.create_task(_told_if_lost(driver, copy))
     try:
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
         if not sent.done():
@@ -77,10 +80,10 @@ async def copy_meanwhile(
     return computed
 
 
-async def _copy(driver: Any, table: str, packed: AsyncIterator[bytes]) -> None:
-    """COPY, to its end. Raises asyncpg's errors, for a connection that is lost meanwhile, too."""
+async def _told_if_lost(driver: Any, copy: Coroutine[Any, Any, object]) -> None:
+    """The driver's COPY, to its end. Raises asyncpg's errors, for a connection that is lost meanwhile, too."""
     loop = asyncio.get_running_loop()
-    copying = asyncio.ensure_future(driver.copy_to_table(table, source=packed, format="binary"))
+    copying = asyncio.ensure_future(copy)
 
     def lost(_: object) -> None:
         # Most often the driver tells it by itself. But while it waits for room to write, nobody tells it anything.

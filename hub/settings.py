@@ -6,6 +6,7 @@ monitor.<pid>.json       where a running worker's monitor listens
 ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
 ledger.mldsa.key         another sealed key: the second one of checkpoints that witnesses are asked to cosign
+operators.key            another: of the operators' credentials in the database
 """
 
 import json
@@ -15,13 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crypto.keyfile import Secret, SecretSource, write_private
 from crypto.reseal import finish
 from hub.errors import SettingsInvalid
 from schemas import registry
 from schemas.control import Event
+from schemas.wording import wanted
 
 HOME_VARIABLE = "SECI_HUB_HOME"
 LOG_ORIGIN = "seci.exchange/ledger"
@@ -84,6 +86,8 @@ class Settings(BaseModel):
     The keys open with the secret in `passphrase_file`, `key_file` or the systemd credential `credential`, or else in
     the home; `resealed` is the mark of the last time that another one was chosen.
     `retention` says what `seci-hub ledger retention` erases; a rule with a kind goes before one without.
+    `session_idle_s` is after how long without a command an operator is logged out, `session_s` after how long at all;
+    `approval_s` is for how long what takes two can be confirmed and done once it was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -113,6 +117,9 @@ class Settings(BaseModel):
     canary_s: float = Field(30.0, gt=0, le=600)
     witness_round_s: float = Field(30.0, gt=0, le=3600)
     retention: tuple[RetentionRule, ...] = ()
+    session_idle_s: int = Field(900, ge=1, le=3600)
+    session_s: int = Field(28_800, ge=1, le=43_200)
+    approval_s: int = Field(86_400, ge=1, le=604_800)
 
     @field_validator("retention")
     @classmethod
@@ -142,6 +149,9 @@ class Settings(BaseModel):
                 f"{file} does not read: {error.strerror}",
                 "name the hub's home with --home, or run `seci-hub init`",
             ) from error
+        except ValidationError as error:
+            faults = (f"{'.'.join(map(str, item['loc'])) or 'it'} {wanted(item)}" for item in error.errors())
+            raise SettingsInvalid(f"{file} is damaged: {'; '.join(faults)}", "correct the file") from error
         except (ValueError, TypeError) as error:
             raise SettingsInvalid(f"{file} is damaged: {error}", "correct the file") from error
 

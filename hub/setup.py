@@ -1,7 +1,9 @@
 """Setting a hub up: its keys and certificates, its database. Safe to repeat; never overwrites a key."""
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -22,6 +24,8 @@ from hub.topology import HUB_USERS
 
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
+DESK: Final = "hub-desk"
+OPERATORS_KEY: Final = "operators.key"
 BROKER: Final = "broker"
 BROKER_KEY: Final = f"{BROKER}.key"
 CERTIFICATE_DAYS: Final = 397
@@ -48,6 +52,8 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
         keyfile.save_signing_key(home / "hub.key", _new_hub_key(token), secret)
     if not (home / SECOND_KEY).exists():
         keyfile.save_mldsa_key(home / SECOND_KEY, MlDsaKey.generate(), secret)
+    if not (home / OPERATORS_KEY).exists():
+        keyfile.save_secret(home / OPERATORS_KEY, Secret.generate(), secret)
     if not (home / "ca.pem").exists():
         key = certificates.new_tls_key()
         keyfile.save_tls_key(home / "ca.key", key, secret)
@@ -65,6 +71,26 @@ def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None
     key = certificates.new_tls_key()
     keyfile.save_tls_key(home / BROKER_KEY, key, secret)
     _write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
+
+
+def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
+    """The join desk's key and certificate for these DNS names and IP addresses, anew each time it starts.
+
+    Raises WrongPassphrase, KeyFileRefused.
+    """
+    key = certificates.new_tls_key()
+    ips = tuple(name for name in names if _is_ip(name))
+    dns = tuple(name for name in names if name not in ips)
+    keyfile.save_tls_key(home / f"{DESK}.key", key, secret)
+    _write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _issued(
@@ -176,6 +202,11 @@ def broker_password(home: Path, secret: Secret) -> str | None:
 def hub_key(settings: Settings) -> SigningKey:
     """The key that signs checkpoints and rosters. Raises WrongPassphrase, KeyFileRefused."""
     return keyfile.load_signing_key(settings.home / "hub.key", settings.secret())
+
+
+def operators_secret(settings: Settings) -> Secret:
+    """What closes the operators' credentials in the database. Raises WrongPassphrase, KeyFileRefused."""
+    return keyfile.load_secret(settings.home / OPERATORS_KEY, settings.secret())
 
 
 def second_key(settings: Settings) -> Cosigner | None:

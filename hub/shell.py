@@ -2,17 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import database
+from hub import acts, database, permits, sessionfile
+from hub.acts import Actor
+from hub.errors import ApprovalWaiting, DatabaseUnreachable, LedgerBehind, LedgerForked, LockStoreUnusable
 from hub.ledger import Ledger
 from hub.pen import writing
+from hub.roles import RULES, Action, Leaf
+from hub.sessions import Limits
 from hub.settings import HOME_VARIABLE, Settings
+from hub.setup import ledger_of, operators_secret
 
 PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
@@ -21,14 +27,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def with_database(
-    settings: Settings, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]], writes: Ledger | None = None
+    settings: Settings,
+    work: Callable[[AsyncConnection], Coroutine[Any, Any, T]],
+    writes: Ledger | None = None,
+    actor: Actor | None = None,
 ) -> T:
-    """Runs `work` in one transaction, which may append to `writes`. Raises DatabaseUnreachable, DatabaseOutdated."""
+    """Runs `work` in one transaction, which may append to `writes`; what an `actor` does is put on record in it, too.
+
+    Raises DatabaseUnreachable, DatabaseOutdated; SessionRequired, ApprovalClosed if what `acting` found has changed.
+    """
 
     async def main() -> T:
         engine = database.engine_of(settings.database_url)
         try:
             async with engine.begin() if writes is None else writing(engine, writes) as connection:
+                if writes is not None and actor is not None:
+                    await permits.begin(connection, writes, actor, now_ms())
                 return await work(connection)
         finally:
             await engine.dispose()
@@ -37,6 +51,82 @@ def with_database(
         return asyncio.run(main())
     except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
+
+
+def acting(
+    settings: Settings,
+    action: Action,
+    subject: Mapping[str, Any] | None = None,
+    possible: Callable[[AsyncConnection], Coroutine[Any, Any, object]] | None = None,
+) -> Actor:
+    """Who types this command: each calls it once, first of all, and gives what it returns to `with_database`.
+
+    `subject` is what it is done to (JSON, no secret): it goes into the ledger, and a second person confirms just that.
+    `possible` raises if it cannot be done anyway: nobody is asked to confirm that. What is only looked at is put on
+    record here. Raises SessionRequired, RoleMissing; ApprovalWaiting if it takes two and nobody has confirmed it yet:
+    then it was asked for.
+    """
+    token, limits, secret = sessionfile.read(settings.home), limits_of(settings), operators_secret(settings)
+
+    async def look(connection: AsyncConnection) -> Actor:
+        found = await permits.permit(connection, action, subject or {}, token, limits, secret, now_ms())
+        if possible is not None:
+            await possible(connection)
+        return found
+
+    actor = with_database(settings, look)
+    rule = RULES[action]
+    if rule.changes:
+        if actor.is_setup:
+            say(f"there are no operators yet: this is on record as `{actor.name}`; see `seci-hub operator add --help`")
+            return actor
+        return _approved(settings, actor)
+    if rule.leaf is Leaf.ENTRY and not actor.is_setup:
+        _on_record(settings, actor)
+    return actor
+
+
+def looking(settings: Settings) -> None:
+    """As `acting` of who only looks at the broker: what that says, one must see just when the database is down."""
+    try:
+        acting(settings, Action.LOOK)
+    except DatabaseUnreachable as error:
+        say(f"who you are cannot be asked: {error}")
+
+
+def _approved(settings: Settings, actor: Actor) -> Actor:
+    log = ledger_of(settings)
+
+    async def work(connection: AsyncConnection) -> Actor | int:
+        return await permits.approved(connection, log, actor, settings.approval_s * 1000, now_ms())
+
+    found = with_database(settings, work, log)
+    if isinstance(found, Actor):
+        return found
+    raise ApprovalWaiting(
+        found,
+        f"{actor.action} takes two: approval {found} waits for another person; nothing else was done",
+        f"a security officer confirms it: seci-hub approvals confirm {found}; then repeat the command",
+    )
+
+
+def _on_record(settings: Settings, actor: Actor) -> None:
+    log = ledger_of(settings)
+    try:
+        with_database(settings, lambda connection: acts.record(connection, log, actor), log)
+    except (LedgerBehind, LedgerForked, LockStoreUnusable) as error:
+        # Just then one must be able to look.
+        say(f"that you looked is not on record: {error}")
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How long sessions last."""
+    return Limits(settings.session_idle_s * 1000, settings.session_s * 1000)
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def answer(result: Any, as_json: bool, text: str) -> None:

@@ -17,8 +17,7 @@ from hub import ledger, tables
 from hub.auditwalk import broken
 from hub.errors import Fault, FiguresPresent
 from hub.figures import Figure
-from hub.ledger import Ledger
-from hub.quarantine import DETAIL_SIZE
+from hub.ledger import DETAIL_SIZE, Ledger
 from hub.watch import iso
 from schemas.control import ControlRefused, Entry, Event
 from schemas.entries import EntryReader

@@ -1,7 +1,8 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held`, `deadline_progress` and `timestamp_progress`, and `authorities_held`; and
-it may delete `quarantine_content`, `witness_round` and `cosignature`. `erase_entries`, a function of the database's
+What it may change is work in hand: `held`, `enrolment`, `deadline_progress`, `timestamp_progress`, `authorities_held`, of
+operators all but the name, of sessions and approvals what becomes of them; and it may delete `quarantine_content`,
+`witness_round`, `cosignature`, sessions and counts of failed logins. `erase_entries`, a function of the database's
 owner, erases what entries say.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
@@ -12,6 +13,7 @@ from typing import Final
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     Identity,
     Index,
@@ -231,6 +233,7 @@ Index("message_expires", message.c.expires, message.c.leaf_index)
 Index("message_in_reply_to", message.c.in_reply_to, postgresql_where=message.c.in_reply_to.is_not(None))
 Index("message_remind_at", message.c.remind_at, message.c.leaf_index, postgresql_where=message.c.remind_at.is_not(None))
 Index("message_reply_by", message.c.reply_by, message.c.leaf_index, postgresql_where=message.c.reply_by.is_not(None))
+Index("message_question", message.c.expires, message.c.reply_by, postgresql_where=message.c.reply_by.is_not(None))
 Index("acknowledgement_id", acknowledgement.c.id)
 
 # What a TSA signed of checkpoints: its time, the subject of its certificate, its whole answer (RFC 3161, DER).
@@ -275,3 +278,94 @@ imported_statistic: Final = Table(
     Column("source", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
 )
+# Invitations and what became of them (`hub.joining`, `schemas.joining.Stage`). Of a token only the public half of the
+# key that is made from it is kept. `certificate` is there from before the broker is told until that is taken back.
+enrolment: Final = Table(
+    "enrolment",
+    metadata,
+    Column("invitation", LargeBinary, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("token_key", LargeBinary, nullable=False),
+    Column("agencies", ARRAY(Text)),
+    Column("task_forces", ARRAY(Text)),
+    Column("replace_keys", Boolean, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("invited_by", Text, nullable=False),
+    Column("request", Text),
+    Column("words", Text),
+    Column("challenge", LargeBinary),
+    Column("by_file", Boolean),
+    Column("proven", Boolean),
+    Column("approved_by", Text),
+    Column("confirmed_by", Text),
+    Column("certificate", Text),
+    Column("roster_version", Integer),
+    Column("reason", Text),
+    Column("since", BigInteger, nullable=False),
+)
+_OPEN: Final = enrolment.c.stage.not_in(("in_roster", "welcomed", "rejected", "withdrawn"))
+Index("enrolment_open", enrolment.c.node, unique=True, postgresql_where=_OPEN)
+
+# Who may do what at the hub (`hub.roles`). `sealed` is the credential, under `operators.key` (`hub.credentials`),
+# `certificate` the SHA-256 of it, `totp_step` the last 30-second step of which a code was used.
+operator: Final = Table(
+    "operator",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary),
+    Column("totp_step", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+# By SHA-256 of the token.
+operator_session: Final = Table(
+    "operator_session",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("operator", Text, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("last_used", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+)
+# By SHA-256 of the name that was typed, whether there is such an operator or not.
+login_failure: Final = Table(
+    "login_failure",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last", BigInteger, nullable=False),
+)
+# What takes two: who asked, who confirmed, and how it ended (`done`, `refused`, `void`). `digest` is of action and
+# subject (`hub.acts.digest_of`).
+approval: Final = Table(
+    "approval",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("confirmed_by", Text),
+    Column("confirmed_at", BigInteger),
+    Column("ended", Text),
+    Column("ended_by", Text),
+    Column("ended_at", BigInteger),
+)
+# The acts of operators as they were written down, whose SHA-256 is the evidence of an entry `operator`.
+operator_act: Final = Table(
+    "operator_act",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("act", LargeBinary, nullable=False),
+)
+Index("operator_act_operator", operator_act.c.operator, operator_act.c.leaf_index)
+Index("operator_act_action", operator_act.c.action, operator_act.c.leaf_index)
+Index("approval_digest", approval.c.digest, approval.c.id)

@@ -198,6 +198,17 @@ def forget_certificates(ctl: Sequence[str]) -> None:
     _run([*ctl, "eval", "ssl:clear_pem_cache()."], "")
 
 
+def remove(ctl: Sequence[str], node: str, vhost: str) -> None:
+    """Takes back what `apply` gave a node that never came in: its user, with all rights, and its queues. Idempotent.
+
+    Its exchange stays, which nobody may publish to then. Raises BrokerUnreachable, ProvisioningFailed.
+    """
+    _run([*ctl, "delete_user", f"node-{node}"], "", tolerate="no_such_user")
+    for urgent in (False, True):
+        for queue in (ingress_queue(node, urgent=urgent), inbox_queue(node, urgent=urgent)):
+            _run([*ctl, "delete_queue", "-p", vhost, queue], "", tolerate="not_found")
+
+
 def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
     """Every queue with what waits in it, sorted by name. Raises BrokerUnreachable, ProvisioningFailed."""
     columns = ("name", "messages_ready", "messages_unacknowledged", "consumers", "state")

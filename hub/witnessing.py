@@ -104,7 +104,7 @@ class Witnessing:
         return []
 
     async def _checkpoint(self, node: str, asked: CheckpointRequest) -> list[Publication]:
-        witnesses = sorted(self._witnesses())
+        witnesses = self._witnesses()
         offered = await rounds.current(self._engine, self._ledger, witnesses, self._round_ms)
         claims = [size for size in dict.fromkeys(asked.claims) if 0 < size <= offered.size]
         olds = {*claims, *([asked.old] if 0 < asked.old <= offered.size else [])}
@@ -116,7 +116,7 @@ class Witnessing:
                 proof=proofs.get(asked.old, ()),
                 checkpoint=await rounds.cosigned(connection, offered.size, offered.note),
                 links=tuple(Link(size=size, proof=proofs[size]) for size in claims),
-                others=tuple(await rounds.others(connection, offered.size, witnesses)),
+                others=tuple(await rounds.others(connection, self._ledger, offered.size, witnesses)),
             )
         missing = [rosternews.publication(node, version, news) for version, news in rosters.items()]
         return [_publication(node, MessageType.CHECKPOINT, answer), *missing]

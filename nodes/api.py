@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
-from nodes import clock, evidence, inbox, notices, outbox, store, witness
+from nodes import clock, evidence, inbox, notices, outbox, rosters, store, witness
 from nodes.agent import Agent
 from nodes.api_renewal import add_renewal
 from nodes.errors import NodeError
@@ -33,7 +33,7 @@ from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
 from nodes.times import iso
-from schemas import registry
+from schemas import registry, wording
 from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
 from schemas.names import NameRepeated, refuse_repeated
@@ -178,7 +178,7 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
             "oldest_waiting": iso(oldest),
             "warnings": _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent)),
             "witness": known,
-            "roster": {"version": agent.trust.roster.version, "nodes": sorted(agent.trust.nodes)},
+            "roster": await agent.box.run(rosters.describe, agent.trust),
         }
 
     @app.get("/v1/task-forces", dependencies=[authorised], summary="Task forces and their members")
@@ -367,7 +367,7 @@ def _fields(found: Any) -> JSONResponse:
     errors = [
         {
             "field": _field(item),
-            "wanted": str(item["msg"]).removeprefix("Value error, ").removeprefix(f"{_field(item)}: "),
+            "wanted": wording.wanted(item, _field(item)),
             "found": "nothing" if item["type"] == "missing" else _found(item),
         }
         for item in found

@@ -22,6 +22,7 @@ from crypto.keyoptions import (
     token_of,
 )
 from nodes import setup
+from nodes.cli_join import join
 from nodes.cli_keys import renew, reseal
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
@@ -119,7 +120,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (send, status, inbox, notices, show, receipt, witness, trust, renew, reseal):
+for _command in (join, send, status, inbox, notices, show, receipt, witness, trust, renew, reseal):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")

@@ -2,9 +2,11 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -21,6 +23,9 @@ from nodes.records import MAX_INPUT
 from nodes.reported import planned, unplanned
 from nodes.settings import HOME_VARIABLE, Settings
 from nodes.shell import AsJson, answer, say
+from nodes.times import iso
+from schemas import registry
+from schemas.amended import CORRECTION
 from schemas.plans import PLAN, named_by
 
 # What the API may refuse of one record and not of the next: the others are sent all the same.
@@ -35,6 +40,7 @@ _OF_ONE: Final = (
     "recipient_unknown",
     "recipient_not_a_member",
 )
+Warned = list[tuple[Mapped, str]]
 # Of what was sent before under the same id: it reached nobody.
 _LOST: Final = ("refused", "expired")
 
@@ -61,7 +67,8 @@ def map_(
         raise typer.BadParameter("--send needs the node's folder: name it with --home")
     form = read_mapping(_read(str(mapping), MappingInvalid))
     key = None if home is None else _id_key(home)
-    records = _map(form, _read(input, InputRefused), key)
+    now = time.time_ns() // 1_000_000
+    records = _map(form, _read(input, InputRefused), key, now)
     good = [mapped for mapped in records if mapped.message is not None]
     if len(good) < len(records) and (strict or not good):
         _refuse(records, good)
@@ -71,27 +78,37 @@ def map_(
     notes: list[str] = []
     if home is not None and send:
         notes = list(_unplanned(home, good))
-        sent, refused = _send(home, good)
+        sent, refused, warnings = _send(home, good, iso(now) or "")
         faults, code = [*faults, *_faults(refused)], 3 if sent or not refused else 4
         told, lines = {"sent": sent, "notes": notes}, [_sent_line(item) for item in sent]
-        done = f"{len(sent)} are with the agent"
+        new = sum(item["new"] for item in sent)
+        done = f"{len(sent)} are with the agent: {new} new, {len(sent) - new} sent before"
     else:
+        warnings = [(mapped, warning) for mapped in good for warning in mapped.warnings]
         messages = [mapped.message for mapped in good]
         told = {"messages": messages}
         lines = [json.dumps(message, ensure_ascii=False) for message in messages]
         done = f"{len(messages)} make messages"
     if as_json or lines:
-        answer({"records": len(records), **told, "errors": faults, "unread": unread}, as_json, "\n".join(lines))
+        odd = [{"record": of.record.number, "key": list(of.key), "warning": warning} for of, warning in warnings]
+        found = {"records": len(records), **told, "errors": faults, "warnings": odd, "unread": unread}
+        answer(found, as_json, "\n".join(lines))
     if not as_json:
-        for fault in faults:
-            say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
-        for source in unread:
-            say(f"note: no record has anything at {source}: does the mapping name it rightly?")
-        for note in notes:
-            say(f"note: {note}")
+        _say_all(warnings, faults, unread, notes)
     say(f"{len(records)} records; {done}" if records else "there is no record in the input, and so no message")
     if faults or notes or not records:
         raise typer.Exit(code)
+
+
+def _say_all(warnings: Warned, faults: Sequence[dict[str, Any]], unread: Sequence[str], notes: Sequence[str]) -> None:
+    for mapped, warning in warnings:
+        say(f"warning: {mapped.named()}: {warning}")
+    for fault in faults:
+        say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
+    for source in unread:
+        say(f"note: no record has anything at {source}: does the mapping name it rightly?")
+    for note in notes:
+        say(f"note: {note}")
 
 
 def _refuse(records: Sequence[Mapped], good: Sequence[Mapped]) -> NoReturn:
@@ -101,7 +118,25 @@ def _refuse(records: Sequence[Mapped], good: Sequence[Mapped]) -> NoReturn:
 
 
 def _faults(records: Sequence[Mapped]) -> list[dict[str, Any]]:
-    return [told for mapped in records for told in mapped.told()]
+    """All faults, in the records' order; what lies in the mapping alone, and so in each record, is told once."""
+    told = [fault for mapped in records for fault in mapped.told()]
+    alike = Counter(map(_of_mapping, told))
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for number, fault in enumerate(told):
+        same = _of_mapping(fault)
+        if alike[same] == 1 or not same:
+            found[str(number),] = fault
+        elif same not in found:
+            field = f"{alike[same]} records alike: {fault['target']}, which the mapping reads from nothing"
+            found[same] = fault | {"field": field, "records": alike[same]}
+    return list(found.values())
+
+
+def _of_mapping(fault: dict[str, Any]) -> tuple[str, ...]:
+    """What makes such a fault the same in two records; empty if it comes of the record itself."""
+    if fault["source"] or fault["target"] == "key":
+        return ()
+    return fault["target"], fault["found"], fault["wanted"]
 
 
 def _read(source: str, refusal: type[NodeError]) -> bytes:
@@ -120,10 +155,10 @@ def _id_key(home: Path) -> bytes:
     return id_key(load_node_keys(home / "node.key", settings.secret()).storage)
 
 
-def _map(mapping: Mapping, data: bytes, key: bytes | None) -> list[Mapped]:
+def _map(mapping: Mapping, data: bytes, key: bytes | None, now: int) -> list[Mapped]:
     found, progress = read_records(mapping, data), Progress("records")
     records = []
-    for mapped in map_all(mapping, found):
+    for mapped in map_all(mapping, found, now):
         records.append(_with_id(mapped, mapping, key))
         progress(len(records), len(found))
     progress.end()
@@ -147,39 +182,84 @@ def _unplanned(home: Path, good: Sequence[Mapped]) -> Iterator[str]:
             yield f"{number} of the messages say {name!r}, which no plan that came here names: {unplanned(name, known)}"
 
 
-def _send(home: Path, good: Sequence[Mapped]) -> tuple[list[dict[str, Any]], list[Mapped]]:
-    """What the agent took, and what it refused. Raises AgentUnreachable, ApiRefused when no other would do better."""
-    sent, refused, progress = [], [], Progress("messages")
+def _send(home: Path, good: Sequence[Mapped], begin: str) -> tuple[list[dict[str, Any]], list[Mapped], Warned]:
+    """What the agent took, what it refused, and its warnings of what is new since `begin`.
+
+    Raises AgentUnreachable, ApiRefused when no other would do better.
+    """
+    sent, refused, progress = list[dict[str, Any]](), list[Mapped](), Progress("messages")
+    warned: Warned = []
     try:
         for number, mapped in enumerate(good, 1):
-            message = mapped.message or {}
-            try:
-                found = call(home, "POST", "/v1/messages", json=message)
-            except ApiRefused as error:
-                if error.code not in _OF_ONE:
-                    raise
-                refused.append(replace(mapped, message=None, faults=tuple(_refusal(error, message))))
+            found, faults = _post(home, mapped.message or {})
+            if found is None or found["state"] in _LOST:
+                faults = faults if found is None else [_lost(found)]
+                refused.append(replace(mapped, message=None, faults=tuple(faults)))
             else:
-                if found["state"] in _LOST:
-                    refused.append(replace(mapped, message=None, faults=(_lost(found),)))
-                else:
-                    sent.append({"record": mapped.record.number, "key": list(mapped.key), **found})
+                new = found["queued"] >= begin
+                warnings = found.pop("warnings", ())
+                warned += [(mapped, warning) for warning in warnings if new]
+                sent.append({"record": mapped.record.number, "key": list(mapped.key), "new": new, **found})
             progress(number, len(good))
     except (AgentUnreachable, ApiRefused):
         progress.end()
         say(f"{len(sent)} of {len(good)} are with the agent; repeat the command, and they are not sent again")
         raise
     progress.end()
-    return sent, refused
+    return sent, refused, warned
 
 
-def _refusal(error: ApiRefused, message: dict[str, Any]) -> list[Fault]:
-    if error.code == "id_reused":
-        found = f"a record that was sent before, as {message['id']}, and reads differently now"
-        return [Fault("message", "", found, "is left as it was sent: send a correction of that message")]
-    if error.fields:
-        return [Fault(item["field"], "", item["found"], item["wanted"]) for item in error.fields]
-    return [Fault("message", "", str(error), f"is refused ({error.code}): {error.next_step}")]
+def _post(home: Path, message: dict[str, Any]) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """What the agent has of a message, new or from before; or why it does not take it. Raises as `_send`."""
+    try:
+        return call(home, "POST", "/v1/messages", json=message), []
+    except ApiRefused as error:
+        if error.code == "id_reused":
+            return _before(home, message)
+        if error.code not in _OF_ONE:
+            raise
+        if error.fields:
+            return None, [Fault(item["field"], "", item["found"], item["wanted"]) for item in error.fields]
+        return None, [Fault("message", "", str(error), f"is refused ({error.code}): {error.next_step}")]
+
+
+def _before(home: Path, message: dict[str, Any]) -> tuple[dict[str, Any] | None, list[Fault]]:
+    """What was sent of a record that reads differently now: enough, if a correction or withdrawal has said so since."""
+    sent = call(home, "GET", f"/v1/messages/{message['id']}")
+    known = {name: sent[name] for name in ("id", "state", "thread", "recipients")}
+    known["queued"] = sent["times"]["queued"]
+    if sent["standing"] == "withdrawn":
+        return known | {"standing": "withdrawn"}, []
+    corrections = [one for one in sent.get("amended_by", ()) if one["kind"] == CORRECTION and one["holds"]]
+    if corrections:
+        by, holds = corrections[-1]["id"], call(home, "GET", f"/v1/messages/{corrections[-1]['id']}")
+        if _read_as(message, message["body"]) == _read_as(message, holds["body"]["content"]["body"]):
+            return known | {"standing": "corrected"}, []
+        found = f"a record that was corrected, by {by}, and reads differently now"
+    elif _read_as(message, message["body"]) == _read_as(message, sent["body"]) and not _differs(message, sent):
+        return known, []
+    else:
+        found = f"a record that was sent before, as {sent['id']}, and reads differently now"
+    return None, [Fault("message", "", found, "is left as it was sent: send a correction of that message")]
+
+
+def _read_as(message: dict[str, Any], body: Any) -> Any:
+    # Numbers may have been written as texts, and identifiers without what the node adds.
+    return json.loads(registry.body_bytes(message["kind"], message.get("kind_version", 1), body))
+
+
+def _differs(message: dict[str, Any], sent: dict[str, Any]) -> bool:
+    """Whether what is beside the body was sent otherwise than it is stated now."""
+    names = ("task_force", "agency", "priority", "handling", "operation", "in_reply_to")
+    if any(name in message and message[name] != sent.get(name) for name in names):
+        return True
+    if "to" in message and sorted(set(message["to"])) != sent["recipients"]:
+        return True
+    return any(name in message and not _same_time(message[name], sent.get(name)) for name in ("reply_by", "expires"))
+
+
+def _same_time(one: str, other: str | None) -> bool:
+    return other is not None and datetime.fromisoformat(one) == datetime.fromisoformat(other)
 
 
 def _lost(found: dict[str, Any]) -> Fault:
@@ -190,4 +270,5 @@ def _lost(found: dict[str, Any]) -> Fault:
 
 
 def _sent_line(sent: dict[str, Any]) -> str:
-    return f"{sent['id']} {sent['state']}; record {sent['record']}; to {', '.join(sent['recipients'])}"
+    known = "new" if sent["new"] else f"sent before{', ' + sent['standing'] + ' since' if 'standing' in sent else ''}"
+    return f"{sent['id']} {sent['state']}, {known}; record {sent['record']}; to {', '.join(sent['recipients'])}"

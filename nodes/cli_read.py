@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
@@ -35,7 +35,7 @@ def status(
     newest = call(home, "GET", "/v1/messages", params={"limit": 10})["messages"]
     link = state["link"]
     lines = [
-        f"node    {state['node']}, roster version {state['roster']['version']}",
+        f"node    {state['node']}, roster version {state['roster']['version']} (SHA-256 {state['roster']['digest']})",
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
         *(f"WARNING {warning}" for warning in state["warnings"]),
@@ -59,21 +59,45 @@ def inbox(
     given = {"after": after, "limit": limit, "kind": kind, "thread": thread and str(thread)}
     params = {name: value for name, value in given.items() if value is not None}
     found = call(home, "GET", "/v1/inbox", params=params)
-    # A column for deadlines only if there are any.
-    width = 30 if any("reply_by" in m for m in found["messages"]) else 0
-    head = (
-        f"{'number':>6}  {'id':36}  {'received (UTC)':19}  {'from':5} {'kind':14} {'task force':12} {'lane':6} "
-        f"hc  {'reply by (UTC)'[:width]:{width}}about"
-    )
-    lines = [
-        f"{m['seq']:>6}  {m['id']}  {m['received'][:19]}  {m['sender']:5} {m['kind']:14} {m['task_force']:12} "
-        f"{m['priority']:6} {m['handling']}  {debt(m):{width}}"
-        f"{m['body'].get('title', m['body'].get('purpose', ''))}"
-        for m in found["messages"]
-    ]
-    answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
+    lines = _table([_COLUMNS, *map(_row, found["messages"])])
+    answer(found, as_json, "\n".join(lines) if found["messages"] else f"nothing behind number {after}")
     if len(found["messages"]) == limit:
         say(f"there may be more: seci-node inbox --after {found['after']}")
+
+
+_COLUMNS: Final = (
+    "number",
+    "id",
+    "received (UTC)",
+    "from",
+    "kind",
+    "task force",
+    "lane",
+    "hc",
+    "reply by (UTC)",
+    "about",
+)
+
+
+def _row(message: dict[str, Any]) -> tuple[str, ...]:
+    named = ("sender", "kind", "task_force", "priority", "handling")
+    marks = f"{message['standing'].upper()}: " if message["standing"] != "as_sent" else ""
+    # What changes nothing must not pass for what does.
+    void = "VOID: " if not message.get("amends", {"holds": True})["holds"] else ""
+    about = f"{marks}{void}{message.get('about', '')}"
+    times = (str(message["seq"]), message["id"], message["received"][:19])
+    return (*times, *(message[name] for name in named), debt(message), about)
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows under their heads, each column as wide as what is in it; one that is empty is left out."""
+    columns = list(zip(*rows, strict=True))
+    kept = [column for column in columns if len(rows) == 1 or any(column[1:])]
+    widths = [max(map(len, column)) for column in kept]
+    return [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in zip(*kept, strict=True)
+    ]
 
 
 def notices(
@@ -158,9 +182,11 @@ def debt(message: dict[str, Any]) -> str:
 
 def message_lines(found: dict[str, Any]) -> str:
     """A message as the API gives it, in lines for people."""
-    lines = []
+    lines = _standing_lines(found)
     for name, value in found.items():
         match value:
+            case _ if name in ("standing", "amended_by", "amends"):
+                pass
             case _ if name == "body":
                 lines.append(json.dumps(value, ensure_ascii=False, indent=2))
             case _ if name == "deliveries":
@@ -178,6 +204,27 @@ def message_lines(found: dict[str, Any]) -> str:
             case _:
                 lines.append(f"{name:16} {value}")
     return "\n".join(lines)
+
+
+def _standing_lines(found: dict[str, Any]) -> list[str]:
+    """First of all, what was made of a message since, or what it makes of another."""
+    lines = [_amended_line(one) for one in found.get("amended_by", ())]
+    if (amends := found.get("amends")) is not None:
+        named = amends["message"]
+        if "sender" in amends:
+            named += f", {amends['kind']} of {amends['sender']}, {amends['created'][:19]}"
+        lines.append(f"{'of message':16} {named}{_unless_it_holds(amends)}")
+    return lines
+
+
+def _amended_line(one: dict[str, Any]) -> str:
+    word = "WITHDRAWN" if one["kind"] == "withdrawal" else "CORRECTED"
+    begin = f"{word if one['holds'] else one['kind']:16} by {one['id']} of {one['sender']}, {one['created'][:19]}"
+    return begin + _unless_it_holds(one)
+
+
+def _unless_it_holds(one: dict[str, Any]) -> str:
+    return "" if one["holds"] else f"; it changes nothing: {one['why']}"
 
 
 def _delivery_line(delivery: dict[str, Any]) -> str:

@@ -4,15 +4,18 @@ It needs neither an agent nor a node's folder.
 """
 
 import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 
 from crypto import typed
 from nodes.cli_send import read_body
-from nodes.errors import BodyRefused, SchemaUnclear
+from nodes.errors import BodyRefused, RequestRefused, SchemaUnclear
+from nodes.requests import header_faults
 from nodes.shell import AsJson, answer, say
-from schemas import registry
+from schemas import plausible, registry
 from schemas.codes import TASK_FORCES
 from schemas.describing import ENTITIES, entities, entity_named, for_terminal, in_short, markdown, meant
 from schemas.entities import Facts
@@ -93,29 +96,49 @@ def validate(
     version: Version = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say of a body whether it is one of its kind, and of each wrong field what was found and what is wanted."""
-    body = read_body(file)
+    """Say of a body whether it is one of its kind, and of each wrong field what was found and what is wanted.
+
+    Of a whole message, what is beside the body is looked at too; whether its recipients are members, only a node knows.
+    """
+    read = read_body(file)
+    body, whole = read, kind is None
     if kind is None:
-        kind, version, body = _of_message(body, version)
-    found = _find(kind, version)
-    size = check(found.name, body, found.version)
-    told = {"valid": True, "kind": found.name, "version": found.version, "bytes": size}
-    answer(told, as_json, f"a body of {found.name}/{found.version}, {size} bytes")
+        kind, version, body = _of_message(read, version)
+    found, now = _find(kind, version), time.time_ns() // 1_000_000
+    fields = list(_header_fields(read, now)) if whole else []
+    try:
+        size, warnings = check(found.name, body, found.version)
+    except BodyRefused as error:
+        if not fields:
+            raise
+        fields += [dict(item) | {"field": f"body.{item['field']}"} for item in error.fields]
+    if fields:
+        step = "correct what is named; docs/integrator.md tells what a message may have"
+        raise RequestRefused(f"no message that could be sent: {_count(fields)}", step, fields)
+    told = {"valid": True, "kind": found.name, "version": found.version, "bytes": size, "warnings": warnings}
+    for warning in () if as_json else warnings:
+        say(f"warning: {warning}")
+    what = "a message with a body" if whole else "a body"
+    answer(told, as_json, f"{what} of {found.name}/{found.version}, {size} bytes")
 
 
-def check(kind: str, body: Any, version: int | None = None) -> int:
-    """How many bytes the body has as it would travel. Raises BodyRefused, SchemaUnclear."""
+def _header_fields(message: dict[str, Any], now: int) -> Iterator[dict[str, str]]:
+    for fault in header_faults(message, now):
+        found = "nothing" if fault.missing else fault.found if not fault.way else _short(fault.found)
+        yield {"field": ".".join(map(str, fault.way)) or "message", "found": found, "wanted": fault.wanted}
+
+
+def check(kind: str, body: Any, version: int | None = None) -> tuple[int, list[str]]:
+    """How many bytes the body has as it would travel, and warnings. Raises BodyRefused, SchemaUnclear."""
     found = _find(kind, version)
     try:
-        return len(registry.body_bytes(found.name, found.version, body))
+        data = registry.body_bytes(found.name, found.version, body)
+        return len(data), plausible.check(found.name, json.loads(data), time.time_ns() // 1_000_000)
     except KindUnknown as error:
         # Of what the body carries.
         raise SchemaUnclear(error.code, str(error), "see: seci-node schema list") from error
     except BodyInvalid as error:
-        fields = [
-            {"field": item.field, "found": _shown(body, item), "wanted": typed.in_words(item.wanted)}
-            for item in error.errors
-        ]
+        fields = [{"field": item.field, "found": _shown(body, item), "wanted": item.wanted} for item in error.errors]
         step = f"correct what is named; see: seci-node schema show {found.name}"
         raise BodyRefused(f"no body of {found.name}/{found.version}: {_count(fields)}", step, fields) from error
 
@@ -144,7 +167,7 @@ def _step(kind: str) -> str:
     return "; ".join(steps) or "see: seci-node schema list"
 
 
-def _count(fields: list[dict[str, str]]) -> str:
+def _count(fields: Sequence[Mapping[str, str]]) -> str:
     return "one field is wrong" if len(fields) == 1 else f"{len(fields)} fields are wrong"
 
 
@@ -158,5 +181,9 @@ def _shown(body: Any, error: FieldError) -> str:
             value = value[int(step)]
         else:
             return error.found
+    return _short(value)
+
+
+def _short(value: Any) -> str:
     shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= _LONGEST_SHOWN and not isinstance(value, dict | list) else error.found
+    return shown if len(shown) <= _LONGEST_SHOWN and not isinstance(value, dict | list) else registry.json_type(value)

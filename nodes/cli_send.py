@@ -16,6 +16,7 @@ from nodes.errors import AgentUnreachable, BodyNotJson, BodyUnreadable, SendUncl
 from nodes.reported import planned, unplanned
 from nodes.settings import Settings
 from nodes.shell import AsJson, Home, answer, say
+from schemas.amended import AMENDING
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.names import NameRepeated, once
 from schemas.plans import PLAN, REPORT, named_by
@@ -24,7 +25,7 @@ WAIT_S: Final = 60
 # While it waits, it says so each time so many seconds have gone.
 SAY_S: Final = 5
 # What is told of a message that was sent, with --wait and without; null is what is not known yet, or does not apply.
-ANSWER: Final = ("id", "state", "thread", "recipients", "ledger_index", "refusal")
+ANSWER: Final = ("id", "state", "thread", "recipients", "ledger_index", "refusal", "warnings")
 SETTLED: Final = ("accepted", "refused", "expired")
 
 
@@ -43,11 +44,18 @@ def send(
     home: Home,
     kind: Annotated[str, typer.Option(help="For example alert, request; see `seci-node schema list`.")],
     body: Annotated[str, typer.Option(help="A JSON file with the body, or - for standard input.")] = "-",
-    task_force: Annotated[str | None, typer.Option(help="A reply takes it from what it answers.")] = None,
-    to: Annotated[list[str] | None, typer.Option(help="A recipient; repeat it for more. Default: all members.")] = None,
+    task_force: Annotated[
+        str | None, typer.Option(help="A reply, correction or withdrawal takes it from what it is about.")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="A recipient; repeat it for more. Default: all members, or who had what is corrected."),
+    ] = None,
     agency: Annotated[Agency | None, typer.Option()] = None,
     priority: Annotated[Priority, typer.Option()] = Priority.NORMAL,
-    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    handling: Annotated[
+        Handling | None, typer.Option(help="Default: H1; of a correction or withdrawal, that of the first.")
+    ] = None,
     operation: Annotated[
         str | None, typer.Option(help="The operation this belongs to, as CONTAINMENT 2003; see `operation list`.")
     ] = None,
@@ -94,12 +102,17 @@ def send(
         if error.code == "not_a_member":
             error.next_step += _memberships(home)
         raise
+    warnings = found["warnings"]
     if wait:
         found = _wait(home, found["id"])
     elif found["state"] != "queued":
         # It was here before, and more than that has become of it.
         found = call(home, "GET", f"/v1/messages/{found['id']}")
+    found["warnings"] = warnings
     told = {name: found.get(name) for name in ANSWER}
+    if not as_json:
+        for warning in warnings:
+            say(f"warning: {warning}")
     answer(told, as_json, f"{found['id']} {stage(found)}; to {', '.join(found['recipients'])}")
     if found["state"] in ("refused", "expired"):
         raise typer.Exit(4)
@@ -115,7 +128,7 @@ def _check_target(home: Path, kind: str, task_force: str | None, in_reply_to: UU
             "a reply answers a message, and none is named",
             f"name it with --in-reply-to ID; its id is in: seci-node inbox --home {home}",
         )
-    if task_force is None and in_reply_to is not None:
+    if task_force is None and (in_reply_to is not None or kind in AMENDING):
         return
     if task_force not in TASK_FORCES:
         raise SendUnclear(

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import httpx2
 
-from crypto import typed
 from crypto.errors import HsmUnavailable
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
 
@@ -31,6 +30,8 @@ _TYPED_WRONG: Final = (
     "reply_not_to_asker",
     "handling_not_of_kind",
     "recipients_not_named",
+    "recipients_wider",
+    "amended_kind_differs",
 )
 
 # The agent speaks plain HTTP on loopback. Without this each call would read the machine's authorities first, which
@@ -57,7 +58,7 @@ class ApiRefused(NodeError):
 
 
 def _field(item: dict[str, str]) -> dict[str, str]:
-    return {"field": item["field"], "found": item["found"], "wanted": typed.in_words(item["wanted"])}
+    return {"field": item["field"], "found": item["found"], "wanted": item["wanted"]}
 
 
 def call(home: Path, method: str, path: str, **options: Any) -> Any:

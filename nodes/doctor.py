@@ -100,7 +100,7 @@ async def _keys(settings: Settings) -> str:
 
 async def _enrolment(settings: Settings) -> str:
     if not settings.enrolled:
-        raise NotSetUp("not enrolled yet", "send enrolment.json to the hub, then `seci-node init --welcome FILE`")
+        raise NotSetUp("not enrolled yet", "run `seci-node join` with the hub's token (docs/node.md)")
     return f"enrolled as {settings.node}"
 
 

@@ -89,6 +89,13 @@ class BodyRefused(NodeError):
     exit_code = 2
 
 
+class RequestRefused(NodeError):
+    """A whole message in a file could not be sent; `fields` has what is wrong with which field."""
+
+    code = "request_invalid"
+    exit_code = 2
+
+
 class MappingInvalid(NodeError):
     """A mapping file does not say what it should; `fields` has what is wrong with which part of it."""
 
@@ -137,6 +144,51 @@ class WelcomeRefused(NodeError):
 
     code = "welcome_refused"
     exit_code = 4
+
+
+class TokenUnfit(NodeError):
+    """The token is missing, or not all of it is as it was printed."""
+
+    code = "token_malformed"
+    exit_code = 2
+
+
+class HubForeign(NodeError):
+    """What answers, or the answer, is not of the hub that the token names."""
+
+    code = "hub_foreign"
+    exit_code = 4
+
+
+class JoinRefused(NodeError):
+    """The hub does not let this node in; `code` is the one that the hub gave."""
+
+    exit_code = 4
+
+    def __init__(self, code: str, message: str, next_step: str) -> None:
+        super().__init__(message, next_step)
+        self.code = code  # type: ignore[misc]
+
+
+class AnswerUnfit(NodeError):
+    """A file is no answer to this node's request, or was damaged on its way."""
+
+    code = "answer_unfit"
+    exit_code = 2
+
+
+class EarlierKeys(NodeError):
+    """The roster has earlier keys of this node, which has not said that it lost any."""
+
+    code = "earlier_keys"
+    exit_code = 4
+
+
+class DeskUnreachable(NodeError):
+    """The hub's join desk does not answer."""
+
+    code = "desk_unreachable"
+    exit_code = 5
 
 
 class AlreadyRunning(NodeError):

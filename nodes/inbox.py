@@ -7,7 +7,7 @@ message; only then is the broker told. Killed in between, the broker delivers ag
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
@@ -20,16 +20,20 @@ from crypto.envelope import Opened, open_envelope, reopen, verify
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
-from nodes import notices, proofs, store
+from nodes import amendments, notices, proofs, store
+from nodes.amendments import said_in
+from nodes.described import describe_header
 from nodes.errors import MessageUnknown
-from nodes.outbox import answered, describe_header
+from nodes.outbox import answered
 from nodes.prepared import Prepared
 from nodes.store import Store
 from nodes.times import iso
 from schemas import registry
+from schemas.amended import Said, carries
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Outcome
 from schemas.header import NONCE_SIZE, Header
 from schemas.refusals import RefusalCode
+from schemas.summaries import summary
 
 MEMBERSHIP: Final = (
     RefusalCode.RECIPIENTS_MISMATCH,
@@ -50,6 +54,7 @@ class Received:
     envelope: bytes
     content_key: bytes | None
     code: RefusalCode | None
+    amends: Said | None = None
 
 
 class Undecided(Exception):
@@ -74,12 +79,13 @@ def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, 
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)
         opened: Opened = open_envelope(verified, node, keys.encryption)
-        registry.read_body(header.kind, header.kind_version, opened.body)
+        body = registry.read_body(header.kind, header.kind_version, opened.body)
+        _check_care(header, body, trust, final=final)
     except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined) as error:
         if not final and error.code in MEMBERSHIP:
             raise Undecided(error.code) from error
         return Received(header, verified.digest, envelope, None, RefusalCode(error.code))
-    return Received(header, verified.digest, envelope, opened.content_key, None)
+    return Received(header, verified.digest, envelope, opened.content_key, None, said_in(header, body))
 
 
 class _Declined(Exception):
@@ -96,6 +102,19 @@ def _check_members(header: Header, node: str, trust: Trust) -> None:
     ):
         if name not in trust.nodes or header.task_force not in trust.nodes[name].task_forces:
             raise _Declined(code)
+
+
+def _check_care(header: Header, body: Mapping[str, Any], trust: Trust, *, final: bool) -> None:
+    # What is carried the hub cannot see: a witness's movement that is handed on is one all the same.
+    said = registry.CAREFUL.intersection((header.kind, carries(body)))
+    if not said:
+        return
+    if any(registry.lacks_care(kind, header.handling) for kind in said):
+        raise _Declined(RefusalCode.BODY_INVALID)
+    others = set(trust.members(header.task_force)) - {header.sender}
+    if any(registry.lacks_care(kind, header.handling, header.recipients, others) for kind in said):
+        # A newer roster may have members that this one lacks.
+        raise _Declined(RefusalCode.BODY_INVALID) if final else Undecided(RefusalCode.RECIPIENTS_MISMATCH)
 
 
 _OTHER: Final = Prepared(
@@ -132,6 +151,8 @@ def keep(connection: Connection, box: Store, received: Received, now: int) -> bo
     seq = _INSERT.change(connection, **row)
     if seq is not None:
         _INSERT_SEALED.change(connection, seq=seq, envelope=received.envelope)
+        if received.amends is not None and received.code is None:
+            amendments.keep(connection, received.amends)
         return True
     table = store.inbox
     known = (table.c.sender == header.sender) & (table.c.id == id) & (table.c.digest == received.digest)
@@ -234,6 +255,7 @@ def listing(
         if found and size > PAGE_BYTES:
             break
         found.append(_described(box, row))
+    amendments.tell(connection, found)
     return _with_debts(connection, found, time.time_ns() // 1_000_000)
 
 
@@ -241,6 +263,7 @@ def show(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     """One received message. Raises MessageUnknown."""
     row = find(connection, id)
     [described] = _with_debts(connection, [_described(box, row)], time.time_ns() // 1_000_000)
+    amendments.tell(connection, [described])
     proven = {"receipt_verified": row.receipt is not None, "witnessed": proofs.is_witnessed(connection, row.receipt)}
     return {**described, **proven, "notices": notices.of(connection, id)}
 
@@ -253,6 +276,16 @@ def find(connection: Connection, id: str) -> Any:
     if row is None:
         raise MessageUnknown(f"no message {id} in the inbox", "list them with `seci-node inbox`")
     return row
+
+
+def read(connection: Connection, box: Store, id: str) -> tuple[Header, dict[str, Any]] | None:
+    """The header and body of a received message; None if there is none, or it was declined."""
+    try:
+        row = find(connection, id)
+    except MessageUnknown:
+        return None
+    content = content_of(box, row)
+    return None if content is None else (Header.from_bytes(row.header), json.loads(content[NONCE_SIZE:]))
 
 
 def content_of(box: Store, row: Any) -> bytes | None:
@@ -285,4 +318,5 @@ def _described(box: Store, row: Any) -> dict[str, Any]:
     content = content_of(box, row)
     if content is None:
         return {**described, "code": row.code}
-    return {**described, "body": json.loads(content[NONCE_SIZE:])}
+    body = json.loads(content[NONCE_SIZE:])
+    return {**described, "about": summary(row.kind, body), "body": body}

@@ -1,5 +1,6 @@
 """From records to messages by a mapping: pure. Of a record it names everything that is wrong, not the first only."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -7,15 +8,11 @@ from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
-
-from crypto import typed
-from nodes.errors import InputRefused, RoutingRefused
+from nodes.errors import InputRefused
 from nodes.mapping import MANY, Group, Mapping, Rule, Tree
-from nodes.outgoing import Outgoing, check_rule
 from nodes.records import Record, check_count, check_size, elements, look, parts, rows, values
-from schemas import numerals, registry
-from schemas.codes import TASK_FORCES
+from nodes.requests import header_faults
+from schemas import numerals, plausible, registry
 from schemas.header import MAX_BODY
 
 _LONGEST_SHOWN: Final = 40
@@ -37,7 +34,7 @@ class Mapped:
     """A record and the message made of it, as POST /v1/messages takes it; or what is wrong with it, and no message.
 
     `key` is what the record is known by in the national system, a text for each part of it; `read` are the sources
-    that the record has.
+    that the record has. `warnings` tell what of the message is odd or unverified.
     """
 
     record: Record
@@ -45,15 +42,19 @@ class Mapped:
     message: dict[str, Any] | None
     faults: tuple[Fault, ...]
     read: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+    def named(self) -> str:
+        """Which record it is, as people find it again."""
+        line = "" if self.record.line is None else f", line {self.record.line}"
+        known = f", {_shown('/'.join(self.key))}" if self.key else ""
+        return f"record {self.record.number}{line}{known}"
 
     def told(self) -> list[dict[str, Any]]:
         """Each fault for people and for programs."""
-        line = "" if self.record.line is None else f", line {self.record.line}"
-        known = f", {_shown('/'.join(self.key))}" if self.key else ""
         return [
             {
-                "field": f"record {self.record.number}{line}{known}: {fault.target}"
-                + (f" from {fault.source}" if fault.source else ""),
+                "field": f"{self.named()}: {fault.target}" + (f" from {fault.source}" if fault.source else ""),
                 "found": fault.found,
                 "wanted": fault.wanted,
                 "record": self.record.number,
@@ -92,12 +93,12 @@ def _read_rows(mapping: Mapping, data: bytes) -> list[Record]:
     return found
 
 
-def map_all(mapping: Mapping, records: Sequence[Record]) -> Iterator[Mapped]:
-    """Every record with its message or its faults, in their order."""
+def map_all(mapping: Mapping, records: Sequence[Record], now: int | None = None) -> Iterator[Mapped]:
+    """Every record with its message or its faults, in their order. At `now` (ms) its times are looked at, if given."""
     message, body = mapping.trees()
     seen: dict[tuple[str, ...], int] = {}
     for record in records:
-        mapped = _map(mapping, message, body, record)
+        mapped = _map(mapping, message, body, record, now)
         first = seen.setdefault(mapped.key, record.number) if mapped.key else record.number
         if first != record.number:
             fault = Fault("key", " ".join(mapping.key), "the same", f"must not be that of record {first}")
@@ -130,7 +131,7 @@ class _Draft:
         self.faults.append(Fault(target, source, found, wanted))
 
 
-def _map(mapping: Mapping, message: Tree, body: Tree, record: Record) -> Mapped:
+def _map(mapping: Mapping, message: Tree, body: Tree, record: Record, now: int | None) -> Mapped:
     draft = _Draft(mapping, record)
     key = _key(draft)
     fields, _ = _object(draft, message, "message", record.content)
@@ -138,9 +139,9 @@ def _map(mapping: Mapping, message: Tree, body: Tree, record: Record) -> Mapped:
     posted = {"kind": mapping.kind, "kind_version": mapping.version, **fields, "body": content}
     unread = tuple(draft.faults)
     _check_header(draft, posted)
-    _check_body(draft, content)
+    posted["body"], warnings = _check_body(draft, content, now)
     faults = (*unread, *(fault for fault in draft.faults[len(unread) :] if not _follows(fault, unread)))
-    return Mapped(record, key, None if faults else posted, faults, frozenset(draft.read))
+    return Mapped(record, key, None if faults else posted, faults, frozenset(draft.read), tuple(warnings))
 
 
 def _follows(fault: Fault, unread: Sequence[Fault]) -> bool:
@@ -301,44 +302,41 @@ def _number(draft: _Draft, mark: str, place: str, value: str) -> Any:
 
 
 def _check_header(draft: _Draft, posted: dict[str, Any]) -> None:
-    try:
-        message = Outgoing.model_validate(posted)
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            place = _place(posted, "message", item["loc"])
-            found = _NOTHING if item["type"] == "missing" else item["input"]
-            draft.fault(place, _shown(found), typed.in_words(item["msg"]))
-        return
-    try:
-        check_rule(message)
-    except RoutingRefused as error:
-        draft.fault("message", str(error), f"is refused ({error.code}): {error.next_step}")
-    if message.task_force is None and message.in_reply_to is None:
-        draft.fault("message.task_force", "nothing", f"must be one of {', '.join(TASK_FORCES)}")
-    if message.task_force is not None and message.task_force not in TASK_FORCES:
-        draft.fault("message.task_force", _shown(message.task_force), f"must be one of {', '.join(TASK_FORCES)}")
-    if message.kind == "reply" and message.in_reply_to is None:
-        draft.fault("message.in_reply_to", "nothing", "is required of a reply")
-    for name in ("reply_by", "expires"):
-        moment = getattr(message, name)
-        if moment is not None and moment.tzinfo is None:
-            draft.fault(f"message.{name}", _shown(posted[name]), "must be a time with a zone, as 2026-11-24T14:00:00Z")
+    for fault in header_faults(posted):
+        found = fault.found if not fault.way else _shown(_NOTHING if fault.missing else fault.found)
+        draft.fault(_place(posted, "message", fault.way), found, fault.wanted)
 
 
-def _check_body(draft: _Draft, body: dict[str, Any]) -> None:
+def _check_body(draft: _Draft, body: dict[str, Any], now: int | None) -> tuple[Any, list[str]]:
+    """The body with numbers where its kind has numbers, and warnings."""
+    warnings: list[str] = []
     try:
-        size = len(registry.body_bytes(draft.mapping.kind, draft.mapping.version, body))
+        data = registry.body_bytes(draft.mapping.kind, draft.mapping.version, body)
+        read = json.loads(data)
+        if now is not None:
+            warnings = plausible.check(draft.mapping.kind, read, now)
+        if len(data) > MAX_BODY:
+            draft.fault("body", f"{len(data)} bytes", f"may have at most {MAX_BODY} bytes (1 MiB)")
     except registry.BodyInvalid as error:
         for item in error.errors:
             # Of a rule over the whole body, the field is the body itself.
             place = _place(body, "body", [] if item.field == "body" else item.field.split("."))
             value = _NOTHING if item.found == "nothing" else _at(body, place.split(".")[1:])
-            draft.fault(place, _shown(value) if _plain(value) else item.found, typed.in_words(item.wanted))
+            draft.fault(place, _shown(value) if _plain(value) else item.found, item.wanted)
     except registry.KindUnknown as error:
         draft.fault("body", "another kind", f"must carry a kind that is known: {error}")
     else:
-        if size > MAX_BODY:
-            draft.fault("body", f"{size} bytes", f"may have at most {MAX_BODY} bytes (1 MiB)")
+        return _as_read(body, read), warnings
+    return body, warnings
+
+
+def _as_read(stated: Any, read: Any) -> Any:
+    """What was stated, but a number or truth value where a text was read as one: an export has texts only."""
+    if isinstance(stated, dict) and isinstance(read, dict):
+        return {name: _as_read(value, read.get(name, value)) for name, value in stated.items()}
+    if isinstance(stated, list) and isinstance(read, list) and len(stated) == len(read):
+        return [_as_read(value, other) for value, other in zip(stated, read, strict=True)]
+    return read if isinstance(stated, str) and isinstance(read, int | float) else stated
 
 
 def _place(value: Any, root: str, way: Sequence[str | int]) -> str:

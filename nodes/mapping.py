@@ -14,10 +14,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from crypto import typed
 from nodes.errors import MappingInvalid
 from nodes.outgoing import Outgoing
-from schemas import registry
+from schemas import registry, wording
 from schemas.header import Code, KindName
 
 # The target's list, of which there is an element for each value or part that is found.
@@ -272,7 +271,7 @@ _OF_PART: Final = re.compile(r"(?P<part>[^ :]+): (?P<wanted>(?:is|must) .+)", re
 def _field(item: Any) -> dict[str, str]:
     steps = [str(step) for step in item["loc"] if step != "tuple[str, ...]"]
     found = "nothing" if item["type"] == "missing" else registry.json_type(item["input"])
-    wanted = typed.in_words(item["msg"])
+    wanted = wording.wanted(item)
     told = _OF_PART.fullmatch(str(item["msg"]).removeprefix("Value error, "))
     if told is not None:
         steps, wanted = [*steps, told["part"]], told["wanted"]

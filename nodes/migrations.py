@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 7
+VERSION: Final = 8
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -35,6 +35,17 @@ _MIGRATIONS: Final = {
     ),
     5: ("ALTER TABLE roster ADD COLUMN size BIGINT",),
     6: ("ALTER TABLE witness ADD COLUMN half_signed INTEGER NOT NULL DEFAULT 0",),
+    # What each is about stands in its body, which is closed: `amendments.read_older` reads it. In a header, CBOR, both
+    # words are a text of ten letters.
+    7: (
+        "CREATE TABLE amendment (id TEXT NOT NULL, sender TEXT NOT NULL, kind TEXT NOT NULL, created BIGINT NOT NULL, "
+        "about TEXT, carries TEXT NOT NULL DEFAULT '', PRIMARY KEY (id, sender))",
+        "CREATE INDEX amendment_about ON amendment (about)",
+        "INSERT INTO amendment (sender, id, kind, created) SELECT sender, id, kind, 0 FROM inbox "
+        "WHERE kind IN ('correction', 'withdrawal') AND outcome = 'delivered'",
+        "INSERT INTO amendment (sender, id, kind, created) SELECT '', id, '', 0 FROM outbox WHERE "
+        "instr(header, CAST('jcorrection' AS BLOB)) OR instr(header, CAST('jwithdrawal' AS BLOB))",
+    ),
 }
 
 

@@ -23,14 +23,16 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import notices, proofs, store
+from nodes import amendments, notices, proofs, store
+from nodes.described import describe_header
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, route
 from nodes.prepared import Prepared
 from nodes.signing import signed_by
 from nodes.store import Store
 from nodes.times import iso
-from schemas import registry
+from schemas import plausible, registry
+from schemas.amended import AMENDING, Said
 from schemas.codes import Priority
 from schemas.control import AcknowledgedMessage, Event
 from schemas.header import NONCE_SIZE, Header
@@ -63,10 +65,13 @@ async def accept(
     if message.id is not None:
         known = await box.run(_repeated, message)
         if known is not None:
-            return known, None
+            return known | {"warnings": _remarks(message, now)}, None
     body = registry.body_bytes(message.kind, message.kind_version, message.body)
+    content = json.loads(body)
+    warnings = plausible.check(message.kind, content, now)
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
-    routing = route(message, node, trust, answered, now)
+    earlier = await box.run(amendments.earlier, message, body) if message.kind in AMENDING else None
+    routing = route(message, node, trust, answered, now, earlier)
     recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
     header, envelope = await signed_by(keys.signing, seal, routing, body, recipients, keys.signing, nonce)
@@ -85,11 +90,30 @@ async def accept(
         "resend_at": 0,
         "expires": header.expires,
     }
-    if not await box.run(_insert, row, message.in_reply_to):
+    amends = amendments.said_in(header, content)
+    if not await box.run(_insert, row, message.in_reply_to, amends):
         # Two requests with one id at the same moment: the other one was first.
-        return await box.run(_repeated, message) or {}, None
-    answer = {"id": id, "state": "queued", "thread": str(header.thread), "recipients": list(header.recipients)}
+        return (await box.run(_repeated, message) or {}) | {"warnings": warnings}, None
+    warnings += amendments.untold(message, earlier, routing.recipients)
+    answer = _answer(header, "queued", now) | {"warnings": warnings}
     return answer, Ready(id, bool(row["urgent"]), envelope)
+
+
+def _remarks(message: Outgoing, now: int) -> list[str]:
+    # It was taken before: what cannot be by now is no reason to refuse it.
+    body = json.loads(registry.body_bytes(message.kind, message.kind_version, message.body))
+    return [f"body.{one}" for one in plausible.remarks(message.kind, body, now)]
+
+
+def _answer(header: Header, state: str, queued_at: int) -> dict[str, Any]:
+    # Since when it is here tells who repeats a request that it is a repetition.
+    return {
+        "id": str(header.id),
+        "state": state,
+        "queued": iso(queued_at),
+        "thread": str(header.thread),
+        "recipients": list(header.recipients),
+    }
 
 
 _INSERT: Final = Prepared(
@@ -99,8 +123,10 @@ _INSERT: Final = Prepared(
 )
 
 
-def _insert(connection: Connection, row: dict[str, Any], question: UUID | None) -> bool:
+def _insert(connection: Connection, row: dict[str, Any], question: UUID | None, amends: Said | None) -> bool:
     new = _INSERT.change(connection, **row) is not None
+    if new and amends is not None:
+        amendments.keep(connection, amends)
     if new and question is not None:
         connection.execute(insert(store.answer).values(question=str(question), id=row["id"]))
     return new
@@ -116,19 +142,13 @@ def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
 
 def _repeated(connection: Connection, message: Outgoing) -> dict[str, Any] | None:
     table = store.outbox.c
-    query = select(table.request, table.state, table.header).where(table.id == str(message.id))
+    query = select(table.request, table.state, table.header, table.queued_at).where(table.id == str(message.id))
     row = connection.execute(query).first()
     if row is None:
         return None
     if row.request != message.digest():
         raise IdReused(f"id {message.id} was used for another message", "send this one with an id of its own")
-    header = Header.from_bytes(row.header)
-    return {
-        "id": str(header.id),
-        "state": row.state,
-        "thread": str(header.thread),
-        "recipients": list(header.recipients),
-    }
+    return _answer(Header.from_bytes(row.header), row.state, row.queued_at)
 
 
 def _answered(connection: Connection, id: UUID) -> Answered:
@@ -292,7 +312,14 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
     for delivery in described["deliveries"]:
         if delivery["state"] == "waiting" and delivery["recipient"] in expired:
             delivery |= {"state": "expired", "at": expired[delivery["recipient"]]["at"]}
+    amendments.tell(connection, [described])
     return {**described, "notices": told}
+
+
+def read(connection: Connection, box: Store, id: str) -> tuple[Header, dict[str, Any]] | None:
+    """The header and body of a sent message; None if there is none."""
+    row = connection.execute(select(store.outbox.c.header, store.outbox.c.body).where(store.outbox.c.id == id)).first()
+    return None if row is None else (Header.from_bytes(row.header), json.loads(box.open_body(id, row.body)))
 
 
 # Not the envelope and the body: a list of large messages would fill the memory.
@@ -313,7 +340,9 @@ def recent(connection: Connection, limit: int, before: int | None) -> list[dict[
     deliveries: dict[str, dict[str, Any]] = {}
     for item in connection.execute(select(store.delivery).where(store.delivery.c.id.in_(ids))):
         deliveries.setdefault(item.id, {})[item.recipient] = item
-    return [_description(row, deliveries.get(row.id, {}), None) for row in rows]
+    found = [_description(row, deliveries.get(row.id, {}), None) for row in rows]
+    amendments.tell(connection, found)
+    return found
 
 
 def _description(row: Any, deliveries: dict[str, Any], body: Any) -> dict[str, Any]:
@@ -361,24 +390,3 @@ def _delivery(recipient: str, item: Any, expires: int) -> dict[str, Any]:
         # Recipients take a message for some minutes more, for clocks differ; their word may come later still.
         described["late"] = True
     return described if item.code is None else {**described, "code": item.code}
-
-
-def describe_header(header: Header) -> dict[str, Any]:
-    """A header as the API shows it."""
-    shown = {
-        "kind": header.kind,
-        "kind_version": header.kind_version,
-        "sender": header.sender,
-        "agency": str(header.agency),
-        "task_force": header.task_force,
-        "recipients": list(header.recipients),
-        "thread": str(header.thread),
-        "in_reply_to": None if header.in_reply_to is None else str(header.in_reply_to),
-        "operation": header.operation,
-        "priority": str(header.priority),
-        "handling": str(header.handling),
-        "created": iso(header.created),
-        "expires": iso(header.expires),
-        "reply_by": iso(header.reply_by),
-    }
-    return {name: value for name, value in shown.items() if value is not None}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from crypto.trust import Trust
 from nodes.errors import RoutingRefused
 from nodes.times import iso
+from schemas.amended import carries
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.header import MAX_LIFETIME_MS, Routing, new_id
 from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
-from schemas.registry import RULES
+from schemas.registry import RULES, lacks_care
 
 LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 
@@ -58,10 +59,24 @@ class Answered:
     expires: int
 
 
-def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None, now: int) -> Routing:
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The message of one's own that a correction or withdrawal is about: where it stands, and who has it."""
+
+    thread: UUID
+    task_force: str
+    recipients: tuple[str, ...]
+    handling: Handling
+
+
+def route(
+    message: Outgoing, node: str, trust: Trust, answered: Answered | None, now: int, earlier: Earlier | None = None
+) -> Routing:
     """The routing of a message, decided from the roster. Raises RoutingRefused with the hub's own codes."""
     if node not in trust.nodes:
         raise _refused(RefusalCode.SENDER_UNKNOWN, f"{node} is not in the roster")
+    if earlier is not None:
+        message = _as_earlier(message, node, trust, earlier)
     task_force = message.task_force or (answered.task_force if answered else None)
     known = ", ".join(TASK_FORCES)
     if task_force is None:
@@ -79,15 +94,18 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     check_rule(message)
     _check_answer(message, task_force, answered)
     expires = _expiry(message, now)
+    recipients = _recipients(message, node, task_force, trust, answered)
+    _check_named(message, recipients, set(trust.members(task_force)) - {node})
     id = message.id or new_id(now)
     return Routing(
         id=id,
-        thread=answered.thread if answered else id,
+        # Behind the message that it is about, also where that answered another.
+        thread=earlier.thread if earlier else answered.thread if answered else id,
         in_reply_to=message.in_reply_to,
         sender=node,
         agency=agency,
         task_force=task_force,
-        recipients=_recipients(message, node, task_force, trust, answered),
+        recipients=recipients,
         kind=message.kind,
         kind_version=message.kind_version,
         operation=message.operation,
@@ -99,19 +117,45 @@ def route(message: Outgoing, node: str, trust: Trust, answered: Answered | None,
     )
 
 
+def _as_earlier(message: Outgoing, node: str, trust: Trust, earlier: Earlier) -> Outgoing:
+    """A correction or withdrawal, with what it does not say taken from the message that it is about."""
+    if message.task_force not in (None, earlier.task_force):
+        detail = f"the message that it is about is one of {earlier.task_force}, not of {message.task_force}"
+        raise RoutingRefused("task_force_mismatch", detail, "leave task_force out")
+    wider = sorted(set(message.to or ()) - set(earlier.recipients))
+    if wider:
+        detail = f"{_list(wider)} did not get the message that it is about"
+        step = "leave them out, or `to` altogether; send them a message of its own"
+        raise RoutingRefused("recipients_wider", detail, step)
+    # Who has left since cannot be told any more.
+    there = tuple(name for name in earlier.recipients if name in trust.members(earlier.task_force) and name != node)
+    changes: dict[str, Any] = {"task_force": earlier.task_force, "to": message.to or there or earlier.recipients}
+    if "handling" not in message.model_fields_set:
+        changes["handling"] = earlier.handling
+    return message.model_copy(update=changes)
+
+
 def check_rule(message: Outgoing) -> None:
     """Raises RoutingRefused if the kind is not to be sent with this handling, or to a whole task force."""
-    # A slip of the hand could cost a witness's life, also if it is handed on or corrected inside another message.
-    content = message.body.get("content")
-    carried = content.get("kind") if isinstance(content, dict) else None
-    for kind in (message.kind, carried):
-        rule = RULES.get(str(kind), FREE)
-        if rule.handling and message.handling not in rule.handling:
-            detail = f"{kind} may not have handling {message.handling}"
-            raise RoutingRefused("handling_not_of_kind", detail, f"set handling to {' or '.join(rule.handling)}")
-        if rule.named and message.to is None:
+    for kind in _said(message):
+        if lacks_care(kind, message.handling):
+            detail, allowed = f"{kind} may not have handling {message.handling}", " or ".join(RULES[kind].handling)
+            raise RoutingRefused("handling_not_of_kind", detail, f"set handling to {allowed}")
+        if message.to is None and RULES.get(kind, FREE).named:
             detail = f"{kind} goes to named recipients only"
             raise RoutingRefused("recipients_not_named", detail, "name each recipient with `to`")
+
+
+def _check_named(message: Outgoing, recipients: Sequence[str], others: Collection[str]) -> None:
+    for kind in _said(message):
+        if lacks_care(kind, message.handling, recipients, others):
+            detail = f"{kind} goes to named recipients, and these are all other members of the task force"
+            raise RoutingRefused("recipients_not_named", detail, "name those only who have a part in it")
+
+
+def _said(message: Outgoing) -> tuple[str, str]:
+    # A slip of the hand could cost a witness's life, also if it is handed on or corrected inside another message.
+    return message.kind, carries(message.body)
 
 
 def _check_answer(message: Outgoing, task_force: str, answered: Answered | None) -> None:

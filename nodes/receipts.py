@@ -71,7 +71,7 @@ class Reader:
         if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
             return notices.keep(connection, proven, self.node)
         # That something was released, discarded or erased; what follows from a release has an entry of its own.
-        return entry.event in (Event.RELEASED, Event.DISCARDED, Event.ERASED)
+        return entry.event in (Event.RELEASED, Event.DISCARDED, Event.ERASED, Event.OPERATOR)
 
 
 def _item(entry: Entry, words: dict[bytes, evidence.Word]) -> AcknowledgedMessage | None:

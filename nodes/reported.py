@@ -1,6 +1,7 @@
 """What a node has of joint operations, asked of its running agent: plans, reports, seizures, and what amends them."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from heapq import merge
 from pathlib import Path
 from typing import Any, Final
@@ -76,4 +77,5 @@ def _of(message: dict[str, Any]) -> Received:
     # The tables know one version of each kind.
     body = newest_body(message["kind"], message["kind_version"], message["body"])
     about = (message["kind"], message.get("operation"), body, message.get("task_force"))
-    return Received(message["id"], message["sender"], Agency(message["agency"]), *about)
+    created = int(datetime.fromisoformat(message["created"]).timestamp() * 1000)
+    return Received(message["id"], message["sender"], Agency(message["agency"]), *about, created)

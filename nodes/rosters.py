@@ -3,10 +3,11 @@
 A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so it is
 there for an auditor to see. In each one that comes, whichever is in force, the node looks at its own entry: a key there
 that it did not make is an alarm, for whoever has it can read and sign in the node's name. So is a second roster of a
-version. One that only other nodes are shown is not seen here.
+version. One that only other nodes are shown is not seen here: people can compare digests (`describe`).
 """
 
 import base64
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from crypto.keyfile import NodeKeys
 from crypto.keys import VerifyKey, key_id_of
 from crypto.note import NoteVerifier
 from crypto.rosternews import Logged, open_news
-from crypto.trust import Trust, open_roster, signer_of_roster
+from crypto.trust import Trust, open_roster, signer_of_roster, unverified_roster
 from nodes import histories, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
@@ -191,6 +192,15 @@ def _listed(roster: Roster, name: str) -> list[RosterKey]:
     return [key for node in roster.nodes if node.node == name for key in node.keys]
 
 
+def ended_kids(body: bytes, name: str) -> tuple[bytes, ...]:
+    """The ids of a node's keys whose time has ended in the roster of that news, which is not verified yet.
+
+    Raises ControlRefused, EnvelopeMalformed, AlgorithmRefused.
+    """
+    roster = unverified_roster(RosterNews.from_bytes(body).roster)
+    return tuple(key_id_of(key.public) for key in _listed(roster, name) if key.not_after <= roster.at)
+
+
 def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:
     """These are ids of keys that this node made: they may stand under its name."""
     for kid in kids:
@@ -214,6 +224,17 @@ def newest(connection: Connection) -> bytes | None:
         select(store.roster.c.signed).where(store.roster.c.version == _IN_FORCE.scalar_subquery())
     )
     return signed
+
+
+def describe(connection: Connection, trust: Trust) -> dict[str, Any]:
+    """The roster in force, for `status`. `digest` is the SHA-256 of it as signed, as its entry in the ledger names it.
+
+    Two nodes of whom each reads it out know whether the hub has shown them the same roster.
+    """
+    version = trust.roster.version
+    signed = connection.scalar(select(store.roster.c.signed).where(store.roster.c.version == version))
+    digest = None if signed is None else hashlib.sha256(signed).hexdigest()
+    return {"version": version, "digest": digest, "nodes": sorted(trust.nodes)}
 
 
 def save(connection: Connection, version: int, signed: bytes, size: int | None = None) -> None:

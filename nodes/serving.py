@@ -28,6 +28,7 @@ from nodes.api import make_app
 from nodes.errors import NotSetUp, PortTaken
 from nodes.link import Link
 from nodes.locked import alone
+from nodes.older import read_older
 from nodes.settings import Settings
 from nodes.store import Store
 
@@ -39,8 +40,7 @@ async def open_agent(settings: Settings) -> Agent:
     """An agent ready to run. Raises NotSetUp, WrongPassphrase, CertificateRefused, KeyFileRefused."""
     if not settings.enrolled:
         raise NotSetUp(
-            f"{settings.node} is not enrolled yet",
-            "send enrolment.json to the hub, then run `seci-node init --welcome FILE`",
+            f"{settings.node} is not enrolled yet", "run `seci-node join` with the hub's token (docs/node.md)"
         )
     home, secret = settings.home, settings.secret()
     put_tls(home, renewal.TLS)
@@ -49,6 +49,7 @@ async def open_agent(settings: Settings) -> Agent:
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
     )
     box = Store.open(home / "node.db", keys.storage)
+    await box.run(read_older, box)
     signed = await box.run(rosters.newest)
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")

@@ -140,11 +140,12 @@ async def given(home: Path) -> dict[str, object]:
     }
 
 
-async def welcome(home: Path, file: Path) -> Settings:
+async def welcome(home: Path, file: Path, *, lost_keys: bool = False) -> Settings:
     """Takes in the hub's welcome file after checking that it is for this node's keys.
 
-    Raises WelcomeRefused, FileUnreadable, NotSetUp, WrongPassphrase. A file of the hub's that contradicts what this
-    node has taken in before is an alarm, too.
+    With `lost_keys`, keys of this node whose time has ended in the file's roster are earlier ones of its own. A file of
+    the hub's that contradicts what this node has taken in before is an alarm, too. Raises WelcomeRefused,
+    FileUnreadable, NotSetUp, WrongPassphrase.
     """
     settings = Settings.load(home)
     told = _read_welcome(file)
@@ -163,7 +164,8 @@ async def welcome(home: Path, file: Path) -> Settings:
     box = Store.open(home / "node.db", keys.storage)
     try:
         now, news = time.time_ns() // 1_000_000, base64.b64decode(told.roster)
-        await box.run(reader.welcome, news, own_kids(keys, witness), now)
+        earlier = rosters.ended_kids(news, settings.node) if lost_keys else ()
+        await box.run(reader.welcome, news, (*own_kids(keys, witness), *earlier), now)
     except (CryptoError, ControlRefused, HubCaught) as error:
         if isinstance(error, HubCaught):
             await box.run(_distrust, error, now)

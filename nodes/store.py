@@ -132,6 +132,19 @@ answer: Final = Table(
     Column("question", Text, primary_key=True),
     Column("id", Text, primary_key=True),
 )
+# Corrections and withdrawals, sent and received, and what each is `about`; none where that is still to be read, of a
+# version before 8. `carries` is the kind of what a correction puts in its place.
+amendment: Final = Table(
+    "amendment",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("sender", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("about", Text),
+    Column("carries", Text, nullable=False, server_default=""),
+)
+Index("amendment_about", amendment.c.about)
 # What the hub's ledger says of a message's deadlines; `recipient` is who has not answered or taken it.
 notice: Final = Table(
     "notice",

@@ -15,9 +15,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from schemas import cbor
+from schemas import cbor, entrybytes
 from schemas.header import Digest, Millis, NodeId
 from schemas.refusals import RefusalCode
+from schemas.wording import wanted
 
 SALT_SIZE = 32
 # Of a megabyte of receipts, or a roster of a thousand nodes. Both come from the hub alone.
@@ -93,9 +94,9 @@ class Wire(BaseModel):
         except cbor.EncodingRefused as error:
             raise ControlRefused(f"{_name(cls)}: {error}") from error
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise ControlRefused(f"{_name(cls)}, {field}: {first['msg']}") from error
+            raise ControlRefused(f"{_name(cls)}, {field}: {wanted(first)}") from error
         if message.to_bytes() != data:
             raise ControlRefused(f"{_name(cls)}: a field is not in the one form that it has on the wire")
         return message
@@ -205,6 +206,10 @@ class Entry(Wire):
     code: RefusalCode | None = None
     detail: str | None = None
     erased: Indices | None = None
+
+    def to_bytes(self) -> bytes:
+        """Deterministic CBOR, as of every control message."""
+        return entrybytes.encode(vars(self))
 
 
 @dataclass(frozen=True, slots=True)

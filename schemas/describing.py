@@ -12,6 +12,7 @@ from schemas.entities import Facts
 from schemas.kinds.kind import Kind, Rule
 from schemas.registry import KINDS, find, json_schema, newest
 from schemas.usage import users_of
+from schemas.wording import of_pattern
 
 Schema = dict[str, Any]
 
@@ -147,8 +148,10 @@ def _kind(field: Schema, elsewhere: Collection[str]) -> str:
 
 def _plain(field: Schema) -> str:
     if "pattern" in field:
-        # Where the meaning says what it is, nobody wants to read the expression.
-        return "string" if "description" in field else f"string like `{_cell(field['pattern'])}`"
+        # Where the meaning says what it is, nobody wants to read it twice; and the expression nobody at all.
+        return (
+            "string" if "description" in field else f"string: {of_pattern(field['pattern']).removeprefix('must be ')}"
+        )
     above = f", more than {field['exclusiveMinimum']:g}" if "exclusiveMinimum" in field else ""
     limits = f"{_bounds(field, 'minLength', 'maxLength')}{_bounds(field, 'minimum', 'maximum')}"
     return f"{field.get('type', 'anything')}{limits}{above}"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schemas import cbor
 from schemas.codes import Agency, Handling, Priority
+from schemas.wording import wanted
 
 PROTOCOL_VERSION: Final = 1
 MAX_BODY: Final = 1024 * 1024
@@ -158,10 +159,10 @@ def _from_wire(fields: dict[Any, Any]) -> dict[str, Any]:
 def _refusal(error: Exception) -> HeaderRefused:
     if not isinstance(error, ValidationError):
         return HeaderRefused(f"header: {error}")
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field, message = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    first = error.errors(include_url=False, include_input=False)[0]
+    field, message = ".".join(str(part) for part in first["loc"]), wanted(first)
     if not field:
-        field, _, message = message.partition(": ")
+        field, _, message = first["msg"].removeprefix("Value error, ").partition(": ")
     return HeaderRefused(f"{field}: {message}", field)
 
 

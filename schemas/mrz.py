@@ -1,6 +1,6 @@
 """Check digits of machine readable zones (ICAO Doc 9303, parts 3 to 7): passports, identity cards, visas.
 
-By hand, since the one library that does only this (`mrz`) is under the GPL, which this project's licence excludes.
+By hand: docs/decisions/0008 has the libraries that there are, and why none will do.
 """
 
 import re

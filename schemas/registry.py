@@ -6,7 +6,7 @@ Adding an optional field to a model keeps its version; any other change needs a 
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, from_json
 
+from schemas import wording
+from schemas.codes import Handling
 from schemas.kinds import (
     administration,
     cyber,
@@ -32,7 +34,7 @@ from schemas.kinds import (
 )
 from schemas.kinds.common import Body
 from schemas.kinds.exchange import Content
-from schemas.kinds.kind import Kind, Rule
+from schemas.kinds.kind import FEW_RECIPIENTS, FREE, Kind, Rule
 
 Key = tuple[str, int]
 Kinds = Mapping[Key, Kind]
@@ -63,7 +65,21 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {name: KINDS[name, version].rule for name, version in sorted(KINDS)}
 )
 
+# The few whose rule asks for anything of a message's routing.
+CAREFUL: Final = frozenset(name for name, rule in RULES.items() if rule.handling or rule.named)
+
 MAX_DEPTH: Final = 64
+
+
+def lacks_care(kind: str, handling: Handling, recipients: Collection[str] = (), others: Collection[str] = ()) -> bool:
+    """Whether a message of this kind, or one that carries it, asks for more care than it gets.
+
+    `others` are the members of its task force but the sender: who names them all, and they are more than a few, has
+    named nobody.
+    """
+    rule = RULES.get(kind, FREE)
+    whole = len(others) > FEW_RECIPIENTS and set(others) <= set(recipients)
+    return bool(rule.handling and handling not in rule.handling) or (rule.named and whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +262,7 @@ def _way(location: tuple[int | str, ...], body: Any) -> Iterator[str]:
 
 def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
     # The found value is content and never goes into an error: only its type does.
-    wanted, found = item["msg"].removeprefix("Value error, "), json_type(item["input"])
+    wanted, found = wording.wanted(item), json_type(item["input"])
     match item["type"]:
         case "extra_forbidden":
             wanted = "is not a field of this kind"
@@ -255,10 +271,12 @@ def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
         case "union_tag_invalid":
             # What pydantic says repeats the value.
             about = item["ctx"]
-            way, wanted = [*way, about["discriminator"].strip("'")], f"must be one of {about['expected_tags']}"
-        case "value_error" if (told := _OF_FIELD.match(wanted)) is not None:
+            way = [*way, about["discriminator"].strip("'")]
+        case "union_tag_not_found":
+            way, found = [*way, item["ctx"]["discriminator"].strip("'")], "nothing"
+        case "value_error" if (told := _OF_FIELD.match(item["msg"].removeprefix("Value error, "))) is not None:
             # Of a model that looks at several of its fields.
-            way, wanted, found = [*way, told["field"]], told["wanted"], "nothing"
+            way, wanted, found = [*way, told["field"]], wording.behind_it(told["wanted"]), "nothing"
     return FieldError(".".join(way) or "body", wanted, found)
 
 

@@ -114,6 +114,11 @@ class Exchange:
         """Starts a hub worker."""
         return self._spawn(name, "hub.cli", ["run", "--home", str(self.hub_home)])
 
+    def start_desk(self) -> Process:
+        """Starts the hub's join desk; its log begins with its URL, as JSON."""
+        options = ["--port", "0", "--listen", "127.0.0.1", "--name", "localhost", "--json"]
+        return self._spawn("desk", "hub.cli", ["join-desk", "--home", str(self.hub_home), *options])
+
     def start_node(self, node: str, port: int = 0) -> Process:
         """Starts a node's agent."""
         home = str(self.node_home(node))

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from schemas.codes import Handling
 from schemas.kinds.common import Body
+
+# Whoever names so many recipients or fewer has named them one by one, even if the task force has no others.
+FEW_RECIPIENTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,36 @@ from pydantic import ValidationError
 
 from crypto.certificates import create_ca, create_csr, new_tls_key, to_pem
 from crypto.enrolment import sign_request
+from crypto.errors import CryptoError
+from crypto.joining import (
+    close_challenge,
+    identity_in,
+    is_opened,
+    new_token,
+    open_challenge,
+    open_welcome,
+    pin_of,
+    seal_welcome,
+    token_key,
+    verify_token,
+)
 from crypto.trust import sign_roster
-from hub.errors import EnrolmentRefused
+from hub import joindesk
+from hub.errors import EnrolmentRefused, HubError
+from hub.joining import Terms
+from hub.joining import check_request as check_join
 from hub.registrar import Unsigned, certify, check_request, with_admitted
-from nodes import setup
+from nodes import desk, setup
 from nodes.errors import NodeError
 from nodes.outgoing import Outgoing, route
 from schemas import registry
 from schemas.enrolment import EnrolmentRequest, Welcome
+from schemas.joining import HubIdentity, JoinAnswer, JoinToken, Stage, TokenMalformed
 from schemas.roster import Roster
 from tests.crypto.people import HUB, NOW, RO, trust
 from tests.fuzz import documents
 from tests.fuzz.target import OF_JSON, OF_TEXT, Target
+from tests.hub.applicants import Applicant
 from tests.schemas.strategies import FIXED_ID
 
 _CA_KEY = new_tls_key()
@@ -29,7 +47,7 @@ _CA = create_ca("Fuzz CA", _CA_KEY)
 
 def joining(folder: Path) -> tuple[Target, ...]:
     """Files and requests; `folder` is for a node's home."""
-    return (*_people(), _welcomed(folder))
+    return (*_people(), _welcomed(folder), *_invited())
 
 
 def _people() -> tuple[Target, ...]:
@@ -73,6 +91,61 @@ def _people() -> tuple[Target, ...]:
     )
 
 
+def _invited() -> tuple[Target, ...]:
+    who, token = Applicant.new("ro"), new_token("ro", bytes(16))
+    join, terms = who.asks(token), Terms(None, None, False, 0)
+    known = token_key(token).public
+    welcome = Welcome(
+        node="ro",
+        certificate_pem="",
+        ca_pem=to_pem(_CA).decode(),
+        broker_host="localhost",
+        broker_port=5671,
+        vhost="siex",
+        hub_key="AAAA",
+        log_origin=documents.ORIGIN,
+        log_vkey=documents.SIGNER.verifier.vkey(),
+        roster="AAAA",
+    )
+    answer = JoinAnswer(
+        node="ro",
+        invitation=join.invitation,
+        stage=Stage.WELCOMED,
+        challenge=close_challenge(join, bytes(32)),
+        sealed=seal_welcome(join, welcome),
+    )
+
+    def asked(data: bytes) -> object:
+        found = joindesk.parse(data)
+        check_join(found, Unsigned(0, ()), terms)
+        is_opened(found, bytes(32))
+        return verify_token(found, known)
+
+    def answered(data: bytes) -> object:
+        found = desk.parse(data)
+        if found.challenge is not None:
+            open_challenge(join, found.challenge, who.encryption)
+        told = Welcome.model_validate_json(open_welcome(join, found.sealed or "", who.encryption))
+        return pin_of(identity_in(told))
+
+    def identified(data: bytes) -> object:
+        return pin_of(HubIdentity.model_validate_json(data))
+
+    seed = identity_in(welcome).model_dump_json().encode()
+    return (
+        Target(
+            "token",
+            (token.text().encode(),),
+            OF_TEXT,
+            lambda data: JoinToken.parse(data.decode(errors="replace")),
+            (TokenMalformed,),
+        ),
+        Target("JoinRequest", (join.model_dump_json().encode(),), OF_JSON, asked, (HubError, CryptoError)),
+        Target("JoinAnswer", (answer.model_dump_json().encode(),), OF_JSON, answered, (NodeError, CryptoError)),
+        Target("HubIdentity", (seed,), OF_JSON, identified, (CryptoError, ValidationError)),
+    )
+
+
 def _welcomed(folder: Path) -> Target:
     home, file = folder / "ro", folder / "welcome.json"
     setup.create(home, "ro")
@@ -80,7 +153,7 @@ def _welcomed(folder: Path) -> Target:
     roster = Roster(version=1, at=NOW, nodes=with_admitted(Unsigned(0, ()), [request], None, None))
     seed = Welcome(
         node="ro",
-        certificate_pem=certify(request, _CA, _CA_KEY).decode(),
+        certificate_pem=certify("ro", request.csr_pem, _CA, _CA_KEY).decode(),
         ca_pem=to_pem(_CA).decode(),
         broker_host="localhost",
         broker_port=5671,

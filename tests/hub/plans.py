@@ -32,8 +32,12 @@ async def rows_read(engine: AsyncEngine, question: Question) -> int:
     statement, parameters = question
     async with engine.connect() as connection:
         answer = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
-        found = answer.scalar_one()
-    return _read(json.loads(found)[0]["Plan"] if isinstance(found, str) else found[0]["Plan"])
+        return read_in(answer.scalar_one())
+
+
+def read_in(plan: Any) -> int:
+    """How many rows a plan has read, which PostgreSQL gave as JSON."""
+    return _read((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
 
 
 def _read(node: dict[str, Any]) -> int:

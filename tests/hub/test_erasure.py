@@ -343,7 +343,7 @@ async def test_the_database_erases_what_the_entry_names_and_only_that(own: OwnHu
 
 
 async def test_an_operator_types_it_and_a_kill_leaves_all_or_nothing(own: OwnHub, own_engine: AsyncEngine) -> None:
-    typed = ("ledger", "erase", "11", "13", "--reason", "court order 7/2026", "--operator", "Ana")
+    typed = ("ledger", "erase", "11", "13", "--reason", "court order 7/2026")
     for moment, by in ((("hub.erasure:record", "--after"), []), (("hub.ledger:settle",), [310, 310])):
         assert own.type(*typed, "--yes", crash_at=moment)[0] == -9
         async with own_engine.connect() as connection:

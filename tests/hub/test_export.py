@@ -18,6 +18,7 @@ from crypto.cosignature import Cosigner, cosign
 from crypto.errors import LedgerFault, LedgerUnproven
 from crypto.export import CHUNK, Manifest
 from crypto.keys import SigningKey
+from crypto.note import Checkpoint, Note, sign_note
 from crypto.policy import Policy
 from crypto.timestamp import ask, read_roots, verify_timestamp
 from deploy.local.instance import REPOSITORY
@@ -56,7 +57,7 @@ async def _export(own: OwnHub, engine: AsyncEngine, out: Path, first: int = 0) -
     manifest = Manifest(own.log.origin, own.log.signer.verifier.vkey())
     with ExportFolder.open(out, manifest) as folder:
         async with engine.connect() as connection:
-            return await export(connection, folder, first, lambda *_: None)
+            return await export(connection, folder, first, lambda *_: None, own.log)
 
 
 def _verify(out: Path, *known: Path) -> Audit:
@@ -279,6 +280,39 @@ async def test_the_checkpoint_that_most_have_cosigned_goes_with_it(
     found = verify_ledger(tmp_path / "out", policy, (), lambda *_: None)
     assert (found.cosigned.checkpoint.size, found.witnessed.checkpoint.size) == (18, 7)
     assert [name for name, _ in found.witnessed.witnesses] == ["bg.example.org", "ro.example.org"]
+
+
+async def test_a_checkpoint_that_more_have_cosigned_stays_until_a_quorum_has_cosigned_more(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    async def exported() -> tuple[int, list[str]]:
+        done = await _export(own, own_engine, out)
+        cosigned = Note.parse((out / "witnessed").read_text("utf-8"))
+        assert Checkpoint.parse(cosigned.text).size == done.witnessed
+        return done.witnessed, [signature.name[-2:] for signature in cosigned.signatures[1:]]
+
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, (3,))
+    await cosign_at(own_engine, 4, "bg", "ro", "tr")
+    assert await exported() == (4, ["bg", "ro", "tr"])
+    # As after a hundred rounds.
+    own.sql("DELETE FROM cosignature")
+    assert await exported() == (4, ["bg", "ro", "tr"])
+    await _fill(own, own_engine, (3,))
+    await cosign_at(own_engine, 7, "bg")
+    assert await exported() == (4, ["bg", "ro", "tr"])
+    assert (await _export(own, own_engine, tmp_path / "fresh")).witnessed == 7
+    await cosign_at(own_engine, 7, "ro")
+    assert await exported() == (7, ["bg", "ro"])
+    # What is of another ledger, or no checkpoint of the log, does not stay.
+    for other in (Checkpoint(own.log.origin, 4, bytes(32)).text(), Checkpoint("another.example", 4, bytes(32)).text()):
+        note = sign_note(other, own.log.signer)
+        lines = "".join(cosign(note, WITNESSES[node], 1) for node in ("bg", "ro", "tr"))
+        (out / "witnessed").write_text(note + lines, "utf-8")
+        own.sql("DELETE FROM cosignature WHERE node = 'ro'")
+        assert await exported() == (7, ["bg"])
 
 
 async def test_a_ledger_that_was_changed_is_not_passed_on_as_a_sound_one(

@@ -48,9 +48,9 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     ("lines", "field", "found", "wanted"),
     [
         ("2003,drugs,44\n2003,tea,1\n", "line 3, field", "tea", "must be a field of the table: "),
-        ("2003,drugs,-1\n", "line 2, count", "-1", "must be greater"),
-        ("2003,drugs,some\n", "line 2, count", "some", "must be a valid integer"),
-        ("1998,drugs,4\n", "line 2, year", "1998", "must be greater"),
+        ("2003,drugs,-1\n", "line 2, count", "-1", "must be at least"),
+        ("2003,drugs,some\n", "line 2, count", "some", "must be a whole number"),
+        ("1998,drugs,4\n", "line 2, year", "1998", "must be at least"),
         ("2003,drugs\n", "line 2, count", "nothing", "is required"),
         ("2003,drugs,4,5\n", "line 2, more", '["5"]', "is not a known field"),
         ("2003,drugs,4\n\n2003,Anti-Drug,5\n", "line 4", "drugs of 2003", "once, and is in line 2 already"),

@@ -6,10 +6,11 @@ import pytest
 
 from crypto.trust import sign_acknowledgement
 from hub.judge import CLOCK_AHEAD_MS, OLDEST_MS, Acceptable, Acknowledged, Arrival, Refusable, Unreadable, judge
-from schemas.codes import Agency
+from schemas.codes import Agency, Handling
 from schemas.control import AcknowledgedMessage, Acknowledgement, MessageType, Outcome
 from schemas.header import LAST_MILLI, MAX_LIFETIME_MS
-from tests.crypto.people import BG, HOUR, NOW, RO, sealed, trust
+from schemas.refusals import RefusalCode
+from tests.crypto.people import BG, HOUR, NAMES, NOW, RO, sealed, trust
 from tests.schemas.strategies import FIXED_ID
 
 
@@ -38,6 +39,21 @@ def test_the_policy_refuses_by_code(changes: dict[str, Any], code: str) -> None:
     assert isinstance(verdict, Refusable)
     assert verdict.code == code
     assert verdict.message == FIXED_ID
+
+
+@pytest.mark.parametrize(
+    ("handling", "recipients", "code"),
+    [
+        ("H3", ("bg", "hu", "seci"), None),
+        ("H1", ("bg",), RefusalCode.HEADER_MALFORMED),
+        ("H3", tuple(sorted(NAMES)), RefusalCode.HEADER_MALFORMED),
+    ],
+)
+def test_a_witness_s_movement_gets_the_care_that_it_asks_for(
+    handling: str, recipients: tuple[str, ...], code: str | None
+) -> None:
+    said = sealed(kind="witness.movement", handling=Handling(handling), recipients=recipients)
+    assert getattr(judge(_arrival(said), trust(), NOW), "code", None) == code
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ def test_without_the_database_its_figures_are_left_out_and_not_made_up() -> None
             "held_oldest_seconds",
             "quarantined",
             "overdue",
+            "operators",
+            "failed_logins",
             "workers",
             "unstamped_seconds",
             "timestamp_interval_seconds",

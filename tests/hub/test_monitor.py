@@ -11,9 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.services import Services
+from hub import deadlines
 from hub.canary import CanaryState
+from hub.database import WORKER, engine_of
 from hub.monitor import make_app
-from tests.hub.plans import questions, rows_read
+from tests.hub.ownhub import OwnHub
+from tests.hub.plans import questions, read_in, rows_read
 
 pytestmark = pytest.mark.system
 
@@ -50,6 +53,41 @@ async def test_to_ask_whether_it_is_ready_reads_no_table(filled: AsyncEngine) ->
         assert b"seci_hub_held 3000" in (await _get(filled, "/metrics")).content
     # The ruler measures: to count them they are read.
     assert sum([await rows_read(filled, question) for question in asked]) >= MANY
+
+
+# Question number n: of the first 3 000 the time to answer is past, and of the first 2 995 the message has expired, too.
+# Each goes to ro and bg; what ro was asked first of what is open it has declined, and answered what it was asked next.
+_QUESTIONS = f"""
+    INSERT INTO message (sender, id, envelope, leaf_index, at, thread, task_force, kind, priority, recipients, expires,
+        remind_at, reply_by)
+    SELECT 'tr', lpad(n::text, 32, '0')::uuid, sha256(n::text::bytea), n, 0, lpad(n::text, 32, '0')::uuid, 'drugs',
+        'request', 'normal', ARRAY['ro', 'bg'], CASE WHEN n <= {MANY} - 5 THEN 2 ELSE 10000 END, 1,
+        CASE WHEN n <= {MANY} THEN 1 ELSE 9000 END
+    FROM generate_series(1, {MANY} + 3) n;
+    INSERT INTO acknowledgement
+    SELECT 'tr', id, 'ro', CASE WHEN leaf_index = {MANY} - 4 THEN 'declined' ELSE 'delivered' END, leaf_index, 0, ''
+    FROM message;
+    INSERT INTO message (sender, id, envelope, leaf_index, at, thread, task_force, kind, priority, recipients, expires,
+        in_reply_to)
+    SELECT 'ro', lpad((n + 10000)::text, 32, '0')::uuid, '', n + 10000, 0, lpad(n::text, 32, '0')::uuid, 'drugs',
+        'reply', 'normal', ARRAY['tr'], 2, lpad(n::text, 32, '0')::uuid FROM generate_series(1, {MANY} - 3) n;
+    ANALYZE
+"""  # noqa: S608 ours
+
+
+@pytest.mark.parametrize("application", ["seci-hub", f"{WORKER} 1"])
+async def test_how_many_answers_are_overdue_is_not_looked_up_in_all_that_was_ever_asked(
+    own: OwnHub, application: str
+) -> None:
+    engine = engine_of(own.url, application)
+    own.sql(*_QUESTIONS.split(";"))
+    async with engine.begin() as connection:
+        with questions(engine) as asked:
+            # Five questions for two each; ro has declined one of them and answered another.
+            assert await deadlines.escalated(connection, 1000) == 8
+        answer = await connection.exec_driver_sql("EXPLAIN (ANALYZE, FORMAT JSON) " + asked[0][0], asked[0][1])
+        assert read_in(answer.scalar_one()) < 100
+    await engine.dispose()
 
 
 @pytest.mark.parametrize(

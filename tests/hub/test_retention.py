@@ -63,6 +63,7 @@ def test_what_is_old_enough_and_not_needed_is_due(
     [
         (Candidate(0, Entry(event=Event.ROSTER, at=0, node="seci")), NOW, "never"),
         (Candidate(0, Entry(event=Event.ERASED, at=0, node="seci")), NOW, "never"),
+        (Candidate(0, Entry(event=Event.OPERATOR, at=0, node="seci")), NOW, "never"),
         (Candidate(0, Entry(event=Event.QUARANTINED, at=0, node="ro"), decided=False), NOW, "nobody has decided"),
         (Candidate(0, Entry(event=Event.QUARANTINED, at=0, node="ro")), NOW, None),
         (Candidate(0, Entry(event=Event.REFUSED, at=NOW, node="ro")), NOW + OLDEST_MS + DAY_MS - 1, "15 days old"),

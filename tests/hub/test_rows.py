@@ -1,9 +1,8 @@
 """Rows that are copied while others are made: a connection that is lost is trouble with the database, always."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 import uvloop
@@ -11,17 +10,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import database, ledger, rows
-from hub.database import DATABASE_TROUBLE
+from hub.database import DATABASE_TROUBLE, driver_of
 from hub.pen import writing
 from hub.rows import Row
 from tests.hub.ownhub import OwnHub, entries
 
 pytestmark = pytest.mark.system
+Copy = Callable[[AsyncConnection], Coroutine[None, None, None]]
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 async def _server(connection: AsyncConnection) -> int:
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver = await driver_of(connection)
     return int(driver.get_server_pid())
 
 
@@ -71,18 +71,26 @@ async def test_a_connection_that_is_lost_before_the_first_part(
     assert own.log.store.read().newest.size == before + rows.MANY
 
 
-async def _held_up(own: OwnHub, engine: AsyncEngine, end: Callable[[int, asyncio.Task[None]], None]) -> None:
+async def _in_parts(connection: AsyncConnection) -> None:
+    await rows.copy_meanwhile(connection, "ledger_leaf", _leaves(400, 1000, lambda _: None), lambda: None)
+
+
+async def _at_once(connection: AsyncConnection) -> None:
+    long = bytes(5000)
+    await rows.insert(connection, {"ledger_leaf": [(index, long) for index in range(4000)]})
+
+
+async def _held_up(
+    own: OwnHub,
+    engine: AsyncEngine,
+    copy: Copy,
+    end: Callable[[int, asyncio.Task[None]], None],
+) -> None:
     """Copies more than there is room for on the way, to a database that takes nothing; and then ends it."""
-    stuck = asyncio.Event()
-
-    async def copy(connection: AsyncConnection) -> None:
-        await rows.copy_meanwhile(connection, "ledger_leaf", _leaves(400, 1000, lambda _: stuck.set()), lambda: None)
-
     async with engine.connect() as blocker, writing(engine, own.log) as connection:
         own.sql("GRANT ALL ON ledger_leaf TO seci_hub")
-        await blocker.execute(text("LOCK TABLE ledger_leaf IN ACCESS EXCLUSIVE MODE"))
+        await blocker.execute(text("LOCK TABLE ledger_leaf IN SHARE MODE"))
         copying = asyncio.create_task(copy(connection))
-        await stuck.wait()
         await asyncio.sleep(1)
         assert not copying.done()
         end(await _server(connection), copying)
@@ -95,11 +103,14 @@ async def _held_up(own: OwnHub, engine: AsyncEngine, end: Callable[[int, asyncio
         await copying
 
 
-async def test_a_connection_that_is_lost_while_there_is_no_room_to_write(own: OwnHub, own_engine: AsyncEngine) -> None:
+@pytest.mark.parametrize("copy", [_in_parts, _at_once])
+async def test_a_connection_that_is_lost_while_there_is_no_room_to_write(
+    own: OwnHub, own_engine: AsyncEngine, copy: Copy
+) -> None:
     with pytest.raises(DATABASE_TROUBLE):
-        await _held_up(own, own_engine, lambda server, _: own.sql(f"SELECT pg_terminate_backend({server})"))
+        await _held_up(own, own_engine, copy, lambda server, _: own.sql(f"SELECT pg_terminate_backend({server})"))
 
 
 async def test_who_is_cancelled_while_there_is_no_room_to_write(own: OwnHub, own_engine: AsyncEngine) -> None:
     with pytest.raises(asyncio.CancelledError):
-        await _held_up(own, own_engine, lambda _, copying: copying.cancel() and None)
+        await _held_up(own, own_engine, _in_parts, lambda _, copying: copying.cancel() and None)

@@ -1,6 +1,7 @@
 """`seci-hub stats`: the table of page 8 out of a real database, with what is imported marked wherever it is shown."""
 
 import csv
+import getpass
 import hashlib
 import io
 import json
@@ -90,19 +91,23 @@ def test_messages_are_counted_by_field_in_the_year_of_the_hubs_time(told: OwnHub
 def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp_path: Path) -> None:
     file = tmp_path / "before.csv"
     file.write_text("year,field,count\n2003,drugs,31\n2002,Anti-Drug,7\n2002,wmd,0\n")
-    code, said = told.type("stats", "import", str(file), "--source", "Annual report 2003", "--operator", "Ana")
+    code, said = told.type("stats", "import", str(file), "--source", "Annual report 2003")
     assert (code, said["imported"], said["replaced"], said["years"]) == (0, 3, [], [2002, 2003])
     _, proven = told.type("ledger", "verify")
     assert proven["ok"]
     entry = Entry.from_bytes(told.content(said["entry"]))
-    assert (entry.event, entry.detail) == (Event.OPERATOR, "Ana: stats import 2002,2003 Annual report 2003")
+    assert (entry.event, entry.detail) == (
+        Event.OPERATOR,
+        f"setup/{getpass.getuser()}: stats import 2002,2003 Annual report 2003",
+    )
     assert entry.evidence == hashlib.sha256(file.read_bytes()).digest()
     found = json.loads(_stats(told, "--year", "2003", "--json"))
     drugs = next(row for row in found["rows"] if row["field"] == "drugs")
     assert drugs["counts"]["2002"] == {"total": 7, "ledger": 0, "imported": 7}
     assert drugs["counts"]["2003"] == {"total": 44, "ledger": 13, "imported": 31}
-    origins = {(one["year"], one["count"], one["source"], one["operator"]) for one in found["imported"]}
-    assert origins == {(year, count, "Annual report 2003", "Ana") for year, count in ((2002, 7), (2002, 0), (2003, 31))}
+    origins = {(one["year"], one["count"], one["source"]) for one in found["imported"]}
+    assert {one["operator"] for one in found["imported"]} == {f"setup/{getpass.getuser()}"}
+    assert origins == {(year, count, "Annual report 2003") for year, count in ((2002, 7), (2002, 0), (2003, 31))}
     assert {one["digest"] for one in found["imported"]} == {said["digest"]}
     lines = _stats(told, "--year", "2003").splitlines()
     assert ["Anti-Drug", "7*", "44*", "↑"] in [line.split() for line in lines]

@@ -25,7 +25,7 @@ from hub.quarantine import Decision
 from hub.tilefolder import TileFolder
 from hub.tiles import Tiled
 from tests.crypto.golang import build, needs_go
-from tests.hub.cosigning import cosign_at, publish_witnesses
+from tests.hub.cosigning import WITNESSES, cosign_at, publish_witnesses
 from tests.hub.ownhub import OwnHub
 from tests.hub.plans import questions, rows_read
 
@@ -211,6 +211,38 @@ async def test_what_a_quorum_has_cosigned_is_published_and_no_folder_goes_back(
     own.sql("UPDATE ledger_checkpoint SET note = replace(note, 'ledger', 'ledgers') WHERE size = 306")
     with pytest.raises(LedgerBroken, match="the checkpoint of 306 entries is not signed by us"):
         await _tile(own, own_engine, out)
+
+
+async def test_cosignatures_that_nobody_made_are_no_quorum(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await publish_witnesses(own, own_engine)
+    await _fill(own, own_engine, 9)
+    await cosign_at(own_engine, 10, "bg", "ro")
+    await _fill(own, own_engine, 5)
+    keys = {node: witness.verifier for node, witness in WITNESSES.items()}
+    made_up = (
+        "repeat('x', 9)",
+        # Another's, and of another checkpoint.
+        "(SELECT line FROM cosignature WHERE size = 15 AND node = 'bg')",
+        "(SELECT line FROM cosignature WHERE size = 10 AND node = 'ro')",
+    )
+    await cosign_at(own_engine, 15, "bg")
+    for line in made_up:
+        own.sql(f"INSERT INTO cosignature VALUES (15, 'ro', {line}, 1), (15, 'tr', {line}, 1)")  # noqa: S608 ours
+        async with own_engine.connect() as connection:
+            assert (await tiles.choose(connection, own.log, None)).head.range.size == 10
+            [told] = await rounds.others(connection, own.log, 16, keys)
+        assert Checkpoint.parse(Note.parse(told).text).size == 10
+        assert own.type("ledger", "export", str(tmp_path / "out"), "--witnessed")[1]["size"] == 10
+        own.sql("DELETE FROM cosignature WHERE size = 15 AND node != 'bg'")
+    # Nor is what witnesses cosigned put under another tree.
+    await cosign_at(own_engine, 15, "ro", "tr")
+    own.sql("UPDATE ledger_checkpoint SET frontier = sha256('x') || substr(frontier, 33) WHERE size = 15")
+    async with own_engine.connect() as connection:
+        found = await rounds.witnessed(connection, own.log)
+        assert found is not None
+        assert found.range.size == 10
 
 
 async def test_another_ledger_than_the_folder_s_is_not_laid_over_it(

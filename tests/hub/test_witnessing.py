@@ -25,6 +25,7 @@ from tests.hub.ownhub import OwnHub
 
 NODES = ("bg", "ro", "tr")
 WITNESSES = {node: Cosigner(f"{WITNESS_NAME}{node}", SigningKey.from_seed(node.encode() * 16)) for node in NODES}
+KEYS = {node: witness.verifier for node, witness in WITNESSES.items()}
 HOUR_MS = 3_600_000
 
 
@@ -102,7 +103,7 @@ async def test_all_are_asked_for_one_checkpoint_until_most_have_cosigned_it(
     assert second.size == 10
     async with own_engine.connect() as connection:
         whole = Note.parse(await rounds.cosigned(connection, first.size, first.note))
-        [passed_on] = await rounds.others(connection, second.size, NODES)
+        [passed_on] = await rounds.others(connection, own.log, second.size, KEYS)
     assert str(whole) == passed_on
     for key in (own.log.signer.verifier, WITNESSES["ro"].verifier, WITNESSES["bg"].verifier):
         whole.check(key)
@@ -201,7 +202,7 @@ async def test_a_cosignature_of_another_history_is_told_to_all(own: OwnHub, own_
     for _ in range(2):
         await _keep(own, own_engine, _cosigned(other, "tr"), "tr")
     async with own_engine.connect() as connection:
-        [told] = await rounds.others(connection, 5, NODES)
+        [told] = await rounds.others(connection, own.log, 5, KEYS)
     Note.parse(told).check(own.log.signer.verifier)
     Note.parse(told).check(WITNESSES["tr"].verifier)
     assert Checkpoint.parse(Note.parse(told).text).size == size
@@ -216,7 +217,7 @@ async def test_a_true_cosignature_of_a_size_between_two_checkpoints_is_no_contra
     note = sign_note(Checkpoint(own.log.origin, 4, merkle.root(leaves[:4])).text(), own.log.signer)
     await _keep(own, own_engine, _cosigned(note, "tr"), "tr")
     async with own_engine.connect() as connection:
-        assert await rounds.others(connection, 9, NODES) == []
+        assert await rounds.others(connection, own.log, 9, KEYS) == []
 
 
 @pytest.mark.system

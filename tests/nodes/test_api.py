@@ -1,5 +1,6 @@
 """The agent's REST API: what it answers to good and bad callers."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from crypto.trust import Trust
+from nodes import rosters
 from nodes.agent import Agent
 from nodes.api import PROBLEM, make_app
 from nodes.link import LinkState
@@ -235,3 +237,9 @@ async def test_monitors_need_no_token_and_learn_no_message(api: httpx2.AsyncClie
     assert states == {"queued": 1, "sent": 0, "accepted": 0, "refused": 0, "expired": 0, "inbox": 0, "quarantine": 0}
     assert families["seci_node_link_up"].samples[0].value == 1
     assert 0 <= families["seci_node_oldest_waiting_seconds"].samples[0].value < 60
+
+
+async def test_the_status_says_which_roster_is_in_force(api: httpx2.AsyncClient, agent: Agent) -> None:
+    await agent.box.run(rosters.save, 2, b"signed")
+    found = (await api.get("/v1/status")).json()["roster"]
+    assert found == {"version": 2, "digest": hashlib.sha256(b"signed").hexdigest(), "nodes": ["bg", "ro", "tr"]}

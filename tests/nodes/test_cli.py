@@ -116,7 +116,7 @@ def test_a_welcome_says_what_is_new_in_it(home: Path, typed: Type) -> None:
 def test_a_node_that_is_not_enrolled_does_not_run(home: Path, typed: Type) -> None:
     code, said = typed("run", "--home", home)
     assert (code, said["code"]) == (2, "not_set_up")
-    assert "--welcome" in said["next"]
+    assert "seci-node join" in said["next"]
 
 
 def test_the_wrong_passphrase_is_told_and_nothing_is_changed(tmp_path: Path, typed: Type) -> None:

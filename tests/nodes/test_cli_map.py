@@ -18,6 +18,7 @@ from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.cli import main
 from nodes.client import call
+from nodes.outgoing import Outgoing
 from nodes.settings import HOME_VARIABLE
 from tests.crypto.people import BG, RO, TR
 from tests.nodes.conftest import roster
@@ -64,7 +65,7 @@ def test_a_register_of_stolen_vehicles_in_csv(typed: Type) -> None:
                 "make": "Volkswagen",
                 "model": "Golf",
                 "colour": "grey",
-                "year": "1999",
+                "year": 1999,
             },
             "stolen_on": "2004-03-03T02:00+02:00",
             "country": "BG",
@@ -102,7 +103,7 @@ def test_a_customs_seizure_system_in_xml(typed: Type) -> None:
                     "reference": "RO-GR-0412",
                 },
             ],
-            "suspects": "2",
+            "suspects": 2,
         },
     }
     assert (parcel["priority"], "operation" in parcel, parcel["body"]["place"]) == ("urgent", False, "Constanța")
@@ -272,12 +273,45 @@ async def test_sending_twice_sends_nothing_twice(home: Path, agent: Agent, typed
     assert again["sent"][0]["id"] == first["sent"][1]["id"]
     found = f"a record that was sent before, as {first['sent'][0]['id']}, and reads differently now"
     assert again["errors"][0]["found"] == found
+    assert [item["new"] for item in [*first["sent"], *again["sent"]]] == [True, True, False, True]
     assert len(await agent.box.run(outbox.recent, 50, None)) == 3
 
     export.write_text("no,to,title,text\n1,ro,a,changed\n")
     code, out, err = await asyncio.to_thread(typed, *given[:-1])
     assert (code, out.strip()) == (4, "")
     assert "0 are with the agent" in err
+
+    # Once a correction says what the record says, there is nothing to tell any more.
+    body = {"content": {"kind": "alert", "kind_version": 1, "body": {"title": "a", "text": "changed"}}, "text": "c"}
+    mended = await _amend(agent, "correction", {"message": first["sent"][0]["id"], **body})
+    code, out, err = await asyncio.to_thread(typed, *given[:-1])
+    assert (code, "sent before, corrected since" in out, "0 new, 1 sent before" in err) == (0, True, True)
+    export.write_text("no,to,title,text\n1,ro,a,otherwise\n")
+    code, out, _ = await asyncio.to_thread(typed, *given)
+    assert (code, mended in json.loads(out)["errors"][0]["found"]) == (4, True)
+    await _amend(agent, "withdrawal", {"message": first["sent"][0]["id"], "reason": "wrong"})
+    code, out, _ = await asyncio.to_thread(typed, *given)
+    assert (code, json.loads(out)["sent"][0]["standing"]) == (0, "withdrawn")
+
+
+async def _amend(agent: Agent, kind: str, body: dict[str, Any]) -> str:
+    message = Outgoing(kind=kind, body=body)
+    return str((await outbox.accept(agent.box, message, "bg", agent.keys, agent.trust))[0]["id"])
+
+
+def test_what_lies_in_the_mapping_is_told_once_and_warnings_of_each_record(typed: Type, tmp_path: Path) -> None:
+    mapping, export = tmp_path / "alerts.toml", tmp_path / "alerts.csv"
+    person = '"entities.0.type" = "person"\n"entities.0.born" = { from = "text" }\n'
+    mapping.write_text(ALERTS + person + '"entities.0.role" = "thief"\n')
+    export.write_text("no,to,title,text\n1,ro,a,1802\n2,ro,c,2099\n3,ro,c,1975\n")
+    code, out, _ = typed("map", "--mapping", mapping, export, "--json")
+    told = json.loads(out)["errors"]
+    assert (code, [item.get("records") for item in told], told[0]["target"]) == (2, [3], "body.entities.0.role")
+    mapping.write_text(ALERTS + person)
+    code, out, err = typed("map", "--mapping", mapping, export)
+    assert (code, len(out.splitlines())) == (3, 2)
+    assert "warning: record 1, line 2, '1': body.entities.0.born: is more than 120 years ago" in err
+    assert "record 2, line 3, '2': body.entities.0.born from text: found '2099'; it must not be in the future" in err
 
 
 @pytest.mark.parametrize("state", ["refused", "expired"])

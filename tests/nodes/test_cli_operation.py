@@ -34,6 +34,7 @@ def _messages() -> list[dict[str, Any]]:
             "kind_version": 1,
             "sender": post.sender,
             "agency": post.request.get("agency", "police"),
+            "created": "2004-11-15T00:00:00.000Z",
             "operation": post.request["operation"],
             "body": post.request["body"] | ({"message": ids[id(post.mends)]} if post.mends is not None else {}),
         }

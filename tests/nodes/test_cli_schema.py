@@ -100,10 +100,10 @@ def test_of_each_wrong_field_one_line_says_what_was_found_and_what_is_wanted(typ
     assert (code, out) == (2, "")
     lines = {line.split(":")[0].strip(): line for line in err.splitlines()}
     assert "5 fields are wrong [body_invalid]" in err
-    assert 'found "21.09.2003"; it must be a valid date' in lines["seized_on"]
+    assert 'found "21.09.2003"; it must be a date, as 2026-11-24' in lines["seized_on"]
     assert "found nothing; it is required" in lines["country"]
-    assert "found \"tea\"; it must be 'heroin'" in lines["seizures.0.substance"]
-    assert 'found "0"; it must be greater than 0' in lines["seizures.0.quantity"]
+    assert 'found "tea"; it must be one of heroin, ' in lines["seizures.0.substance"]
+    assert 'found "0"; it must be more than 0' in lines["seizures.0.quantity"]
     assert 'found "red"; it is not a field of this kind' in lines["seizures.0.colour"]
     _, out, _ = typed("validate", file, "--kind", "drugs.seizure", "--json")
     assert {item["field"] for item in json.loads(out)["errors"]} == set(lines) - {"seci-node", "next"}
@@ -134,3 +134,38 @@ def test_what_is_no_json_object_is_told(typed: Typed, tmp_path: Path, text: str)
     assert (code, json.loads(out)["code"]) == (2, "body_not_json")
     code, out, _ = typed("validate", tmp_path / "none.json", "--kind", "alert", "--json")
     assert (code, json.loads(out)["code"]) == (2, "body_unreadable")
+
+
+def test_of_a_whole_message_what_is_beside_the_body_is_looked_at_too(typed: Typed, tmp_path: Path) -> None:
+    file = tmp_path / "message.json"
+    wrong = {
+        "kind": "reply",
+        "task_force": "tea",
+        "expires": "2004-11-15T00:00:00Z",
+        "reply_by": "2004-11-15T00:00:00",
+        "id": "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "body": {"result": "hit"},
+    }
+    file.write_text(json.dumps(wrong), encoding="utf-8")
+    code, out, _ = typed("validate", file, "--json")
+    told = {item["field"]: item["wanted"] for item in json.loads(out)["errors"]}
+    assert (code, json.loads(out)["code"]) == (2, "request_invalid")
+    assert set(told) == {"task_force", "in_reply_to", "expires", "reply_by", "id", "body.text"}
+    file.write_text(json.dumps(wrong | {"to": "bg", "colour": "red", "body": {"result": "hit", "text": "x"}}))
+    told = {item["field"]: item["wanted"] for item in json.loads(typed("validate", file, "--json")[1])["errors"]}
+    assert told == {"to": "must be a list", "colour": "is not a known field"}
+
+
+def test_what_is_odd_or_unverified_is_told_and_valid_all_the_same(typed: Typed, tmp_path: Path) -> None:
+    file = tmp_path / "body.json"
+    person = {"type": "person", "born": "1802", "documents": [{"mrz": "P<UTO"}]}
+    file.write_text(json.dumps({"title": "t", "text": "x", "entities": [person]}), encoding="utf-8")
+    code, out, err = typed("validate", file, "--kind", "alert")
+    assert (code, out.startswith("a body of alert/1")) == (0, True)
+    assert [line.split(":")[1] for line in err.splitlines()] == [
+        " body.entities.0.born",
+        " body.entities.0.documents.0.mrz",
+    ]
+    assert len(json.loads(typed("validate", file, "--kind", "alert", "--json")[1])["warnings"]) == 2
+    file.write_text(json.dumps({"title": "t", "text": "x", "entities": [person | {"born": "2099"}]}), encoding="utf-8")
+    assert "must not be in the future" in typed("validate", file, "--kind", "alert")[2]

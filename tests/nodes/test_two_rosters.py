@@ -1,6 +1,7 @@
 """A hub that signs two rosters of one version: to deceive, or because it lost the first one with a backup."""
 
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -58,6 +59,19 @@ async def test_another_roster_of_a_version_in_force_or_waiting_is_an_alarm(bg: A
         assert await agent.box.run(rosters.in_force) == (1 if waits else 2)
         if not waits:
             agent.box.close()
+
+
+async def test_what_no_node_sees_by_itself_shows_in_the_digests(bg: Agent, tmp_path: Path) -> None:
+    ro, log = await agent_of(RO, tmp_path), LONG.published(SECOND, ANOTHER_SECOND)
+    for agent, signed in ((bg, SECOND), (ro, ANOTHER_SECOND)):
+        await tell(agent, log.news(signed), MessageType.ROSTER)
+        await follow(agent, log.grow(1100))
+        assert await agent.box.run(rosters.in_force) == 2
+    assert [await alarm_of(agent) for agent in (bg, ro)] == [None, None]
+    digests = [(await agent.box.run(rosters.describe, agent.trust))["digest"] for agent in (bg, ro)]
+    # As their entries in the ledger name them.
+    assert digests == [hashlib.sha256(signed).hexdigest() for signed in (SECOND, ANOTHER_SECOND)]
+    ro.box.close()
 
 
 async def test_a_foreign_key_is_seen_in_an_older_version_too(bg: Agent) -> None:

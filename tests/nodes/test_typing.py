@@ -55,17 +55,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "field", "found", "wanted"),
     [
-        (("inbox", "--limit", "0"), "--limit", "0", "must be greater than or equal to 1"),
-        (("inbox", "--after", "-1"), "--after", "-1", "must be greater than or equal to 0"),
-        (("inbox", "--after", "9" * 20), "--after", "9" * 20, "must be less than or equal to 9223372036854775807"),
-        (("inbox", "--thread", "x"), "--thread", "x", "must be a valid UUID"),
-        (("notices", "--limit", "many"), "--limit", "many", "must be a valid integer"),
-        (("show", "7"), "ID", "7", "must be a valid UUID"),
-        (("status", "../status"), "ID", "../status", "must be a valid UUID"),
-        (("receipt", "7"), "ID", "7", "must be a valid UUID"),
+        (("inbox", "--limit", "0"), "--limit", "0", "must be at least 1"),
+        (("inbox", "--after", "-1"), "--after", "-1", "must be at least 0"),
+        (("inbox", "--after", "9" * 20), "--after", "9" * 20, "must be at most 9223372036854775807"),
+        (("inbox", "--thread", "x"), "--thread", "x", "must be a message's id"),
+        (("notices", "--limit", "many"), "--limit", "many", "must be a whole number"),
+        (("show", "7"), "ID", "7", "must be a message's id"),
+        (("status", "../status"), "ID", "../status", "must be a message's id"),
+        (("receipt", "7"), "ID", "7", "must be a message's id"),
         ((*ALERT, "--priority", "high"), "--priority", "high", "must be one of 'normal', 'urgent'"),
-        ((*ALERT, "--in-reply-to", "it"), "--in-reply-to", "it", "must be a valid UUID"),
-        (("run", "--port", "99999"), "--port", "99999", "must be less than or equal to 65535"),
+        ((*ALERT, "--in-reply-to", "it"), "--in-reply-to", "it", "must be a message's id"),
+        (("run", "--port", "99999"), "--port", "99999", "must be at most 65535"),
     ],
 )
 def test_a_wrong_word_is_told_with_field_and_what_is_wanted(
@@ -89,7 +89,7 @@ def test_people_get_plain_lines(home: Path) -> None:
     assert (code, out) == (2, "")
     assert err == (
         "seci-node: wrong: --limit [usage]\n"
-        "  --limit: found 0; it must be greater than or equal to 1\n"
+        "  --limit: found 0; it must be at least 1\n"
         "next: see seci-node inbox --help\n"
     )
     code, out, err = _typed(home, "inbox", "--colour")
@@ -184,7 +184,7 @@ def test_what_the_agent_finds_wrong_is_told_field_by_field(agent: Path) -> None:
     code, said = _told(agent, *ALERT, body=b'{"title": 7, "colour": "red"}')
     assert (code, said["code"], said["detail"]) == (2, "body_invalid", "wrong: body.title, body.text, body.colour")
     assert said["errors"] == [
-        {"field": "body.title", "found": "number", "wanted": "must be a valid string"},
+        {"field": "body.title", "found": "number", "wanted": "must be a text"},
         {"field": "body.text", "found": "nothing", "wanted": "is required"},
         {"field": "body.colour", "found": "string", "wanted": "is not a field of this kind"},
     ]

@@ -248,3 +248,11 @@ def test_what_the_auditor_got_wrong_ends_with_2(tmp_path: Path, policy: Path) ->
     code, out, err = _typed(file)
     assert (code, out) == (2, "")
     assert err == "seci-verify: Missing option '--policy' [usage]\nnext: see seci-verify --help\n"
+
+
+def test_it_does_not_wait_for_what_only_services_need() -> None:
+    root = Path(__file__).parents[2]
+    asked = [sys.executable, "-c", "import sys, nodes.verify; print(*sorted(sys.modules))"]
+    loaded = subprocess.run(asked, cwd=root, capture_output=True, check=True, text=True).stdout.split()
+    assert "crypto.history" in loaded
+    assert not set(loaded) & {"structlog", "rich", "asyncio", "sqlalchemy", "fastapi", "aio_pika"}

@@ -2,15 +2,18 @@
 
 import random
 from typing import Any
+from uuid import UUID
 
 import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import cbor, entries
-from schemas.control import ControlRefused, Entry
+from schemas import cbor, entries, entrybytes
+from schemas.control import ControlRefused, Entry, Event
 from schemas.entries import EntryReader
+from schemas.header import LAST_MILLI
+from schemas.refusals import RefusalCode
 
 DIGEST, ID = bytes(32), bytes(16)
 GOOD: dict[str, Any] = {
@@ -102,3 +105,38 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(400):
         assert _both(reader, cbor.encode(GOOD | {"kind_version": number}))
         assert len(reader._seen) + len(reader._shapes) < 100
+
+
+def _in_bytes(value: Any) -> Any:
+    return value.bytes if isinstance(value, UUID) else list(value) if isinstance(value, tuple) else value
+
+
+_TIMES = st.sampled_from((0, 23, 2**16, 2**32 - 1, 2**32, 1_700_000_000_000, LAST_MILLI))
+_IDS, _DIGESTS = st.uuids(), st.binary(min_size=32, max_size=32)
+# Few of each, so that what was remembered of one entry is met in the next.
+_NODES, _TEXT = st.sampled_from(("ro", "bg")), st.sampled_from(("", "drugs", "ab" * 200, "\N{SNOWMAN}"))
+_OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("message", "thread"), _IDS),
+    "sender": _NODES,
+    "recipients": st.lists(_NODES, max_size=30).map(tuple),
+    **dict.fromkeys(("task_force", "kind", "operation", "priority", "handling", "detail"), _TEXT),
+    "kind_version": st.sampled_from((1, 2, 300)),
+    "created": _TIMES,
+    **dict.fromkeys(("envelope", "evidence"), _DIGESTS),
+    "code": st.sampled_from(RefusalCode),
+    "erased": st.sets(st.integers(0, 2**63 - 1), min_size=1, max_size=5).map(lambda found: tuple(sorted(found))),
+}
+_REQUIRED = {"event": st.sampled_from(Event), "at": _TIMES, "node": _NODES}
+
+
+@given(fields=st.fixed_dictionaries(_REQUIRED, optional=_OPTIONAL))
+@settings(max_examples=150)
+def test_an_entry_is_written_as_the_encoder_writes_it(fields: dict[str, Any]) -> None:
+    entry = Entry.model_construct(**fields)
+    data = entry.to_bytes()
+    assert data == cbor.encode({"v": 1} | {name: _in_bytes(value) for name, value in fields.items()})
+    assert Entry.from_bytes(data) == Entry(**fields)
+
+
+def test_every_field_of_an_entry_is_written() -> None:
+    assert set(entrybytes.FIELDS) == set(Entry.model_fields) == {"v", *_REQUIRED, *_OPTIONAL}

@@ -73,7 +73,7 @@ def test_what_is_newer_than_the_node_is_kept_in_the_body_and_left_out_of_the_mod
 
 
 def test_a_body_is_judged_by_the_version_that_it_was_sent_in() -> None:
-    with pytest.raises(BodyInvalid, match="plate: Field required"):
+    with pytest.raises(BodyInvalid, match="plate: is required"):
         read(1, {"plates": ["x"], "count": 1})
     with pytest.raises(KindUnknown, match="sighting/4"):
         read(4, {"plates": ["x"], "count": 1})

@@ -83,4 +83,4 @@ def test_another_authority_takes_over_under_load_with_a_node_away(exchange: Exch
     await_delivered(exchange, sent)
     check_nothing_lost(exchange, sent, ("bg", "ro", AWAY))
     acts = [entry["detail"] for entry in exchange.hub("ledger", "search", "--event", "operator")["entries"]]
-    assert all(any(f"ca {step}" in str(act) for act in acts) for step in ("roll", "switch", "finish"))
+    assert all(any(f"ca={step}" in str(act) for act in acts) for step in ("roll", "switch", "finish"))

@@ -4,9 +4,14 @@ An exchange of its own: at the end of it a node distrusts its hub.
 """
 
 import asyncio
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +19,7 @@ import pytest
 from crypto.keys import EncryptionKey
 from deploy.local import processes
 from deploy.local.exchange import Exchange, prepare_tls
+from deploy.local.instance import REPOSITORY
 from deploy.local.services import running
 from hub import database, registrar
 from hub.pen import writing
@@ -75,10 +81,30 @@ def test_a_node_trusts_a_history_from_its_enrolment_on(growing: Exchange) -> Non
         assert (_version(growing, node), _in_force(growing, node)) == (2, [2])
 
 
-def test_a_further_node_is_in_everybody_s_roster_soon(growing: Exchange) -> None:
-    growing.node("tr", "init", "--node", "tr")
-    assert _enrol(growing, "tr") == 3
-    growing.node("tr", "init", "--welcome", str(growing.folder / "welcome" / "tr.welcome.json"))
+def _desk(exchange: Exchange) -> str:
+    exchange.start_desk()
+    log = exchange.logs / "desk.log"
+    until("the join desk is open", lambda: log.exists() and "https://" in log.read_text())
+    return str(json.loads(log.read_text().splitlines()[0])["url"])
+
+
+def _invite(exchange: Exchange, node: str, *options: str) -> Path:
+    file = exchange.folder / f"{node}.token"
+    exchange.hub("invite", node, "--agency", "police,customs", "--out", str(file), *options)
+    return file
+
+
+def test_a_further_node_is_in_everybody_s_roster_soon_though_the_operator_s_program_dies(growing: Exchange) -> None:
+    url, file = _desk(growing), str(_invite(growing, "tr"))
+    waits = growing.node("tr", "join", "--hub", url, "--token-file", file, "--wait", "0")
+    moment = ["-m", "tests.faults.crash_at", "hub.registrar:publish_roster", "--after", "--", "hub.cli"]
+    approve = ["approve", "tr", "--words", waits["words"], "--home", str(growing.hub_home)]
+    died = subprocess.run([sys.executable, *moment, *approve], cwd=REPOSITORY, capture_output=True, timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    # The desk goes on where the program died, and the node, which needs no token any more, is in.
+    assert growing.node("tr", "join", "--hub", url)["stage"] == "enrolled"
+    processes.end(growing.folder, [process(growing.folder, "desk")])
+    assert growing.hub("invitations", "--all")["invitations"][0]["stage"] == "welcomed"
     growing.start_node("tr")
     growing.await_nodes(["tr"])
     posted = [("tr", post(growing, "tr"))]
@@ -143,3 +169,22 @@ def test_the_operator_may_know_the_key(growing: Exchange) -> None:
     growing.await_nodes(["bg"])
     _await_version(growing, 6, "bg")
     assert _witness(growing, "bg")["alarm"] is None
+
+
+def test_a_node_that_lost_its_keys_comes_back_as_itself(growing: Exchange) -> None:
+    processes.end(growing.folder, [process(growing.folder, "node-bg")])
+    home = growing.node_home("bg")
+    home.rename(home.with_name("lost"))
+    token, request, back = (growing.folder / name for name in ("bg.token", "bg.join.json", "bg.answer.json"))
+    _invite(growing, "bg", "--replace-keys")
+    waits = growing.node("bg", "join", "--hub", str(request), "--token-file", str(token))
+    growing.hub("requests", "import", str(request))
+    assert growing.hub("approve", "bg", "--words", waits["words"])["roster"] == 7
+    growing.hub("requests", "export", "bg", "--out", str(back))
+    assert growing.node("bg", "join", "--hub", str(back), "--lost-keys")["stage"] == "enrolled"
+    growing.start_node("bg")
+    growing.await_nodes(["bg"])
+    _await_version(growing, 7, "ro", "bg")
+    await_delivered(growing, [("bg", post(growing, "bg", to=["ro"])), ("ro", post(growing, "ro", to=["bg"]))])
+    assert _witness(growing, "bg")["alarm"] is None
+    assert growing.node("bg", "status")["warnings"] == []

@@ -1,0 +1,146 @@
+"""What an operator does, as it is written down: an entry `operator`, whose evidence is the act's SHA-256.
+
+The act itself (JSON: who, in which role, what, of what, under which approval) stands in `operator_act`.
+"""
+
+import getpass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto.receipt import leaf_of
+from hub import ledger, rows, tables
+from hub.errors import OperatorsTampered
+from hub.ledger import DETAIL_SIZE, Ledger
+from hub.roles import Action, Role
+from schemas.control import Entry, Event
+from schemas.participants import CENTRE
+
+# Before there were operators: with whose login at the machine it was done is all that is known.
+SETUP: Final = "setup"
+OWNER: Final = "owner"
+# What somebody typed as a name, and is nobody's.
+UNKNOWN: Final = "unknown"
+_OF_APPROVAL: Final = "convert_from(act, 'UTF8')::jsonb #>> '{subject,approval}' = :approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does what, of what. `subject` is JSON, holds no secret, and names all that a second person must know.
+
+    `role` and `session` (the token's SHA-256) are None of who acts before there are operators. `approval` is the
+    number of what a second person confirmed.
+    """
+
+    name: str
+    action: Action
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    role: Role | None = None
+    session: bytes | None = None
+    approval: int | None = None
+
+    @property
+    def is_setup(self) -> bool:
+        """Whether it is done before there are operators."""
+        return self.role is None and self.name.partition("/")[0] == SETUP
+
+    def described(self, at: int) -> bytes:
+        """The act as it is written down: JSON, keys in order, no spaces. `at` in ms."""
+        fields = {
+            "v": 1,
+            "at": at,
+            "operator": self.name,
+            "role": self.role and str(self.role),
+            "action": str(self.action),
+            "subject": dict(self.subject),
+            "session": self.session and self.session.hex()[:16],
+            "approval": self.approval,
+        }
+        return canonical({name: value for name, value in fields.items() if value is not None})
+
+    def detail(self) -> str:
+        """In a line, for the entry."""
+        words = " ".join(f"{name}={_words(value)}" for name, value in self.subject.items() if value is not None)
+        approved = "" if self.approval is None else f" (approval {self.approval})"
+        return f"{self.name}: {self.action}{approved} {words}".rstrip()[:DETAIL_SIZE]
+
+
+def setup_actor(action: Action, subject: Mapping[str, Any]) -> Actor:
+    """Who acts while there are no operators."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = "?"
+    return Actor(f"{SETUP}/{login}", action, subject)
+
+
+def canonical(value: Any) -> bytes:
+    """JSON of which there is one form: keys in order, no spaces, UTF-8."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest_of(action: Action, subject: Mapping[str, Any]) -> bytes:
+    """SHA-256 of what is asked for: an approval is good for just this. 32 bytes."""
+    return hashlib.sha256(canonical({"action": str(action), "subject": dict(subject)})).digest()
+
+
+async def record(connection: AsyncConnection, log: Ledger, actor: Actor) -> int:
+    """Puts the act on record, in the caller's transaction; the entry's index."""
+    turn = await ledger.take_turn(connection)
+    act = actor.described(turn.at)
+    entry = Entry(event=Event.OPERATOR, at=turn.at, node=CENTRE, evidence=ledger.evidence(act), detail=actor.detail())
+    index = (await ledger.append(connection, log, turn, [entry])).receipts[0].index
+    row = (index, turn.at, actor.name, str(actor.action), act)
+    await rows.insert(connection, {tables.operator_act.name: [row]})
+    return index
+
+
+async def newest(
+    connection: AsyncConnection, action: Action, operator: str | None = None, approval: int | None = None
+) -> dict[str, Any] | None:
+    """The last act of its kind, by anybody or one operator, about an approval or anything.
+
+    Raises OperatorsTampered unless the ledger has it: a row alone is nobody's word.
+    """
+    act, content, leaf = tables.operator_act.c, tables.ledger_content.c, tables.ledger_leaf.c
+    query = (
+        select(act.leaf_index, act.act, content.salt, content.entry, leaf.hash)
+        .outerjoin_from(tables.operator_act, tables.ledger_content, content.leaf_index == act.leaf_index)
+        .outerjoin(tables.ledger_leaf, leaf.leaf_index == act.leaf_index)
+        .where(act.action == str(action))
+    )
+    if operator is not None:
+        query = query.where(act.operator == operator)
+    if approval is not None:
+        query = query.where(text(_OF_APPROVAL).bindparams(approval=str(approval)))
+    row = (await connection.execute(query.order_by(act.leaf_index.desc()).limit(1))).first()
+    if row is None:
+        return None
+    # The entry is what its leaf commits to, and the act is its evidence.
+    if row.entry is None or leaf_of(row.salt, row.entry) != row.hash or ledger.evidence(row.act) not in row.entry:
+        raise OperatorsTampered(
+            f"the act of entry {row.leaf_index} is not the one in the ledger",
+            "somebody wrote to the database behind the hub's back: keep it as it is, and run `seci-hub ledger verify`",
+        )
+    found: dict[str, Any] = json.loads(row.act)
+    return found
+
+
+async def anybody_acted(connection: AsyncConnection) -> bool:
+    """Whether the ledger has an act of a named operator: whatever the table of them says, there were some."""
+    table = tables.ledger_content.c
+    query = select(table.entry).where(table.event == str(Event.OPERATOR)).order_by(table.leaf_index.desc()).limit(1)
+    entry = await connection.scalar(query)
+    # From the first operator on nobody acts as `setup`: the last entry tells.
+    return entry is not None and not (Entry.from_bytes(entry).detail or "").startswith(f"{SETUP}/")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return str(value)

@@ -1,0 +1,159 @@
+"""`seci-hub login`, `logout`, `whoami`: an operator's session."""
+
+import syslog
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crypto import certificates
+from hub import acts, credentials, sessionfile, sessions
+from hub import login as logins
+from hub.acts import Actor
+from hub.errors import LoginPaused, SettingsInvalid
+from hub.login import CertificateProof, PasswordProof, Proof
+from hub.roles import Action, Role
+from hub.settings import Settings
+from hub.setup import ledger_of, operators_secret
+from hub.shell import PROGRAM, AsJson, Home, acting, answer, limits_of, now_ms, say, with_database
+from hub.watch import iso
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(envvar="SECI_HUB_PASSWORD_FILE", help="File with the password, readable by you only; else it asks."),
+]
+Code = Annotated[str | None, typer.Option(help="The code that the authenticator shows; else it asks.")]
+
+
+def login(
+    name: Name,
+    home: Home,
+    password_file: PasswordFile = None,
+    code: Code = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Instead of password and code: the certificate (PEM).")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM); asks for the passphrase if sealed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Log in as an operator: with password and code, or with a certificate.
+
+    The session ends by itself after a quarter of an hour without a command, and after eight hours at most. Its token is
+    in a file that only you can read, or in the one that SECI_HUB_SESSION names. Exit code 4 if you are not let in.
+    """
+    settings = Settings.load(home)
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--certificate and --key go together")
+    if not credentials.is_name(name):
+        raise logins.refused()
+    log, secret = ledger_of(settings), operators_secret(settings)
+    if certificate is not None and key is not None:
+        proof: Proof = _certificate_proof(settings, certificate, key, password_file)
+    else:
+        proof = PasswordProof(read_password(password_file, "Password"), code or typer.prompt("Code", err=True))
+    try:
+        account, failures = with_database(
+            settings, lambda connection: logins.attempt(connection, name, secret, now_ms())
+        )
+    except LoginPaused:
+        _tell_syslog("paused")
+        raise
+    step = proof.holds(account, now_ms())
+    if step is None:
+        _tell_syslog(f"refused, {failures} in a row")
+        if sessions.pause_ms(failures):
+            with_database(settings, lambda connection: logins.lock(connection, log, account, failures), log)
+        raise logins.refused()
+    used = step
+
+    async def work(connection: AsyncConnection) -> tuple[str, Role]:
+        return await logins.finish(connection, log, account, used, limits_of(settings), now_ms())
+
+    token, role = with_database(settings, work, log)
+    file = sessionfile.save(home, token)
+    ends = iso(now_ms() + settings.session_s * 1000)
+    result = {"ok": True, "operator": name, "role": str(role), "ends": ends, "session": str(file)}
+    answer(result, as_json, f"{name}, {role}, until {ends}")
+    say(f"it ends {settings.session_idle_s // 60} minutes after your last command; seci-hub logout ends it at once")
+
+
+def logout(home: Home, as_json: AsJson = False) -> None:
+    """End the session. Does nothing if there is none."""
+    settings = Settings.load(home)
+    log, token = ledger_of(settings), sessionfile.read(home)
+
+    async def work(connection: AsyncConnection) -> str | None:
+        found = await sessions.of_token(connection, token, limits_of(settings), operators_secret(settings), now_ms())
+        if found is None:
+            return None
+        await sessions.end(connection, found.session)
+        await acts.record(connection, log, Actor(found.name, Action.LOGOUT, {}, found.role, found.session))
+        return found.name
+
+    name = with_database(settings, work, log)
+    sessionfile.forget(home)
+    answer({"ok": True, "operator": name}, as_json, f"{name} is logged out" if name else "nobody was logged in")
+
+
+def whoami(home: Home, as_json: AsJson = False) -> None:
+    """Say who is logged in, in which role, and until when. Exit code 4 if nobody is."""
+    settings = Settings.load(home)
+    actor = acting(settings, Action.LOOK)
+    if actor.is_setup:
+        answer({"operator": None, "setup": True}, as_json, "there are no operators yet; seci-hub operator add --help")
+        return
+
+    async def look(connection: AsyncConnection) -> dict[str, Any]:
+        token = sessionfile.read(home)
+        found = await sessions.holder(connection, token, limits_of(settings), operators_secret(settings), now_ms())
+        return {"operator": found.name, "role": str(found.role), "begun": iso(found.begun), "ends": iso(found.ends)}
+
+    found = with_database(settings, look)
+    answer(found, as_json, f"{found['operator']}, {found['role']}, until {found['ends']}")
+
+
+def read_password(file: Path | None, words: str, *, twice: bool = False) -> str:
+    """From the file, or asked for on the terminal. Raises SettingsInvalid."""
+    if file is None:
+        return str(typer.prompt(words, hide_input=True, confirmation_prompt=twice, err=True))
+    try:
+        if file.stat().st_mode & 0o077:
+            raise SettingsInvalid(f"{file} is readable by others", f"run: chmod 600 {file}")
+        return file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"{file} does not read", "name a text file with the password") from error
+
+
+def _certificate_proof(
+    settings: Settings, certificate: Path, key: Path, password_file: Path | None
+) -> CertificateProof:
+    found = certificates.read_certificate(_read(certificate))
+    trusted = certificates.read_authorities(_read(settings.home / "ca.pem"))
+    ca = certificates.issuer_of(found, trusted) or trusted[0]
+    pem, password = _read(key), None
+    if b"ENCRYPTED" in pem:
+        password = read_password(password_file, "Passphrase of the key").encode()
+    try:
+        loaded = serialization.load_pem_private_key(pem, password)
+    except (ValueError, TypeError) as error:
+        raise SettingsInvalid(f"{key} does not open", "name the key (PEM), and give its passphrase") from error
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise SettingsInvalid(f"{key} is no P-256 key", "name the key that the certificate was asked for with")
+    return CertificateProof(found, loaded, ca)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsInvalid(f"{file} does not read: {error.strerror}", "name the file") from error
+
+
+def _tell_syslog(what: str) -> None:
+    # Not the name: people type passwords there.
+    syslog.openlog(PROGRAM, syslog.LOG_PID, syslog.LOG_AUTH)
+    syslog.syslog(syslog.LOG_WARNING, f"login {what}")

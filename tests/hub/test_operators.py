@@ -1,0 +1,236 @@
+"""Sessions, logins and approvals of operators in a real database: races, guesses, time, and who changes rows."""
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+import pyotp
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from hub import approvals, credentials, erasure, ledger, operators, permits, sessions
+from hub import login as logins
+from hub.acts import Actor
+from hub.approvals import Approval
+from hub.credentials import Credential
+from hub.errors import (
+    ApprovalClosed,
+    ApprovalWaiting,
+    LoginPaused,
+    LoginRefused,
+    OperatorsTampered,
+    OwnApproval,
+    RoleMissing,
+    SessionRequired,
+)
+from hub.login import Account, PasswordProof
+from hub.pen import writing
+from hub.quarantine import Decision
+from hub.roles import Action, Role
+from hub.sessions import FREE_ATTEMPTS, Limits, pause_ms
+from hub.settings import Settings
+from hub.setup import operators_secret
+from tests.hub.ownhub import OwnHub
+
+pytestmark = pytest.mark.system
+PASSWORD = "correct horse battery"
+NOW = 1_800_000_000_000
+LIMITS = Limits(900_000, 28_800_000)
+FORBIDDEN = (
+    "DELETE FROM operator",
+    "UPDATE operator SET name = ''",
+    "DELETE FROM operator_act",
+    "UPDATE operator_act SET operator = ''",
+    "DELETE FROM approval",
+    "UPDATE approval SET subject = ''",
+)
+
+
+class Clocked:
+    """Accounts of ana and bob, officers, and eve, an operator, in a real database, at times that the test says."""
+
+    def __init__(self, own: OwnHub, engine: AsyncEngine) -> None:
+        self.own, self.engine, self.log = own, engine, own.log
+        self.secret = operators_secret(Settings.load(own.home))
+        self.who: dict[str, Credential] = {}
+        self.token: dict[str, str] = {}
+
+    async def begin(self) -> None:
+        """All three are logged in at NOW."""
+        one = Credential.new("ana", Role.OFFICER, PASSWORD)
+        eve = Credential("eve", Role.OPERATOR, one.password, credentials.new_totp())
+        for credential in (one, Credential("bob", Role.OFFICER, one.password, credentials.new_totp()), eve):
+            name = credential.name
+            self.who[name] = credential
+            async with writing(self.engine, self.log) as connection:
+                await operators.add(connection, credential, self.secret, NOW)
+                self.token[name] = await sessions.begin(connection, name, LIMITS, NOW)
+
+    def code(self, name: str, at: int) -> str:
+        """What the authenticator shows."""
+        return pyotp.TOTP(self.who[name].totp).at(at // 1000)
+
+    async def login(self, name: str, password: str, code: str, at: int) -> str:
+        """As `seci-hub login` does it. Raises LoginRefused, LoginPaused."""
+        async with self.engine.begin() as connection:
+            account, failures = await logins.attempt(connection, name, self.secret, at)
+        step = PasswordProof(password, code).holds(account, at)
+        if step is None:
+            if pause_ms(failures):
+                async with writing(self.engine, self.log) as connection:
+                    await logins.lock(connection, self.log, account, failures)
+            raise logins.refused()
+        return await self.finish(account, step, at)
+
+    async def finish(self, account: Account, step: int, at: int) -> str:
+        """The second half of it."""
+        async with writing(self.engine, self.log) as connection:
+            return (await logins.finish(connection, self.log, account, step, LIMITS, at))[0]
+
+    async def permit(self, name: str, action: Action, at: int, **subject: Any) -> Actor:
+        """As `acting` asks for it."""
+        async with self.engine.begin() as connection:
+            return await permits.permit(connection, action, subject, self.token[name], LIMITS, self.secret, at)
+
+    async def ask(self, actor: Actor, lasts_ms: int = 60_000) -> Actor | int:
+        """As `acting` asks for the second."""
+        async with writing(self.engine, self.log) as connection:
+            return await permits.approved(connection, self.log, actor, lasts_ms, time.time_ns() // 1_000_000)
+
+    async def confirm(self, number: int, name: str) -> Approval:
+        """In a transaction of its own."""
+        async with self.engine.connect() as connection:
+            subject = approvals.confirming(await approvals.get(connection, number))
+        actor = await self.permit(name, Action.CONFIRM, NOW, **subject)
+        async with writing(self.engine, self.log) as connection:
+            await permits.begin(connection, self.log, actor, NOW)
+            return await approvals.confirm(connection, number, name)
+
+    async def do(self, actor: Actor) -> None:
+        """All that `with_database` does before the work, and no work."""
+        async with writing(self.engine, self.log) as connection:
+            await permits.begin(connection, self.log, actor, NOW)
+
+
+@pytest.fixture
+async def clocked(own: OwnHub, own_engine: AsyncEngine) -> Clocked:
+    """They are logged in."""
+    found = Clocked(own, own_engine)
+    await found.begin()
+    return found
+
+
+async def test_what_is_asked_for_is_confirmed_by_one_other_and_done_once(clocked: Clocked) -> None:
+    actor = await clocked.permit("eve", Action.ENROL, NOW, node="ro")
+    assert await clocked.ask(actor) == 1
+    with pytest.raises(RoleMissing):
+        await clocked.confirm(1, "eve")
+    with pytest.raises(OwnApproval):
+        async with writing(clocked.engine, clocked.log) as connection:
+            await approvals.confirm(connection, 1, "eve")
+    # Two confirm at once: one of them has.
+    both = await asyncio.gather(*(clocked.confirm(1, name) for name in ("ana", "bob")), return_exceptions=True)
+    assert [type(one) for one in both if isinstance(one, Exception)] == [ApprovalClosed]
+    approved = await clocked.ask(actor)
+    assert isinstance(approved, Actor) and approved.approval == 1
+    # It is good for that and nothing else, not without it, and once, however many do it at once.
+    for wrong in (replace(approved, subject={"node": "bg"}), replace(approved, approval=None)):
+        with pytest.raises((ApprovalClosed, ApprovalWaiting)):
+            await clocked.do(wrong)
+    done = await asyncio.gather(*(clocked.do(approved) for _ in range(3)), return_exceptions=True)
+    assert [one for one in done if one is None] == [None]
+    assert {type(one) for one in done if one is not None} == {ApprovalClosed}
+    assert await clocked.ask(actor) == 2
+    # What has expired is asked for anew, confirmed or not; what a disabled operator asked for is void.
+    assert await clocked.ask(replace(actor, subject={"node": "hu"}), lasts_ms=1) == 3
+    await asyncio.sleep(0.01)
+    with pytest.raises(ApprovalClosed, match="expired"):
+        await clocked.confirm(3, "ana")
+    async with writing(clocked.engine, clocked.log) as connection:
+        await operators.disable(connection, "eve", NOW)
+    with pytest.raises(ApprovalClosed, match="void"):
+        await clocked.confirm(2, "ana")
+    with pytest.raises(SessionRequired):
+        await clocked.do(approved)
+
+
+async def test_guessing_is_stopped_and_tells_nothing(clocked: Clocked) -> None:
+    for name in ("ana", "nobody"):
+        # Counted before they are judged.
+        for attempt in range(1, FREE_ATTEMPTS):
+            async with clocked.engine.begin() as connection:
+                assert await sessions.attempt(connection, name, NOW) == attempt
+        with pytest.raises(LoginRefused):
+            await clocked.login(name, "wrong", "000000", NOW + 1)
+        # In the pause not even what is right is looked at.
+        with pytest.raises(LoginPaused, match="in 30 s"):
+            await clocked.login(name, PASSWORD, clocked.code("ana", NOW), NOW + FREE_ATTEMPTS)
+    later = NOW + 31_000
+    code = clocked.code("ana", later)
+    token = await clocked.login("ana", PASSWORD, code, later)
+    assert token not in clocked.token.values()
+    # What failed is forgotten; the code is used up, also for who began with it before.
+    with pytest.raises(LoginRefused):
+        await clocked.login("ana", PASSWORD, code, later)
+    account = Account("ana", clocked.who["ana"], None, 0)
+    with pytest.raises(LoginRefused):
+        await clocked.finish(account, later // 30_000, later)
+    async with clocked.engine.connect() as connection:
+        query = text("SELECT operator, convert_from(act, 'UTF8') FROM operator_act ORDER BY leaf_index")
+        acted = (await connection.execute(query)).all()
+    assert [name for name, _ in acted] == ["ana", "unknown", "ana"]
+    assert '"failures":5' in acted[0][1] and "nobody" not in str(acted)
+
+
+async def test_a_session_is_over_when_idle_and_after_its_time(clocked: Clocked) -> None:
+    for moment in range(NOW, NOW + LIMITS.longest, LIMITS.idle - 1):
+        assert (await clocked.permit("ana", Action.LOOK, moment)).role is Role.OFFICER
+    for name, moment in (("ana", NOW + LIMITS.longest), ("bob", NOW + LIMITS.idle)):
+        with pytest.raises(SessionRequired):
+            await clocked.permit(name, Action.LOOK, moment)
+
+
+async def test_what_is_changed_in_the_database_is_found_or_forbidden(clocked: Clocked) -> None:
+    await clocked.do(await clocked.permit("eve", Action.INVITE, NOW))
+    async with clocked.engine.connect() as connection:
+        for statement in (
+            "DELETE FROM operator",
+            "DELETE FROM operator_act",
+            "UPDATE operator_act SET operator = ''",
+            "DELETE FROM approval",
+            "UPDATE approval SET subject = ''",
+            "UPDATE operator SET name = ''",
+        ):
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                await connection.execute(text(statement))
+            await connection.rollback()
+    # The function that erases for the hub's role erases no act.
+    with pytest.raises(DBAPIError, match="must stay"):
+        async with writing(clocked.engine, clocked.log) as connection:
+            found = await erasure.candidates(connection, [0])
+            turn = await ledger.take_turn(connection)
+            await erasure.record(connection, clocked.log, turn, found, Decision("eve", "to hide it"))
+    # A superuser confirms, by himself, what somebody asked for, or decides that nothing takes two.
+    actor = await clocked.permit("eve", Action.ENROL, NOW, node="ro")
+    assert await clocked.ask(actor) == 1
+    clocked.own.sql("UPDATE approval SET confirmed_by = 'bob', confirmed_at = asked_at")
+    with pytest.raises(OperatorsTampered, match="does not have it that bob confirmed approval 1"):
+        await clocked.do(replace(actor, approval=1))
+    clocked.own.sql(
+        """INSERT INTO operator_act SELECT leaf_index + 1000, at, 'bob', 'four-eyes', '{"subject":{"actions":[]}}'"""
+        " FROM operator_act ORDER BY leaf_index LIMIT 1"
+    )
+    with pytest.raises(OperatorsTampered, match="is not the one in the ledger"):
+        await clocked.ask(replace(actor, subject={"node": "bg"}))
+    clocked.own.sql("DELETE FROM operator_act WHERE action = 'four-eyes'")
+    # A superuser makes an officer of an operator.
+    clocked.own.sql("UPDATE operator SET role = 'security-officer' WHERE name = 'eve'")
+    with pytest.raises(OperatorsTampered):
+        await clocked.permit("eve", Action.LOOK, NOW)
+    # Or takes them all away, so that everybody acts as `setup`: the ledger knows that there were some.
+    clocked.own.sql("DELETE FROM operator", "DELETE FROM operator_act")
+    with pytest.raises(SessionRequired):
+        await clocked.permit("ana", Action.ENROL, NOW)
