@@ -97,7 +97,6 @@ def finish(home: Home, force: Force = None, as_json: AsJson = False) -> None:
     undecided = known.stage is Stage.SWITCHED
     actor = _acting(settings, _subject("finish", known, force)) if undecided else _acting(settings)
     if undecided:
-        _tell_broker(settings)
         if force is None:
             _check_all_have(settings, known)
         _put_on_record(settings, actor)
@@ -138,6 +137,8 @@ def _check_all_have(settings: Settings, known: Known) -> None:
             f"of {', '.join(lacking)} it is not known to have a certificate of the new authority",
             "see that their agents run; those that cannot be waited for are shut out by --force REASON",
         )
+    # It may have been given the file since it was told last.
+    _tell_broker(settings)
     if _broker(settings, known) != "new":
         raise RolloverRefused(
             "the broker does not show a certificate of the new authority",

@@ -1,7 +1,7 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held`, `enrolment`, `deadline_progress`, `timestamp_progress`, `authorities_held`, of
-operators all but the name, of sessions and approvals what becomes of them; and it may delete `quarantine_content`,
+What it may change is work in hand: `held`, `enrolment`, `deadline_progress`, `timestamp_progress`, `authorities_held`,
+of operators all but the name, of sessions and approvals what becomes of them; and it may delete `quarantine_content`,
 `witness_round`, `cosignature`, sessions and counts of failed logins. `erase_entries`, a function of the database's
 owner, erases what entries say.
 
