@@ -142,7 +142,7 @@ def trust_newest(home: Path) -> None:
 
 
 def cross_for(home: Path, certificate: x509.Certificate) -> bytes:
-    """PEM that goes with a broker's certificate, so that who trusts only the old authority takes it; may be nothing."""
+    """PEM that goes behind a broker's certificate of the newest, for who trusts only the old one; or nothing."""
     now = known(home)
     if now.cross is None or certificates.issuer_of(certificate, [now.newest]) is None:
         return b""

@@ -19,7 +19,7 @@ from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable, HubError, RolloverRefused
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import follow_authority, hub_key, ledger_of, probe
+from hub.setup import broker_follows, hub_key, ledger_of, probe, users_follow
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.topology import HUB_USERS
 from schemas.authorities import AuthoritiesHeld
@@ -31,7 +31,7 @@ Force = Annotated[
 _NEXT: Final = {
     Stage.SETTLED: "nothing is under way; `seci-hub ca roll` makes another authority",
     Stage.ROLLED: "give RabbitMQ the new ca.pem, and then `seci-hub ca switch`",
-    Stage.SWITCHED: "give RabbitMQ the new broker.pem; once every node has a new certificate, `seci-hub ca finish`",
+    Stage.SWITCHED: "once every node has a certificate of the new one, `seci-hub ca finish`",
 }
 
 
@@ -63,9 +63,9 @@ def roll(home: Home, as_json: AsJson = False) -> None:
 
 @ca_app.command()
 def switch(home: Home, force: Force = None, as_json: AsJson = False) -> None:
-    """Let the new authority issue; the hub's users and the broker get new certificates, and the nodes ask for theirs.
+    """Let the new authority issue: the hub's users get new certificates, and the nodes ask for theirs.
 
-    Refused (4) unless the broker takes certificates of the new one. The broker keeps its key.
+    Refused (4) unless the broker takes certificates of the new one.
     """
     settings, known = Settings.load(home), authorities.known(home)
     if known.stage is Stage.SETTLED:
@@ -78,18 +78,17 @@ def switch(home: Home, force: Force = None, as_json: AsJson = False) -> None:
             _check_broker_takes(settings)
         _put_on_record(settings, actor)
     authorities.let_newest_issue(home)
-    renewed = follow_authority(home, settings.secret())
-    _tell_broker(settings)
+    renewed = users_follow(home, settings.secret())
     say(f"new certificates: {', '.join(renewed) or 'none'}")
     _answer(settings, authorities.known(home), as_json)
 
 
 @ca_app.command()
 def finish(home: Home, force: Force = None, as_json: AsJson = False) -> None:
-    """Trust the old authority no more.
+    """Give the broker a certificate of the new authority, and trust the old one no more.
 
-    Refused (4) while a node has not said that it has a certificate of the new one, or the broker shows another. With
-    --force such a node is shut out, until it is enrolled again.
+    Refused (4) while a node has not said that it has a certificate of the new one, or the broker shows one of the old.
+    With --force such a node is shut out, until it is enrolled again. The broker keeps its key.
     """
     settings, known = Settings.load(home), authorities.known(home)
     if known.stage is Stage.ROLLED:
@@ -98,7 +97,12 @@ def finish(home: Home, force: Force = None, as_json: AsJson = False) -> None:
     actor = _acting(settings, _subject("finish", known, force)) if undecided else _acting(settings)
     if undecided:
         if force is None:
-            _check_all_have(settings, known)
+            _check_nodes_follow(settings, known)
+        # Who trusts the old one only finds the way to the hub until here.
+        broker_follows(home, settings.secret())
+        _tell_broker(settings)
+        if force is None:
+            _check_broker_follows(settings, known)
         _put_on_record(settings, actor)
     authorities.trust_newest(home)
     _tell_broker(settings)
@@ -130,19 +134,20 @@ def _check_broker_takes(settings: Settings) -> None:
             ) from error
 
 
-def _check_all_have(settings: Settings, known: Known) -> None:
+def _check_nodes_follow(settings: Settings, known: Known) -> None:
     lacking = [item["node"] for item in _nodes(settings, known) if item["certificate"] != "new"]
     if lacking:
         raise RolloverRefused(
             f"of {', '.join(lacking)} it is not known to have a certificate of the new authority",
             "see that their agents run; those that cannot be waited for are shut out by --force REASON",
         )
-    # It may have been given the file since it was told last.
-    _tell_broker(settings)
+
+
+def _check_broker_follows(settings: Settings, known: Known) -> None:
     if _broker(settings, known) != "new":
         raise RolloverRefused(
-            "the broker does not show a certificate of the new authority",
-            "give RabbitMQ the new broker.pem and have it read its files again, then repeat the command",
+            "the broker does not show its new certificate yet",
+            "give RabbitMQ the new broker.pem, then repeat the command",
         )
 
 

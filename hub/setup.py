@@ -128,26 +128,40 @@ def renew(home: Path, secret: Secret, before_ms: int) -> list[str]:
     return renewed
 
 
-def follow_authority(home: Path, secret: Secret) -> list[str]:
-    """Certificates of the authority that issues for the hub's users and the broker, where they are of another; names.
+def users_follow(home: Path, secret: Secret) -> list[str]:
+    """New keys and certificates of the authority that issues for the hub's users that have one of another; names.
 
-    The broker keeps its key, which RabbitMQ has the password of: it need not be started again. Killed on the way,
-    this goes on when it is called again. Raises CertificateRefused, KeyFileRefused, WrongPassphrase, OSError.
+    Killed on the way, it goes on when it is called again. Raises as `broker_follows`.
     """
-    ca, renewed = authorities.issuing(home, secret).certificate, []
-    for name in (*HUB_USERS, BROKER):
-        keyfile.put_tls(home, name)
-        certificate = certificates.read_certificate((home / f"{name}.pem").read_bytes())
-        if certificates.issuer_of(certificate, [ca]) is not None:
-            continue
-        if name == BROKER and keyfile.is_closed(home / BROKER_KEY):
-            names = BrokerNames(*certificates.host_names(certificate))
-            key = keyfile.load_tls_key(home / BROKER_KEY, secret)
-            _write(home / f"{name}.pem", _issued(home, secret, name, key, names))
-        else:
-            _renew(home, secret, name)
-        renewed.append(name)
+    renewed = [name for name in HUB_USERS if not _follows(home, secret, name)]
+    for name in renewed:
+        _renew(home, secret, name)
     return renewed
+
+
+def broker_follows(home: Path, secret: Secret) -> bool:
+    """A certificate of the authority that issues for the broker, unless it has one. Whether it was made.
+
+    It is for the key that the broker has, of which RabbitMQ knows the password: it need not be started again.
+    Raises CertificateRefused, KeyFileRefused, WrongPassphrase, OSError.
+    """
+    if _follows(home, secret, BROKER):
+        return False
+    if keyfile.is_closed(home / BROKER_KEY):
+        names = certificates.host_names(certificates.read_certificate((home / "broker.pem").read_bytes()))
+        key = keyfile.load_tls_key(home / BROKER_KEY, secret)
+        _write(home / "broker.pem", _issued(home, secret, BROKER, key, BrokerNames(*names)))
+    else:
+        # Of a hub that an older program set up.
+        _renew(home, secret, BROKER)
+    return True
+
+
+def _follows(home: Path, secret: Secret, name: str) -> bool:
+    # What was cut off before goes on first, whichever authority it is of.
+    keyfile.put_tls(home, name)
+    certificate = certificates.read_certificate((home / f"{name}.pem").read_bytes())
+    return certificates.issuer_of(certificate, [authorities.issuing(home, secret).certificate]) is not None
 
 
 def probe(home: Path, secret: Secret, ca: authorities.Issuing, folder: Path) -> ssl.SSLContext:
