@@ -50,6 +50,11 @@ def open_held(data: bytes, trust: Trust) -> AuthoritiesHeld:
     return held
 
 
+def signer_of_held(data: bytes) -> bytes:
+    """The id of the key that a node's word claims to be signed with. Raises EnvelopeMalformed, AlgorithmRefused."""
+    return cose.parse_sign1(data, HELD_TYPE).kid
+
+
 def successors(held: Certificates, told: Authorities) -> list[x509.Certificate]:
     """The authorities to trust from now on, by one who trusts `held` and was told; the one that issues is the first.
 

@@ -42,6 +42,11 @@ def open_renewal(data: bytes, trust: Trust) -> RenewalRequest:
     return request
 
 
+def signer_of_renewal(data: bytes) -> bytes:
+    """The id of the key in the roster that a request claims to be signed with. Raises as `open_renewal`."""
+    return cose.parse_sign1(data, RENEWAL_TYPE).kid
+
+
 def _inner(payload: bytes) -> cose.Signed | None:
     # A tagged COSE_Sign1 begins with its tag, and a request, which is a map, does not.
     return cose.parse_sign1(payload, PROOF_TYPE) if payload[:1] == b"\xd2" else None

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from crypto.authorities import open_held
+from crypto.authorities import open_held, signer_of_held
 from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
-from crypto.renewal import open_renewal
+from crypto.renewal import open_renewal, signer_of_renewal
 from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
 from schemas.authorities import AuthoritiesHeld
@@ -195,6 +195,12 @@ def _judge_own_word(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     # As of an acknowledgement: a key that was lost must not ask for another in the name of a time when it was good.
     if not now - RENEWAL_OLDEST_MS < said.at <= now + CLOCK_AHEAD_MS:
         return Unreadable(arrival, "time_implausible")
+    signer_of = signer_of_renewal if arrival.type == MessageType.RENEWAL else signer_of_held
+    try:
+        # Nor at all once it has ended: the node may have other keys because somebody has this one.
+        trust.signing_key(said.node, signer_of(arrival.body), now)
+    except CryptoError as error:
+        return Unreadable(arrival, error.code)
     return Renewing(arrival, said) if isinstance(said, RenewalRequest) else Reporting(arrival, said)
 
 

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from crypto import cose
+from crypto.authorities import sign_held
 from crypto.keys import EncryptionKey, SigningKey
 from crypto.renewal import PROOF_TYPE, RENEWAL_TYPE, open_renewal, sign_renewal
 from crypto.trust import Trust
 from hub.errors import RenewalRefused
-from hub.judge import Arrival, Renewing, Unreadable, judge
+from hub.judge import Arrival, Renewing, Reporting, Unreadable, judge
 from hub.registrar import DAY_MS, KEY_DAYS, Unsigned
 from hub.renewing import LISTED_MS, MOST_KEYS, OVERLAP_MS, renewed
+from schemas.authorities import AuthoritiesHeld
 from schemas.control import MessageType
 from schemas.renewal import RenewalRequest
 from schemas.roster import KeyUse, Roster, RosterNode
@@ -88,6 +90,13 @@ def test_a_request_comes_by_its_own_queue_and_in_time(node: str, now: int, code:
     assert isinstance(said, Unreadable) and said.reason == code
 
 
+def test_a_key_that_has_ended_asks_for_no_other_however_it_dates_that() -> None:
+    ended = roster_node("ro", roster_key(RO.signing, end=NOW), roster_key(RO.encryption, end=NOW))
+    body = sign_renewal(_request(at=NOW - HOUR), RO.signing, NEW)
+    assert isinstance(judge(_arrival(body), _trust((ended,)), NOW - 1), Renewing)
+    assert judge(_arrival(body), _trust((ended,)), NOW + 1) == Unreadable(_arrival(body), "key_not_valid")
+
+
 def test_new_keys_are_used_at_once_and_the_old_ones_go_on_for_a_day() -> None:
     nodes = renewed(_roster(), _request(), NOW)
     after = _trust(nodes)
@@ -134,3 +143,20 @@ def test_a_node_cannot_fill_the_roster_with_keys() -> None:
             roster = Unsigned(4, renewed(roster, _request(signing=new, encryption=None), NOW))
     assert len(roster.nodes[1].keys) == MOST_KEYS + 1
     assert roster_of(*roster.nodes)
+
+
+def test_a_word_on_authorities_counts_if_it_is_the_node_s_own_of_today() -> None:
+    held = AuthoritiesHeld(node="ro", at=NOW, authorities=(bytes(32),), issuer=bytes(32))
+
+    def judged(held: AuthoritiesHeld, key: SigningKey, now: int = NOW, node: str = "ro") -> Reporting | Unreadable:
+        said = judge(Arrival(node, MessageType.AUTHORITIES_HELD, sign_held(held, key), 1), trust(), now)
+        assert isinstance(said, Reporting | Unreadable)
+        return said
+
+    said = judged(held, RO.signing)
+    assert isinstance(said, Reporting) and said.held == held
+    assert isinstance(judged(held, BG.signing), Unreadable)
+    assert isinstance(judged(held, RO.signing, node="bg"), Unreadable)
+    assert isinstance(judged(held, RO.signing, NOW + 2 * DAY_MS), Unreadable)
+    # Its key has ended since.
+    assert isinstance(judged(held, RO.signing, NOW + 2 * HOUR), Unreadable)
