@@ -78,6 +78,8 @@ class Renewing:
                     asked = time.monotonic()
             except (CryptoError, OSError) as error:
                 log.error("renewal_failed", error=type(error).__name__, detail=str(error)[:200])
+                # Whatever was in the folder and has not been gone over to.
+                self.authorities = True
                 await asyncio.sleep(ASK_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.woken.wait(), TICK_S if waits else LOOK_S)
