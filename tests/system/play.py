@@ -35,13 +35,13 @@ def post(exchange: Exchange, node: str, **changes: Any) -> str:
 
 
 @contextmanager
-def talking(exchange: Exchange, *ways: tuple[str, str]) -> Iterator[list[tuple[str, str]]]:
+def talking(exchange: Exchange, *ways: tuple[str, str], pause_s: float = 0.1) -> Iterator[list[tuple[str, str]]]:
     """Sends along each way until the block ends; who sent what."""
     sent: list[tuple[str, str]] = []
     end, last = threading.Event(), time.monotonic() + LONGEST_S
 
     def talk() -> None:
-        while not end.wait(0.1) and time.monotonic() < last:
+        while not end.wait(pause_s) and time.monotonic() < last:
             for sender, recipient in ways:
                 # Of an agent that is being started again nothing is accepted.
                 with suppress(httpx2.HTTPError, OSError):

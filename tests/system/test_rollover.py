@@ -54,7 +54,7 @@ def test_another_authority_takes_over_under_load_with_a_node_away(exchange: Exch
     old.mkdir()
     for name in ("ca.pem", "tls.pem", "tls.key", "tls.key.password"):
         shutil.copy(exchange.node_home("ro") / name, old / name)
-    with talking(exchange, ("bg", "ro"), ("ro", "bg"), ("bg", AWAY)) as sent:
+    with talking(exchange, ("bg", "ro"), ("ro", "bg"), ("bg", AWAY), pause_s=0.4) as sent:
         kill(exchange, f"node-{AWAY}")
         assert exchange.hub("ca", "roll")["stage"] == "rolled"
         until("both trusted by who is there", lambda: _have(exchange, "trusts", "both", (AWAY,)))
