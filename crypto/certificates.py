@@ -5,7 +5,8 @@ says; a request only proves that its maker holds the key. Profiles follow RFC 52
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from ipaddress import ip_address
@@ -114,6 +115,53 @@ def issue(
     return builder.sign(ca_key, hashes.SHA256())
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedCertificate:
+    """A certificate that no longer counts: its serial number, since when, and why (a reason code of RFC 5280)."""
+
+    serial: int
+    at: datetime
+    reason: x509.ReasonFlags
+
+
+def create_crl(
+    ca: x509.Certificate, ca_key: TlsKey, revoked: Iterable[RevokedCertificate], number: int, at: datetime
+) -> x509.CertificateRevocationList:
+    """A revocation list (RFC 5280 section 5) of the CA; of two, the one with the higher number counts.
+
+    It is good for as long as the CA is: a new one is pushed when there is anything new, and one that ran out would
+    keep out everybody.
+    """
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.subject)
+        .last_update(at)
+        .next_update(ca.not_valid_after_utc)
+        .add_extension(_authority(ca), critical=False)
+        .add_extension(x509.CRLNumber(number), critical=False)
+    )
+    for item in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(item.serial).revocation_date(item.at)
+        if item.reason is not x509.ReasonFlags.unspecified:
+            # RFC 5280 section 5.3.1: absent instead.
+            entry = entry.add_extension(x509.CRLReason(item.reason), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(ca_key, hashes.SHA256())
+
+
+def read_crl(der: bytes, ca: x509.Certificate) -> x509.CertificateRevocationList:
+    """The revocation list in `der`, by that CA. Raises CertificateRefused."""
+    try:
+        crl = x509.load_der_x509_crl(der)
+        key = ca.public_key()
+        good = isinstance(key, ec.EllipticCurvePublicKey) and crl.is_signature_valid(key)
+    except (*_UNREADABLE, TypeError) as error:
+        raise CertificateRefused("not a revocation list in DER form") from error
+    if not good:
+        raise CertificateRefused("a revocation list is not signed by the exchange's CA")
+    return crl
+
+
 def check_csr(csr: x509.CertificateSigningRequest, common_name: str) -> ec.EllipticCurvePublicKey:
     """Its key. Raises CertificateRefused unless it asks for this name, with a P-256 key that has signed it."""
     if _common_name(csr.subject) != common_name:
@@ -175,7 +223,7 @@ def digest_of(certificate: x509.Certificate) -> bytes:
     return certificate.fingerprint(hashes.SHA256())
 
 
-def to_pem(item: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+def to_pem(item: x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList) -> bytes:
     """PEM."""
     return item.public_bytes(serialization.Encoding.PEM)
 

@@ -94,6 +94,12 @@ class KeyNotValid(CryptoError):
     code = "key_not_valid"
 
 
+class KeyRevoked(CryptoError):
+    """The key was revoked, and nothing shows that what it signed was on record before."""
+
+    code = "key_revoked"
+
+
 class KeyUnusable(CryptoError):
     """The bytes are not a key of a kind that this program uses."""
 

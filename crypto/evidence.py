@@ -28,6 +28,7 @@ from crypto.errors import (
     EntryForeign,
     EntryRepeated,
     KeyNotValid,
+    KeyRevoked,
     KeyUnknown,
     LogForked,
     RosterKeyMissing,
@@ -41,7 +42,7 @@ from crypto.note import NoteVerifier
 from crypto.policy import Cosigned, Policy
 from crypto.proof import verify_entry
 from crypto.receipt import Proven
-from crypto.trust import Trust, open_acknowledgement, open_roster
+from crypto.trust import InTime, Trust, open_acknowledgement, open_roster, signer_of_acknowledgement
 from schemas.control import AcknowledgedMessage, Acknowledgement, ControlRefused, Entry, Event
 from schemas.header import NONCE_SIZE, Header
 from schemas.roster import Roster
@@ -71,21 +72,29 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The sender's signature: the key's id (16 bytes), and the roster that says whose it is."""
+    """The sender's signature: the key's id (16 bytes), and the roster that says whose it is.
+
+    `revoked`: since when (ms) that roster has the key as revoked; the message was on record before, or was refused.
+    """
 
     kid: bytes
     roster: Roster
+    revoked: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of the message at one recipient: the entry, and the recipient's own signed word at `at` (ms)."""
+    """What became of the message at one recipient: the entry, and the recipient's own signed word at `at` (ms).
+
+    `revoked`: as in Signed, of the recipient's key.
+    """
 
     recipient: str
     logged: Logged
     item: AcknowledgedMessage
     at: int
     roster: Roster
+    revoked: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +124,9 @@ def verify_evidence(evidence: Evidence, policy: Policy) -> Established:
 
     Raises, of the log: NoteInvalid, NotWitnessed, ProofInvalid, ReceiptInvalid, ControlRefused, LogForked,
     EntryForeign, EntryRepeated, EntryContradicts, DecisionMissing, AnswerMissing. Of the members' signatures:
-    RosterKeyMissing, RosterMissing, RosterUnproven, SenderUnknown, KeyUnknown, KeyNotValid, what `envelope.verify`
-    raises, AcknowledgementMissing, AcknowledgementUnproven, AcknowledgementContradicts, AcknowledgementForeign. Of the
-    content: ContentUnbound, DigestMismatch.
+    RosterKeyMissing, RosterMissing, RosterUnproven, SenderUnknown, KeyUnknown, KeyNotValid, KeyRevoked, what
+    `envelope.verify` raises, AcknowledgementMissing, AcknowledgementUnproven, AcknowledgementContradicts,
+    AcknowledgementForeign. Of the content: ContentUnbound, DigestMismatch.
     """
     logged = [Logged(*verify_entry(proof, policy)) for proof in evidence.proofs]
     _check_one_history(logged)
@@ -125,8 +134,10 @@ def verify_evidence(evidence: Evidence, policy: Policy) -> Established:
     trusts = _trusts(evidence.rosters, _roster_keys(policy, basis.proven.checkpoint.origin))
     header, signed = None, None
     if evidence.envelope is not None:
-        verified, roster = _sealed(evidence.envelope, trusts)
-        header, signed = verified.header, Signed(verified.signer, roster)
+        verified, trust = _sealed(evidence.envelope, trusts, basis.entry)
+        revoked = trust.revocation(verified.header.sender, verified.signer)
+        header = verified.header
+        signed = Signed(verified.signer, trust.roster, None if revoked is None else revoked.revoked)
     if decision is None:
         message = _claimed(basis.entry, evidence.digest, header)
     else:
@@ -206,12 +217,12 @@ def _trust(data: bytes, keys: Sequence[VerifyKey]) -> Trust:
     raise RosterUnproven("a roster in the bundle is not signed with the log's key")
 
 
-def _under(trusts: Sequence[Trust], judge: Callable[[Trust], _T]) -> tuple[_T, Roster]:
+def _under(trusts: Sequence[Trust], judge: Callable[[Trust], _T]) -> tuple[_T, Trust]:
     """What `judge` finds under the newest roster that knows the key. Raises what the newest of all leads to."""
     failures: list[CryptoError] = []
     for trust in trusts:
         try:
-            return judge(trust), trust.roster
+            return judge(trust), trust
         except (SenderUnknown, KeyUnknown, KeyNotValid) as error:
             failures.append(error)
     if not failures:
@@ -219,8 +230,15 @@ def _under(trusts: Sequence[Trust], judge: Callable[[Trust], _T]) -> tuple[_T, R
     raise failures[0]
 
 
-def _sealed(envelope: bytes, trusts: Sequence[Trust]) -> tuple[Verified, Roster]:
-    return _under(trusts, lambda trust: envelopes.verify(envelope, trust.signer_of))
+def _logged_before(entry: Entry) -> InTime:
+    # What was refused is on record as nobody's word; that its key is revoked takes nothing from that.
+    refused = entry.event in (Event.REFUSED, Event.QUARANTINED)
+    return lambda key: refused or (key.revoked is not None and entry.at <= key.revoked)
+
+
+def _sealed(envelope: bytes, trusts: Sequence[Trust], basis: Entry) -> tuple[Verified, Trust]:
+    in_time = _logged_before(basis)
+    return _under(trusts, lambda trust: envelopes.verify(envelope, lambda h, kid: trust.signer_of(h, kid, in_time)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,23 +304,25 @@ def _answer(logged: Logged, words: Mapping[bytes, bytes], message: _Message, tru
     signed = words.get(entry.evidence or b"")
     if signed is None:
         raise AcknowledgementMissing(f"{entry.node}'s own acknowledgement, which entry {logged.proven.index} rests on")
-    word, roster = _under(trusts, lambda trust: _opened(signed, entry.node, trust))
+    (word, kid), trust = _under(trusts, lambda trust: _opened(signed, entry, trust))
     item = next((item for item in word.items if item.id == entry.message), None)
     said = None if item is None else (item.envelope, str(item.outcome), item.code)
     if (word.recipient, word.sender) != (entry.node, entry.sender) or item is None:
         raise AcknowledgementContradicts(f"the acknowledgement is not {entry.node}'s of this message")
     if said != (entry.envelope, str(entry.event), entry.code):
         raise AcknowledgementContradicts(f"{entry.node} signed another outcome than entry {logged.proven.index} says")
-    return Answer(entry.node, logged, item, word.at, roster)
+    revoked = trust.revocation(entry.node, kid)
+    at = None if revoked is None else revoked.revoked
+    return Answer(entry.node, logged, item, word.at, trust.roster, at)
 
 
-def _opened(signed: bytes, recipient: str, trust: Trust) -> Acknowledgement:
+def _opened(signed: bytes, entry: Entry, trust: Trust) -> tuple[Acknowledgement, bytes]:
     try:
-        return open_acknowledgement(signed, trust)
-    except (SenderUnknown, KeyUnknown, KeyNotValid):
+        return open_acknowledgement(signed, trust, _logged_before(entry)), signer_of_acknowledgement(signed)
+    except (SenderUnknown, KeyUnknown, KeyNotValid, KeyRevoked):
         raise
     except (CryptoError, ControlRefused) as error:
-        raise AcknowledgementUnproven(f"the acknowledgement that should be {recipient}'s: {error}") from error
+        raise AcknowledgementUnproven(f"the acknowledgement that should be {entry.node}'s: {error}") from error
 
 
 def _body(content: bytes | None, header: Header | None) -> bytes | None:

@@ -18,9 +18,10 @@ from schemas.roster import Roster, RosterNews
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A roster, and the checkpoint of the ledger that it is proven under."""
+    """A roster, the place of its entry, and the checkpoint of the ledger that it is proven under."""
 
     roster: Roster
+    index: int
     checkpoint: Checkpoint
 
 
@@ -31,7 +32,7 @@ def open_news(news: RosterNews, hub: VerifyKey, origin: str, ledger: NoteVerifie
     said = proven.entry.event, proven.entry.evidence, proven.entry.detail
     if said != (Event.ROSTER, hashlib.sha256(news.roster).digest(), detail_of(roster.version)):
         raise RosterUnlogged(f"entry {proven.index} is not that of roster version {roster.version}")
-    return Logged(roster, proven.checkpoint)
+    return Logged(roster, proven.index, proven.checkpoint)
 
 
 def detail_of(version: int) -> str:

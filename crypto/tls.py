@@ -35,6 +35,18 @@ def client_context(ca: Path, certificate: Path, key: Path, password: bytes) -> s
     return context
 
 
+def refuse_revoked(context: ssl.SSLContext, crl: Path) -> None:
+    """Has the context refuse a peer whose certificate is on the revocation list in `crl` (PEM), from now on.
+
+    A peer of another CA than the list's is refused too: there must be a list for each. Raises CertificateRefused.
+    """
+    try:
+        context.load_verify_locations(cafile=str(crl))
+    except OSError as error:
+        raise CertificateRefused(f"{crl} does not read as a revocation list") from error
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
 def server_context(authority: str) -> ssl.SSLContext:
     """A client's context that trusts this authority alone (PEM), and shows no certificate.
 

@@ -6,6 +6,7 @@ The act itself (JSON: who, in which role, what, of what, under which approval) s
 import getpass
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,7 +19,7 @@ from hub import ledger, rows, tables
 from hub.errors import OperatorsTampered
 from hub.ledger import DETAIL_SIZE, Ledger
 from hub.roles import Action, Role
-from schemas.control import Entry, Event
+from schemas.control import ControlRefused, Entry, Event
 from schemas.participants import CENTRE
 
 # Before there were operators: with whose login at the machine it was done is all that is known.
@@ -26,7 +27,10 @@ SETUP: Final = "setup"
 OWNER: Final = "owner"
 # What somebody typed as a name, and is nobody's.
 UNKNOWN: Final = "unknown"
-_OF_APPROVAL: Final = "convert_from(act, 'UTF8')::jsonb #>> '{subject,approval}' = :approval"
+# The first operator makes the account alone, in a name of one's own; nobody else ever does.
+_FIRST: Final = re.compile(r"([a-z0-9.-]+): operator\.add name=\1 role=security-officer")
+_ADDS: Final = "position(convert_to('operator.add name=', 'UTF8') IN entry) > 0"
+_ABOUT: Final = "convert_from(act, 'UTF8')::jsonb #>> CAST(CAST(:path AS text) AS text[]) = :value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Actor:
             "role": self.role and str(self.role),
             "action": str(self.action),
             "subject": dict(self.subject),
-            "session": self.session and self.session.hex()[:16],
+            "session": self.session and self.session.hex(),
             "approval": self.approval,
         }
         return canonical({name: value for name, value in fields.items() if value is not None})
@@ -101,9 +105,9 @@ async def record(connection: AsyncConnection, log: Ledger, actor: Actor) -> int:
 
 
 async def newest(
-    connection: AsyncConnection, action: Action, operator: str | None = None, approval: int | None = None
+    connection: AsyncConnection, action: Action, operator: str | None = None, about: tuple[str, str] | None = None
 ) -> dict[str, Any] | None:
-    """The last act of its kind, by anybody or one operator, about an approval or anything.
+    """The last act of its kind, by anybody or one operator; `about` is a path into it and what stands there.
 
     Raises OperatorsTampered unless the ledger has it: a row alone is nobody's word.
     """
@@ -116,8 +120,8 @@ async def newest(
     )
     if operator is not None:
         query = query.where(act.operator == operator)
-    if approval is not None:
-        query = query.where(text(_OF_APPROVAL).bindparams(approval=str(approval)))
+    if about is not None:
+        query = query.where(text(_ABOUT).bindparams(path=about[0], value=about[1]))
     row = (await connection.execute(query.order_by(act.leaf_index.desc()).limit(1))).first()
     if row is None:
         return None
@@ -131,13 +135,20 @@ async def newest(
     return found
 
 
-async def anybody_acted(connection: AsyncConnection) -> bool:
-    """Whether the ledger has an act of a named operator: whatever the table of them says, there were some."""
+async def anybody_began(connection: AsyncConnection) -> bool:
+    """Whether the ledger has it that a first operator was made: whatever the table of them says, there were some."""
     table = tables.ledger_content.c
-    query = select(table.entry).where(table.event == str(Event.OPERATOR)).order_by(table.leaf_index.desc()).limit(1)
-    entry = await connection.scalar(query)
-    # From the first operator on nobody acts as `setup`: the last entry tells.
-    return entry is not None and not (Entry.from_bytes(entry).detail or "").startswith(f"{SETUP}/")
+    query = select(table.entry).where(table.event == str(Event.OPERATOR), text(_ADDS))
+    entries = (await connection.execute(query.order_by(table.leaf_index))).scalars()
+    return any(map(_tells_of_first, entries))
+
+
+def _tells_of_first(entry: bytes) -> bool:
+    try:
+        return _FIRST.fullmatch(Entry.from_bytes(entry).detail or "") is not None
+    except ControlRefused:
+        # Somebody made it so behind the hub's back, and not to take rights from himself.
+        return True
 
 
 def _words(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining
-from hub import authorities, ledger, registrar, rosternews, topology
+from hub import authorities, ledger, registrar, rosternews, standing, topology
 from hub.errors import EnrolmentUnknown
 from hub.joining import Enrolment, ask, change, check_request, listing, locked
 from hub.ledger import Ledger
@@ -142,7 +142,10 @@ async def _provision(office: Office, found: Enrolment) -> None:
             if await change(connection, found.invitation, Stage.CONFIRMED, certificate=certificate) is None:
                 return
     nodes = {found.node, *(node.node for node in roster.nodes)}
-    await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost)
+    # Who was revoked comes back with new keys; who is suspended is not let in by that.
+    back = found.terms.replace_keys and all(registrar.comes_back(n) for n in roster.nodes if n.node == found.node)
+    absent = [node for node in registrar.absent(roster) if not (back and node == found.node)]
+    await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent)
     async with office.engine.begin() as connection:
         moved = await change(connection, found.invitation, Stage.CONFIRMED, stage=Stage.PROVISIONED)
         now = moved or await locked(connection, found.invitation)
@@ -154,18 +157,21 @@ async def _provision(office: Office, found: Enrolment) -> None:
 async def _enter(office: Office, found: Enrolment) -> None:
     # The roster, its entry in the ledger and the stage are one transaction: all of it, or nothing.
     async with writing(office.engine, office.log) as connection:
-        await ledger.take_turn(connection)
+        turn = await ledger.take_turn(connection)
         now = await locked(connection, found.invitation)
-        if now is None or now.stage is not Stage.PROVISIONED:
+        if now is None or now.stage is not Stage.PROVISIONED or now.certificate is None:
             return
         roster = await registrar.current(connection, office.log.signer.key.public)
         check_request(now.asked, roster, now.terms)
-        terms, request = now.terms, now.asked.request
+        terms, request, pem, crl = now.terms, now.asked.request, now.certificate.encode(), None
+        await registrar.keep_certificate(connection, pem, now.node)
         if terms.replace_keys:
-            nodes = registrar.with_replaced(roster, request, terms.agencies, terms.task_forces)
+            nodes = registrar.with_replaced(roster, request, terms.agencies, terms.task_forces, turn.at)
+            ca = authorities.issuing(office.settings.home, office.settings.secret())
+            crl = await standing.supersede(connection, ca, now.node, pem, nodes, roster, turn.at)
         else:
             nodes = registrar.with_admitted(roster, [request], terms.agencies, terms.task_forces)
-        published = await registrar.publish_roster(connection, office.log, nodes, office.log.signer.key)
+        published = await registrar.publish_roster(connection, office.log, nodes, office.log.signer.key, crl)
         await change(
             connection, now.invitation, Stage.PROVISIONED, stage=Stage.IN_ROSTER, roster_version=published.version
         )

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from crypto.authorities import sign_authorities
 from crypto.errors import CryptoError
 from crypto.keys import SigningKey
+from crypto.trust import open_roster
 from hub import authorities, registrar, tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
@@ -58,8 +59,8 @@ async def announce(settings: Settings, broker: BrokerAddress, engine: AsyncEngin
             async with engine.connect() as connection:
                 signed = await registrar.newest(connection, version)
             if signed is not None:
-                roster = registrar.trust_of(signed, hub.public).roster
-                version, nodes = roster.version, {node.node for node in roster.nodes}
+                roster = open_roster(signed, hub.public)
+                version, nodes = roster.version, {node.node for node in roster.nodes if node.active}
             if (now := authorities.known(settings.home).news()) != said:
                 said, told, body = now, set(), sign_authorities(now, hub)
             if new := sorted(nodes - told):

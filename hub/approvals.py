@@ -146,7 +146,7 @@ async def take(connection: AsyncConnection, number: int, actor: Actor) -> Approv
 
 async def _check_word(connection: AsyncConnection, found: Approval, operator: str) -> None:
     """Raises OperatorsTampered unless the ledger has it that just this was confirmed."""
-    act = await acts.newest(connection, Action.CONFIRM, operator, approval=found.id)
+    act = await acts.newest(connection, Action.CONFIRM, operator, ("{subject,approval}", str(found.id)))
     if act is None or act["subject"] != confirming(found):
         raise OperatorsTampered(
             f"the ledger does not have it that {operator} confirmed approval {found.id}",

@@ -15,6 +15,7 @@ from hub import ledger, tables
 from hub.database import driver_of
 from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
+from schemas.control import Event
 
 _TAKE_TURN: Final = "SELECT * FROM take_turn_seeing($1::bigint, $2::uuid[], $3::text[], $4::bytea[])"
 
@@ -48,10 +49,11 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is on record of a batch: messages with its ids, whoever sent them; and the entries of what was refused or
-    quarantined before, and not released, by node and digest."""
+    quarantined before, and not released, by node and digest. `roster` is the version of the newest one."""
 
     messages: dict[UUID, Message]
     refused: dict[tuple[str, bytes], int]
+    roster: int | None
 
 
 async def take_turn_seeing(connection: AsyncConnection, asked: Sequence[Asked]) -> tuple[ledger.Turn, Seen]:
@@ -60,7 +62,7 @@ async def take_turn_seeing(connection: AsyncConnection, asked: Sequence[Asked]) 
     nodes, digests = sorted({item.node for item in asked}), [item.digest for item in asked]
     driver = await driver_of(connection)
     rows = await driver.fetch(_TAKE_TURN, ledger.LOCK, ids, nodes, digests)
-    seen = Seen({}, {})
+    seen = Seen({}, {}, rows[0]["roster"])
     for row in rows:
         node, envelope, index = row["node"], row["envelope"], row["leaf_index"]
         if row["id"] is not None:
@@ -94,6 +96,14 @@ async def acknowledgements(
     )
     rows = await connection.execute(query)
     return {(row.sender, row.id, row.recipient): (row.leaf_index, row.signed) for row in rows}
+
+
+async def given_up(connection: AsyncConnection, wanted: Iterable[tuple[str, UUID]]) -> set[tuple[str, UUID, str]]:
+    """Sender, id and recipient of those of these messages that the recipient will not get any more."""
+    senders, table = {id: sender for sender, id in wanted}, tables.deadline.c
+    query = select(table.id, table.recipient).where(table.id == any_(literal(list(senders), ARRAY(Uuid))))
+    rows = await connection.execute(query.where(table.event == str(Event.RETURNED)))
+    return {(senders[row.id], row.id, row.recipient) for row in rows}
 
 
 async def erased(connection: AsyncConnection, indices: Iterable[int]) -> set[int]:

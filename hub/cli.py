@@ -43,6 +43,8 @@ from hub.cli_ledger import ledger_app
 from hub.cli_login import login, logout, whoami
 from hub.cli_operator import operator_app
 from hub.cli_quarantine import quarantine_app
+from hub.cli_roster import roster_app
+from hub.cli_standing import crl, held_app, remove, revoke, suspend, unsuspend
 from hub.cli_stats import stats_app
 from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
@@ -75,6 +77,8 @@ app.add_typer(operator_app, name="operator")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
 app.add_typer(ca_app, name="ca")
+app.add_typer(roster_app, name="roster")
+app.add_typer(held_app, name="held")
 app.add_typer(requests_app, name="requests")
 
 
@@ -161,18 +165,18 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     log = ledger_of(settings)
 
-    async def work(connection: AsyncConnection) -> list[str]:
+    async def work(connection: AsyncConnection) -> tuple[list[str], list[str]]:
         await take_turn(connection)
         roster = await registrar.current(connection, hub_key(settings).public)
         if not roster.version:
             await registrar.publish_roster(connection, log, (), log.signer.key)
-        return [node.node for node in roster.nodes]
+        return [node.node for node in roster.nodes], registrar.absent(roster)
 
     first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
     # To repeat what the roster says to the broker, anybody may who has the broker.
     actor = acting(settings, Action.PROVISION) if first else None
-    nodes = with_database(settings, work, log, actor)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost)
+    nodes, absent = with_database(settings, work, log, actor)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent)
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
 
@@ -201,17 +205,19 @@ def enrol(
     log = ledger_of(settings)
     signer = log.signer.key
 
-    async def check(connection: AsyncConnection) -> list[str]:
+    async def check(connection: AsyncConnection) -> tuple[list[str], list[str]]:
         roster = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, roster)
-        return [*(node.node for node in roster.nodes), *(item.node for item in requests)]
+        nodes = {node.node for node in roster.nodes} | {item.node for item in requests}
+        return sorted(nodes), registrar.absent(roster)
 
     async def admit(connection: AsyncConnection) -> int:
         await take_turn(connection)
         before = await registrar.current(connection, signer.public)
         for item in requests:
             registrar.check_request(item, before)
+            await registrar.keep_certificate(connection, certificates_pem[item.node], item.node)
         after = registrar.with_admitted(before, requests, agency, task_force)
         if after == before.nodes and before.version:
             return before.version
@@ -221,8 +227,8 @@ def enrol(
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
-    nodes = with_database(settings, check)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost)
+    nodes, absent = with_database(settings, check)
+    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent)
     certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
     version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
@@ -328,6 +334,8 @@ ledger_app.command()(erase)
 ledger_app.command()(retention)
 for _command in (login, logout, whoami, broker_key, renew, reseal, status, top, queues, messages, trace, deadlines):
     app.command()(_command)
+for _act in (suspend, unsuspend, revoke, remove, crl):
+    app.command()(_act)
 for _joining in (invite, invitations, approve, confirm, reject):
     app.command()(_joining)
 

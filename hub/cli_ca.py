@@ -12,9 +12,9 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
-from hub import announcing, authorities, registrar, topology
+from hub import announcing, authorities, registrar, standing, topology
 from hub.acts import Actor
-from hub.authorities import Known, Stage
+from hub.authorities import Issuing, Known, Stage
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable, HubError, RolloverRefused
 from hub.roles import Action
@@ -103,7 +103,7 @@ def finish(home: Home, force: Force = None, as_json: AsJson = False) -> None:
         _tell_broker(settings)
         if force is None:
             _check_broker_follows(settings, known)
-        _put_on_record(settings, actor)
+        _put_on_record(settings, actor, authorities.issuing(home, settings.secret()))
     authorities.trust_newest(home)
     _tell_broker(settings)
     _answer(settings, authorities.known(home), as_json)
@@ -172,7 +172,7 @@ def _nodes(settings: Settings, known: Known) -> list[dict[str, Any]]:
 
     async def read(connection: AsyncConnection) -> dict[str, AuthoritiesHeld | None]:
         roster = await registrar.current(connection, hub)
-        return await announcing.kept(connection, (node.node for node in roster.nodes))
+        return await announcing.kept(connection, (node.node for node in roster.nodes if node.active))
 
     def described(held: AuthoritiesHeld | None) -> dict[str, str | None]:
         if held is None:
@@ -222,10 +222,15 @@ def _refuse(settings: Settings, why: str, step: str) -> NoReturn:
     raise RolloverRefused(why, step)
 
 
-def _put_on_record(settings: Settings, actor: Actor) -> None:
-    """Before it is done: of a step that is cut off just then there may be two entries."""
+def _put_on_record(settings: Settings, actor: Actor, lists: Issuing | None = None) -> None:
+    """Before it is done: of a step that is cut off just then there may be two entries.
 
-    async def nothing_else(_: AsyncConnection) -> None:
-        return None
+    From now on the revocation list is by the one that `lists`.
+    """
+    log = ledger_of(settings)
 
-    with_database(settings, nothing_else, ledger_of(settings), actor)
+    async def and_(connection: AsyncConnection) -> None:
+        if lists is not None:
+            await standing.relist(connection, log, lists)
+
+    with_database(settings, and_, log, actor)

@@ -61,7 +61,7 @@ def erase(
         return
     if reason is None:
         raise typer.BadParameter("--reason is missing: why they are erased")
-    words = _words(reason)
+    words = words_of(reason)
     if not yes and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter("it asks first, and nobody is there to answer: look at them again, and say --yes")
     subject = {"entries": indices, "reason": words}
@@ -149,7 +149,8 @@ def _swept(settings: Settings, work: Callable[[AsyncEngine], Coroutine[Any, Any,
         raise database.explained(error) from error
 
 
-def _words(reason: str) -> str:
+def words_of(reason: str) -> str:
+    """The reason that goes into an entry behind its operator's name. Raises SettingsInvalid."""
     words = reason.strip()
     if not words:
         raise SettingsInvalid("the reason is empty", "say why: it goes into the ledger")

@@ -14,7 +14,8 @@ from hub import acts, credentials, sessionfile, sessions
 from hub import login as logins
 from hub.acts import Actor
 from hub.errors import LoginPaused, SettingsInvalid
-from hub.login import CertificateProof, PasswordProof, Proof
+from hub.ledger import Ledger
+from hub.login import Account, CertificateProof, PasswordProof, Proof
 from hub.roles import Action, Role
 from hub.settings import Settings
 from hub.setup import ledger_of, operators_secret
@@ -50,28 +51,15 @@ def login(
         raise typer.BadParameter("--certificate and --key go together")
     if not credentials.is_name(name):
         raise logins.refused()
-    log, secret = ledger_of(settings), operators_secret(settings)
+    log = ledger_of(settings)
     if certificate is not None and key is not None:
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
     else:
         proof = PasswordProof(read_password(password_file, "Password"), code or typer.prompt("Code", err=True))
-    try:
-        account, failures = with_database(
-            settings, lambda connection: logins.attempt(connection, name, secret, now_ms())
-        )
-    except LoginPaused:
-        _tell_syslog("paused")
-        raise
-    step = proof.holds(account, now_ms())
-    if step is None:
-        _tell_syslog(f"refused, {failures} in a row")
-        if sessions.pause_ms(failures):
-            with_database(settings, lambda connection: logins.lock(connection, log, account, failures), log)
-        raise logins.refused()
-    used = step
+    account, step = judged(settings, log, name, proof)
 
     async def work(connection: AsyncConnection) -> tuple[str, Role]:
-        return await logins.finish(connection, log, account, used, limits_of(settings), now_ms())
+        return await logins.finish(connection, log, account, step, limits_of(settings), now_ms())
 
     token, role = with_database(settings, work, log)
     file = sessionfile.save(home, token)
@@ -79,6 +67,23 @@ def login(
     result = {"ok": True, "operator": name, "role": str(role), "ends": ends, "session": str(file)}
     answer(result, as_json, f"{name}, {role}, until {ends}")
     say(f"it ends {settings.session_idle_s // 60} minutes after your last command; seci-hub logout ends it at once")
+
+
+def judged(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[Account, int]:
+    """The account, and the TOTP step that was used, if the proof holds. Raises LoginRefused, LoginPaused."""
+    secret = operators_secret(settings)
+    try:
+        account, failures = with_database(settings, lambda c: logins.attempt(c, name, secret, now_ms()))
+    except LoginPaused:
+        _tell_syslog("paused")
+        raise
+    step = proof.holds(account, now_ms())
+    if step is not None:
+        return account, step
+    _tell_syslog(f"refused, {failures} in a row")
+    if sessions.pause_ms(failures):
+        with_database(settings, lambda connection: logins.lock(connection, log, account, failures), log)
+    raise logins.refused()
 
 
 def logout(home: Home, as_json: AsJson = False) -> None:

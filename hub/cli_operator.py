@@ -12,7 +12,7 @@ from crypto import certificates, typed
 from hub import acts, approvals, authorities, credentials, operators
 from hub import login as logins
 from hub.acts import Actor
-from hub.cli_login import Name, PasswordFile, read_password
+from hub.cli_login import Name, PasswordFile, judged, read_password
 from hub.credentials import Credential
 from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
@@ -291,11 +291,10 @@ def _whose(
         actor = _acting_on(settings, Action.OPERATOR_CREDENTIALS, subject)
         return actor, with_database(settings, look)
     proof = PasswordProof(read_password(password_file, "Your password"), code or typer.prompt("Code", err=True))
-    account, _ = with_database(settings, lambda c: logins.attempt(c, whose, secret, now_ms()))
-    step = proof.holds(account, now_ms())
-    if step is None or account.credential is None:
-        raise logins.refused()
-    if not with_database(settings, lambda connection: logins.prove(connection, whose, step)):
+    account, step = judged(settings, ledger_of(settings), whose, proof)
+    if account.credential is None or not with_database(
+        settings, lambda connection: logins.prove(connection, whose, step)
+    ):
         raise logins.refused()
     return acting(settings, Action.OWN_CREDENTIALS, subject), account.credential
 

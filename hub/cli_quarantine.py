@@ -7,7 +7,6 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import typed
-from crypto.trust import Trust, open_roster
 from hub import quarantine, registrar
 from hub.errors import MessageUnknown, SettingsInvalid
 from hub.judge import Verdict
@@ -67,8 +66,7 @@ def release(home: Home, index: Index, reason: Because, as_json: AsJson = False) 
     ledger, decision = ledger_of(settings), Decision(actor.name, words)
 
     async def work(connection: AsyncConnection) -> Verdict:
-        signed = await registrar.newest(connection, 0) or b""
-        trust = Trust.of(open_roster(signed, ledger.signer.key.public))
+        trust = await registrar.trust(connection, ledger.signer.key.public)
         return await quarantine.release(connection, ledger, trust, index, decision)
 
     became = quarantine.outcome(with_database(settings, work, ledger, actor))

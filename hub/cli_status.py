@@ -15,7 +15,7 @@ from hub.overview import overview
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ends, hub_key, ledger_of
-from hub.shell import AsJson, Home, acting, answer, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 
 _CONTRADICTED: Final = (
@@ -33,7 +33,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
     if found["roster"] and not _is_known(settings):
-        found["roster"]["nodes"] = None
+        found["roster"]["nodes"] = found["roster"]["absent"] = None
     found["timestamps"] = with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
     log = ledger_of(settings)
@@ -47,6 +47,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"ledger key  {found['ledger']['vkey']}",
         f"second key  {f'{in_short(second)} (all of it with --json)' if second else _NO_SECOND}",
         _roster_line(found["roster"]),
+        *(f"shut out    {node}: {state}" for node, state in ((found["roster"] or {}).get("absent") or {}).items()),
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
         f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
         f"quarantined {found['quarantined']}",
@@ -71,6 +72,10 @@ def _is_known(settings: Settings) -> bool:
     try:
         acting(settings, Action.LOOK)
     except SessionRequired:
+        return False
+    except HubError as error:
+        # What the hub is like, one must see just then.
+        say(f"who you are is not known: {error}")
         return False
     return True
 

@@ -26,6 +26,7 @@ from hub.ledger import Ledger
 from hub.publication import Owed, bundles, delivery_id
 from schemas.control import Entry, Event
 from schemas.header import Header
+from schemas.refusals import RefusalCode
 
 log = structlog.get_logger()
 
@@ -39,14 +40,20 @@ _NO_REPLY: Final = """
     AND NOT EXISTS (
         SELECT FROM acknowledgement done WHERE done.sender = message.sender AND done.id = message.id
         AND done.recipient = recipient.node AND done.outcome = 'declined' OFFSET 0)
+    AND NOT EXISTS (
+        SELECT FROM deadline gone WHERE gone.id = message.id AND gone.recipient = recipient.node
+        AND gone.event IN ('returned', 'handed_over') OFFSET 0)
 """
-_NOT_TAKEN: Final = """
+NOT_TAKEN: Final = """
     NOT EXISTS (
         SELECT FROM acknowledgement done WHERE done.sender = message.sender AND done.id = message.id
         AND done.recipient = recipient.node)
+    AND NOT EXISTS (
+        SELECT FROM deadline gone WHERE gone.id = message.id AND gone.recipient = recipient.node
+        AND gone.event = 'returned')
 """
 _BY_INDEX: Final = text("SET LOCAL enable_seqscan = off")
-_LACKING: Final = {Event.REMINDED: _NO_REPLY, Event.ESCALATED: _NO_REPLY, Event.EXPIRED: _NOT_TAKEN}
+_LACKING: Final = {Event.REMINDED: _NO_REPLY, Event.ESCALATED: _NO_REPLY, Event.EXPIRED: NOT_TAKEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ async def see_to(connection: AsyncConnection, log_: Ledger) -> int:
             continue
         missed = await _missed(connection, event, [row.id for row in due])
         if missed:
-            await _record(connection, log_, turn, event, missed)
+            await record(connection, log_, turn, event, missed)
         progress = tables.deadline_progress
         values = {"upto": due[-1].due, "leaf_index": due[-1].leaf_index}
         await connection.execute(update(progress).where(progress.c.event == str(event)).values(values))
@@ -126,9 +133,18 @@ async def _missed(connection: AsyncConnection, event: Event, ids: list[UUID]) ->
     return [Missed(row.sender, row.id, row.thread, row.envelope, row.node) for row in rows]
 
 
-async def _record(
-    connection: AsyncConnection, log_: Ledger, turn: ledger.Turn, event: Event, missed: Sequence[Missed]
+async def record(
+    connection: AsyncConnection,
+    log_: Ledger,
+    turn: ledger.Turn,
+    event: Event,
+    missed: Sequence[Missed],
+    *,
+    code: RefusalCode | None = None,
+    detail: str | None = None,
+    heir: str | None = None,
 ) -> None:
+    """Records an event of messages for their recipients, and keeps what sender and recipient, or the heir, are told."""
     now = turn.at
     entries = [
         Entry(
@@ -139,6 +155,9 @@ async def _record(
             thread=item.thread,
             sender=item.sender,
             envelope=item.envelope,
+            recipients=None if heir is None else (heir,),
+            code=code,
+            detail=detail,
         )
         for item in missed
     ]
@@ -148,9 +167,9 @@ async def _record(
         for item, receipt in zip(missed, appended.receipts, strict=True)
     ]
     await rows.insert(connection, {"deadline": told})
-    if event is Event.EXPIRED:
+    if event in (Event.EXPIRED, Event.RETURNED):
         await _drop_held(connection, missed)
-    owed = bundles(appended, [Owed((item.sender, item.recipient)) for item in missed])
+    owed = bundles(appended, [Owed((item.sender, heir or item.recipient)) for item in missed])
     await hold(connection, [Untaken(publication, OWED) for publication in owed], now, pause=0)
     for item in missed:
         log.warning(str(event), message=str(item.id), node=item.recipient, sender=item.sender)
@@ -160,6 +179,17 @@ async def _drop_held(connection: AsyncConnection, missed: Sequence[Missed]) -> N
     table = tables.held.c
     keys = [(item.recipient, delivery_id(item.sender, str(item.id), item.recipient)) for item in missed]
     await connection.execute(delete(tables.held).where(tuple_(table.node, table.message_id).in_(keys)))
+
+
+async def owed_by(connection: AsyncConnection, node: str, now: int) -> list[Any]:
+    """The messages with a deadline that this node has not answered, in the ledger's order, as rows of Missed."""
+    query = f"""
+        SELECT message.sender, message.id, message.thread, message.envelope, message.task_force, recipient.node
+        FROM message CROSS JOIN LATERAL unnest(message.recipients) AS recipient (node)
+        WHERE message.reply_by IS NOT NULL AND message.expires > :now AND recipient.node = :node AND {_NO_REPLY}
+        ORDER BY message.leaf_index
+    """  # noqa: S608 ours
+    return list((await connection.execute(text(query), {"now": now, "node": node})).all())
 
 
 async def waiting(connection: AsyncConnection, now: int, limit: int) -> list[dict[str, Any]]:

@@ -46,6 +46,12 @@ class VerifierDied(HubError):
     code = "verifier_died"
 
 
+class RosterChanged(HubError):
+    """A batch was judged by a roster that is not the newest any more."""
+
+    code = "roster_changed"
+
+
 class PortTaken(HubError):
     """The monitor's port is in use."""
 
@@ -183,6 +189,34 @@ class NodeUnknown(HubError):
 
     code = "node_unknown"
     exit_code = 2
+
+
+class NodeStateRefused(HubError):
+    """What is asked for cannot follow on the state that a node is in."""
+
+    code = "node_state_refused"
+    exit_code = 4
+
+
+class HandOverRefused(HubError):
+    """A node's open threads cannot be given to the node that was named."""
+
+    code = "hand_over_refused"
+    exit_code = 4
+
+
+class NothingRevoked(HubError):
+    """No certificate was ever revoked, so there is no list of such."""
+
+    code = "nothing_revoked"
+    exit_code = 4
+
+
+class RosterUnknown(HubError):
+    """There is no roster of this version."""
+
+    code = "roster_unknown"
+    exit_code = 4
 
 
 class MessageUnknown(HubError):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import delete, text, tuple_, update
+from sqlalchemy import ARRAY, Text, all_, any_, delete, literal, literal_column, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,6 +20,9 @@ from schemas.control import MessageType
 FIRST_PAUSE_MS: Final = 1_000
 # Why what nobody has tried to publish yet is here.
 OWED: Final = "owed"
+# And what is for a node that takes no part: it waits for an operator's decision, or until the node is back.
+WITHHELD: Final = "withheld"
+NEVER: Final = 2**62
 LONGEST_PAUSE_MS: Final = 5 * 60 * 1000
 # An inbox that is silent is passed over by all who publish until it has answered here.
 SILENT_PAUSE_MS: Final = 30 * 1000
@@ -60,12 +63,24 @@ async def hold(
             "body": item.publication.body,
             "after": item.publication.after,
             "attempts": 1,
-            "due": now + pause,
+            "due": NEVER if item.reason == WITHHELD else now + pause,
             "reason": item.reason,
         }
         for item in untaken
     ]
     await connection.execute(insert(tables.held).on_conflict_do_nothing(), rows)
+
+
+async def sort_out(connection: AsyncConnection, absent: Sequence[str]) -> None:
+    """Withholds what is held for nodes that take no part, and lets go of what was withheld from others, in order."""
+    table = tables.held.c
+    if absent:
+        waiting = (table.node == any_(literal(list(absent), ARRAY(Text)))) & (table.reason != WITHHELD)
+        await connection.execute(update(tables.held).where(waiting).values(reason=WITHHELD, due=NEVER))
+    # Written out, so that PostgreSQL sees that its index of such rows will do.
+    withheld = table.reason == literal_column(f"'{WITHHELD}'")
+    back = withheld & (table.node != all_(literal(list(absent), ARRAY(Text))))
+    await connection.execute(update(tables.held).where(back).values(reason=OWED, due=0))
 
 
 async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:

@@ -26,11 +26,11 @@ from hub.canary import Canary
 from hub.database import DATABASE_TROUBLE
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
-from hub.dispatch import Dispatcher
-from hub.errors import BrokenOff, BrokerUnreachable, VerifierDied
-from hub.held import hold, retry_held
+from hub.dispatch import Dispatcher, Untaken
+from hub.errors import BrokenOff, BrokerUnreachable, RosterChanged, VerifierDied
+from hub.held import WITHHELD, hold, retry_held, sort_out
 from hub.intake import SUSPECT, Intake, Lane, Pace
-from hub.judge import OF_WITNESSES, Arrival, Verdict
+from hub.judge import OF_WITNESSES, Arrival, Verdict, is_active
 from hub.ledger import Ledger, check, take_turn
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.pen import Pen, writing
@@ -65,10 +65,15 @@ BROKER_TROUBLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The newest roster, ready for questions and as it was signed."""
+    """The newest roster with those before it, ready for questions and as they were signed, the newest first."""
 
     trust: Trust
-    signed: bytes
+    signed: tuple[bytes, ...]
+
+    @property
+    def absent(self) -> list[str]:
+        """The nodes that take no part: they are sent nothing."""
+        return [name for name, node in self.trust.nodes.items() if not node.active]
 
 
 class _Stages:
@@ -162,6 +167,9 @@ class Ingest:
         dispatcher = Dispatcher(self._broker, tries_for=self._dispatcher)
         try:
             while True:
+                if self._in_force is not None:
+                    async with self._engine.begin() as connection:
+                        await sort_out(connection, self._in_force.absent)
                 taken = await retry_held(self._engine, dispatcher)
                 await asyncio.sleep(0 if taken else TICK_S)
         finally:
@@ -242,7 +250,7 @@ class Ingest:
                 clock = Stopwatch()
                 # Nothing is left of what is only for witnesses.
                 nothing = judging.done() and not judging.result()
-                recorded = Recorded((), ()) if nothing else await self._patiently(judging, stop, intake)
+                recorded = Recorded((), ()) if nothing else await self._patiently(judging, batch, roster, stop, intake)
                 clock.lap("record")
             finally:
                 stages.recording.release()
@@ -268,14 +276,27 @@ class Ingest:
         clock.lap("judge")
         return self._renewals.take(self._witnessing.take(verdicts, roster.trust))
 
-    async def _patiently(self, judging: asyncio.Task[list[Verdict]], stop: asyncio.Event, intake: Intake) -> Recorded:
+    async def _patiently(
+        self,
+        judging: asyncio.Task[list[Verdict]],
+        batch: list[Arrival],
+        roster: InForce,
+        stop: asyncio.Event,
+        intake: Intake,
+    ) -> Recorded:
         # A database that is down for a while must not make the broker count deliveries: the batch is kept in
         # hand. Only after minutes may it be the batch that is at fault; then the delivery limit decides.
         end, pause = time.monotonic() + RECORD_S, 0.2
         while True:
             try:
                 async with self._pen.writing() as connection:
-                    return await record(connection, self._ledger, await judging, time.time_ns() // 1_000_000)
+                    now, version = time.time_ns() // 1_000_000, roster.trust.roster.version
+                    return await record(connection, self._ledger, await judging, now, version)
+            except RosterChanged:
+                # Somebody may have been shut out since: what comes behind that in the ledger must know of it.
+                log.info("judged_anew", messages=len(batch), roster=roster.trust.roster.version)
+                roster = await self._newest()
+                judging = asyncio.create_task(self._judge(batch, roster))
             except DATABASE_TROUBLE as error:
                 if stop.is_set() or intake.closed or time.monotonic() > end or _has_failed(judging):
                     raise
@@ -284,7 +305,14 @@ class Ingest:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _send(self, publications: Sequence[Publication]) -> None:
-        untaken = await self._dispatcher.publish(*_in_turn(publications))
+        known = self._in_force
+        going, kept = list[Publication](), list[Untaken]()
+        for item in publications:
+            if known is None or is_active(item.node, known.trust):
+                going.append(item)
+            else:
+                kept.append(Untaken(item, WITHHELD))
+        untaken = await self._dispatcher.publish(*_in_turn(going)) + kept
         if untaken:
             async with self._engine.begin() as connection:
                 await hold(connection, untaken, time.time_ns() // 1_000_000)
@@ -297,15 +325,19 @@ class Ingest:
             log.warning("refresh_failed", error=type(error).__name__)
             return known
 
-    async def _refresh(self) -> InForce:
+    async def _newest(self) -> InForce:
         known = self._in_force
         async with self._engine.connect() as connection:
-            signed = await registrar.newest(connection, known.trust.roster.version if known else 0)
-        if signed is not None:
+            signed = await registrar.newest_first(connection, known.trust.roster.version if known else 0)
+        if signed:
             known = InForce(registrar.trust_of(signed, self._ledger.signer.key.public), signed)
         if known is None:
             raise BrokerUnreachable("there is no roster yet", "run `seci-hub provision`")
         self._in_force = known
+        return known
+
+    async def _refresh(self) -> InForce:
+        known = await self._newest()
         # Remembered only once it is done: a broker that is down now may be up at the next tick.
         if self._announced != known.trust.roster.version:
             await self._announce(known)
@@ -316,7 +348,9 @@ class Ingest:
         async with self._engine.begin() as connection:
             news = await rosternews.of(connection, self._ledger, version)
         async with self._stages.sending:
-            await self._send([rosternews.publication(node, version, news) for node in nodes])
+            # Who is absent asks for what was missed when it is back.
+            there = [node for node in nodes if nodes[node].active]
+            await self._send([rosternews.publication(node, version, news) for node in there])
         self._announced = version
         log.info("roster_announced", version=version, nodes=len(nodes))
 

@@ -38,6 +38,7 @@ from hub.errors import (
 from hub.registrar import Unsigned
 from schemas.codes import Agency
 from schemas.joining import DECIDED, JoinRequest, JoinToken, Stage
+from schemas.roster import NodeState
 
 _TABLE: Final = tables.enrolment
 # Against this key a request under an invitation that there is not is checked: it takes as long as under one there is.
@@ -120,6 +121,7 @@ async def invite(
         )
     if terms.replace_keys and not known:
         raise EnrolmentRefused(f"{node} is not in the roster", "invite it without --replace-keys")
+    _check_back(roster, node)
     found = await _open(connection, node)
     if found is not None and found.stage is Stage.INVITED and found.terms.expires <= now_ms():
         await _move(connection, found, Stage.WITHDRAWN, reason="it expired")
@@ -194,6 +196,7 @@ def check_request(join: JoinRequest, roster: Unsigned, terms: Terms) -> None:
     request = join.request
     others = roster.nodes
     if terms.replace_keys:
+        _check_back(roster, request.node)
         # Its new keys must not be among its old ones either: those are lost.
         others = tuple(node for node in roster.nodes if node.node != request.node)
     registrar.check_request(request, Unsigned(roster.version, others))
@@ -207,6 +210,13 @@ def check_request(join: JoinRequest, roster: Unsigned, terms: Terms) -> None:
         certificates.check_csr(certificates.read_csr(request.csr_pem.encode()), f"node-{request.node}")
     except CryptoError as error:
         raise EnrolmentRefused(f"the certificate request of {request.node}: {error}", "make a new one") from error
+
+
+def _check_back(roster: Unsigned, name: str) -> None:
+    """Raises EnrolmentRefused for a node that is suspended: new keys do not undo that."""
+    standing = next((node.standing for node in roster.nodes if node.node == name), None)
+    if standing is not None and standing.state is NodeState.SUSPENDED:
+        raise EnrolmentRefused(f"{name} is suspended", "decide on that first: seci-hub unsuspend, or revoke")
 
 
 async def approve(connection: AsyncConnection, node: str, typed: str, by: str, *, four_eyes: bool) -> Enrolment:

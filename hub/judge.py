@@ -4,6 +4,9 @@
 
 The sender's identity is threefold and must agree: the ingress queue (which only the node's
 certificate can publish to), the header, and the signature.
+
+The sender is judged by the roster that was in force when it wrote, and must be active now; its recipients are judged
+by the roster of now. What a revoked key signed and comes only now is refused, whatever time it says.
 """
 
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from schemas.control import Acknowledgement, ControlRefused, MessageType
 from schemas.header import MAX_LIFETIME_MS, Header
 from schemas.refusals import RefusalCode
 from schemas.renewal import RenewalRequest
+from schemas.roster import NodeState
 from schemas.witnessing import CheckpointRequest, TileRequest, WitnessCosignature
 
 CLOCK_AHEAD_MS: Final = 5 * 60 * 1000
@@ -154,7 +158,9 @@ def _judge_envelope(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     def signer_of(header: Header, kid: bytes) -> VerifyKey:
         if header.sender != arrival.node:
             raise Refused(RefusalCode.SENDER_MISMATCH, f"signed for {header.sender}, but published by {arrival.node}")
-        return trust.signer_of(header, kid)
+        key = trust.signer_of(header, kid)
+        _check_active(header.sender, trust)
+        return key
 
     try:
         verified = verify(arrival.body, signer_of)
@@ -177,10 +183,26 @@ def _judge_acknowledgement(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return Unreadable(arrival, error.code)
     if acknowledgement.recipient != arrival.node:
         return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    if not is_active(arrival.node, trust):
+        # It says so again once it takes part again.
+        return Unreadable(arrival, RefusalCode.SENDER_SUSPENDED)
     # A key that has expired or was lost must not sign for a time when it was good.
     if not now - OLDEST_MS < acknowledgement.at <= now + CLOCK_AHEAD_MS:
         return Unreadable(arrival, "time_implausible")
     return Acknowledged(arrival, acknowledgement)
+
+
+def is_active(node: str, trust: Trust) -> bool:
+    """Whether the roster of now has the node, and it takes part."""
+    return node in trust.nodes and trust.nodes[node].active
+
+
+def _check_active(node: str, trust: Trust) -> None:
+    if node not in trust.nodes:
+        raise Refused(RefusalCode.SENDER_UNKNOWN, f"{node} is not in the roster (version {trust.roster.version})")
+    if (standing := trust.nodes[node].standing) is not None:
+        # A node that is revoked or was removed has no key left that would bring it so far.
+        raise Refused(RefusalCode.SENDER_SUSPENDED, f"{node} is {standing.state}")
 
 
 def _judge_own_word(arrival: Arrival, trust: Trust, now: int) -> Verdict:
@@ -192,6 +214,8 @@ def _judge_own_word(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return Unreadable(arrival, error.code)
     if said.node != arrival.node:
         return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    if not is_active(arrival.node, trust):
+        return Unreadable(arrival, RefusalCode.SENDER_SUSPENDED)
     # As of an acknowledgement: a key that was lost must not ask for another in the name of a time when it was good.
     if not now - RENEWAL_OLDEST_MS < said.at <= now + CLOCK_AHEAD_MS:
         return Unreadable(arrival, "time_implausible")
@@ -213,20 +237,28 @@ def check_policy(header: Header, trust: Trust, now: int) -> None:
         raise Refused(RefusalCode.KIND_UNKNOWN, f"kind {header.kind}/{header.kind_version} is not known")
     if header.attachments:
         raise Refused(RefusalCode.ATTACHMENTS_UNSUPPORTED, "attachments are not carried yet")
-    sender = trust.nodes[header.sender]
+    sender = trust.then(header.created).nodes[header.sender]
     if header.agency not in sender.agencies:
         raise Refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"{header.sender} has no agency {header.agency}")
     if header.task_force not in sender.task_forces:
         raise Refused(RefusalCode.NOT_A_MEMBER, f"{header.sender} is not a member of {header.task_force}")
     for recipient in header.recipients:
-        if recipient not in trust.nodes:
-            raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
-        if header.task_force not in trust.nodes[recipient].task_forces:
-            raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {header.task_force}")
+        _check_recipient(recipient, header.task_force, trust)
     others = set(trust.members(header.task_force)) - {header.sender} if header.kind in registry.CAREFUL else ()
     if registry.lacks_care(header.kind, header.handling, header.recipients, others):
         detail = f"handling, recipients: {header.kind} asks for stricter handling, or for recipients named one by one"
         raise Refused(RefusalCode.HEADER_MALFORMED, detail)
+
+
+def _check_recipient(recipient: str, task_force: str, trust: Trust) -> None:
+    if recipient not in trust.nodes:
+        raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
+    if (standing := trust.nodes[recipient].standing) is not None:
+        suspended = standing.state is NodeState.SUSPENDED
+        code = RefusalCode.RECIPIENT_SUSPENDED if suspended else RefusalCode.RECIPIENT_REVOKED
+        raise Refused(code, f"{recipient} is {standing.state}")
+    if task_force not in trust.nodes[recipient].task_forces:
+        raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {task_force}")
 
 
 def _check_times(header: Header, now: int) -> None:

@@ -17,7 +17,7 @@ _TABLE = tables.operator.c
 
 async def begun(connection: AsyncConnection) -> bool:
     """Whether there are operators, or were: then nobody acts without a name any more."""
-    return bool(await connection.scalar(select(exists().select_from(tables.operator)))) or await acts.anybody_acted(
+    return bool(await connection.scalar(select(exists().select_from(tables.operator)))) or await acts.anybody_began(
         connection
     )
 

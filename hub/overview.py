@@ -10,6 +10,8 @@ from crypto.keys import VerifyKey
 from crypto.trust import open_roster
 from hub import deadlines, joining, ledger, operators, reading, registrar, tables, timestamps
 from hub.watch import iso
+from schemas import rosterwords
+from schemas.roster import Roster
 
 
 async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any]:
@@ -20,7 +22,7 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
     refusals = select(tables.refusal.c.code, func.count()).group_by(tables.refusal.c.code)
     return {
         "ledger": {"size": head.range.size, "root": head.range.root().hex()},
-        "roster": {"version": roster.version, "nodes": [n.node for n in roster.nodes]} if roster else None,
+        "roster": _roster(roster) if roster else None,
         "messages": await _count(connection, tables.message),
         "acknowledged": await _count(connection, tables.acknowledgement),
         "refused": {str(code): int(number) for code, number in await connection.execute(refusals)},
@@ -34,6 +36,11 @@ async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any
         "operators": await operators.standing(connection),
         "joining": len(await joining.listing(connection, joining.UNDECIDED)),
     }
+
+
+def _roster(roster: Roster) -> dict[str, Any]:
+    absent = {node.node: rosterwords.state(node) for node in roster.nodes if not node.active}
+    return {"version": roster.version, "nodes": [node.node for node in roster.nodes], "absent": absent}
 
 
 async def _count(connection: AsyncConnection, table: Any) -> int:

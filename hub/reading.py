@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub import operators, tables
 from hub.database import WORKER
 from hub.deadlines import escalated
-from hub.held import OWED
+from hub.held import OWED, WITHHELD
 from schemas.control import Event
 
 # Sessions of the hub's own role are all that it may see, and are enough.
@@ -30,7 +30,9 @@ _UNDELIVERED: Final = """
     SELECT recipient AS node, count(*) AS number, min(message.at) AS oldest
     FROM message CROSS JOIN LATERAL unnest(message.recipients) AS recipient
     LEFT JOIN acknowledgement AS done USING (sender, id, recipient)
-    WHERE done.id IS NULL AND message.expires > :now
+    WHERE done.id IS NULL AND message.expires > :now AND NOT EXISTS (
+        SELECT FROM deadline
+        WHERE deadline.id = message.id AND deadline.recipient = recipient AND deadline.event = 'returned')
     GROUP BY recipient ORDER BY recipient
 """
 
@@ -41,7 +43,7 @@ _PROBE: Final = """
         (SELECT at FROM contradiction LIMIT 0), (SELECT tried FROM timestamp_progress LIMIT 0),
         CAST('erase_entries(bigint, bigint[], uuid[])' AS regprocedure), (SELECT commitment FROM erasure LIMIT 0),
         (SELECT line FROM witness_round LIMIT 0), (SELECT place FROM imported_statistic LIMIT 0),
-        (SELECT act FROM operator_act LIMIT 0)
+        (SELECT act FROM operator_act LIMIT 0), (SELECT act FROM node_act LIMIT 0)
 """
 
 
@@ -99,8 +101,8 @@ async def read(connection: AsyncConnection, *, stamped: bool = False) -> Reading
 async def held(connection: AsyncConnection) -> tuple[int, int | None]:
     """How many deliveries the broker would not take, and since when the oldest is held (ms)."""
     table = tables.held.c
-    # What is only on its way through the table is nobody's concern.
-    query = select(func.count(), func.min(table.since)).where(table.reason != OWED)
+    # What is only on its way through the table is nobody's concern; what is withheld has its own list.
+    query = select(func.count(), func.min(table.since)).where(table.reason.not_in((OWED, WITHHELD)))
     number, since = (await connection.execute(query)).one()
     return int(number), since
 

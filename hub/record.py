@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import archive, deadlines, ledger, tables, threads
+from hub.errors import RosterChanged
 from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
 from hub.metrics import recorded
 from hub.publication import Owed, Publication, bundles, deliveries
@@ -84,11 +85,19 @@ class Recorded:
     entries: tuple[Entry, ...]
 
 
-async def record(connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int) -> Recorded:
-    """Records the batch; what is to be published is published once the caller has committed."""
+async def record(
+    connection: AsyncConnection, log: ledger.Ledger, verdicts: Sequence[Verdict], now: int, roster: int | None = None
+) -> Recorded:
+    """Records the batch; what is to be published is published once the caller has committed.
+
+    Raises RosterChanged if there is a newer roster than the version it was judged by: then nothing is recorded.
+    """
     envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
     turn, seen = await archive.take_turn_seeing(connection, [archive.Asked.by(verdict) for verdict in envelopes])
-    draft = _Draft(turn.range.size, now, turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
+    if roster is not None and seen.roster not in (None, roster):
+        raise RosterChanged("the roster has changed since a batch was judged", "nothing to do: it is judged anew")
+    # Nothing on record is dated after a roster that came behind it: by that, a revoked key's last word is told.
+    draft = _Draft(turn.range.size, min(now, turn.at), turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
     await _take_envelopes(connection, draft, envelopes, seen)
     await _take_acknowledged(connection, draft, [v for v in verdicts if isinstance(v, Acknowledged)])
     for verdict in verdicts:
@@ -173,7 +182,8 @@ async def _deliver_again(
     # A kill may have come between commit and publishing: whoever has not acknowledged gets it again.
     if not duplicates:
         return
-    done = await archive.acknowledgements(connection, [id for _, id in duplicates])
+    done = set(await archive.acknowledgements(connection, [id for _, id in duplicates]))
+    done |= await archive.given_up(connection, duplicates)
     for (sender, id), (message, envelope) in duplicates.items():
         waiting = tuple(node for node in message.recipients if (sender, id, node) not in done)
         draft.going.append(_Going(id, message, waiting, envelope))

@@ -9,7 +9,8 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
@@ -17,15 +18,17 @@ from crypto.enrolment import verify_request
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from crypto.rosternews import detail_of
-from crypto.trust import Trust, open_roster, sign_roster, witness_key
+from crypto.trust import Earlier, Trust, open_roster, sign_roster, witness_key
 from hub import ledger, rows, tables
-from hub.errors import EnrolmentRefused
+from hub.errors import EnrolmentRefused, SettingsInvalid
+from hub.judge import OLDEST_MS
 from hub.ledger import Ledger
+from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.control import Entry, Event
 from schemas.enrolment import EnrolmentRequest
 from schemas.participants import CENTRE, PARTICIPANTS, Category
-from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
+from schemas.roster import KeyUse, NodeState, Roster, RosterKey, RosterNode
 
 KEY_DAYS: Final = 825
 CERTIFICATE_DAYS: Final = 397
@@ -40,6 +43,7 @@ class Unsigned:
 
     version: int
     nodes: tuple[RosterNode, ...]
+    crl: bytes | None = None
 
 
 async def newest(connection: AsyncConnection, after: int) -> bytes | None:
@@ -56,23 +60,57 @@ async def current(connection: AsyncConnection, hub: VerifyKey) -> Unsigned:
     if signed is None:
         return Unsigned(0, ())
     roster = open_roster(signed, hub)
-    return Unsigned(roster.version, roster.nodes)
+    return Unsigned(roster.version, roster.nodes, roster.crl)
 
 
-def trust_of(signed: bytes, hub: VerifyKey) -> Trust:
-    """The roster made ready for questions, its signature checked even though it is our own."""
-    return Trust.of(open_roster(signed, hub))
+async def newest_first(connection: AsyncConnection, after: int = 0) -> tuple[bytes, ...]:
+    """The signed rosters by which anything may have to be judged, if the newest has a version above `after`.
+
+    Messages may be as old as the policy lets them be: these are the rosters since, and the one in force then.
+    """
+    table = tables.roster.c
+    since = time.time_ns() // 1_000_000 - OLDEST_MS
+    then = select(func.max(table.version)).where(table.at <= since).scalar_subquery()
+    query = select(table.version, table.signed).where(table.version >= func.coalesce(then, 0))
+    if (await connection.scalar(select(func.max(table.version))) or 0) <= after:
+        return ()
+    return tuple(row.signed for row in await connection.execute(query.order_by(table.version.desc())))
+
+
+def absent(roster: Unsigned) -> list[str]:
+    """The nodes that take no part: suspended, revoked or removed."""
+    return [node.node for node in roster.nodes if not node.active]
+
+
+def trust_of(signed: Sequence[bytes], hub: VerifyKey) -> Trust:
+    """Rosters, the newest first, made ready for questions, their signatures checked even though they are our own."""
+    return Trust.of(open_roster(signed[0], hub), [Earlier(older, hub) for older in signed[1:]])
+
+
+async def trust(connection: AsyncConnection, hub: VerifyKey) -> Trust:
+    """The roster in force, as `trust_of`. Raises SettingsInvalid if there is none yet."""
+    signed = await newest_first(connection)
+    if not signed:
+        raise SettingsInvalid("there is no roster yet", "run `seci-hub provision`")
+    return trust_of(signed, hub)
 
 
 async def publish_roster(
-    connection: AsyncConnection, log: Ledger, nodes: Sequence[RosterNode], signer: SigningKey
+    connection: AsyncConnection,
+    log: Ledger,
+    nodes: Sequence[RosterNode],
+    signer: SigningKey,
+    crl: bytes | None = None,
 ) -> Roster:
-    """A new version of the roster with its ledger entry, in the caller's transaction."""
+    """A new version of the roster with its ledger entry, in the caller's transaction; without `crl`, that of before.
+
+    It is dated by the ledger's turn: behind all that is on record before it.
+    """
     turn = await ledger.take_turn(connection)
-    now = time.time_ns() // 1_000_000
-    signed_before = await newest(connection, 0)
-    version = 1 if signed_before is None else open_roster(signed_before, signer.public).version + 1
-    roster = Roster(version=version, at=now, nodes=tuple(sorted(nodes, key=lambda node: node.node)))
+    now, before = turn.at, await current(connection, signer.public)
+    version = before.version + 1
+    ordered = tuple(sorted(nodes, key=lambda node: node.node))
+    roster = Roster(version=version, at=now, nodes=ordered, crl=crl or before.crl)
     # What no node would take must not be signed.
     Trust.of(roster)
     signed = sign_roster(roster, signer)
@@ -81,6 +119,15 @@ async def publish_roster(
     row = (version, appended.receipts[0].index, now, signed)
     await rows.insert(connection, {"roster": [row]})
     return roster
+
+
+async def keep_certificate(connection: AsyncConnection, pem: bytes, node: str) -> None:
+    """Remembers a certificate by its number, so that it can be revoked; issued anew, another one has another."""
+    certificate = certificates.read_certificate(pem)
+    end = int(certificate.not_valid_after_utc.timestamp() * 1000)
+    row = {"serial": f"{certificate.serial_number:x}", "node": node, "not_after": end}
+    values = {**row, "at": time.time_ns() // 1_000_000}
+    await connection.execute(insert(tables.certificate).values(values).on_conflict_do_nothing())
 
 
 def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
@@ -99,6 +146,12 @@ def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
     known = {node.node: node for node in roster.nodes}
     _check_witness(request, roster)
     if request.node in known:
+        standing = known[request.node].standing
+        if standing is not None:
+            raise EnrolmentRefused(
+                f"{request.node} is {standing.state} since {iso(standing.since)}",
+                "decide on that first: seci-hub unsuspend, or enrolment with new keys",
+            )
         held = {key.public for key in known[request.node].keys}
         if not {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} <= held:
             raise EnrolmentRefused(
@@ -169,16 +222,28 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
     )
 
 
+def comes_back(node: RosterNode) -> bool:
+    """Whether the node takes part once it has new keys: not while it is suspended."""
+    return node.standing is None or node.standing.state is not NodeState.SUSPENDED
+
+
 def with_replaced(
-    roster: Unsigned, request: EnrolmentRequest, agencies: Sequence[Agency] | None, task_forces: Sequence[str] | None
+    roster: Unsigned,
+    request: EnrolmentRequest,
+    agencies: Sequence[Agency] | None,
+    task_forces: Sequence[str] | None,
+    at: int,
 ) -> tuple[RosterNode, ...]:
-    """The nodes with new keys of one that is in the roster and has lost its own: those end now, and stay listed, so
-    that what was signed with them before can be verified for ever.
+    """The nodes with new keys of one that is in the roster and has lost its own: those are revoked at `at` (ms), and
+    stay listed, so that what was on record before can be verified for ever. One that was revoked takes part again.
     """
-    now = time.time_ns() // 1_000_000
     [known] = [node for node in roster.nodes if node.node == request.node]
-    ended = tuple(key.model_copy(update={"not_after": min(key.not_after, now)}) for key in known.keys)
+    ended = tuple(
+        key.model_copy(update={"not_after": min(key.not_after, at), "revoked": key.revoked or at}) for key in known.keys
+    )
     replaced = _changed(known, (*_with_witness(_newcomer(request).keys, request), *ended), agencies, task_forces)
+    if known.standing is not None and comes_back(known):
+        replaced = replaced.model_copy(update={"standing": None})
     return tuple(replaced if node.node == request.node else node for node in roster.nodes)
 
 

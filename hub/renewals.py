@@ -89,7 +89,7 @@ class Renewals:
         node, digest = verdict.request.node, hashlib.sha256(verdict.arrival.body).digest()
         try:
             certificate = await asyncio.to_thread(self._certified, verdict.request)
-            await self._list(verdict.request)
+            await self._list(verdict.request, certificate)
             answer = RenewalAnswer(request=digest, certificate_pem=certificate)
         except HubError as error:
             log.warning("renewal_refused", node=node, code=error.code)
@@ -108,11 +108,13 @@ class Renewals:
         log.info("certificate_renewed", node=request.node)
         return pem
 
-    async def _list(self, request: RenewalRequest) -> None:
+    async def _list(self, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:
             await take_turn(connection)
             before = await registrar.current(connection, self._ledger.signer.key.public)
             after = renewed(before, request, time.time_ns() // 1_000_000)
+            if certificate is not None:
+                await registrar.keep_certificate(connection, certificate.encode(), request.node)
             if after != before.nodes:
                 roster = await registrar.publish_roster(connection, self._ledger, after, self._ledger.signer.key)
                 log.info("keys_renewed", node=request.node, roster=roster.version)

@@ -29,6 +29,9 @@ def renewed(roster: Unsigned, request: RenewalRequest, now: int) -> tuple[Roster
     known = {node.node: node for node in roster.nodes}
     if request.node not in known:
         raise RenewalRefused(f"{request.node} is not in the roster", _NEXT)
+    if not known[request.node].active:
+        # It may have been shut out since it asked, for its keys may be somebody else's.
+        raise RenewalRefused(f"{request.node} takes no part", _NEXT)
     node, new = known[request.node], _keys_of(request, now)
     listed = {key.public: (other.node, key.use) for other in roster.nodes for key in other.keys}
     for key in new:

@@ -44,6 +44,7 @@ class Action(StrEnum):
     UNSUSPEND = "unsuspend"
     REVOKE = "revoke"
     REMOVE = "remove"
+    GIVE_BACK = "held.return"
     KEYS = "keys"
     POLICY = "policy"
     OPERATOR_ADD = "operator.add"
@@ -108,10 +109,11 @@ RULES: Final[Mapping[Action, Rule]] = {
     Action.APPROVE: Rule(_DAILY),
     Action.ADMIT: Rule(_SECURITY),
     Action.REJECT: Rule(_DAILY),
-    Action.SUSPEND: Rule(_SECURITY),
-    Action.UNSUSPEND: Rule(_SECURITY, dangerous=True),
-    Action.REVOKE: Rule(_SECURITY, dangerous=True),
-    Action.REMOVE: Rule(_SECURITY, dangerous=True),
+    Action.SUSPEND: Rule(_SECURITY, Leaf.OWN),
+    Action.UNSUSPEND: Rule(_SECURITY, Leaf.OWN, dangerous=True),
+    Action.REVOKE: Rule(_SECURITY, Leaf.OWN, dangerous=True),
+    Action.REMOVE: Rule(_SECURITY, Leaf.OWN, dangerous=True),
+    Action.GIVE_BACK: Rule(_SECURITY),
     Action.KEYS: Rule(_SECURITY, dangerous=True),
     Action.POLICY: Rule(_SECURITY, dangerous=True),
     Action.OPERATOR_ADD: Rule(_SECURITY, dangerous=True),

@@ -127,7 +127,7 @@ async def witnessed(connection: AsyncConnection, log: Ledger) -> Head | None:
     signed = await registrar.newest(connection, 0)
     if signed is None:
         return None
-    witnesses = registrar.trust_of(signed, log.signer.key.public).witnesses(_now())
+    witnesses = registrar.trust_of([signed], log.signer.key.public).witnesses(_now())
     size = (await ledger.head(connection)).range.size
     return await _with_majority(connection, log, size + 1, witnesses)
 

@@ -119,6 +119,9 @@ def _of_one(event: Event, table: Table, *nodes: ColumnElement[str], **more: Colu
     return _Table(frozenset({event}), table, table.c.leaf_index, table.c.at, literal(str(event)), nodes, **more)
 
 
+_MISSED: Final = frozenset({Event.REMINDED, Event.ESCALATED, Event.EXPIRED, Event.RETURNED, Event.HANDED_OVER})
+
+
 def _tables() -> Iterator[_Table]:
     message, done, late = tables.message.c, tables.acknowledgement.c, tables.deadline.c
     decided, centre = tables.quarantine_decision.c, literal(str(CENTRE))
@@ -140,9 +143,11 @@ def _tables() -> Iterator[_Table]:
     )
     missed = tables.message.join(tables.deadline, late.id == message.id)
     yield _Table(
-        *(frozenset({Event.REMINDED, Event.ESCALATED, Event.EXPIRED}), missed, late.leaf_index, late.at, late.event),
+        *(_MISSED, missed, late.leaf_index, late.at, late.event),
         *((late.recipient, message.sender), None, late.id, message.thread, message.task_force),
     )
+    acts, act = frozenset({Event.SUSPENDED, Event.REINSTATED, Event.REVOKED, Event.REMOVED}), tables.node_act.c
+    yield _Table(acts, tables.node_act, act.leaf_index, act.at, act.act, (act.node, centre))
     yield _Table(
         *(frozenset({Event.RELEASED, Event.DISCARDED}), tables.quarantine_decision, decided.leaf_index, decided.at),
         *(decided.decision, (decided.node, centre)),

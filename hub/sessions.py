@@ -12,11 +12,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.keyfile import Secret
-from hub import tables
+from hub import acts, tables
 from hub.credentials import Credential, digest
-from hub.errors import LoginPaused, SessionRequired
+from hub.errors import LoginPaused, OperatorsTampered, SessionRequired
 from hub.operators import find
-from hub.roles import Role
+from hub.roles import Action, Role
 
 FREE_ATTEMPTS: Final = 5
 _FIRST_PAUSE_MS: Final = 30_000
@@ -108,6 +108,11 @@ async def holder(connection: AsyncConnection, token: str | None, limits: Limits,
     account = await find(connection, row.operator)
     if account is None or account.disabled_at is not None:
         raise _required("the session is over")
+    if await acts.newest(connection, Action.LOGIN, account.name, ("{session}", key.hex())) is None:
+        raise OperatorsTampered(
+            f"the ledger does not have it that {account.name} logged in with this session",
+            "somebody wrote to the database behind the hub's back: keep it as it is",
+        )
     role = Credential.open(account.sealed, secret, account.name, account.role).role
     await connection.execute(update(table).where(table.c.digest == key).values(last_used=now))
     return Holder(account.name, role, key, row.begun, min(row.ends, now + limits.idle))

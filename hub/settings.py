@@ -49,7 +49,10 @@ class Tsa:
 # Rosters say whose keys were whose, erasures what is no more, acts of operators who answers for what: these stay.
 KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED, Event.OPERATOR})
 MESSAGE_EVENTS: Final = frozenset(
-    {Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED}
+    {
+        *(Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED),
+        *(Event.RETURNED, Event.HANDED_OVER),
+    }
 )
 
 

@@ -57,12 +57,12 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
     if not (home / "ca.pem").exists():
         key = certificates.new_tls_key()
         keyfile.save_tls_key(home / "ca.key", key, secret)
-        _write(home / "ca.pem", certificates.to_pem(certificates.create_ca(CA_NAME, key)))
+        write(home / "ca.pem", certificates.to_pem(certificates.create_ca(CA_NAME, key)))
     for user in HUB_USERS:
         if not (home / f"{user}.pem").exists():
             key = certificates.new_tls_key()
             keyfile.save_tls_key(home / f"{user}.key", key, secret)
-            _write(home / f"{user}.pem", _issued(home, secret, user, key))
+            write(home / f"{user}.pem", _issued(home, secret, user, key))
     if not (home / "broker.pem").exists():
         _broker_certificate(home, secret, broker)
 
@@ -70,7 +70,7 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
 def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None:
     key = certificates.new_tls_key()
     keyfile.save_tls_key(home / BROKER_KEY, key, secret)
-    _write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
+    write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
 
 
 def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
@@ -82,7 +82,7 @@ def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
     ips = tuple(name for name in names if _is_ip(name))
     dns = tuple(name for name in names if name not in ips)
     keyfile.save_tls_key(home / f"{DESK}.key", key, secret)
-    _write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
+    write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
 
 
 def _is_ip(name: str) -> bool:
@@ -150,7 +150,7 @@ def broker_follows(home: Path, secret: Secret) -> bool:
     if keyfile.is_closed(home / BROKER_KEY):
         names = certificates.host_names(certificates.read_certificate((home / "broker.pem").read_bytes()))
         key = keyfile.load_tls_key(home / BROKER_KEY, secret)
-        _write(home / "broker.pem", _issued(home, secret, BROKER, key, BrokerNames(*names)))
+        write(home / "broker.pem", _issued(home, secret, BROKER, key, BrokerNames(*names)))
     else:
         # Of a hub that an older program set up.
         _renew(home, secret, BROKER)
@@ -173,7 +173,7 @@ def probe(home: Path, secret: Secret, ca: authorities.Issuing, folder: Path) -> 
     csr = certificates.create_csr(name, key)
     certificate = certificates.issue(csr, ca.certificate, ca.key, certificates.Profile.CLIENT, common_name=name, days=1)
     keyfile.save_tls_key(folder / "probe.key", key, secret)
-    _write(folder / "probe.pem", certificates.to_pem(certificate))
+    write(folder / "probe.pem", certificates.to_pem(certificate))
     password = keyfile.tls_password(folder / "probe.key", secret)
     return client_context(home / "ca.pem", folder / "probe.pem", folder / "probe.key", password)
 
@@ -182,7 +182,7 @@ def _renew(home: Path, secret: Secret, name: str) -> None:
     key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
     keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
     names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
-    _write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
+    write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
     keyfile.put_tls(home, name)
 
 
@@ -196,7 +196,8 @@ def _new_hub_key(token: Token | None) -> SigningKey:
     return SigningKey.generate() if token is None else SigningKey(generate_ed25519(token, f"seci-hub-{token_hex(4)}"))
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Puts a file of the home in its place, whole or not at all; readable by the owner only."""
     # Through a temporary name, so that a kill leaves the whole file or none.
     partial = path.with_suffix(".partial")
     partial.touch(mode=0o600)

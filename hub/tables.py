@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    literal_column,
     text,
 )
 
@@ -158,7 +159,35 @@ roster: Final = Table(
     Column("signed", LargeBinary, nullable=False),
 )
 
-# Deliveries that the broker would not take (a full inbox, say): tried again with growing pauses.
+# What operators did with a node's membership: the entry that says so, with who and why, and the version of the roster.
+node_act: Final = Table(
+    "node_act",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+# TLS certificates of nodes as they were issued, by their serial numbers in hexadecimal; and those that are revoked.
+certificate: Final = Table(
+    "certificate",
+    metadata,
+    Column("serial", Text, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+certificate_revocation: Final = Table(
+    "certificate_revocation",
+    metadata,
+    Column("serial", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+)
+
+# Deliveries that the broker would not take (a full inbox, say): tried again with growing pauses; and what is
+# withheld from a node that takes no part.
 held: Final = Table(
     "held",
     metadata,
@@ -175,8 +204,10 @@ held: Final = Table(
     Column("since", BigInteger, nullable=False, server_default=text("extract(epoch FROM now()) * 1000")),
 )
 Index("held_place", held.c.node, held.c.urgent, held.c.place)
+Index("held_withheld", held.c.node, postgresql_where=held.c.reason == literal_column("'withheld'"))
 
-# Deadlines that were missed: reminders, escalations, expiries, each once for a message and recipient.
+# What a recipient has missed, each once for a message and recipient: reminders, escalations, expiries; and that it
+# will not get a message any more (returned), or is not asked any more (handed over).
 deadline: Final = Table(
     "deadline",
     metadata,

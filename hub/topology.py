@@ -10,7 +10,8 @@ A node's connections and channels are limited; the vhost's limit only keeps the 
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from hub.errors import BrokerUnreachable, ProvisioningFailed
@@ -35,6 +36,8 @@ NODE_CHANNELS: Final = 16
 # vhost's just above what all nodes may have, one node could fill it and keep out the others and the hub.
 VHOST_CONNECTIONS: Final = 4096
 _ANSWER_S: Final = 120
+# For so long connections of a node that was shut out are ended again and again.
+SHUT_OUT_S: Final = 30.0
 # How rabbitmqctl ends (sysexits.h) when there is no broker, or none that answers in time; and what it says when one
 # is there that has not begun or has stopped its application.
 _UNAVAILABLE: Final = (69, 75)
@@ -61,8 +64,16 @@ def inbox_key(node: str, *, urgent: bool) -> str:
     return f"{node}.urgent" if urgent else node
 
 
-def definitions(nodes: Iterable[str], vhost: str) -> dict[str, Any]:
-    """Everything the broker must hold for these nodes, in RabbitMQ's definitions format."""
+def user_of(node: str) -> str:
+    """The node's user at the broker, which is its certificate's common name."""
+    return f"node-{node}"
+
+
+def definitions(nodes: Iterable[str], vhost: str, absent: Collection[str] = ()) -> dict[str, Any]:
+    """Everything the broker must hold for these nodes, in RabbitMQ's definitions format.
+
+    Those that are `absent`, being suspended or worse, keep their queues and have no user.
+    """
     known = sorted(nodes)
     queues = [QUARANTINE_QUEUE, CANARY_QUEUE]
     bindings = [
@@ -77,7 +88,7 @@ def definitions(nodes: Iterable[str], vhost: str) -> dict[str, Any]:
             key = inbox_key(node, urgent=urgent)
             bindings.append(_binding(vhost, DISPATCH, inbox_queue(node, urgent=urgent), key))
     exchanges = [(DISPATCH, "direct"), ("dlx", "fanout"), *((exchange_of(node), "direct") for node in known)]
-    users = [*HUB_USERS, *(f"node-{node}" for node in known)]
+    users = [*HUB_USERS, *(user_of(node) for node in known if node not in absent)]
     return {
         "vhosts": [{"name": vhost}],
         "parameters": [_vhost_limit(vhost)],
@@ -181,13 +192,44 @@ def _policies(vhost: str) -> list[dict[str, Any]]:
     ]
 
 
-def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str) -> None:
-    """Imports the definitions and removes the broker's default user. Idempotent.
+def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str, absent: Collection[str] = ()) -> None:
+    """Imports the definitions, removes the broker's default user, and shuts out who is `absent`. Idempotent.
 
     Raises BrokerUnreachable, ProvisioningFailed.
     """
-    _run([*ctl, "import_definitions"], json.dumps(definitions(nodes, vhost)))
+    _run([*ctl, "import_definitions"], json.dumps(definitions(nodes, vhost, absent)))
     _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
+    users = set(_run([*ctl, "--quiet", "list_users", "--formatter", "json"], "").split('"')) if absent else set()
+    for node in absent:
+        if user_of(node) in users:
+            shut_out(ctl, node)
+
+
+def shut_out(ctl: Sequence[str], node: str) -> float:
+    """Takes the node's user away and ends its open connections; returns after how many seconds none was left.
+
+    Idempotent. Raises BrokerUnreachable, ProvisioningFailed.
+    """
+    begin = time.monotonic()
+    user = user_of(node)
+    # Without a user nobody logs in, and RabbitMQ ends the connections that there are; those that it has not counted
+    # yet, having been opened at that moment, are ended by the second.
+    _run([*ctl, "delete_user", user], "", tolerate="no_such_user")
+    while True:
+        _run([*ctl, "close_all_user_connections", user, "shut out by the hub's operators"], "")
+        if user not in _run([*ctl, "--quiet", "list_connections", "user"], "").split():
+            return time.monotonic() - begin
+        if time.monotonic() > begin + SHUT_OUT_S:
+            raise ProvisioningFailed(
+                f"the broker still has connections of {user} after {SHUT_OUT_S:.0f} s",
+                "repeat the command; the hub takes nothing from the node already",
+            )
+
+
+def purge_inbox(ctl: Sequence[str], node: str, vhost: str) -> None:
+    """Empties a node's inbox queues: what was in them is on record. Raises BrokerUnreachable, ProvisioningFailed."""
+    for urgent in (False, True):
+        _run([*ctl, "purge_queue", "-p", vhost, inbox_queue(node, urgent=urgent)], "", tolerate="not_found")
 
 
 def forget_certificates(ctl: Sequence[str]) -> None:

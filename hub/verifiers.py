@@ -19,9 +19,10 @@ from typing import Final
 
 from crypto.journal import configure_logging
 from crypto.keys import VerifyKey
-from crypto.trust import Trust, open_roster
+from crypto.trust import Trust
 from hub.errors import VerifierDied
 from hub.judge import Arrival, Verdict, judge
+from hub.registrar import trust_of
 
 # Below this a batch is judged sooner than it is sent away.
 WORTHWHILE: Final = 32
@@ -40,8 +41,8 @@ class Verifiers:
         self._version = 0
         self._starting: list[Future[list[Verdict]]] = []
 
-    async def judge(self, batch: Sequence[Arrival], trust: Trust, signed: bytes, now: int) -> list[Verdict]:
-        """The verdicts on a batch, in its order; `signed` is the roster of `trust`. Raises VerifierDied."""
+    async def judge(self, batch: Sequence[Arrival], trust: Trust, signed: Sequence[bytes], now: int) -> list[Verdict]:
+        """The verdicts on a batch, in its order; `signed` has the rosters of `trust`. Raises VerifierDied."""
         if not self._count or len(batch) < WORTHWHILE:
             return [judge(arrival, trust, now) for arrival in batch]
         pool, loop = self._of(trust.roster.version, signed), asyncio.get_running_loop()
@@ -58,7 +59,7 @@ class Verifiers:
         verdicts = [verdict for part in found for verdict in part]
         return [replace(verdict, arrival=arrival) for verdict, arrival in zip(verdicts, batch, strict=True)]
 
-    def _of(self, version: int, signed: bytes) -> ProcessPoolExecutor:
+    def _of(self, version: int, signed: Sequence[bytes]) -> ProcessPoolExecutor:
         if self._pool is None or self._version != version:
             self.close()
             context = multiprocessing.get_context("spawn")
@@ -79,14 +80,14 @@ class Verifiers:
 _trust: Trust | None = None
 
 
-def _begin(signed: bytes, hub: bytes) -> None:
+def _begin(signed: Sequence[bytes], hub: bytes) -> None:
     global _trust
     configure_logging()
     # The worker is told to stop, and tells us; killed, it cannot.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _trust = Trust.of(open_roster(signed, VerifyKey.from_public_bytes(hub)))
+    _trust = trust_of(signed, VerifyKey.from_public_bytes(hub))
 
 
 def _end_with_parent() -> None:

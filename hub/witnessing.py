@@ -21,7 +21,7 @@ from crypto.trust import Trust
 from hub import rosternews, rounds, tilestore
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.judge import Verdict, Witnessed
+from hub.judge import Verdict, Witnessed, is_active
 from hub.ledger import Ledger
 from hub.publication import Publication
 from hub.settings import Settings
@@ -62,6 +62,9 @@ class Witnessing:
         for verdict in verdicts:
             if not isinstance(verdict, Witnessed):
                 rest.append(verdict)
+            elif not is_active(verdict.arrival.node, trust):
+                # Who takes no part is no witness, and is answered nothing.
+                continue
             elif sum(node == verdict.arrival.node for node, _, _ in self._waiting) < MOST_WAITING:
                 arrival = verdict.arrival
                 # Each cosignature counts; of questions, the last one.

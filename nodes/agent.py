@@ -18,13 +18,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
-from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyUnknown, SenderUnknown
+from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys, tls_password
 from crypto.keys import SigningKey
 from crypto.note import NoteVerifier
 from crypto.tls import client_context
 from crypto.trust import Trust
-from nodes import authorities, histories, inbox, outbox, renewal, rosters, store
+from nodes import acceptances, asides, authorities, histories, inbox, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -118,6 +118,7 @@ class Agent:
         """To be called once before `run`: what the store and the folder say. Raises KeyFileRefused, WrongPassphrase."""
         self.witness.key, self.witness.policy = witness_key(self.settings), self.settings.witness_policy()
         self.witness.caught = await self.box.run(histories.undecided) is not None
+        self.link.distrust(self.trust.roster.crl)
         asked_for = renewal.pending(self.settings)
         self.keys = asked_for.opening_too(self.keys)
         own = own_kids(self.keys, self.witness.key) + asked_for.own_kids()
@@ -132,6 +133,7 @@ class Agent:
         self._rosters = replace(self._rosters, keys=keys)
         password = tls_password(home / "tls.key", self.settings.secret())
         self.link.use(client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", password))
+        self.link.distrust(self.trust.roster.crl)
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
@@ -201,7 +203,9 @@ class Agent:
             self.stored.clear()
             now = _now()
             caught = self.witness.caught
-            due = [] if caught else await self.box.run(inbox.duties, self.settings.node, BATCH, now)
+            # Nothing is said before the roster that it is judged by, however far behind the clock is.
+            at = max(now, self.trust.roster.at)
+            due = [] if caught else await self.box.run(inbox.duties, self.settings.node, BATCH, now, at)
             if not due:
                 await pause(self.stored)
                 continue
@@ -269,10 +273,10 @@ class Agent:
         for arrival in batch:
             reason = self._try(connection, arrival, now)
             if reason is not None:
-                thing = store.Aside(digest_of(arrival.body), arrival.type, arrival.body, arrival.after)
-                store.put_aside(connection, thing, reason, now)
+                thing = asides.Aside(digest_of(arrival.body), arrival.type, arrival.body, arrival.after)
+                asides.put_aside(connection, thing, reason, now)
                 log.warning("put_aside", type=arrival.type[:40], digest=thing.digest.hex(), code=reason)
-        while due := store.next_in_thread(connection):
+        while due := asides.next_in_thread(connection):
             for digest in due:
                 self._reconsider(connection, digest, now, final=False)
 
@@ -302,7 +306,8 @@ class Agent:
                 self._take_in_envelope(connection, arrival, now, final)
             case MessageType.RECEIPTS:
                 self._check_hub()
-                self._receipts.take_in(connection, arrival.body, self.trust, now)
+                if self._receipts.take_in(connection, arrival.body, self.trust, now):
+                    self._try_again(connection, KeyRevoked.code)
             case MessageType.ROSTER:
                 return self._take_in_roster(connection, arrival.body, now)
             case MessageType.RENEWED:
@@ -332,10 +337,12 @@ class Agent:
             raise inbox.Undecided(histories.DISTRUSTED)
 
     def _take_in_envelope(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> None:
-        received = inbox.receive(arrival.body, self.settings.node, self.keys, self.trust, now, final=final)
+        in_time = partial(acceptances.in_time, connection, digest_of(arrival.body), self.trust)
+        node, keys = self.settings.node, self.keys
+        received = inbox.receive(arrival.body, node, keys, self.trust, now, final=final, in_time=in_time)
         alone = final or arrival.after in ("", str(received.header.id))
         if not alone and not inbox.knows(connection, arrival.after):
-            raise inbox.Undecided(store.AFTER + arrival.after)
+            raise inbox.Undecided(asides.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
         code = None if received.code is None else str(received.code)
         log.info("received", message=str(received.header.id), new=new, code=code)
@@ -345,12 +352,14 @@ class Agent:
         newer = self._rosters.bring_into_force(connection)
         if newer is not None:
             self.trust = newer
-            self._try_again(connection)
+            self.link.distrust(newer.roster.crl)
+            self._try_again(connection, *UNKNOWN_SIGNER, *inbox.MEMBERSHIP)
 
-    def _try_again(self, connection: Connection) -> None:
-        # On its own lane, a message may overtake the roster that names a key or a membership it needs.
+    def _try_again(self, connection: Connection, *reasons: str) -> None:
+        # On its own lane, a message may overtake the roster that names a key or a membership it needs, and the proof
+        # that it was accepted before a key was revoked.
         now = _now()
-        for digest in store.put_aside_for(connection, (*UNKNOWN_SIGNER, *inbox.MEMBERSHIP), now, NO_LIMIT):
+        for digest in asides.put_aside_for(connection, reasons, now, NO_LIMIT):
             self._reconsider(connection, digest, now, final=False)
 
     def decide(self, connection: Connection) -> bool:
@@ -360,11 +369,11 @@ class Agent:
         """
         now = _now()
         self.witness.caught = histories.undecided(connection) is not None
-        due = store.put_aside_after(connection, now - GRACE_MS, BATCH)
+        due = asides.put_aside_after(connection, now - GRACE_MS, BATCH)
         if self._has_heard(connection, now):
-            due += store.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
+            due += asides.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
-            due += store.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
+            due += asides.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 
@@ -378,12 +387,12 @@ class Agent:
         return not rosters.waiting(connection) or rosters.overdue(connection, now) is not None
 
     def _reconsider(self, connection: Connection, digest: bytes, now: int, *, final: bool) -> bool:
-        aside = store.aside(connection, digest)
+        aside = asides.aside(connection, digest)
         reason = self._try(connection, Arrival(aside.type, aside.content, 0, None, aside.after), now, final=final)
         if reason is None:
-            store.take_back(connection, digest)
+            asides.take_back(connection, digest)
         else:
-            store.set_reason(connection, digest, reason)
+            asides.set_reason(connection, digest, reason)
         return reason is None
 
 

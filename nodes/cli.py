@@ -27,6 +27,7 @@ from nodes.cli_keys import renew, reseal
 from nodes.cli_map import map_
 from nodes.cli_operation import operation_app
 from nodes.cli_read import inbox, notices, receipt, show, status
+from nodes.cli_roster import roster
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
 from nodes.cli_stix import stix_app
@@ -120,7 +121,7 @@ def run(
     serve(settings, port, lambda url: answer({"node": node, "url": url}, as_json, f"node {node}: API on {url}"))
 
 
-for _command in (join, send, status, inbox, notices, show, receipt, witness, trust, renew, reseal):
+for _command in (join, send, status, inbox, notices, show, receipt, witness, trust, roster, renew, reseal):
     app.command()(_command)
 app.command("map")(map_)
 app.add_typer(schema_app, name="schema")

@@ -106,11 +106,11 @@ def notices(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List who has not answered (reminded, escalated) or taken a message (expired) in time."""
+    """List who has not answered or taken a message in time, whose messages went elsewhere, and what nodes became."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
-    head = f"{'number':>6}  {'at (UTC)':19}  {'event':10} {'who':5} about"
+    head = f"{'number':>6}  {'at (UTC)':19}  {'event':11} {'who':5} about"
     lines = [
-        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:10} {n['recipient']:5} message {n['message']} of {n['sender']}"
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:11} {n.get('node') or n['recipient']:5} {_about(n)}"
         for n in found["notices"]
     ]
     answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
@@ -235,5 +235,17 @@ def _delivery_line(delivery: dict[str, Any]) -> str:
 
 
 def _notice_line(notice: dict[str, Any]) -> str:
-    missed = "had not taken it by then" if notice["event"] == "expired" else "had not answered by then"
-    return f"{notice['at'][:19]}  {notice['event']:10} {notice['recipient']:5} {missed}"
+    missed = {
+        "expired": "had not taken it by then",
+        "returned": f"will not get it: it is shut out [{notice.get('code')}]; reach it by another way",
+        "handed_over": f"is gone: {notice.get('heir')} answers in its place; send it to {notice.get('heir')}",
+    }.get(notice["event"], "had not answered by then")
+    return f"{notice['at'][:19]}  {notice['event']:11} {notice['recipient']:5} {missed}"
+
+
+def _about(notice: dict[str, Any]) -> str:
+    if "node" in notice:
+        cause = f" ({notice['cause']})" if "cause" in notice else ""
+        return f"by roster version {notice['roster']}{cause}"
+    heir = f", which {notice['heir']} takes over" if "heir" in notice else ""
+    return f"message {notice['message']} of {notice['sender']}{heir}"

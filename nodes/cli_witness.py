@@ -37,7 +37,7 @@ _LISTED: Final = {
 def witness(home: Home, as_json: AsJson = False) -> None:
     """Show this node's witness key, the hub's, how far it has followed the ledger, and any alarm: exit code 3."""
     settings = Settings.load(home)
-    state, evidence = asyncio.run(_with_store(settings, lambda c: _read(c, settings)))
+    state, evidence = asyncio.run(with_store(settings, lambda c: _read(c, settings)))
     second = settings.log_vkey_mldsa
     state |= {"log_vkey": settings.log_vkey, "log_vkey_mldsa": second}
     lines = [
@@ -73,7 +73,7 @@ def trust(
             "--reason is too short to be one: write who explained what, and how you made sure of it"
         )
     with alone(home):
-        done, left = asyncio.run(_with_store(settings, lambda c: _decide(c, accept_alarm, reason.strip())))
+        done, left = asyncio.run(with_store(settings, lambda c: _decide(c, accept_alarm, reason.strip())))
     if not done:
         raise AlarmUnknown(f"no alarm {accept_alarm} waits for a decision", "see `seci-node witness`")
     result = {"alarm": accept_alarm, "accepted": True, "left": left}
@@ -108,7 +108,8 @@ def _own(settings: Settings) -> CosignerKey:
     return named(settings.node, witness_key(settings).public.public_bytes())
 
 
-async def _with_store(settings: Settings, work: Any) -> Any:
+async def with_store(settings: Settings, work: Any) -> Any:
+    """What `work` finds in the node's store."""
     keys = load_node_keys(settings.home / "node.key", settings.secret())
     box = Store.open(settings.home / "node.db", keys.storage)
     try:

@@ -219,6 +219,13 @@ class HubDistrusted(NodeError):
     exit_code = 3
 
 
+class RosterUnknown(NodeError):
+    """No roster of this version was ever in force here."""
+
+    code = "roster_unknown"
+    exit_code = 4
+
+
 class AlarmUnknown(NodeError):
     """No alarm of this number waits for a decision."""
 

@@ -7,6 +7,7 @@ Acknowledgements, other nodes' and our own, are kept once, by their digest.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -21,6 +22,7 @@ from crypto.evidence import Established, verify_evidence
 from crypto.note import NoteVerifier
 from crypto.policy import Policy
 from crypto.proof import LogProof
+from crypto.receipt import Proven
 from crypto.trust import Trust, open_acknowledgement
 from nodes import inbox, store
 from nodes.errors import ContentNotKept, EvidenceIncomplete, MessageUnknown, ReceiptMissing
@@ -28,6 +30,7 @@ from nodes.prepared import Prepared
 from nodes.proofs import best_proof
 from nodes.store import Store
 from schemas.control import Acknowledgement, ControlRefused, Entry, Receipts
+from schemas.roster import RosterKey
 
 log = structlog.get_logger()
 
@@ -42,12 +45,17 @@ class Word:
     signed: bytes
 
 
-def words(signed: Sequence[bytes], trust: Trust) -> dict[bytes, Word]:
-    """The acknowledgements that hold, by their digests. Raises SenderUnknown, KeyUnknown, KeyNotValid."""
+def words(signed: Sequence[bytes], trust: Trust, proven: Sequence[Proven]) -> dict[bytes, Word]:
+    """The acknowledgements that hold, by their digests. Raises SenderUnknown, KeyUnknown, KeyNotValid.
+
+    `proven` are the entries that rest on them: what they say was on record then, though the key be revoked by now.
+    """
+    logged = {item.entry.evidence: item.entry.at for item in reversed(proven)}
     found = {}
     for item in signed:
+        digest = sha256(item).digest()
         try:
-            found[sha256(item).digest()] = Word(open_acknowledgement(item, trust), item)
+            found[digest] = Word(open_acknowledgement(item, trust, partial(_before, logged.get(digest))), item)
         except (SenderUnknown, KeyUnknown, KeyNotValid):
             # A newer roster may know the key: the bundle is put aside until it comes.
             raise
@@ -55,6 +63,10 @@ def words(signed: Sequence[bytes], trust: Trust) -> dict[bytes, Word]:
             # One that does not hold makes its own receipts fit nothing, and no others.
             log.warning("acknowledgement_invalid", code=error.code)
     return found
+
+
+def _before(logged: int | None, key: RosterKey) -> bool:
+    return logged is not None and key.revoked is not None and logged <= key.revoked
 
 
 def keep_words(connection: Connection, found: Mapping[bytes, Word], node: str) -> None:

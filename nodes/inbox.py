@@ -7,7 +7,7 @@ message; only then is the broker told. Killed in between, the broker delivers ag
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from crypto.envelope import Opened, open_envelope, reopen, verify
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
-from crypto.trust import Trust
+from crypto.trust import InTime, Trust, never
 from nodes import amendments, notices, proofs, store
 from nodes.amendments import said_in
 from nodes.described import describe_header
@@ -65,16 +65,26 @@ class Undecided(Exception):
         self.code = code
 
 
-def receive(envelope: bytes, node: str, keys: NodeKeys, trust: Trust, now: int, *, final: bool = True) -> Received:
+def receive(
+    envelope: bytes,
+    node: str,
+    keys: NodeKeys,
+    trust: Trust,
+    now: int,
+    *,
+    final: bool = True,
+    in_time: Callable[[str], InTime] = lambda _: never,
+) -> Received:
     """Checks and opens an envelope at `now` (ms); what is wrong inside, or comes too late, is declined.
 
+    `in_time` says by its sender whether it is proven to have been accepted before the sender's key was revoked.
     Raises CryptoError for an envelope whose signature does not hold: nobody can be told. Raises
     Undecided, unless `final`, where the roster alone speaks against it.
     """
-    verified = verify(envelope, trust.signer_of)
+    verified = verify(envelope, lambda header, kid: trust.signer_of(header, kid, in_time(header.sender)))
     header = verified.header
     try:
-        trust.check_recipient_keys(verified)
+        trust.check_recipient_keys(verified, header.created)
         _check_members(header, node, trust)
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)
@@ -95,12 +105,12 @@ class _Declined(Exception):
 
 
 def _check_members(header: Header, node: str, trust: Trust) -> None:
-    # The hub checked this; a recipient does not take its word for it.
-    for name, code in (
-        (header.sender, RefusalCode.NOT_A_MEMBER),
-        (node, RefusalCode.RECIPIENT_NOT_A_MEMBER),
+    # The hub checked this; a recipient does not take its word for it. The sender was one when it wrote.
+    for name, by, code in (
+        (header.sender, trust.then(header.created), RefusalCode.NOT_A_MEMBER),
+        (node, trust, RefusalCode.RECIPIENT_NOT_A_MEMBER),
     ):
-        if name not in trust.nodes or header.task_force not in trust.nodes[name].task_forces:
+        if name not in by.nodes or header.task_force not in by.nodes[name].task_forces:
             raise _Declined(code)
 
 
@@ -181,8 +191,8 @@ _DUE: Final = Prepared(
 )
 
 
-def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty]:
-    """Acknowledgements that are due, one for each sender."""
+def duties(connection: Connection, node: str, limit: int, now: int, at: int | None = None) -> list[Duty]:
+    """Acknowledgements that are due, one for each sender, dated `at` or else `now` (ms)."""
     by_sender: dict[str, list[tuple[int, AcknowledgedMessage]]] = {}
     for seq, sender, id, digest, outcome, code in _DUE.all(connection, now=now, most=limit):
         reason = None if code is None else RefusalCode(code)
@@ -190,7 +200,7 @@ def duties(connection: Connection, node: str, limit: int, now: int) -> list[Duty
         by_sender.setdefault(sender, []).append((seq, item))
     return [
         Duty(
-            Acknowledgement(recipient=node, sender=sender, at=now, items=tuple(item for _, item in items)),
+            Acknowledgement(recipient=node, sender=sender, at=at or now, items=tuple(item for _, item in items)),
             tuple(seq for seq, _ in items),
         )
         for sender, items in by_sender.items()

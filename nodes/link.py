@@ -19,7 +19,10 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from pamqp.common import FieldTable
 
-from crypto import typed
+from crypto import certificates, typed
+from crypto.errors import CryptoError
+from crypto.keyfile import write_private
+from crypto.tls import refuse_revoked
 from nodes.errors import BrokerUnreachable
 from nodes.publishing import Publication, publish
 from nodes.receiving import SLOWEST, Arrival, Receiver, Sizes
@@ -88,12 +91,29 @@ class Link:
         self._under_way = 0
         self._arrivals = _Arrivals()
         self._urgent_at = -math.inf
+        self._crl: bytes | None = None
         self.up = asyncio.Event()
         self.state = LinkState(False, _now(), "not connected yet")
 
+    def distrust(self, crl: bytes | None) -> None:
+        """From the next connection on, refuses a broker whose certificate is on this revocation list (DER)."""
+        if crl is None or crl == self._crl:
+            return
+        home = self._settings.home
+        try:
+            # One list is one CA's: of two CAs, while one takes over from the other, the second would be refused.
+            [ca] = certificates.read_authorities((home / "ca.pem").read_bytes())
+            write_private(home / "crl.pem", certificates.to_pem(certificates.read_crl(crl, ca)))
+            refuse_revoked(self._context, home / "crl.pem")
+        except (CryptoError, OSError, ValueError) as error:
+            log.warning("crl_unusable", error=type(error).__name__)
+        else:
+            self._crl = crl
+
     def use(self, context: ssl.SSLContext) -> None:
         """Shows another certificate, or trusts other authorities, from the next connection on."""
-        self._context = context
+        # What the one before was told to distrust this one was not.
+        self._context, self._crl = context, None
 
     async def run(self) -> None:
         """Keeps the link up until cancelled."""

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 8
+VERSION: Final = 9
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -45,6 +45,12 @@ _MIGRATIONS: Final = {
         "WHERE kind IN ('correction', 'withdrawal') AND outcome = 'delivered'",
         "INSERT INTO amendment (sender, id, kind, created) SELECT '', id, '', 0 FROM outbox WHERE "
         "instr(header, CAST('jcorrection' AS BLOB)) OR instr(header, CAST('jwithdrawal' AS BLOB))",
+    ),
+    8: (
+        "ALTER TABLE roster ADD COLUMN leaf_index BIGINT",
+        "ALTER TABLE notice ADD COLUMN roster INTEGER",
+        "ALTER TABLE notice ADD COLUMN code TEXT",
+        "ALTER TABLE notice ADD COLUMN heir TEXT",
     ),
 }
 

@@ -1,9 +1,11 @@
-"""Notices: what the hub's ledger says of deadlines, of this node's messages and of those it received.
+"""Notices: what the hub's ledger says of what became of messages, this node's and those it received, and of nodes.
 
-reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message.
+reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message. returned:
+it takes no part, and will not get it. handed_over: it is gone, and the `heir` answers in its place. suspended,
+revoked, removed, active: what a node, the `recipient`, is by a new roster.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Row, select
@@ -11,17 +13,22 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from crypto.receipt import Proven
+from crypto.trust import Trust
 from nodes import store
 from nodes.times import iso
+from schemas import rosterwords
+from schemas.control import Event
 from schemas.header import Header
 
 log = structlog.get_logger()
 
+OF_MESSAGES: Final = (Event.REMINDED, Event.ESCALATED, Event.EXPIRED, Event.RETURNED, Event.HANDED_OVER)
+
 
 def keep(connection: Connection, proven: Proven, node: str) -> bool:
-    """Takes in a proven entry about a deadline. False if it fits no message sent or received here."""
+    """Takes in a proven entry about a deadline. False if it fits no message sent, received or taken over here."""
     entry = proven.entry
-    if entry.node != node and not _sent(connection, proven):
+    if node not in (entry.node, *(entry.recipients or ())) and not _sent(connection, proven):
         return False
     row = {
         "id": str(entry.message),
@@ -30,10 +37,35 @@ def keep(connection: Connection, proven: Proven, node: str) -> bool:
         "event": str(entry.event),
         "at": entry.at,
         "ledger_index": proven.index,
+        "code": None if entry.code is None else str(entry.code),
+        "heir": None if entry.recipients is None else entry.recipients[0],
     }
     if connection.execute(insert(store.notice).values(row).on_conflict_do_nothing()).rowcount:
         log.warning(str(entry.event), message=str(entry.message), recipient=entry.node)
     return True
+
+
+def tell_of_nodes(connection: Connection, before: Trust | None, after: Trust, index: int | None) -> None:
+    """Keeps what has become of nodes from one roster, in force, to the next; `index` is its entry's."""
+    if before is None:
+        return
+    version, at = after.roster.version, after.roster.at
+    for name, node in after.nodes.items():
+        was = before.nodes.get(name)
+        if was is None or was.standing == node.standing:
+            continue
+        row = {
+            "id": f"roster {version}",
+            "sender": "",
+            "recipient": name,
+            "event": rosterwords.state(node),
+            "at": at if node.standing is None else node.standing.since,
+            "ledger_index": -1 if index is None else index,
+            "roster": version,
+            "code": None if node.standing is None else str(node.standing.cause),
+        }
+        connection.execute(insert(store.notice).values(row).on_conflict_do_nothing())
+        log.warning("node_changed", node=name, state=row["event"], roster=version)
 
 
 def _sent(connection: Connection, proven: Proven) -> bool:
@@ -58,12 +90,16 @@ def listing(connection: Connection, after: int, limit: int) -> list[dict[str, An
 
 
 def _described(row: Row[Any]) -> dict[str, Any]:
-    return {
+    place = {"at": iso(row.at), "ledger_index": row.ledger_index}
+    if row.roster is not None:
+        of_node = {"seq": row.seq, "event": row.event, "node": row.recipient, **place, "roster": row.roster}
+        return of_node if row.code is None else {**of_node, "cause": row.code}
+    of_message = {
         "seq": row.seq,
         "event": row.event,
         "message": row.id,
         "sender": row.sender,
         "recipient": row.recipient,
-        "at": iso(row.at),
-        "ledger_index": row.ledger_index,
+        **place,
     }
+    return of_message | {name: row._mapping[name] for name in ("code", "heir") if row._mapping[name] is not None}

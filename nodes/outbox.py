@@ -26,7 +26,7 @@ from crypto.trust import Trust
 from nodes import amendments, notices, proofs, store
 from nodes.described import describe_header
 from nodes.errors import IdReused, MessageUnknown
-from nodes.outgoing import Answered, Outgoing, route
+from nodes.outgoing import Answered, Outgoing, left_out, route
 from nodes.prepared import Prepared
 from nodes.signing import signed_by
 from nodes.store import Store
@@ -62,17 +62,20 @@ async def accept(
     MessageUnknown.
     """
     now = time.time_ns() // 1_000_000
+    absent = left_out(message, node, trust)
+    missed = {"left_out": absent} if absent else {}
+    unreached = [f"not to {one['node']}, which is {one['state']}: reach it by another way" for one in absent]
     if message.id is not None:
         known = await box.run(_repeated, message)
         if known is not None:
-            return known | {"warnings": _remarks(message, now)}, None
+            return known | {"warnings": _remarks(message, now) + unreached} | missed, None
     body = registry.body_bytes(message.kind, message.kind_version, message.body)
     content = json.loads(body)
-    warnings = plausible.check(message.kind, content, now)
+    warnings = plausible.check(message.kind, content, now) + unreached
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     earlier = await box.run(amendments.earlier, message, body) if message.kind in AMENDING else None
     routing = route(message, node, trust, answered, now, earlier)
-    recipients = {name: trust.sealing_key(name, now) for name in routing.recipients}
+    recipients = {name: trust.sealing_key(name, routing.created) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
     header, envelope = await signed_by(keys.signing, seal, routing, body, recipients, keys.signing, nonce)
     id = str(header.id)
@@ -93,9 +96,9 @@ async def accept(
     amends = amendments.said_in(header, content)
     if not await box.run(_insert, row, message.in_reply_to, amends):
         # Two requests with one id at the same moment: the other one was first.
-        return (await box.run(_repeated, message) or {}) | {"warnings": warnings}, None
+        return (await box.run(_repeated, message) or {}) | {"warnings": warnings} | missed, None
     warnings += amendments.untold(message, earlier, routing.recipients)
-    answer = _answer(header, "queued", now) | {"warnings": warnings}
+    answer = _answer(header, "queued", now) | {"warnings": warnings} | missed
     return answer, Ready(id, bool(row["urgent"]), envelope)
 
 
@@ -308,10 +311,10 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
         if delivery["recipient"] in witnessed:
             delivery["witnessed"] = witnessed[delivery["recipient"]]
     told = notices.of(connection, id)
-    expired = {notice["recipient"]: notice for notice in told if notice["event"] == Event.EXPIRED}
+    ended = {notice["recipient"]: notice for notice in told if notice["event"] in (Event.EXPIRED, Event.RETURNED)}
     for delivery in described["deliveries"]:
-        if delivery["state"] == "waiting" and delivery["recipient"] in expired:
-            delivery |= {"state": "expired", "at": expired[delivery["recipient"]]["at"]}
+        if delivery["state"] == "waiting" and (end := ended.get(delivery["recipient"])) is not None:
+            delivery |= {name: end[name] for name in ("at", "code") if name in end} | {"state": end["event"]}
     amendments.tell(connection, [described])
     return {**described, "notices": told}
 

@@ -12,15 +12,17 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crypto.trust import Trust
+from crypto.trust import Trust, is_good
 from nodes.errors import RoutingRefused
 from nodes.times import iso
+from schemas import rosterwords
 from schemas.amended import carries
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.header import MAX_LIFETIME_MS, Routing, new_id
 from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
 from schemas.registry import RULES, lacks_care
+from schemas.roster import KeyUse, NodeState
 
 LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 
@@ -73,8 +75,12 @@ def route(
     message: Outgoing, node: str, trust: Trust, answered: Answered | None, now: int, earlier: Earlier | None = None
 ) -> Routing:
     """The routing of a message, decided from the roster. Raises RoutingRefused with the hub's own codes."""
+    # It is judged by the roster of its time: this one or a newer, however far behind the clock is.
+    now = max(now, trust.roster.at)
     if node not in trust.nodes:
         raise _refused(RefusalCode.SENDER_UNKNOWN, f"{node} is not in the roster")
+    if not trust.nodes[node].active:
+        raise _refused(RefusalCode.SENDER_SUSPENDED, f"{node} is {rosterwords.state(trust.nodes[node])}")
     if earlier is not None:
         message = _as_earlier(message, node, trust, earlier)
     task_force = message.task_force or (answered.task_force if answered else None)
@@ -96,6 +102,7 @@ def route(
     expires = _expiry(message, now)
     recipients = _recipients(message, node, task_force, trust, answered)
     _check_named(message, recipients, set(trust.members(task_force)) - {node})
+    _check_reachable(recipients, trust, now)
     id = message.id or new_id(now)
     return Routing(
         id=id,
@@ -191,6 +198,7 @@ def _recipients(
             if recipient not in trust.nodes:
                 detail = f"{recipient[:40]!r} is no node of the roster"
                 raise RoutingRefused(RefusalCode.RECIPIENT_UNKNOWN, detail, right_form(recipient, trust))
+            _check_active(recipient, trust)
             if recipient == node:
                 detail, step = f"{node} is the sender itself", f"leave {node} out"
                 raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
@@ -207,6 +215,42 @@ def _recipients(
         detail, step = f"{task_force} has no other members", "the hub's operators say who is to join it"
         raise RoutingRefused(RefusalCode.RECIPIENT_UNKNOWN, detail, step)
     return tuple(members)
+
+
+def _check_reachable(recipients: Sequence[str], trust: Trust, now: int) -> None:
+    """Raises RoutingRefused unless each of them takes part and has a key that is good now."""
+    for name in recipients:
+        _check_active(name, trust)
+        listed = trust.nodes[name].keys if name in trust.nodes else ()
+        keys = [key for key in listed if key.use is KeyUse.SEAL]
+        if any(is_good(key, now) for key in keys):
+            continue
+        left = [key.not_after for key in keys if key.revoked is None]
+        step = f"leave {name} out and reach it by another way; its administrators renew the key with the hub's"
+        if left and max(left) <= now:
+            detail = f"the key to close messages to {name} expired at {iso(max(left))}"
+            raise RoutingRefused("recipient_key_expired", detail, step)
+        detail = f"the roster (version {trust.roster.version}) has no key to close messages to {name} that is good now"
+        raise RoutingRefused("recipient_key_missing", detail, step)
+
+
+def _check_active(name: str, trust: Trust) -> None:
+    if name in trust.nodes and (standing := trust.nodes[name].standing) is not None:
+        suspended = standing.state is NodeState.SUSPENDED
+        code = RefusalCode.RECIPIENT_SUSPENDED if suspended else RefusalCode.RECIPIENT_REVOKED
+        raise _refused(code, f"{name} is {standing.state} since {iso(standing.since)}")
+
+
+def left_out(message: Outgoing, node: str, trust: Trust) -> list[dict[str, str]]:
+    """Who would get a message to all members, and does not: members that take no part now, each with its state."""
+    if message.to is not None or message.in_reply_to is not None:
+        return []
+    absent = [found for name, found in sorted(trust.nodes.items()) if not found.active and name != node]
+    return [
+        {"node": found.node, "state": rosterwords.state(found)}
+        for found in absent
+        if message.task_force in found.task_forces
+    ]
 
 
 def right_form(recipient: str, trust: Trust) -> str:

@@ -10,7 +10,7 @@ from crypto.errors import NoteInvalid
 from crypto.note import NoteVerifier
 from crypto.receipt import Proven, verify_receipts
 from crypto.trust import Trust
-from nodes import evidence, histories, inbox, notices, outbox, proofs
+from nodes import acceptances, evidence, histories, inbox, notices, outbox, proofs
 from nodes.histories import Standing
 from schemas.control import AcknowledgedMessage, Entry, Event, Receipt, Receipts
 
@@ -29,11 +29,14 @@ class Reader:
     origin: str
     hub: NoteVerifier
 
-    def take_in(self, connection: Connection, body: bytes, trust: Trust, now: int) -> None:
-        """Takes in a bundle. Raises ControlRefused and what `verify_receipts` and `evidence.words` do; HubCaught."""
+    def take_in(self, connection: Connection, body: bytes, trust: Trust, now: int) -> bool:
+        """Takes in a bundle; returns whether it proves that others' messages were accepted.
+
+        Raises ControlRefused and what `verify_receipts` and `evidence.words` do; HubCaught.
+        """
         bundle = Receipts.from_bytes(body)
         proven = self._proven(bundle)
-        words = evidence.words(bundle.acknowledgements, trust)
+        words = evidence.words(bundle.acknowledgements, trust, proven)
         evidence.keep_words(connection, words, self.node)
         kept, on_record = list[Receipt](), list[tuple[Entry, bytes | None]]()
         for receipt, found in zip(bundle.receipts, proven, strict=True):
@@ -45,11 +48,12 @@ class Reader:
                 kept += [receipt] if shown else []
             elif not self._settle(connection, found, words, single):
                 log.warning("receipt_fits_nothing", index=found.index, entry=str(found.entry.event))
-            elif found.entry.event in (*_DECISIONS, *_ANSWERS):
+            elif found.entry.event in (*_DECISIONS, *_ANSWERS) and self.node in (found.entry.sender, found.entry.node):
                 kept.append(receipt)
         inbox.acknowledged(connection, on_record)
         proofs.expect(connection, kept, now)
         histories.see(connection, proven[0].checkpoint, bundle.checkpoint, Standing.SEEN, now)
+        return any(found.entry.event is Event.ACCEPTED and found.entry.sender != self.node for found in proven)
 
     def _proven(self, bundle: Receipts) -> tuple[Proven, ...]:
         try:
@@ -63,12 +67,15 @@ class Reader:
         self, connection: Connection, proven: Proven, words: dict[bytes, evidence.Word], receipt: bytes
     ) -> bool:
         entry = proven.entry
+        if entry.event is Event.ACCEPTED and entry.sender != self.node and self.node in (entry.recipients or ()):
+            acceptances.keep(connection, proven)
+            return True
         if entry.event in _DECISIONS:
             return outbox.settle(connection, proven, receipt)
         if entry.event in _ANSWERS:
             item = _item(entry, words)
             return item is not None and outbox.settle_delivery(connection, proven, item, receipt)
-        if entry.event in (Event.REMINDED, Event.ESCALATED, Event.EXPIRED):
+        if entry.event in notices.OF_MESSAGES:
             return notices.keep(connection, proven, self.node)
         # That something was released, discarded or erased; what follows from a release has an entry of its own.
         return entry.event in (Event.RELEASED, Event.DISCARDED, Event.ERASED, Event.OPERATOR)

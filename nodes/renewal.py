@@ -230,8 +230,9 @@ def _ends(settings: Settings, trust: Trust) -> dict[str, int]:
     with suppress(OSError, CertificateRefused):
         certificate = certificates.read_certificate((settings.home / "tls.pem").read_bytes())
         found[TLS] = int(certificate.not_valid_after_utc.timestamp() * 1000)
+    listed = [key for key in _listed(settings, trust) if key.revoked is None]
     for what, use in _USES.items():
-        found |= {what: max((key.not_after for key in _listed(settings, trust) if key.use is use), default=0)}
+        found |= {what: max((key.not_after for key in listed if key.use is use), default=0)}
     return {what: end for what, end in found.items() if end}
 
 

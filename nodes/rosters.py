@@ -23,8 +23,8 @@ from crypto.keyfile import NodeKeys
 from crypto.keys import VerifyKey, key_id_of
 from crypto.note import NoteVerifier
 from crypto.rosternews import Logged, open_news
-from crypto.trust import Trust, open_roster, signer_of_roster, unverified_roster
-from nodes import histories, store
+from crypto.trust import Earlier, Trust, open_roster, signer_of_roster, unverified_roster
+from nodes import histories, notices, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
 
@@ -82,8 +82,9 @@ class Reader:
 
     def bring_into_force(self, connection: Connection) -> Trust | None:
         """The newest of the rosters that can be in force by now and were not, if there are any."""
-        expected, found = in_force(connection) or 0, None
-        for row in connection.execute(_waiting(store.roster.c.version, store.roster.c.signed, _STANDING)).all():
+        expected, found, before = in_force(connection) or 0, None, trust_of(connection, self.hub)
+        table = store.roster.c
+        for row in connection.execute(_waiting(table.version, table.signed, table.leaf_index, _STANDING)).all():
             expected += 1
             if row.version != expected or row.standing != Standing.LINKED:
                 break
@@ -92,9 +93,11 @@ class Reader:
             except CryptoError:
                 # Told when it came. It is the ledger's version of that number all the same.
                 continue
-            connection.execute(update(store.roster).where(store.roster.c.version == row.version).values(size=None))
+            connection.execute(update(store.roster).where(table.version == row.version).values(size=None))
             log.info("roster_taken", version=row.version, nodes=len(found.nodes))
-        return found
+            notices.tell_of_nodes(connection, before, found, row.leaf_index)
+            before = found
+        return None if found is None else trust_of(connection, self.hub)
 
     def welcome(self, connection: Connection, body: bytes, own: Iterable[bytes], now: int) -> None:
         """Takes in the roster of a welcome file; `own` are the ids of the keys that this node has.
@@ -105,14 +108,18 @@ class Reader:
         self.remember(connection, own)
         news = RosterNews.from_bytes(body)
         logged = self._opened(news)
+        newest = in_force(connection)
+        if newest is None:
+            # Of a node that was enrolled again, and has nothing left of what it was before.
+            listed = _listed(logged.roster, self.node)
+            remember_keys(connection, [key_id_of(key.public) for key in listed if key.revoked is not None])
         self._compare(connection, logged.roster, news)
         self._usable(logged.roster)
-        newest = in_force(connection)
         if newest is None:
             histories.see(connection, logged.checkpoint, news.checkpoint, Standing.LINKED, now)
             if histories.last(connection, self.origin) is None:
                 histories.keep(connection, Followed(logged.checkpoint, news.checkpoint, ""), sent=True)
-            save(connection, logged.roster.version, news.roster)
+            save(connection, logged.roster.version, news.roster, index=logged.index)
         elif logged.roster.version > newest and histories.undecided(connection) is None:
             self._let_wait(connection, logged, news, now)
 
@@ -131,7 +138,7 @@ class Reader:
 
     def _let_wait(self, connection: Connection, logged: Logged, news: RosterNews, now: int) -> None:
         histories.see(connection, logged.checkpoint, news.checkpoint, Standing.CLAIMED, now)
-        save(connection, logged.roster.version, news.roster, logged.checkpoint.size)
+        save(connection, logged.roster.version, news.roster, logged.checkpoint.size, logged.index)
 
     def _usable(self, roster: Roster) -> Trust:
         trust = Trust.of(roster)
@@ -193,12 +200,14 @@ def _listed(roster: Roster, name: str) -> list[RosterKey]:
 
 
 def ended_kids(body: bytes, name: str) -> tuple[bytes, ...]:
-    """The ids of a node's keys whose time has ended in the roster of that news, which is not verified yet.
+    """The ids of a node's keys that are revoked, or have ended, in the roster of that news, which is not verified yet.
 
     Raises ControlRefused, EnvelopeMalformed, AlgorithmRefused.
     """
     roster = unverified_roster(RosterNews.from_bytes(body).roster)
-    return tuple(key_id_of(key.public) for key in _listed(roster, name) if key.not_after <= roster.at)
+    return tuple(
+        key_id_of(key.public) for key in _listed(roster, name) if key.revoked is not None or key.not_after <= roster.at
+    )
 
 
 def remember_keys(connection: Connection, kids: Iterable[bytes]) -> None:
@@ -237,9 +246,24 @@ def describe(connection: Connection, trust: Trust) -> dict[str, Any]:
     return {"version": version, "digest": digest, "nodes": sorted(trust.nodes)}
 
 
-def save(connection: Connection, version: int, signed: bytes, size: int | None = None) -> None:
-    """Adds a roster, in force or waiting for the link to the checkpoint of `size` entries."""
-    row = {"version": version, "signed": signed, "size": size}
+def all_in_force(connection: Connection) -> list[bytes]:
+    """The signed roster in force and all that were so before it, the newest first."""
+    table = store.roster.c
+    query = select(table.signed).where(table.size.is_(None)).order_by(table.version.desc())
+    return list(connection.execute(query).scalars())
+
+
+def trust_of(connection: Connection, hub: VerifyKey) -> Trust | None:
+    """The roster in force, ready for questions, with all that were in force before. None if there is none."""
+    signed = all_in_force(connection)
+    return Trust.of(open_roster(signed[0], hub), [Earlier(older, hub) for older in signed[1:]]) if signed else None
+
+
+def save(
+    connection: Connection, version: int, signed: bytes, size: int | None = None, index: int | None = None
+) -> None:
+    """Adds a roster, in force or waiting for the link to the checkpoint of `size` entries; `index` is its entry's."""
+    row = {"version": version, "signed": signed, "size": size, "leaf_index": index}
     connection.execute(insert(store.roster).values(row).on_conflict_do_nothing())
 
 

@@ -21,7 +21,6 @@ import uvloop
 
 from crypto.keyfile import load_node_keys, put_tls, tls_password
 from crypto.tls import client_context
-from crypto.trust import Trust, open_roster
 from nodes import renewal, rosters
 from nodes.agent import Agent
 from nodes.api import make_app
@@ -50,10 +49,9 @@ async def open_agent(settings: Settings) -> Agent:
     )
     box = Store.open(home / "node.db", keys.storage)
     await box.run(read_older, box)
-    signed = await box.run(rosters.newest)
-    if signed is None:
+    trust = await box.run(rosters.trust_of, settings.hub_verify_key())
+    if trust is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
-    trust = Trust.of(open_roster(signed, settings.hub_verify_key()))
     agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
     await agent.prepare()
     return agent

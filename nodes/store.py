@@ -5,7 +5,7 @@ since the epoch, UTC. Ids are UUIDs in text.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -24,7 +24,6 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     create_engine,
-    delete,
     event,
     func,
     literal,
@@ -33,16 +32,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
 from nodes.commits import Commits
 from nodes.migrations import bring_up_to_date
-from nodes.prepared import Prepared
 
-# Put aside until the message named behind it is here.
-AFTER: Final = "after "
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
 
@@ -145,7 +140,7 @@ amendment: Final = Table(
     Column("carries", Text, nullable=False, server_default=""),
 )
 Index("amendment_about", amendment.c.about)
-# What the hub's ledger says of a message's deadlines; `recipient` is who has not answered or taken it.
+# What the ledger says of what became of a message, or by `roster` of a node: see `notices`.
 notice: Final = Table(
     "notice",
     _metadata,
@@ -156,6 +151,9 @@ notice: Final = Table(
     Column("event", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("ledger_index", BigInteger, nullable=False),
+    Column("roster", Integer),
+    Column("code", Text),
+    Column("heir", Text),
     UniqueConstraint("id", "recipient", "event"),
 )
 quarantine: Final = Table(
@@ -178,6 +176,16 @@ roster: Final = Table(
     Column("signed", LargeBinary, nullable=False),
     # Of the checkpoint whose link it waits for, see `rosters`; none once it is in force.
     Column("size", BigInteger),
+    # Of its entry; versions before 9 kept none.
+    Column("leaf_index", BigInteger),
+)
+# Others' messages that are proven to have been accepted: the digest of the envelope, and the entry's place and time.
+acceptance: Final = Table(
+    "acceptance",
+    _metadata,
+    Column("envelope", LargeBinary, primary_key=True),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 # Versions in force of a history that an operator has let go: the hub may log others in their place.
 let_go: Final = Table("let_go", _metadata, Column("version", Integer, primary_key=True, autoincrement=False))
@@ -323,67 +331,6 @@ def bring_forward(connection: Connection, now: int, first_ms: int) -> None:
     connection.execute(update(outbox).where(waiting, late).values(resend_at=bindparam("now")), times)
     late = inbox.c.acknowledge_at > next_attempt(inbox.c.attempts)
     connection.execute(update(inbox).where(late).values(acknowledge_at=bindparam("now")), times)
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """Something put aside: its digest, AMQP type and bytes, and the id of what comes before it in its thread."""
-
-    digest: bytes
-    type: str
-    content: bytes
-    after: str
-
-
-def put_aside(connection: Connection, thing: Aside, reason: str, at: int) -> None:
-    """Keeps what could not be understood, once."""
-    row = {"type": thing.type, "digest": thing.digest, "content": thing.content, "after": thing.after}
-    connection.execute(insert(quarantine).values({**row, "reason": reason, "at": at}).on_conflict_do_nothing())
-
-
-def put_aside_for(connection: Connection, reasons: Sequence[str], before: int, limit: int) -> list[bytes]:
-    """Digests of what was put aside for one of these reasons before a time (ms), oldest first."""
-    table = quarantine.c
-    query = select(table.digest).where(table.reason.in_(reasons), table.at <= before).order_by(table.seq).limit(limit)
-    return list(connection.execute(query).scalars())
-
-
-def put_aside_after(connection: Connection, before: int, limit: int) -> list[bytes]:
-    """Digests of what has waited since before a time (ms) for a message that comes earlier in its thread."""
-    table = quarantine.c
-    query = select(table.digest).where(_WAITS, table.at <= before).order_by(table.seq).limit(limit)
-    return list(connection.execute(query).scalars())
-
-
-# A range and not LIKE, for the index's sake.
-_WAITS: Final = (quarantine.c.reason > AFTER) & (quarantine.c.reason < AFTER.rstrip() + "!")
-_NEXT_IN_THREAD: Final = Prepared(
-    select(quarantine.c.digest)
-    .where(_WAITS, func.substr(quarantine.c.reason, len(AFTER) + 1).in_(select(inbox.c.id)))
-    .order_by(quarantine.c.seq)
-)
-
-
-def next_in_thread(connection: Connection) -> list[bytes]:
-    """Digests of what was put aside for want of a message that has come since, oldest first."""
-    return [digest for (digest,) in _NEXT_IN_THREAD.all(connection)]
-
-
-def aside(connection: Connection, digest: bytes) -> Aside:
-    """One thing put aside."""
-    table = quarantine.c
-    row = connection.execute(select(table.type, table.content, table.after).where(table.digest == digest)).one()
-    return Aside(digest, row.type, row.content, row.after)
-
-
-def set_reason(connection: Connection, digest: bytes, reason: str) -> None:
-    """It is still put aside, but by now for this reason."""
-    connection.execute(update(quarantine).where(quarantine.c.digest == digest).values(reason=reason))
-
-
-def take_back(connection: Connection, digest: bytes) -> None:
-    """Forgets what was put aside: it has been understood since."""
-    connection.execute(delete(quarantine).where(quarantine.c.digest == digest))
 
 
 def _count(connection: Connection, table: Table) -> int:

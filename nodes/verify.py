@@ -230,6 +230,7 @@ def _lines(found: Established) -> Iterator[str]:
         roster = found.signed.roster
         yield line("sender", f"{_name(found, header.sender)}, which signed it with key {found.signed.kid.hex()},")
         yield line("", f"its own by the roster version {roster.version} of {when(roster.at)}")
+        yield from _revoked(found.signed.revoked, entry.at)
     if found.recipient is not None:
         yield line("shown by", f"{_name(found, found.recipient)}, a recipient")
     said = header or entry
@@ -255,10 +256,16 @@ def _lines(found: Established) -> Iterator[str]:
         yield from (f"  | {text}" for text in found.body.decode(errors="backslashreplace").splitlines())
 
 
+def _revoked(at: int | None, logged: int) -> Iterator[str]:
+    if at is not None:
+        yield line("", f"the key {'was revoked later' if logged <= at else 'had been revoked'}, on {when(at)}")
+
+
 def _answer_lines(found: Established, answer: Answer) -> Iterator[str]:
     why = "" if answer.item.code is None else f" [{answer.item.code}]"
     yield line(str(answer.item.outcome), f"{_name(found, answer.recipient)} {when(answer.logged.entry.at)}{why}")
     yield line("", f"signed by the recipient itself {when(answer.at)}, roster version {answer.roster.version}")
+    yield from _revoked(answer.revoked, answer.logged.entry.at)
     yield from _places(answer.logged)
 
 
@@ -291,7 +298,11 @@ def _described(found: Established) -> dict[str, Any]:
         "sender": found.header.sender if found.header is not None else entry.sender or entry.node,
         "signed": None
         if found.signed is None
-        else {"key": found.signed.kid.hex(), "roster": found.signed.roster.version},
+        else {
+            "key": found.signed.kid.hex(),
+            "roster": found.signed.roster.version,
+            "revoked": None if found.signed.revoked is None else when(found.signed.revoked),
+        },
         "kind": said.kind,
         "kind_version": said.kind_version,
         "task_force": said.task_force,
@@ -306,6 +317,7 @@ def _described(found: Established) -> dict[str, Any]:
                 **_entry(answer.logged),
                 "signed_at": when(answer.at),
                 "roster": answer.roster.version,
+                "revoked": None if answer.revoked is None else when(answer.revoked),
             }
             for answer in found.answers
         ],

@@ -67,6 +67,12 @@ class Event(StrEnum):
     ROSTER = "roster"
     ERASED = "erased"
     OPERATOR = "operator"
+    SUSPENDED = "suspended"
+    REINSTATED = "reinstated"
+    REVOKED = "revoked"
+    REMOVED = "removed"
+    RETURNED = "returned"
+    HANDED_OVER = "handed_over"
 
 
 class Outcome(StrEnum):

@@ -20,6 +20,8 @@ class RefusalCode(StrEnum):
     SENDER_UNKNOWN = "sender_unknown"
     KEY_UNKNOWN = "key_unknown"
     KEY_NOT_VALID = "key_not_valid"
+    KEY_REVOKED = "key_revoked"
+    SENDER_SUSPENDED = "sender_suspended"
     SIGNATURE_INVALID = "signature_invalid"
     RECIPIENTS_MISMATCH = "recipients_mismatch"
     CREATED_IN_FUTURE = "created_in_future"
@@ -31,6 +33,8 @@ class RefusalCode(StrEnum):
     KIND_UNKNOWN = "kind_unknown"
     NOT_A_MEMBER = "not_a_member"
     RECIPIENT_UNKNOWN = "recipient_unknown"
+    RECIPIENT_SUSPENDED = "recipient_suspended"
+    RECIPIENT_REVOKED = "recipient_revoked"
     RECIPIENT_NOT_A_MEMBER = "recipient_not_a_member"
     AGENCY_NOT_OF_SENDER = "agency_not_of_sender"
     ATTACHMENTS_UNSUPPORTED = "attachments_unsupported"
@@ -52,6 +56,8 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.SENDER_UNKNOWN: "the node is not in the roster; ask the hub's operators to enrol it",
         RefusalCode.KEY_UNKNOWN: "the signing key is not in the roster; run `seci-node doctor`",
         RefusalCode.KEY_NOT_VALID: "the key was not valid when the message was created; set the clock or renew the key",
+        RefusalCode.KEY_REVOKED: "the signing key was revoked; the node has to be enrolled again with new keys",
+        RefusalCode.SENDER_SUSPENDED: "the node is suspended; ask the hub's operators, then send a new message",
         RefusalCode.SIGNATURE_INVALID: "the message was altered or signed with another key; send a new message",
         RefusalCode.RECIPIENTS_MISMATCH: "the wrapped keys are not the recipients' own; refresh the roster, send anew",
         RefusalCode.CREATED_IN_FUTURE: "the node's clock is ahead; set it (NTP) and send a new message",
@@ -63,6 +69,8 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.KIND_UNKNOWN: "use a kind and version of `seci-node schema list`; newer ones need a newer program",
         RefusalCode.NOT_A_MEMBER: "the sender is not a member of the task force; ask its coordinator",
         RefusalCode.RECIPIENT_UNKNOWN: "a recipient is not in the roster; refresh the roster and correct it",
+        RefusalCode.RECIPIENT_SUSPENDED: "a recipient is suspended; leave it out, and reach it by another way",
+        RefusalCode.RECIPIENT_REVOKED: "a recipient's keys are revoked, or it was removed; leave it out",
         RefusalCode.RECIPIENT_NOT_A_MEMBER: "a recipient is not a member of the task force; leave it out",
         RefusalCode.AGENCY_NOT_OF_SENDER: "the roster does not name this agency for the sender; correct it",
         RefusalCode.ATTACHMENTS_UNSUPPORTED: "this release carries no attachments; send the content inline",

@@ -27,18 +27,53 @@ class KeyUse(StrEnum):
     WITNESS = "witness"
 
 
+class NodeState(StrEnum):
+    """Why a node takes no part: for a while, because its keys may be another's, or for good."""
+
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    REMOVED = "removed"
+
+
+class Cause(StrEnum):
+    """The reason code of a state; those of RFC 5280 section 5.3.1 that can be meant."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "key_compromise"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessation_of_operation"
+    CERTIFICATE_HOLD = "certificate_hold"
+    PRIVILEGE_WITHDRAWN = "privilege_withdrawn"
+
+
+class Standing(Wire):
+    """That a node takes no part, since when (ms UTC, by the hub's clock) and why."""
+
+    state: NodeState
+    since: Millis
+    cause: Cause
+
+
 class RosterKey(Wire):
-    """A public key (encodings: docs/protocol.md) with its validity, milliseconds UTC, end excluded."""
+    """A public key (encodings: docs/protocol.md) with its validity, milliseconds UTC, end excluded.
+
+    `revoked`: since then nothing signed with it counts, whatever time it says, unless it was on record before; and
+    nothing is closed to it.
+    """
 
     kid: Annotated[bytes, Field(min_length=16, max_length=16)]
     use: KeyUse
     public: bytes
     not_before: Millis
     not_after: Millis
+    revoked: Millis | None = None
 
 
 class RosterNode(Wire):
-    """A node of a participant: its agencies, the task forces it is a member of, and its keys."""
+    """A node of a participant: its agencies, the task forces it is a member of, and its keys.
+
+    Without a `standing` it is active. One that was removed stays listed, for what it said is on record.
+    """
 
     node: NodeId
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -46,6 +81,12 @@ class RosterNode(Wire):
     agencies: tuple[Agency, ...]
     task_forces: tuple[Code, ...]
     keys: Annotated[tuple[RosterKey, ...], Field(fail_fast=True)]
+    standing: Standing | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it takes part: may send, and be sent to."""
+        return self.standing is None
 
 
 class Roster(Wire):
@@ -57,6 +98,8 @@ class Roster(Wire):
     version: RosterVersion
     at: Millis
     nodes: tuple[RosterNode, ...]
+    # The revocation list of TLS certificates (RFC 5280), DER, once there is anything on it.
+    crl: bytes | None = None
 
     @field_validator("nodes")
     @classmethod

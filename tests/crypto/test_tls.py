@@ -8,12 +8,26 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from crypto import keyfile
-from crypto.certificates import Profile, TlsKey, create_ca, create_cross, create_csr, issue, new_tls_key, to_pem
+from crypto.certificates import (
+    Profile,
+    RevokedCertificate,
+    TlsKey,
+    create_ca,
+    create_crl,
+    create_cross,
+    create_csr,
+    issue,
+    new_tls_key,
+    read_certificate,
+    read_crl,
+    to_pem,
+)
 from crypto.errors import CertificateRefused, TlsUnsafe, WrongPassphrase
 from crypto.keyfile import Secret
-from crypto.tls import assert_verifying, client_context
+from crypto.tls import assert_verifying, client_context, refuse_revoked
 
 
 class Authority:
@@ -220,3 +234,29 @@ def test_a_broker_of_another_ca_is_taken_once_ours_vouches_for_that(ours: Author
             file.write(more)
     handshake(ours.client(), theirs.server())
     handshake(theirs.client(), theirs.server())
+
+
+def test_a_broker_on_the_newest_revocation_list_is_refused(ours: Authority) -> None:
+    context, broker = ours.client(), read_certificate((ours.folder / "broker.pem").read_bytes())
+    node = read_certificate((ours.folder / "node-ro.pem").read_bytes())
+    now = datetime.now(UTC)
+    for number, revoked in enumerate(([], [node], [node, broker])):
+        listed = [RevokedCertificate(one.serial_number, now, x509.ReasonFlags.key_compromise) for one in revoked]
+        crl = create_crl(ours.certificate, ours.key, listed, number, now - timedelta(seconds=9 - number))
+        assert read_crl(crl.public_bytes(Encoding.DER), ours.certificate) == crl
+        (ours.folder / "crl.pem").write_bytes(to_pem(crl))
+        refuse_revoked(context, ours.folder / "crl.pem")
+        if broker in revoked:
+            with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+                handshake(context, ours.server())
+        else:
+            handshake(context, ours.server())
+
+
+def test_a_revocation_list_of_another_ca_or_of_no_ca_is_refused(ours: Authority, theirs: Authority) -> None:
+    crl = create_crl(theirs.certificate, theirs.key, [], 1, datetime.now(UTC))
+    for der in (crl.public_bytes(Encoding.DER), b"", b"\x30\x00"):
+        with pytest.raises(CertificateRefused):
+            read_crl(der, ours.certificate)
+    with pytest.raises(CertificateRefused):
+        refuse_revoked(ours.client(), ours.folder / "secret.key")

@@ -1,20 +1,22 @@
 """The line of batches in a worker, without a broker or a database: what fails is never settled by what comes after."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from hub.errors import BrokenOff
+from hub import ingest
+from hub.errors import BrokenOff, RosterChanged
 from hub.ingest import Ingest, _finish
 from hub.judge import Arrival, Unreadable, Verdict
 from hub.publication import Publication
 from hub.record import Recorded
 from schemas.control import MessageType
 from schemas.witnessing import CheckpointRequest
-from tests.crypto.people import HUB
+from tests.crypto.people import HUB, trust
 
 QUESTION = CheckpointRequest(old=7).to_bytes()
 BATCHES = [[Arrival("ro", "poem", b"", tag)] for tag in (1, 2, 3)]
@@ -39,7 +41,7 @@ def _worker() -> Ingest:
 @pytest.mark.parametrize("stage", ["_patiently", "_send"])
 async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = _worker()
-    lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=None, signed=b"")), 0
+    lane, roster, calls = Lane(), cast(Any, SimpleNamespace(trust=trust(), signed=())), 0
 
     async def stand_in(*_: Any) -> Recorded:
         nonlocal calls
@@ -76,7 +78,7 @@ async def test_a_batch_of_witnesses_questions_is_not_recorded(
 
     monkeypatch.setattr(worker, "_patiently", patiently)
     batch = [Arrival("ro", MessageType.CHECKPOINT_REQUEST, body, tag) for tag, body in enumerate(bodies)]
-    roster = cast(Any, SimpleNamespace(trust=None, signed=b""))
+    roster = cast(Any, SimpleNamespace(trust=trust(), signed=()))
     await worker._carry(cast(Any, lane), batch, roster, asyncio.Event(), cast(Any, None))
     assert [[type(verdict) for verdict in batch] for batch in put_on_record] == [[Unreadable]] * recorded
     # Of the questions of one node the last one waits for its answer, beside the main loop.
@@ -99,7 +101,7 @@ async def test_an_urgent_batch_does_not_wait_until_a_normal_one_is_judged(monkey
 
     monkeypatch.setattr(worker, "_judge", judge)
     monkeypatch.setattr(worker, "_patiently", patiently)
-    roster, stop, intake = cast(Any, SimpleNamespace(trust=None, signed=b"")), asyncio.Event(), cast(Any, None)
+    roster, stop, intake = cast(Any, SimpleNamespace(trust=trust(), signed=())), asyncio.Event(), cast(Any, None)
     # Large enough to be judged before it is recorded. The second of a lane is judged first, and recorded second.
     batches = [(normal, 1), (normal, 2), (urgent, 3)]
     line = [
@@ -126,3 +128,36 @@ async def test_what_a_batch_failed_with_is_told_and_not_that_another_broke_off()
         await asyncio.wait(line)
         with pytest.raises(ConnectionError):
             await _finish(line)
+
+
+async def test_a_batch_that_was_judged_by_an_older_roster_is_judged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else somebody who was shut out in between would have the last word in the ledger.
+    worker, asked, older, newer = _worker(), list[int](), _in_force(1), _in_force(2)
+
+    @asynccontextmanager
+    async def writing() -> AsyncIterator[None]:
+        yield
+
+    async def judged(_: Sequence[Arrival], roster: Any) -> list[Any]:
+        asked.append(roster.trust.roster.version)
+        return [asked[-1]]
+
+    async def record(*said: Any) -> Any:
+        if said[4] == 1:
+            raise RosterChanged("newer", "judge anew")
+        return said[2]
+
+    async def newest() -> Any:
+        return newer
+
+    for name, stand_in in (("_judge", judged), ("_newest", newest)):
+        monkeypatch.setattr(worker, name, stand_in)
+    monkeypatch.setattr(worker._pen, "writing", writing)
+    monkeypatch.setattr(ingest, "record", record)
+    judging = cast(Any, asyncio.create_task(judged((), older)))
+    found = await worker._patiently(judging, BATCHES[0], older, asyncio.Event(), cast(Any, None))
+    assert (found, asked) == ([2], [1, 2])
+
+
+def _in_force(version: int) -> Any:
+    return SimpleNamespace(trust=SimpleNamespace(roster=SimpleNamespace(version=version)), signed=())

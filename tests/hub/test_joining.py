@@ -9,8 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining as proofs
+from crypto.certificates import read_certificate, read_crl
+from crypto.errors import KeyRevoked
 from crypto.trust import Trust
-from hub import admission, joining, registrar, tables, topology
+from hub import admission, joining, registrar, standing, tables, topology
 from hub.admission import Office
 from hub.errors import (
     BrokerUnreachable,
@@ -26,9 +28,13 @@ from hub.errors import (
     TokenUsed,
     WordsDiffer,
 )
+from hub.pen import writing
+from hub.quarantine import Decision
+from hub.standing import Act
+from schemas.control import Event
 from schemas.enrolment import Welcome
 from schemas.joining import JoinAnswer, JoinToken, Stage
-from schemas.roster import KeyUse, Roster
+from schemas.roster import Cause, KeyUse, Roster
 from tests.hub.applicants import Applicant, asked, confirmed, decided, invited, listed, office_of, roster_of, stages
 from tests.hub.ownhub import OwnHub
 from tests.hub.test_operator_commands import People
@@ -251,7 +257,7 @@ def _fail() -> None:
 async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Office) -> None:
     before, after = Applicant.new("ro"), Applicant.new("ro")
     await confirmed(office, before, token := await invited(office, "ro"))
-    await admission.carry_on(office, token.id)
+    first = await admission.carry_on(office, token.id)
     signed_at = joining.now_ms()
     token = await invited(office, "ro", replace_keys=True)
     for known in (before, Applicant("ro", after.signing, before.encryption, after.csr, after.witness)):
@@ -266,11 +272,42 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
     roster = await roster_of(office)
     trust = Trust.of(Roster(version=roster.version, at=joining.now_ms(), nodes=roster.nodes))
     now = joining.now_ms()
-    assert trust.signing_key("ro", before.signing.public.key_id, signed_at) == before.signing.public
+    # What was on record before; a thief can write any date.
+    old = before.signing.public
+    assert trust.signing_key("ro", old.key_id, signed_at, lambda _: True) == old
+    with pytest.raises(KeyRevoked):
+        trust.signing_key("ro", old.key_id, signed_at)
+    serials = await _revoked(office)
+    assert serials == {read_certificate((first.certificate or "").encode()).serial_number}
     assert trust.sealing_key("ro", now) == after.encryption.public
     assert trust.witnesses(now)["ro"].encoded.endswith(after.witness.public.public_bytes()[1:])
     ended = {key.use: key.not_after for key in node.keys if key.public in before.public}
     assert set(ended) == set(KeyUse) and all(signed_at <= at <= now for at in ended.values())
+
+
+async def _revoked(office: Office) -> set[int]:
+    crl = (await roster_of(office)).crl
+    assert crl is not None
+    ca = read_certificate((office.settings.home / "ca.pem").read_bytes())
+    return {item.serial_number for item in read_crl(crl, ca)}
+
+
+async def test_new_keys_undo_a_revocation_and_no_suspension(office: Office) -> None:
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    await admission.carry_on(office, token.id)
+    for event, cause in ((Event.SUSPENDED, Cause.CERTIFICATE_HOLD), (Event.REVOKED, Cause.KEY_COMPROMISE)):
+        async with writing(office.engine, office.log) as connection:
+            authority = admission._authority(office)
+            await standing.apply(connection, office.log, authority, Act(event, "ro", Decision("ana", "lost"), cause))
+        if event is Event.SUSPENDED:
+            with pytest.raises(EnrolmentRefused, match="suspended"):
+                await invited(office, "ro", replace_keys=True)
+    after, token = Applicant.new("ro"), await invited(office, "ro", replace_keys=True)
+    await confirmed(office, after, token)
+    await admission.carry_on(office, token.id)
+    node = await listed(office, "ro")
+    assert node is not None and node.active
+    assert {key.public for key in node.keys if key.revoked is None} == after.public
 
 
 def test_as_operators_type_it(own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from crypto.trust import sign_acknowledgement
+from crypto.trust import Earlier, Trust, sign_acknowledgement, sign_roster
 from hub.judge import CLOCK_AHEAD_MS, OLDEST_MS, Acceptable, Acknowledged, Arrival, Refusable, Unreadable, judge
 from schemas.codes import Agency, Handling
 from schemas.control import AcknowledgedMessage, Acknowledgement, MessageType, Outcome
 from schemas.header import LAST_MILLI, MAX_LIFETIME_MS
 from schemas.refusals import RefusalCode
-from tests.crypto.people import BG, HOUR, NAMES, NOW, RO, sealed, trust
+from schemas.roster import Cause, NodeState, Roster, RosterNode, Standing
+from tests.crypto.people import BG, HOUR, HUB, NAMES, NOW, RO, sealed, trust
 from tests.schemas.strategies import FIXED_ID
 
 
@@ -126,6 +127,54 @@ def test_a_recipients_own_acknowledgement_is_taken() -> None:
 )
 def test_an_acknowledgement_that_does_not_hold_is_quarantined(body: bytes, node: str, now: int, reason: str) -> None:
     verdict = judge(_arrival(body, node, MessageType.ACKNOWLEDGEMENT), trust(), now)
+    assert isinstance(verdict, Unreadable)
+    assert verdict.reason == reason
+
+
+def _after(*changed: RosterNode, at: int = NOW + 1) -> Trust:
+    """Everybody as before, but for these, from `at` on."""
+    nodes = {**trust().nodes, **{node.node: node for node in changed}}
+    before = Earlier(sign_roster(trust().roster, HUB.signing), HUB.signing.public)
+    return Trust.of(Roster(version=2, at=at, nodes=tuple(nodes.values())), [before])
+
+
+def _listed(node: str, state: NodeState | None = None, **changes: Any) -> RosterNode:
+    standing = None if state is None else Standing(state=state, since=NOW + 1, cause=Cause.UNSPECIFIED)
+    return trust().nodes[node].model_copy(update={"standing": standing, **changes})
+
+
+def _revoked(node: str, at: int = NOW + 1) -> RosterNode:
+    keys = tuple(key.model_copy(update={"revoked": at}) for key in trust().nodes[node].keys)
+    return _listed(node, NodeState.REVOKED, keys=keys)
+
+
+@pytest.mark.parametrize(
+    ("after", "code"),
+    [
+        (_after(_listed("ro", task_forces=())), None),
+        (_after(_listed("ro", task_forces=()), at=NOW), "not_a_member"),
+        (_after(_listed("ro", agencies=()), at=NOW), "agency_not_of_sender"),
+        (_after(_listed("bg", task_forces=())), "recipient_not_a_member"),
+        (_after(_listed("ro", NodeState.SUSPENDED)), "sender_suspended"),
+        (_after(_revoked("ro")), "key_revoked"),
+        (_after(_listed("bg", NodeState.SUSPENDED)), "recipient_suspended"),
+        (_after(_revoked("bg")), "recipient_revoked"),
+        (_after(_listed("bg", NodeState.REMOVED, task_forces=())), "recipient_revoked"),
+    ],
+)
+def test_a_sender_is_judged_by_the_roster_of_its_time_and_recipients_by_that_of_now(
+    after: Trust, code: str | None
+) -> None:
+    verdict = judge(_arrival(sealed()), after, NOW + 2)
+    assert (verdict.code if isinstance(verdict, Refusable) else None) == code
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [(_after(_revoked("bg")), "key_revoked"), (_after(_listed("bg", NodeState.SUSPENDED)), "sender_suspended")],
+)
+def test_the_word_of_who_was_shut_out_is_not_taken(after: Trust, reason: str) -> None:
+    verdict = judge(_arrival(_acknowledgement(), "bg", MessageType.ACKNOWLEDGEMENT), after, NOW + 2)
     assert isinstance(verdict, Unreadable)
     assert verdict.reason == reason
 

@@ -25,7 +25,9 @@ def _samples(text: bytes) -> dict[str, float]:
 
 
 def _exposed(reading: Reading | None = READING, stamping_s: float | None = 60.0) -> dict[str, float]:
-    return _samples(metrics.exposition(reading, consuming=True, canary_age_s=1.5, stamping_s=stamping_s))
+    return _samples(
+        metrics.exposition(reading, consuming=True, canary_age_s=1.5, stamping_s=stamping_s, ends={"ca": 0})
+    )
 
 
 def _entry(event: Event, code: RefusalCode | None = None, detail: str | None = None) -> Entry:

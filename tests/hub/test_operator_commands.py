@@ -51,8 +51,8 @@ class People:
         return code, said
 
     def code(self, name: str) -> str:
-        """One that was not used: of the step before this, this, or the next."""
-        step = max(self._used.get(name, 0) + 1, time.time_ns() // 30_000_000_000 - 1)
+        """One that was not used: of this step, which is good for another half-minute, or the next."""
+        step = max(self._used.get(name, 0) + 1, time.time_ns() // 30_000_000_000)
         self._used[name] = step
         return pyotp.HOTP(self.totp[name]).at(step)
 
@@ -90,7 +90,7 @@ def test_from_nobody_to_two_officers_who_act_together(people: People) -> None:
         code, said = people.type("ana", *command)
         assert (code, said["code"]) == (4, "session_required"), command
     assert people.add("eve", "eve", "security-officer")[1]["code"] == "session_required"
-    assert people.type("eve", "status")[1]["roster"] == {"version": 1, "nodes": None}
+    assert people.type("eve", "status")[1]["roster"] == {"version": 1, "nodes": None, "absent": None}
     assert people.login("ana")[1]["role"] == "security-officer"
     assert people.type("ana", "whoami")[1]["operator"] == "ana"
     # The second officer she may add alone; from then on it takes two.

@@ -1,6 +1,7 @@
 """Who is let into the roster, and with which witness key."""
 
 import base64
+import time
 
 import pytest
 
@@ -9,9 +10,11 @@ from crypto.enrolment import sign_request
 from crypto.keys import SignatureAlgorithm, SigningKey, VerifyKey
 from crypto.trust import Trust
 from hub.errors import EnrolmentRefused
-from hub.registrar import Unsigned, check_request, with_admitted
+from hub.registrar import Unsigned, check_request, with_admitted, with_replaced
+from hub.standing import changed
+from schemas.control import Event
 from schemas.enrolment import EnrolmentRequest
-from schemas.roster import KeyUse, Roster, RosterNode
+from schemas.roster import Cause, KeyUse, Roster, RosterNode
 from tests.crypto.people import BG, NOW, RO, Person
 
 KEY, OTHER = SigningKey.generate().public, SigningKey.generate().public
@@ -60,3 +63,18 @@ def test_a_key_that_cannot_cosign_is_refused() -> None:
             check_request(request, Unsigned(0, ()))
     with pytest.raises(EnrolmentRefused, match="Ed25519"):
         check_request(_request(RO, p256), Unsigned(0, ()))
+
+
+@pytest.mark.parametrize(("event", "back"), [(Event.REVOKED, True), (Event.SUSPENDED, False)])
+def test_who_was_revoked_comes_back_with_new_keys_and_who_is_suspended_does_not(event: Event, back: bool) -> None:
+    first = _admitted(Unsigned(0, ()), _request(RO, KEY))
+    [shut_out] = (changed(node, event, Cause.KEY_COMPROMISE, NOW) for node in first.nodes)
+    new = Person("ro", SigningKey.generate(), BG.encryption)
+    [node] = with_replaced(Unsigned(2, (shut_out,)), _request(new, None), None, None, NOW)
+    assert node.active is back
+    # The old keys stay listed, and are revoked: from now on, if they were not.
+    old = {key.public: key.revoked or NOW for key in shut_out.keys}
+    assert {key.public: key.revoked for key in node.keys if key.public in old} == old
+    now = time.time_ns() // 1_000_000
+    sealing = Trust.of(Roster(version=3, at=now, nodes=(node,))).sealing_key("ro", now)
+    assert sealing.key_id == BG.encryption.public.key_id

@@ -14,10 +14,11 @@ from hub.errors import RenewalRefused
 from hub.judge import Arrival, Renewing, Reporting, Unreadable, judge
 from hub.registrar import DAY_MS, KEY_DAYS, Unsigned
 from hub.renewing import LISTED_MS, MOST_KEYS, OVERLAP_MS, renewed
+from hub.standing import changed
 from schemas.authorities import AuthoritiesHeld
-from schemas.control import MessageType
+from schemas.control import Event, MessageType
 from schemas.renewal import RenewalRequest
-from schemas.roster import KeyUse, Roster, RosterNode
+from schemas.roster import Cause, KeyUse, NodeState, Roster, RosterNode
 from tests.crypto.people import BG, HOUR, NOW, RO, roster_key, roster_node, roster_of, trust
 
 NEW, SEALING = SigningKey.generate(), EncryptionKey.generate()
@@ -160,3 +161,17 @@ def test_a_word_on_authorities_counts_if_it_is_the_node_s_own_of_today() -> None
     assert isinstance(judged(held, RO.signing, NOW + 2 * DAY_MS), Unreadable)
     # Its key has ended since.
     assert isinstance(judged(held, RO.signing, NOW + 2 * HOUR), Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [(NodeState.SUSPENDED, "sender_suspended"), (NodeState.REVOKED, "key_revoked")]
+)
+def test_who_was_shut_out_gets_no_new_keys(state: NodeState, reason: str) -> None:
+    event = Event.SUSPENDED if state is NodeState.SUSPENDED else Event.REVOKED
+    bg, ro = _roster().nodes
+    roster = Unsigned(4, (bg, changed(ro, event, Cause.KEY_COMPROMISE, NOW)))
+    body = sign_renewal(_request(), RO.signing, NEW)
+    assert judge(_arrival(body), _trust(roster.nodes), NOW) == Unreadable(_arrival(body), reason)
+    # Also if it had asked before.
+    with pytest.raises(RenewalRefused, match="takes no part"):
+        renewed(roster, _request(), NOW)

@@ -13,7 +13,7 @@ from crypto.envelope import seal
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
 from crypto.trust import Trust, sign_roster
-from nodes import inbox, migrations, outbox, store
+from nodes import asides, inbox, migrations, outbox, store
 from nodes.agent import Agent
 from nodes.errors import StoreVersionUnknown
 from nodes.outgoing import Outgoing
@@ -144,10 +144,10 @@ async def test_a_store_of_version_1_is_brought_up_to_date(tmp_path: Path) -> Non
         database.executescript(script.read_text())
     for _ in range(2):
         box = Store.open(file, bytes(32))
-        waits, other = await box.run(store.aside, b"1"), await box.run(store.aside, b"2")
+        waits, other = await box.run(asides.aside, b"1"), await box.run(asides.aside, b"2")
         box.close()
-        assert waits == store.Aside(b"1", "envelope", b"one", "01a20f97-e270-71d7-88d6-b834d3465199")
-        assert other == store.Aside(b"2", "envelope", b"two", "")
+        assert waits == asides.Aside(b"1", "envelope", b"one", "01a20f97-e270-71d7-88d6-b834d3465199")
+        assert other == asides.Aside(b"2", "envelope", b"two", "")
     Store.open(tmp_path / "new.db", bytes(32)).close()
     assert _schema(file) == _schema(tmp_path / "new.db")
 

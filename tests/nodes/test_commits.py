@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from nodes import commits, store
+from nodes import asides, commits
 from nodes.commits import MOST
 from nodes.errors import StoreClosed
 from nodes.prepared import tell
@@ -35,7 +35,7 @@ def box(tmp_path: Path) -> Iterator[Store]:
 
 
 def _keep(connection: Connection, digest: bytes, fault: Callable[[Connection], None] | None = None) -> bytes:
-    store.put_aside(connection, store.Aside(digest, "poem", b"", ""), "reason", 1)
+    asides.put_aside(connection, asides.Aside(digest, "poem", b"", ""), "reason", 1)
     if fault is not None:
         fault(connection)
     return digest

@@ -271,8 +271,8 @@ def test_a_message_is_shown_in_lines_for_people() -> None:
         "  tr             declined expired",
         "  hu             delivered 2004-11-09T11:33:20.000Z late: after it expired, within what is allowed for clocks "
         "and for the way",
-        "notice           2004-11-09T11:33:20  reminded   bg    had not answered by then",
-        "notice           2004-11-09T11:33:20  expired    tr    had not taken it by then",
+        "notice           2004-11-09T11:33:20  reminded    bg    had not answered by then",
+        "notice           2004-11-09T11:33:20  expired     tr    had not taken it by then",
         "{",
         '  "title": "a"',
         "}",

@@ -203,4 +203,10 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "roster",
         "erased",
         "operator",
+        "suspended",
+        "reinstated",
+        "revoked",
+        "removed",
+        "returned",
+        "handed_over",
     ]
