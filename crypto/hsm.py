@@ -4,6 +4,9 @@ A key in a token is a private key of `cryptography` like any other, for all that
 it as it takes one of its own. What is stored of it, sealed, is a `Reference`: which token, what the key is called
 there, the PIN, and the public key, so that the token is asked only when something is signed.
 
+No question waits for longer than `ANSWER_S`: a token that hangs must not take the program with it. A wrong PIN is said
+once: tokens count, and lock themselves.
+
 Advice: ECDSA with P-256 is what all hardware has; Ed25519 is newer there (PKCS #11 3.0). Call the token by its label,
 for slot numbers change. A token that is taken out and put back is found again; what could not be signed meanwhile is an
 error with the code `hsm_unavailable`, and nothing is lost by trying again.
@@ -12,12 +15,14 @@ error with the code `hsm_unavailable`, and nothing is lost by trying again.
 import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric import utils as asymmetric_utils
@@ -30,6 +35,7 @@ _P256_PARAMETERS: Final = bytes.fromhex("06082a8648ce3d030107")
 _ED25519_PARAMETERS: Final = bytes.fromhex("06032b6570")
 _ED25519_SIZE: Final = 32
 _POINT_SIZE: Final = 65
+ANSWER_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,12 @@ class HsmP256(ec.EllipticCurvePrivateKey):
         digest = hashlib.new(algorithm.name, data).digest()
         raw = _session_of(self.reference.token).sign(self.reference.key, "EC", "ECDSA", digest)
         half = len(raw) // 2
-        return asymmetric_utils.encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
+        signature = asymmetric_utils.encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
+        try:
+            self._public.verify(signature, data, signature_algorithm)
+        except InvalidSignature as error:
+            raise _another(self.reference) from error
+        return signature
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
         """The public key, as it was when the key was made."""
@@ -133,7 +144,12 @@ class HsmEd25519(ed25519.Ed25519PrivateKey):
 
     def sign(self, data: Any) -> bytes:
         """64 bytes (RFC 8032). Raises HsmUnavailable."""
-        return _session_of(self.reference.token).sign(self.reference.key, "EC_EDWARDS", "EDDSA", bytes(data))
+        signature = _session_of(self.reference.token).sign(self.reference.key, "EC_EDWARDS", "EDDSA", bytes(data))
+        try:
+            self._public.verify(signature, data)
+        except InvalidSignature as error:
+            raise _another(self.reference) from error
+        return signature
 
     def public_key(self) -> ed25519.Ed25519PublicKey:
         """The public key, as it was when the key was made."""
@@ -179,6 +195,11 @@ def generate_ed25519(token: Token, key: str) -> HsmEd25519:
     return HsmEd25519(Reference(token, key, point))
 
 
+def _another(reference: Reference) -> HsmUnavailable:
+    # Its signatures would be refused one by one, and what they are under with them.
+    return HsmUnavailable(f"the key {reference.key!r} in the token {reference.token.label!r} is another than it was")
+
+
 def _refuse() -> NoReturn:
     raise KeyUnusable("the key is in a hardware token, which signs with it and does not give it out")
 
@@ -191,6 +212,8 @@ class _Session:
         self._lock = threading.Lock()
         self._session: Any = None
         self._keys: dict[str, Any] = {}
+        self._asking: threading.Thread | None = None
+        self._refused = ""
 
     def sign(self, key: str, key_type: str, mechanism: str, data: bytes) -> bytes:
         return self._asked(lambda pkcs11: self._sign(pkcs11, key, key_type, mechanism, data))
@@ -200,21 +223,56 @@ class _Session:
 
     def _asked(self, ask: Callable[[Any], bytes]) -> bytes:
         pkcs11 = _library()
-        with self._lock:
+        if not self._lock.acquire(timeout=ANSWER_S):
+            raise self._unavailable("it has too much to do")
+        try:
+            if self._asking is not None and self._asking.is_alive():
+                raise self._unavailable("it has not answered an earlier question")
+            return self._in_time(lambda: self._answer(pkcs11, ask))
+        finally:
+            self._lock.release()
+
+    def _in_time(self, ask: Callable[[], bytes]) -> bytes:
+        # Nothing ends a call into the token's library, but nobody has to wait for it, not even the program's end.
+        answered: Future[bytes] = Future()
+
+        def work() -> None:
             try:
-                try:
-                    return bytes(ask(pkcs11))
-                except pkcs11.exceptions.NoSuchKey:
-                    raise
-                except pkcs11.exceptions.PKCS11Error:
-                    # A token that was away, or a session that it has forgotten.
-                    self._close(pkcs11)
-                    return bytes(ask(pkcs11))
-            except pkcs11.exceptions.NoSuchKey as error:
-                raise HsmUnavailable(f"the token {self._token.label!r} has no such key") from error
-            except (pkcs11.exceptions.PKCS11Error, RuntimeError) as error:
+                answered.set_result(ask())
+            except BaseException as error:
+                answered.set_exception(error)
+
+        self._asking = threading.Thread(target=work, name="token", daemon=True)
+        self._asking.start()
+        try:
+            return answered.result(ANSWER_S)
+        except TimeoutError:
+            raise self._unavailable(f"nothing in {ANSWER_S:.0f} s") from None
+
+    def _answer(self, pkcs11: Any, ask: Callable[[Any], bytes]) -> bytes:
+        errors = pkcs11.exceptions
+        if self._refused:
+            raise self._unavailable(self._refused)
+        try:
+            try:
+                return bytes(ask(pkcs11))
+            except (errors.NoSuchKey, errors.PinIncorrect, errors.PinLocked):
+                raise
+            except errors.PKCS11Error:
+                # A token that was away, or a session that it has forgotten.
                 self._close(pkcs11)
-                raise HsmUnavailable(f"the token {self._token.label!r} does not answer: {_why(error)}") from error
+                return bytes(ask(pkcs11))
+        except errors.NoSuchKey as error:
+            raise HsmUnavailable(f"the token {self._token.label!r} has no such key") from error
+        except (errors.PinIncorrect, errors.PinLocked) as error:
+            self._refused = f"{_why(error)}; the PIN is not tried again before the program is started anew"
+            raise self._unavailable(self._refused) from error
+        except (errors.PKCS11Error, RuntimeError) as error:
+            self._close(pkcs11)
+            raise self._unavailable(_why(error)) from error
+
+    def _unavailable(self, why: str) -> HsmUnavailable:
+        return HsmUnavailable(f"the token {self._token.label!r} does not answer: {why}")
 
     def _open(self, pkcs11: Any) -> Any:
         if self._session is None:

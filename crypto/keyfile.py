@@ -12,6 +12,7 @@ import base64
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -118,6 +119,10 @@ class SecretSource:
     def is_default(self) -> bool:
         """Whether it is in the home itself."""
         return self == SecretSource()
+
+    def place(self, home: Path) -> Path | str:
+        """Where exactly that is: a file, by whatever way it was named, or the name of a credential."""
+        return self.credential or (self.passphrase_file or self.key_file or home / "secret.key").resolve()
 
     def read(self, home: Path) -> Secret:
         """The secret. Raises KeyFileRefused."""
@@ -294,10 +299,14 @@ def put_tls(home: Path, name: str) -> bool:
         return False
     # The certificate last: as long as it is there, this goes on.
     old, new = home / f"{name}.next.key", home / f"{name}.key"
-    for from_, to in ((password_file(old), password_file(new)), (old, new)):
-        if from_.exists():
+    for from_, to in (
+        (password_file(old), password_file(new)),
+        (old, new),
+        (certificate, home / f"{name}.pem"),
+    ):
+        # Workers that start at one time all do this, and each may find that another was quicker.
+        with suppress(FileNotFoundError):
             from_.replace(to)
-    certificate.replace(home / f"{name}.pem")
     sync_folder(home)
     return True
 

@@ -7,10 +7,11 @@ knows asks for it. That it can open what is closed to a new encryption key shows
 from typing import Final
 
 from crypto import cose
-from crypto.errors import KeyUnusable, TooLarge
+from crypto.errors import KeyNotValid, KeyUnusable, TooLarge
 from crypto.keys import SigningKey, VerifyKey
 from crypto.trust import Trust
 from schemas.renewal import RenewalRequest
+from schemas.roster import KeyUse
 
 RENEWAL_TYPE: Final = "application/vnd.seci.renewal+cbor"
 PROOF_TYPE: Final = "application/vnd.seci.renewal-proof+cbor"
@@ -35,11 +36,21 @@ def open_renewal(data: bytes, trust: Trust) -> RenewalRequest:
     proof = _inner(outer.payload)
     request = RenewalRequest.from_bytes(outer.payload if proof is None else proof.payload)
     outer.verify(trust.signing_key(request.node, outer.kid, request.at))
+    _check_not_replaced(request, outer.kid, trust)
     if (request.signing is None) != (proof is None):
         raise KeyUnusable("a renewal request is signed with the new signing key if it names one, and only then")
     if request.signing is not None and proof is not None:
         proof.verify(VerifyKey.from_public_bytes(request.signing))
     return request
+
+
+def _check_not_replaced(request: RenewalRequest, kid: bytes, trust: Trust) -> None:
+    # An old key signs messages for a while. It must not list another one: who had taken it would stay for good. Only
+    # what its node was asking for when it was replaced, and signs with the new key too, is asked for still.
+    listed = [key for key in trust.nodes[request.node].keys if key.use is KeyUse.SIGN]
+    end = max(key.not_after for key in listed)
+    if not any(key.not_after == end and (key.kid == kid or key.public == request.signing) for key in listed):
+        raise KeyNotValid(f"key {kid.hex()} of {request.node} was replaced, and lists no other one")
 
 
 def signer_of_renewal(data: bytes) -> bytes:

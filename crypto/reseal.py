@@ -7,13 +7,21 @@ settings calls `finish` with the mark before the first key is opened, and so end
 
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from crypto.keyfile import Secret, is_sealed, open_file, seal_file, sync_folder
+from crypto.errors import KeyFileRefused
+from crypto.keyfile import Secret, SecretSource, is_sealed, open_file, seal_file, sync_folder
 
 MARK_SIZE: Final = 8
 _ANEW: Final = re.compile(r"(.+)\.([0-9a-f]{16})\.anew")
+
+
+def check_another(home: Path, old: SecretSource, new: SecretSource) -> None:
+    """Raises KeyFileRefused for the place that the secret is in by now: who then destroyed the old one had none."""
+    if old.place(home) == new.place(home):
+        raise KeyFileRefused("the keys open with the secret there already; name another place for the new one")
 
 
 def prepare(home: Path, old: Secret, new: Secret) -> str:
@@ -37,7 +45,9 @@ def finish(home: Path, mark: str | None) -> None:
     moved = False
     for file in sorted(home.glob(f"*.{mark}.anew")):
         if found := _ANEW.fullmatch(file.name):
-            file.replace(home / found[1])
+            # Of several that start at one time, another may have been quicker.
+            with suppress(FileNotFoundError):
+                file.replace(home / found[1])
             moved = True
     if moved:
         sync_folder(home)

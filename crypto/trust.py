@@ -4,8 +4,9 @@ Hub and nodes judge with the same code, so that both reach the same verdict. Wha
 roster that was in force when he said it; but what a revoked key signed counts only if it was on record before.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Self
@@ -24,8 +25,9 @@ from crypto.errors import (
     TooLarge,
 )
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
+from schemas.access import Access
 from schemas.control import Acknowledgement
-from schemas.header import Header
+from schemas.header import Header, RosterReference
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNode
 
 ROSTER_TYPE: Final = "application/vnd.seci.roster+cbor"
@@ -63,14 +65,17 @@ class Trust:
     """A roster made ready for questions. Build one with `Trust.of`, anew for each roster version.
 
     `earlier` are those that were in force before it, the newest first, as far back as anything has to be judged.
+    `digest` is the SHA-256 of it as the hub signed it; none where nobody goes by it (see `trust_in`).
     """
 
     roster: Roster
     nodes: Mapping[str, RosterNode]
+    access: Access
     earlier: Sequence[Earlier] = field(repr=False)
     _signing: Mapping[tuple[str, bytes], tuple[RosterKey, VerifyKey]]
     _sealing: Mapping[str, tuple[tuple[RosterKey, EncryptionPublicKey], ...]]
     _witnesses: Mapping[str, tuple[tuple[RosterKey, CosignerKey], ...]]
+    digest: bytes | None = None
 
     @classmethod
     def of(cls, roster: Roster, earlier: Sequence[Earlier] = ()) -> Self:
@@ -101,11 +106,17 @@ class Trust:
         return cls(
             roster,
             MappingProxyType(nodes),
+            Access.of(roster),
             earlier,
             MappingProxyType(signing),
             MappingProxyType(sealing),
             MappingProxyType(witnesses),
         )
+
+    @property
+    def reference(self) -> RosterReference | None:
+        """What whoever goes by this roster signs of it, so that others notice if they were shown another one."""
+        return None if self.digest is None else RosterReference(version=self.roster.version, digest=self.digest)
 
     def then(self, at: int) -> "Trust":
         """The roster that was in force at `at` (ms): of those known, the first one if that is earlier than all."""
@@ -191,8 +202,7 @@ class Trust:
 
     def members(self, task_force: str) -> tuple[str, ...]:
         """The active nodes that are members of a task force, sorted."""
-        found = (name for name, node in self.nodes.items() if node.active and task_force in node.task_forces)
-        return tuple(sorted(found))
+        return self.access.members(task_force)
 
 
 def is_good(key: RosterKey, at: int) -> bool:
@@ -218,6 +228,11 @@ def open_roster(data: bytes, hub: VerifyKey) -> Roster:
     signed = cose.parse_sign1(data, ROSTER_TYPE)
     signed.verify(hub)
     return Roster.from_bytes(signed.payload)
+
+
+def trust_in(signed: bytes, hub: VerifyKey, earlier: Sequence[Earlier] = ()) -> Trust:
+    """The roster that the hub signed, for who goes by it. Raises what `open_roster` and `Trust.of` do."""
+    return replace(Trust.of(open_roster(signed, hub), earlier), digest=hashlib.sha256(signed).digest())
 
 
 def signer_of_roster(data: bytes) -> bytes:

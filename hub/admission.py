@@ -172,6 +172,8 @@ async def _enter(office: Office, found: Enrolment) -> None:
         else:
             nodes = registrar.with_admitted(roster, [request], terms.agencies, terms.task_forces)
         published = await registrar.publish_roster(connection, office.log, nodes, office.log.signer.key, crl)
+        if terms.replace_keys:
+            await standing.give_proofs(connection, office.log, now.node, turn.at)
         await change(
             connection, now.invitation, Stage.PROVISIONED, stage=Stage.IN_ROSTER, roster_version=published.version
         )

@@ -23,6 +23,7 @@ from crypto.trust import open_roster
 from hub import authorities, registrar, tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
+from hub.errors import HubError
 from hub.held import hold
 from hub.ledger import Ledger
 from hub.publication import Publication
@@ -77,8 +78,9 @@ async def announce(settings: Settings, broker: BrokerAddress, engine: AsyncEngin
 
 def _goes_with(broker: BrokerAddress, settings: Settings) -> bool:
     try:
-        broker.reload(settings)
-    except (CryptoError, OSError) as error:
+        # With the secret of today.
+        broker.reload(Settings.stored(settings.home))
+    except (CryptoError, HubError, OSError) as error:
         # They are put in place one after another, just now; what is in use goes on to be.
         log.warning("certificates_unread", error=type(error).__name__)
         return False

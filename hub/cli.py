@@ -42,6 +42,7 @@ from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
 from hub.cli_login import login, logout, whoami
 from hub.cli_operator import operator_app
+from hub.cli_policy import coordinator_app, policy_app
 from hub.cli_quarantine import quarantine_app
 from hub.cli_roster import roster_app
 from hub.cli_standing import crl, held_app, remove, revoke, suspend, unsuspend
@@ -79,6 +80,8 @@ app.add_typer(stats_app, name="stats")
 app.add_typer(ca_app, name="ca")
 app.add_typer(roster_app, name="roster")
 app.add_typer(held_app, name="held")
+app.add_typer(policy_app, name="policy")
+app.add_typer(coordinator_app, name="coordinator")
 app.add_typer(requests_app, name="requests")
 
 

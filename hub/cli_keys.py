@@ -11,7 +11,7 @@ import typer
 
 from crypto.keyfile import make_key_file, write_private
 from crypto.keyoptions import Credential, KeyFile, PassphraseFile, named_source
-from crypto.reseal import prepare
+from crypto.reseal import check_another, prepare
 from hub.errors import FileUnwritable, SettingsInvalid
 from hub.settings import Settings
 from hub.setup import BROKER, broker_password
@@ -28,9 +28,10 @@ def reseal(
 ) -> None:
     """Seal the hub's keys with another secret: all of them or none. The keys stay the same.
 
-    Workers may be running: each needs the new secret when it starts next.
+    Workers may be running: each needs the new secret when it starts next, or renews a node's certificate.
     """
     source, settings = named_source(passphrase_file, key_file, credential), Settings.stored(home)
+    check_another(home, settings.source, source)
     old = settings.secret()
     make_key_file(home, source)
     # The settings decide: until they are saved the old secret opens the keys, and from then on the new one.

@@ -61,10 +61,10 @@ def messages(
 
     found = with_database(settings, look)
     head = (
-        f"{'index':>8}  {'at':24}  {'id':36}  {'from':5} {'kind':14} {'task force':12} {'lane':6} acknowledged by, of"
+        f"{'index':>8}  {'at':24}  {'id':36}  {'from':5} {'kind':27} {'task force':16} {'lane':6} acknowledged by, of"
     )
     lines = [
-        f"{m['index']:>8}  {m['at']}  {m['id']}  {m['sender']:5} {m['kind']:14} {m['task_force']:12} {m['priority']:6} "
+        f"{m['index']:>8}  {m['at']}  {m['id']}  {m['sender']:5} {m['kind']:27} {m['task_force']:16} {m['priority']:6} "
         f"{m['acknowledged']}/{len(m['recipients'])} {','.join(m['recipients'])}"
         for m in found
     ]

@@ -385,6 +385,13 @@ class FiguresRefused(HubError):
     exit_code = 2
 
 
+class PolicyRefused(HubError):
+    """A change of the policy, or a question about it, that names what there is not."""
+
+    code = "policy_change_refused"
+    exit_code = 2
+
+
 class SessionRequired(HubError):
     """Nobody is logged in, or not any more."""
 

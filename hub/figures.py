@@ -28,14 +28,20 @@ def _code(written: object) -> object:
     return _CODES[written.strip().casefold()]
 
 
+def _number(written: object) -> object:
+    if isinstance(written, bool):
+        raise ValueError("must be a whole number")
+    return written
+
+
 class Figure(BaseModel):
     """How many exchanges a field had in a year. `field` is its code, in the file also its name as printed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    year: Annotated[int, Field(ge=1999, le=2999)]
+    year: Annotated[int, BeforeValidator(_number), Field(ge=1999, le=2999)]
     field: Annotated[str, BeforeValidator(_code)]
-    count: Annotated[int, Field(ge=0, le=10**9)]
+    count: Annotated[int, BeforeValidator(_number), Field(ge=0, le=10**9)]
 
 
 def read(data: bytes, this_year: int) -> tuple[Figure, ...]:

@@ -17,6 +17,7 @@ from crypto.authorities import open_held, signer_of_held
 from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
+from crypto.orders import open_order
 from crypto.renewal import open_renewal, signer_of_renewal
 from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
@@ -24,6 +25,7 @@ from schemas.authorities import AuthoritiesHeld
 from schemas.codes import TASK_FORCES
 from schemas.control import Acknowledgement, ControlRefused, MessageType
 from schemas.header import MAX_LIFETIME_MS, Header
+from schemas.membership import MembershipOrder
 from schemas.refusals import RefusalCode
 from schemas.renewal import RenewalRequest
 from schemas.roster import NodeState
@@ -93,6 +95,14 @@ class Witnessed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ordered:
+    """A coordinator's order, its signature checked; whether it may be carried out is seen when it is recorded."""
+
+    arrival: Arrival
+    order: MembershipOrder
+
+
+@dataclass(frozen=True, slots=True)
 class Renewing:
     """A node's request to renew keys or its certificate, its signatures checked."""
 
@@ -116,7 +126,7 @@ class Unreadable:
     reason: str
 
 
-Verdict = Acceptable | Refusable | Acknowledged | Witnessed | Renewing | Reporting | Unreadable
+Verdict = Acceptable | Refusable | Acknowledged | Ordered | Witnessed | Renewing | Reporting | Unreadable
 OF_WITNESSES: Final[dict[str, type[CheckpointRequest | WitnessCosignature | TileRequest]]] = {
     MessageType.CHECKPOINT_REQUEST: CheckpointRequest,
     MessageType.COSIGNATURE: WitnessCosignature,
@@ -140,6 +150,8 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return _judge_envelope(arrival, trust, now)
     if arrival.type == MessageType.ACKNOWLEDGEMENT:
         return _judge_acknowledgement(arrival, trust, now)
+    if arrival.type == MessageType.MEMBERSHIP:
+        return _judge_order(arrival, trust, now)
     if arrival.type in (MessageType.RENEWAL, MessageType.AUTHORITIES_HELD):
         return _judge_own_word(arrival, trust, now)
     if arrival.type in OF_WITNESSES:
@@ -186,8 +198,7 @@ def _judge_acknowledgement(arrival: Arrival, trust: Trust, now: int) -> Verdict:
     if not is_active(arrival.node, trust):
         # It says so again once it takes part again.
         return Unreadable(arrival, RefusalCode.SENDER_SUSPENDED)
-    # A key that has expired or was lost must not sign for a time when it was good.
-    if not now - OLDEST_MS < acknowledgement.at <= now + CLOCK_AHEAD_MS:
+    if not _is_plausible(acknowledgement.at, now):
         return Unreadable(arrival, "time_implausible")
     return Acknowledged(arrival, acknowledgement)
 
@@ -203,6 +214,25 @@ def _check_active(node: str, trust: Trust) -> None:
     if (standing := trust.nodes[node].standing) is not None:
         # A node that is revoked or was removed has no key left that would bring it so far.
         raise Refused(RefusalCode.SENDER_SUSPENDED, f"{node} is {standing.state}")
+
+
+def _judge_order(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+    try:
+        order = open_order(arrival.body, trust)
+    except (CryptoError, ControlRefused) as error:
+        return Unreadable(arrival, error.code)
+    if order.node != arrival.node:
+        return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
+    if not is_active(arrival.node, trust):
+        return Unreadable(arrival, RefusalCode.SENDER_SUSPENDED)
+    if not _is_plausible(order.at, now):
+        return Unreadable(arrival, "time_implausible")
+    return Ordered(arrival, order)
+
+
+def _is_plausible(at: int, now: int) -> bool:
+    # A key that has expired or was lost must not sign for a time when it was good.
+    return now - OLDEST_MS < at <= now + CLOCK_AHEAD_MS
 
 
 def _judge_own_word(arrival: Arrival, trust: Trust, now: int) -> Verdict:
@@ -237,28 +267,27 @@ def check_policy(header: Header, trust: Trust, now: int) -> None:
         raise Refused(RefusalCode.KIND_UNKNOWN, f"kind {header.kind}/{header.kind_version} is not known")
     if header.attachments:
         raise Refused(RefusalCode.ATTACHMENTS_UNSUPPORTED, "attachments are not carried yet")
-    sender = trust.then(header.created).nodes[header.sender]
-    if header.agency not in sender.agencies:
-        raise Refused(RefusalCode.AGENCY_NOT_OF_SENDER, f"{header.sender} has no agency {header.agency}")
-    if header.task_force not in sender.task_forces:
-        raise Refused(RefusalCode.NOT_A_MEMBER, f"{header.sender} is not a member of {header.task_force}")
     for recipient in header.recipients:
-        _check_recipient(recipient, header.task_force, trust)
-    others = set(trust.members(header.task_force)) - {header.sender} if header.kind in registry.CAREFUL else ()
-    if registry.lacks_care(header.kind, header.handling, header.recipients, others):
-        detail = f"handling, recipients: {header.kind} asks for stricter handling, or for recipients named one by one"
-        raise Refused(RefusalCode.HEADER_MALFORMED, detail)
+        _check_recipient(recipient, trust)
+    # By the roster of when it was written: what has been allowed since then does no harm either.
+    then = trust.then(header.created)
+    denied = then.access.denial(header)
+    if denied is not None and then is not trust:
+        denied = trust.access.denial(header)
+    if denied is not None:
+        raise Refused(denied.code, denied.detail)
+    for recipient in header.recipients:
+        if not trust.access.takes_part(recipient, header.task_force):
+            raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, trust.access.outside(recipient, header.task_force))
 
 
-def _check_recipient(recipient: str, task_force: str, trust: Trust) -> None:
+def _check_recipient(recipient: str, trust: Trust) -> None:
     if recipient not in trust.nodes:
         raise Refused(RefusalCode.RECIPIENT_UNKNOWN, f"{recipient} is not in the roster")
     if (standing := trust.nodes[recipient].standing) is not None:
         suspended = standing.state is NodeState.SUSPENDED
         code = RefusalCode.RECIPIENT_SUSPENDED if suspended else RefusalCode.RECIPIENT_REVOKED
         raise Refused(code, f"{recipient} is {standing.state}")
-    if task_force not in trust.nodes[recipient].task_forces:
-        raise Refused(RefusalCode.RECIPIENT_NOT_A_MEMBER, f"{recipient} is not a member of {task_force}")
 
 
 def _check_times(header: Header, now: int) -> None:

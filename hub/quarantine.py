@@ -16,7 +16,7 @@ from hub import ledger, rows, tables
 from hub.dispatch import Untaken
 from hub.errors import MessageUnknown, QuarantineDecided, StillUnreadable
 from hub.held import OWED, hold
-from hub.judge import Acceptable, Arrival, Refusable, Unreadable, Verdict, judge
+from hub.judge import Acceptable, Arrival, Ordered, Refusable, Unreadable, Verdict, judge
 from hub.ledger import DETAIL_SIZE, Ledger
 from hub.record import record
 from hub.watch import iso
@@ -96,6 +96,8 @@ def outcome(verdict: Verdict) -> str:
     """In a word, what a released thing was judged to be."""
     if isinstance(verdict, Acceptable):
         return "accepted"
+    if isinstance(verdict, Ordered):
+        return "ordered"
     return f"refused: {verdict.code}" if isinstance(verdict, Refusable) else "acknowledged"
 
 

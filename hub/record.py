@@ -14,9 +14,9 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import archive, deadlines, ledger, tables, threads
+from hub import archive, deadlines, ledger, orders, tables, threads
 from hub.errors import RosterChanged
-from hub.judge import Acceptable, Acknowledged, Refusable, Unreadable, Verdict
+from hub.judge import Acceptable, Acknowledged, Ordered, Refusable, Unreadable, Verdict
 from hub.metrics import recorded
 from hub.publication import Owed, Publication, bundles, deliveries
 from schemas.codes import Priority
@@ -92,10 +92,16 @@ async def record(
 
     Raises RosterChanged if there is a newer roster than the version it was judged by: then nothing is recorded.
     """
+    words = [v for v in verdicts if isinstance(v, Ordered)]
+    if words:
+        # These make a roster themselves.
+        _check_roster((await archive.take_turn_seeing(connection, []))[1], roster)
+        roster = None
+    # First, for they append to the ledger themselves: what comes behind takes its turn anew.
+    ordered = await orders.carry_out(connection, log, words, now)
     envelopes = [v for v in verdicts if isinstance(v, Acceptable | Refusable)]
     turn, seen = await archive.take_turn_seeing(connection, [archive.Asked.by(verdict) for verdict in envelopes])
-    if roster is not None and seen.roster not in (None, roster):
-        raise RosterChanged("the roster has changed since a batch was judged", "nothing to do: it is judged anew")
+    _check_roster(seen, roster)
     # Nothing on record is dated after a roster that came behind it: by that, a revoked key's last word is told.
     draft = _Draft(turn.range.size, min(now, turn.at), turn.at, [], [], {table.name: [] for table in _TABLES}, [], {})
     await _take_envelopes(connection, draft, envelopes, seen)
@@ -110,8 +116,14 @@ async def record(
     if draft.again:
         proven = await ledger.prove(connection, log, list(draft.again))
         publications += bundles(proven, draft.again.values())
-    recorded(draft.entries, len(draft.again))
-    return Recorded(tuple(publications), tuple(draft.entries))
+    entries = (*ordered.entries, *draft.entries)
+    recorded(entries, len(draft.again))
+    return Recorded((*ordered.publications, *publications), entries)
+
+
+def _check_roster(seen: archive.Seen, judged_by: int | None) -> None:
+    if judged_by is not None and seen.roster not in (None, judged_by):
+        raise RosterChanged("the roster has changed since a batch was judged", "nothing to do: it is judged anew")
 
 
 async def _take_envelopes(

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,15 +19,16 @@ from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from crypto.rosternews import detail_of
 from crypto.trust import Earlier, Trust, open_roster, sign_roster, witness_key
-from hub import ledger, rows, tables
+from hub import ledger, policies, rows, tables
 from hub.errors import EnrolmentRefused, SettingsInvalid
 from hub.judge import OLDEST_MS
-from hub.ledger import Ledger
+from hub.ledger import Appended, Ledger
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.control import Entry, Event
 from schemas.enrolment import EnrolmentRequest
-from schemas.participants import CENTRE, PARTICIPANTS, Category
+from schemas.participants import CENTRE, PARTICIPANTS, category_of
+from schemas.policy import Policy
 from schemas.roster import KeyUse, NodeState, Roster, RosterKey, RosterNode
 
 KEY_DAYS: Final = 825
@@ -44,6 +45,7 @@ class Unsigned:
     version: int
     nodes: tuple[RosterNode, ...]
     crl: bytes | None = None
+    policy: Policy = field(default_factory=Policy)
 
 
 async def newest(connection: AsyncConnection, after: int) -> bytes | None:
@@ -60,7 +62,7 @@ async def current(connection: AsyncConnection, hub: VerifyKey) -> Unsigned:
     if signed is None:
         return Unsigned(0, ())
     roster = open_roster(signed, hub)
-    return Unsigned(roster.version, roster.nodes, roster.crl)
+    return Unsigned(roster.version, roster.nodes, roster.crl, roster.policy or Policy())
 
 
 async def newest_first(connection: AsyncConnection, after: int = 0) -> tuple[bytes, ...]:
@@ -95,6 +97,22 @@ async def trust(connection: AsyncConnection, hub: VerifyKey) -> Trust:
     return trust_of(signed, hub)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of the policy; and the entry that says by whose word, if that is none of an operator's."""
+
+    policy: Policy
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A new roster, and its entry in the ledger; behind it that of the change, if it is one of the policy."""
+
+    roster: Roster
+    appended: Appended
+
+
 async def publish_roster(
     connection: AsyncConnection,
     log: Ledger,
@@ -102,23 +120,45 @@ async def publish_roster(
     signer: SigningKey,
     crl: bytes | None = None,
 ) -> Roster:
-    """A new version of the roster with its ledger entry, in the caller's transaction; without `crl`, that of before.
+    """A new version of the roster with its ledger entry, in the caller's transaction; the policy stays as it was.
+
+    Without `crl` that is the one of before, too.
+    """
+    return (await publish(connection, log, nodes, signer, crl=crl)).roster
+
+
+async def publish(
+    connection: AsyncConnection,
+    log: Ledger,
+    nodes: Sequence[RosterNode],
+    signer: SigningKey,
+    change: Change | None = None,
+    crl: bytes | None = None,
+) -> Published:
+    """The same, with a change of the policy if one is given.
 
     It is dated by the ledger's turn: behind all that is on record before it.
     """
     turn = await ledger.take_turn(connection)
     now, before = turn.at, await current(connection, signer.public)
+    # Said in full, whatever this program has by default: a node may be of another version.
+    policy = (before.policy if change is None else change.policy).written_out()
     version = before.version + 1
     ordered = tuple(sorted(nodes, key=lambda node: node.node))
-    roster = Roster(version=version, at=now, nodes=ordered, crl=crl or before.crl)
+    roster = Roster(version=version, at=now, nodes=ordered, crl=crl or before.crl, policy=policy)
     # What no node would take must not be signed.
     Trust.of(roster)
     signed = sign_roster(roster, signer)
     entry = Entry(event=Event.ROSTER, at=now, node=CENTRE, evidence=ledger.evidence(signed), detail=detail_of(version))
-    appended = await ledger.append(connection, log, turn, [entry])
+    appended = await ledger.append(connection, log, turn, [entry, *_by_word(change)])
     row = (version, appended.receipts[0].index, now, signed)
-    await rows.insert(connection, {"roster": [row]})
-    return roster
+    written = before.version > 0 and policy.rules == before.policy.rules
+    await rows.insert(connection, {"roster": [row], "policy_rule": [] if written else policies.rule_rows(roster)})
+    return Published(roster, appended)
+
+
+def _by_word(change: Change | None) -> list[Entry]:
+    return [] if change is None or change.entry is None else [change.entry]
 
 
 async def keep_certificate(connection: AsyncConnection, pem: bytes, node: str) -> None:
@@ -152,12 +192,19 @@ def check_request(request: EnrolmentRequest, roster: Unsigned) -> None:
                 f"{request.node} is {standing.state} since {iso(standing.since)}",
                 "decide on that first: seci-hub unsuspend, or enrolment with new keys",
             )
-        held = {key.public for key in known[request.node].keys}
-        if not {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} <= held:
+        # What was replaced is listed for a while: who has taken it must not be given a certificate for it.
+        held = {_newest(known[request.node], use) for use in (KeyUse.SIGN, KeyUse.SEAL)}
+        if {base64.b64decode(request.signing_key), base64.b64decode(request.encryption_key)} != held:
             raise EnrolmentRefused(
                 f"{request.node} is already in the roster with other keys",
-                "ask the node's administrator by telephone: somebody else may have made this request",
+                "ask for the enrolment.json that the node has by now, and the node's administrator by telephone: "
+                "somebody else may have made this request",
             )
+
+
+def _newest(node: RosterNode, use: KeyUse) -> bytes | None:
+    listed = [key for key in node.keys if key.use is use]
+    return max(listed, key=lambda key: key.not_after).public if listed else None
 
 
 def _check_witness(request: EnrolmentRequest, roster: Unsigned) -> None:
@@ -212,7 +259,7 @@ def _newcomer(request: EnrolmentRequest) -> RosterNode:
     return RosterNode(
         node=request.node,
         name=participant.name if participant else request.node.upper(),
-        category=participant.category if participant else Category.PARTNER,
+        category=category_of(request.node),
         agencies=(Agency.POLICE, Agency.CUSTOMS),
         task_forces=tuple(sorted(TASK_FORCES)),
         keys=(

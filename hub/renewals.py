@@ -13,11 +13,12 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crypto.errors import CryptoError
 from hub import authorities, registrar
 from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.errors import HubError
+from hub.errors import HubError, RenewalRefused
 from hub.judge import Renewing, Reporting, Verdict
 from hub.ledger import Ledger, take_turn
 from hub.pen import writing
@@ -87,13 +88,19 @@ class Renewals:
 
     async def _answer(self, verdict: Renewing) -> list[Publication]:
         node, digest = verdict.request.node, hashlib.sha256(verdict.arrival.body).digest()
+        certificate: str | None = None
+        refused: HubError | CryptoError | None = None
         try:
             certificate = await asyncio.to_thread(self._certified, verdict.request)
-            await self._list(verdict.request, certificate)
-            answer = RenewalAnswer(request=digest, certificate_pem=certificate)
-        except HubError as error:
-            log.warning("renewal_refused", node=node, code=error.code)
-            answer = RenewalAnswer(request=digest, code=error.code, detail=str(error)[:MOST_TEXT])
+            refused = await self._listed(verdict.request, certificate)
+        except (HubError, CryptoError) as error:
+            # Whatever is wrong with one, the others are answered.
+            certificate, refused = None, error
+        code = detail = None
+        if refused is not None:
+            log.warning("renewal_refused", node=node, code=refused.code)
+            code, detail = refused.code, str(refused)[:MOST_TEXT]
+        answer = RenewalAnswer(request=digest, certificate_pem=certificate, code=code, detail=detail)
         body = answer.to_bytes()
         renewed = Publication(node, MessageType.RENEWED, False, f"renewed-{hashlib.sha256(body).hexdigest()}", body)
         # Before a certificate the authority that it is of: the node takes none of one that it does not know.
@@ -103,10 +110,24 @@ class Renewals:
     def _certified(self, request: RenewalRequest) -> str | None:
         if request.csr_pem is None:
             return None
-        ca = authorities.issuing(self._settings.home, self._settings.secret())
+        # As it is now: since this worker has started, the keys may have got another secret.
+        home = self._settings.home
+        ca = authorities.issuing(home, Settings.stored(home).secret())
         pem = registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key).decode()
         log.info("certificate_renewed", node=request.node)
         return pem
+
+    async def _listed(self, request: RenewalRequest, certificate: str | None) -> RenewalRefused | None:
+        try:
+            await self._list(request, certificate)
+        except RenewalRefused as error:
+            if request.csr_pem is None:
+                raise
+            # Who may have no more keys may have a certificate: without one it would be cut off in the end.
+            only = request.model_copy(update=dict.fromkeys(("signing", "encryption", "witness")))
+            await self._list(only, certificate)
+            return error
+        return None
 
     async def _list(self, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:

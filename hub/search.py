@@ -135,6 +135,10 @@ def _tables() -> Iterator[_Table]:
     yield _of_one(Event.REFUSED, tables.refusal, tables.refusal.c.node, id=tables.refusal.c.message)
     yield _of_one(Event.QUARANTINED, tables.quarantine, tables.quarantine.c.node)
     yield _of_one(Event.ROSTER, tables.roster, centre)
+    ordered = tables.membership_order.c
+    yield _of_one(
+        *(Event.MEMBERSHIP, tables.membership_order, ordered.node, ordered.subject), task_force=ordered.task_force
+    )
     # What became of a message has no thread or task force of its own: these are the message's.
     answered = tables.message.join(tables.acknowledgement, (done.sender == message.sender) & (done.id == message.id))
     yield _Table(

@@ -46,8 +46,9 @@ class Tsa:
     interval_s: float
 
 
-# Rosters say whose keys were whose, erasures what is no more, acts of operators who answers for what: these stay.
-KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED, Event.OPERATOR})
+# Rosters say whose keys were whose, erasures what is no more, acts of operators and orders of coordinators who answers
+# for what: these stay.
+KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED, Event.OPERATOR, Event.MEMBERSHIP})
 MESSAGE_EVENTS: Final = frozenset(
     {
         *(Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED),

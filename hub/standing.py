@@ -143,7 +143,7 @@ async def apply(connection: AsyncConnection, log: Ledger, authority: Issuing, ac
     published = await registrar.publish_roster(connection, log, list(known.values()), signer, crl)
     await _record(connection, log, act, published.version)
     if state in (NodeState.REVOKED, NodeState.REMOVED):
-        await _give_proofs(connection, log, act.node, turn.at)
+        await give_proofs(connection, log, act.node, turn.at)
     returned = 0
     if state is NodeState.REMOVED:
         returned = await give_back(connection, log, act.node, act.decision, RefusalCode.RECIPIENT_REVOKED)
@@ -167,8 +167,11 @@ async def _record(connection: AsyncConnection, log: Ledger, act: Act, version: i
     await rows.insert(connection, {"node_act": [row]})
 
 
-async def _give_proofs(connection: AsyncConnection, log: Ledger, node: str, now: int) -> None:
-    # To who has a message of the node to come: without the proof that it was accepted before, it would be put aside.
+async def give_proofs(connection: AsyncConnection, log: Ledger, node: str, now: int) -> None:
+    """Keeps, for who has a message of this node still to take, the proof that it was accepted before its keys went.
+
+    Behind the roster that revokes them, in its transaction. Without the proof the message would be put aside there.
+    """
     found = (await connection.execute(text(_UNPROVEN), {"now": now, "node": node})).all()
     for start in range(0, len(found), PASS):
         part = found[start : start + PASS]

@@ -158,6 +158,47 @@ roster: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("signed", LargeBinary, nullable=False),
 )
+# The policy as the rosters have it, readable: each version's rules in their order, which the hub itself reads from the
+# signed roster. A column that is NULL fits anything.
+policy_rule: Final = Table(
+    "policy_rule",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("effect", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    *(Column(name, ARRAY(Text)) for name in ("senders", "recipients")),
+    Column("mutual", Boolean, nullable=False),
+    *(Column(name, ARRAY(Text)) for name in ("agencies", "task_forces", "kinds", "handling")),
+    Column("only", Text),
+)
+# Who changed the policy, and why; `version` is that of the roster with the change.
+policy_change: Final = Table(
+    "policy_change",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+# What coordinators have ordered, with the code of those that were refused; `said` is the time in the order.
+membership_order: Final = Table(
+    "membership_order",
+    metadata,
+    Column("node", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("leaf_index", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("said", BigInteger, nullable=False),
+    Column("task_force", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("code", Text),
+    Column("signed", LargeBinary, nullable=False),
+)
 
 # What operators did with a node's membership: the entry that says so, with who and why, and the version of the roster.
 node_act: Final = Table(

@@ -1,8 +1,9 @@
-"""The agent: wires store, link and API together, and keeps four loops going.
+"""The agent: wires store, link and API together, and keeps five loops going.
 
 send         outbox -> broker, until a receipt comes; one loop for each lane
 receive      broker -> inbox, receipts, roster
 acknowledge  inbox -> hub, until a receipt comes
+order        a coordinator's orders -> hub, until a receipt comes
 expire       what nobody took in time
 """
 
@@ -19,12 +20,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
-from crypto.keyfile import NodeKeys, tls_password
-from crypto.keys import SigningKey
+from crypto.keyfile import NodeKeys
 from crypto.note import NoteVerifier
 from crypto.tls import client_context
 from crypto.trust import Trust
-from nodes import acceptances, asides, authorities, histories, inbox, outbox, renewal, rosters, store
+from nodes import (
+    acceptances,
+    asides,
+    authorities,
+    breaches,
+    hearsay,
+    histories,
+    inbox,
+    orders,
+    outbox,
+    renewal,
+    rosters,
+    store,
+)
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -111,6 +124,8 @@ class Agent:
             tasks.create_task(through_trouble(ask, "_witness"))
             for lane in (self.urgent, self.normal):
                 tasks.create_task(through_trouble(partial(self._send, lane), "_send"))
+            order = partial(orders.keep_sending, self.box, self.link, self.witness)
+            tasks.create_task(through_trouble(order, "_order"))
             for loop in (self._receive, self._acknowledge, self._expire):
                 tasks.create_task(through_trouble(loop, loop.__name__))
 
@@ -126,13 +141,12 @@ class Agent:
         if not self.witness.caught:
             await self.box.run(self.renew_trust)
 
-    def go_over(self, keys: NodeKeys, witness: SigningKey) -> None:
+    def go_over(self, held: renewal.Held) -> None:
         """Uses these keys from now on, and certificate and authorities of the folder from the next connection on."""
         home = self.settings.home
-        self.keys, self.witness.key = keys, witness
-        self._rosters = replace(self._rosters, keys=keys)
-        password = tls_password(home / "tls.key", self.settings.secret())
-        self.link.use(client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", password))
+        self.keys, self.witness.key = held.keys, held.witness
+        self._rosters = replace(self._rosters, keys=held.keys)
+        self.link.use(client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", held.password))
         self.link.distrust(self.trust.roster.crl)
 
     def post(self, message: outbox.Ready) -> None:
@@ -210,7 +224,7 @@ class Agent:
                 await pause(self.stored)
                 continue
             try:
-                publications = await acknowledging(due, self.keys.signing)
+                publications = await acknowledging(due, self.keys.signing, self.trust.reference)
             except HsmUnavailable as error:
                 log.error("hsm_unavailable", detail=str(error))
                 await asyncio.sleep(TICK_S)
@@ -340,10 +354,13 @@ class Agent:
         in_time = partial(acceptances.in_time, connection, digest_of(arrival.body), self.trust)
         node, keys = self.settings.node, self.keys
         received = inbox.receive(arrival.body, node, keys, self.trust, now, final=final, in_time=in_time)
+        hearsay.hear(connection, received.header.sender, received.header.roster, self.trust.reference, now)
         alone = final or arrival.after in ("", str(received.header.id))
         if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(asides.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
+        if new and received.code in inbox.MEMBERSHIP:
+            breaches.keep(connection, received.header, received.code, now)
         code = None if received.code is None else str(received.code)
         log.info("received", message=str(received.header.id), new=new, code=code)
 
@@ -352,6 +369,7 @@ class Agent:
         newer = self._rosters.bring_into_force(connection)
         if newer is not None:
             self.trust = newer
+            hearsay.settle(connection)
             self.link.distrust(newer.roster.crl)
             self._try_again(connection, *UNKNOWN_SIGNER, *inbox.MEMBERSHIP)
 
@@ -374,6 +392,7 @@ class Agent:
             due += asides.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:
             due += asides.put_aside_for(connection, (histories.DISTRUSTED,), now, BATCH)
+        hearsay.tell(connection, now, unread=self.witness.asking.unread)
         decided = [self._reconsider(connection, digest, now, final=True) for digest in due]
         return any(decided)
 

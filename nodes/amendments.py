@@ -7,9 +7,10 @@ or comes. What follows from it, `schemas.amended` decides, for this and for the 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
@@ -21,10 +22,26 @@ from nodes.times import iso
 from schemas.amended import AMENDING, CORRECTION, WITHDRAWAL, Effects, Said, about, carries, effects
 from schemas.header import Header
 
+# Of what amends one message so many are told, and the one that holds: a sender may send any number.
+MOST_TOLD: Final = 50
 # SQLite takes some thousands of values in one statement.
 _CHUNK: Final = 500
-# Only who has the message can be told that it was wrong: what reached nobody, or was declined here, amends nothing.
-_LOST: Final = ("refused", "expired")
+# In one statement, for a chain may be long. Only who has the message can be told that it was wrong: what reached
+# nobody, or was declined here, amends nothing.
+_AROUND: Final = text(
+    """
+    WITH RECURSIVE near(id) AS (
+        SELECT value FROM json_each(:ids)
+        UNION
+        SELECT CASE WHEN one.id = near.id THEN one.about ELSE one.id END
+        FROM near JOIN amendment AS one ON one.about = near.id OR one.id = near.id
+        WHERE one.about IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = one.id AND state IN ('refused', 'expired'))
+    )
+    SELECT amendment.* FROM near JOIN amendment ON amendment.id = near.id
+    WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = amendment.id AND state IN ('refused', 'expired'))
+    """
+)
 
 _INSERT: Final = Prepared(
     insert(store.amendment).on_conflict_do_nothing(), "sender", "id", "kind", "created", "about", "carries"
@@ -77,7 +94,9 @@ def tell(connection: Connection, messages: Sequence[dict[str, Any]]) -> None:
         id = message["id"]
         holds = known.get(found.holds.get(id, ""))
         message["standing"] = "as_sent" if holds is None else "withdrawn" if holds.kind == WITHDRAWAL else "corrected"
-        chain = list(_chain(id, by))
+        chain = list(islice(_chain(id, by), MOST_TOLD))
+        if holds is not None and holds not in chain:
+            chain.append(holds)
         if chain:
             message["amended_by"] = [_told(one, found) for one in chain]
         if id in amending:
@@ -113,24 +132,8 @@ def _holds(one: Said, found: Effects) -> dict[str, Any]:
 
 def _around(connection: Connection, ids: Collection[str]) -> dict[str, Said]:
     """All corrections and withdrawals that bear on these messages, or on which they bear, however far off."""
-    table = store.amendment.c
-    found: dict[str, Said] = {}
-    asked: set[str] = set()
-    level = set(ids)
-    while level:
-        asked |= level
-        named = [*_amending(connection, table.about, level), *_amending(connection, table.id, level)]
-        found |= {one.id: one for one in named}
-        level = {id for one in named for id in (one.id, one.about)} - asked
-    return found
-
-
-def _amending(connection: Connection, column: ColumnElement[Any], ids: Collection[str]) -> Iterator[Said]:
-    table, sent = store.amendment.c, store.outbox.c
-    lost = exists().where(sent.id == table.id, sent.state.in_(_LOST))
-    for chunk in _chunks(ids):
-        for row in connection.execute(select(store.amendment).where(column.in_(chunk), ~lost)):
-            yield Said(row.id, row.sender, row.kind, row.created, row.about or "", row.carries)
+    rows = connection.execute(_AROUND, {"ids": json.dumps(sorted(ids))})
+    return {row.id: Said(row.id, row.sender, row.kind, row.created, row.about or "", row.carries) for row in rows}
 
 
 def _others(connection: Connection, ids: Collection[str]) -> dict[str, Said]:

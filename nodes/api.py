@@ -25,16 +25,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
-from nodes import clock, evidence, inbox, notices, outbox, rosters, store, witness
+from nodes import breaches, clock, evidence, inbox, notices, outbox, rosters, store, witness
 from nodes.agent import Agent
 from nodes.api_renewal import add_renewal
+from nodes.api_taskforces import add_task_forces
 from nodes.errors import NodeError
 from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
 from nodes.times import iso
 from schemas import registry, wording
-from schemas.codes import TASK_FORCES
 from schemas.header import MAX_BODY
 from schemas.names import NameRepeated, refuse_repeated
 
@@ -83,6 +83,7 @@ def make_app(agent: Agent, token: str) -> ASGIApp:
     take = _add_post(app, agent, Depends(authorised))
     _add_messages(app, agent, Depends(authorised))
     _add_state(app, agent, Depends(authorised))
+    add_task_forces(app, agent, Depends(authorised))
     _add_health(app, agent)
     add_renewal(app, agent, Depends(authorised))
     return QuickPost(app, MESSAGES, token, MAX_REQUEST, take)
@@ -156,12 +157,12 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
         found = await evidence.evidence_of_received(agent.box, str(id), node, ledger, with_content=content)
         return Response(found.to_bytes(), media_type="application/json")
 
-    @app.get("/v1/notices", dependencies=[authorised], summary="Reminders, escalations, expiries")
+    @app.get("/v1/notices", dependencies=[authorised], summary="Missed deadlines; who reads more")
     async def deadlines(
         after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
-        """Who has not answered or taken a message in time, as the ledger has it. Go on with `after`."""
+        """Who has not answered or taken a message in time, and whom a new roster lets read more. Go on with `after`."""
         found = await agent.box.run(notices.listing, after, limit)
         return {"notices": found, "after": found[-1]["seq"] if found else after}
 
@@ -171,27 +172,18 @@ def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
     async def status() -> dict[str, Any]:
         link = agent.link.state
         oldest = await agent.box.run(store.oldest_waiting)
+        let_through = await agent.box.run(breaches.recent, time.time_ns() // 1_000_000)
+        warnings = _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent))
         return {
             "node": agent.settings.node,
             "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
             "counts": await agent.box.run(store.counts),
             "oldest_waiting": iso(oldest),
-            "warnings": _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent)),
+            "warnings": warnings + breaches.warnings(let_through),
+            "let_through": let_through,
             "witness": known,
             "roster": await agent.box.run(rosters.describe, agent.trust),
         }
-
-    @app.get("/v1/task-forces", dependencies=[authorised], summary="Task forces and their members")
-    async def task_forces() -> list[dict[str, Any]]:
-        return [
-            {
-                "code": task_force.code,
-                "name": task_force.name,
-                "parent": task_force.parent,
-                "members": agent.trust.members(task_force.code),
-            }
-            for task_force in TASK_FORCES.values()
-        ]
 
 
 def _add_health(app: FastAPI, agent: Agent) -> None:

@@ -31,6 +31,7 @@ from nodes.cli_roster import roster
 from nodes.cli_schema import schema_app
 from nodes.cli_send import send
 from nodes.cli_stix import stix_app
+from nodes.cli_taskforce import task_force_app
 from nodes.cli_witness import trust, witness
 from nodes.doctor import examine
 from nodes.errors import AgentUnreachable, NodeError, NotSetUp
@@ -127,6 +128,7 @@ app.command("map")(map_)
 app.add_typer(schema_app, name="schema")
 app.add_typer(stix_app, name="stix")
 app.add_typer(operation_app, name="operation")
+app.add_typer(task_force_app, name="task-force")
 
 
 @app.command()

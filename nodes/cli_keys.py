@@ -8,8 +8,9 @@ import typer
 
 from crypto.keyfile import make_key_file
 from crypto.keyoptions import Credential, KeyFile, PassphraseFile, named_source
-from crypto.reseal import prepare
+from crypto.reseal import check_another, prepare
 from nodes.client import call
+from nodes.locked import keys_alone
 from nodes.settings import Settings
 from nodes.shell import AsJson, Home, answer, say
 
@@ -23,15 +24,17 @@ def reseal(
 ) -> None:
     """Seal the node's keys with another secret: all of them or none. The keys stay the same.
 
-    The agent may be running: it needs the new secret when it starts next.
+    The agent may be running: it needs the new secret when it starts next, or renews a key.
     """
     source, settings = named_source(passphrase_file, key_file, credential), Settings.load(home)
-    old = settings.secret()
-    make_key_file(home, source)
-    # The settings decide: until they are saved the old secret opens the keys, and from then on the new one.
-    changed = settings.resealed_with(source, prepare(home, old, source.read(home)))
-    changed.save()
-    changed.secret()
+    with keys_alone(home, wait=False):
+        check_another(home, settings.source, source)
+        old = settings.secret()
+        make_key_file(home, source)
+        # The settings decide: until they are saved the old secret opens the keys, and from then on the new one.
+        changed = settings.resealed_with(source, prepare(home, old, source.read(home)))
+        changed.save()
+        changed.secret()
     answer({"node": settings.node, "resealed": True}, as_json, f"the keys of {settings.node} open with the new secret")
     was = f", {home / 'secret.key'}," if settings.source.is_default else ""
     say(f"next: see that the agent starts; then destroy the old secret{was} and its backups")

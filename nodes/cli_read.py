@@ -39,12 +39,15 @@ def status(
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
         *(f"WARNING {warning}" for warning in state["warnings"]),
-        *([f"{'sent, newest first':36}  {'kind':14} state"] if newest else ()),
-        *(f"{m['id']}  {m['kind']:14} {stage(m)}; to {', '.join(m['recipients'])}" for m in newest),
+        *(_table([("sent, newest first", "kind", "state"), *map(_sent, newest)]) if newest else ()),
     ]
     answer({**state, "newest": newest}, as_json, "\n".join(lines))
     if state["warnings"]:
         raise typer.Exit(3)
+
+
+def _sent(message: dict[str, Any]) -> tuple[str, ...]:
+    return message["id"], message["kind"], f"{stage(message)}; to {', '.join(message['recipients'])}"
 
 
 def inbox(
@@ -60,7 +63,7 @@ def inbox(
     params = {name: value for name, value in given.items() if value is not None}
     found = call(home, "GET", "/v1/inbox", params=params)
     lines = _table([_COLUMNS, *map(_row, found["messages"])])
-    answer(found, as_json, "\n".join(lines) if found["messages"] else f"nothing behind number {after}")
+    answer(found, as_json, "\n".join(lines) if found["messages"] else _none(after))
     if len(found["messages"]) == limit:
         say(f"there may be more: seci-node inbox --after {found['after']}")
 
@@ -77,6 +80,10 @@ _COLUMNS: Final = (
     "reply by (UTC)",
     "about",
 )
+
+
+def _none(after: int) -> str:
+    return f"nothing behind number {after}" if after else "nothing yet"
 
 
 def _row(message: dict[str, Any]) -> tuple[str, ...]:
@@ -106,14 +113,14 @@ def notices(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List who has not answered or taken a message in time, whose messages went elsewhere, and what nodes became."""
+    """List who has not answered or taken a message in time, whose messages went elsewhere, and what rosters changed."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
-    head = f"{'number':>6}  {'at (UTC)':19}  {'event':11} {'who':5} about"
+    head = f"{'number':>6}  {'at (UTC)':19}  {'event':13} {'who':5} about"
     lines = [
-        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:11} {n.get('node') or n['recipient']:5} {_about(n)}"
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:13} {n.get('node') or n['recipient']:5} {_about(n)}"
         for n in found["notices"]
     ]
-    answer(found, as_json, "\n".join([head, *lines] if lines else [f"nothing behind number {after}"]))
+    answer(found, as_json, "\n".join([head, *lines] if lines else [_none(after)]))
 
 
 def show(home: Home, id: UUID, as_json: AsJson = False) -> None:
@@ -246,6 +253,7 @@ def _notice_line(notice: dict[str, Any]) -> str:
 def _about(notice: dict[str, Any]) -> str:
     if "node" in notice:
         cause = f" ({notice['cause']})" if "cause" in notice else ""
-        return f"by roster version {notice['roster']}{cause}"
+        where = f"{notice['task_force']}, " if "task_force" in notice else ""
+        return f"{where}by roster version {notice['roster']}{cause}"
     heir = f", which {notice['heir']} takes over" if "heir" in notice else ""
     return f"message {notice['message']} of {notice['sender']}{heir}"

@@ -8,7 +8,7 @@ import typer
 from nodes.cli_schema import check
 from nodes.cli_send import read_body
 from nodes.shell import AsJson, answer, say
-from nodes.stix import from_stix, to_stix
+from nodes.stix import from_stix, left_behind, to_stix
 
 KIND: Final = "cyber.indicator"
 stix_app: Final = typer.Typer(no_args_is_help=True, help="Indicators of computer crime in STIX 2.1.")
@@ -33,8 +33,10 @@ def export(
     file: Annotated[str, typer.Argument(help="A body of cyber.indicator, or - for standard input.")],
     as_json: AsJson = False,
 ) -> None:
-    """Print a bundle of STIX 2.1 with the indicators of a body. Entities and text of the body are not part of it."""
+    """Print a bundle of STIX 2.1 with the indicators of a body; on stderr, what of the body is not in it."""
     body = read_body(file)
     check(KIND, body)
     bundle = to_stix(body)
+    if left := left_behind(body):
+        say(f"left out: {', '.join(left)}")
     answer(bundle, as_json, json.dumps(bundle, indent=2, ensure_ascii=False))

@@ -30,6 +30,10 @@ _TYPED_WRONG: Final = (
     "reply_not_to_asker",
     "handling_not_of_kind",
     "recipients_not_named",
+    "restrictions_missing",
+    "kind_not_of_task_force",
+    "original_unknown",
+    "original_differs",
     "recipients_wider",
     "amended_kind_differs",
 )

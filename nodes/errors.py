@@ -198,6 +198,13 @@ class AlreadyRunning(NodeError):
     exit_code = 4
 
 
+class KeysBusy(NodeError):
+    """The agent is renewing the folder's keys, or somebody else gives them another secret."""
+
+    code = "keys_busy"
+    exit_code = 4
+
+
 class PortTaken(NodeError):
     """The port asked for is in use."""
 

@@ -24,7 +24,7 @@ from nodes import amendments, notices, proofs, store
 from nodes.amendments import said_in
 from nodes.described import describe_header
 from nodes.errors import MessageUnknown
-from nodes.outbox import answered
+from nodes.forwarded import FORWARD, ForwardRefused, check_forward
 from nodes.prepared import Prepared
 from nodes.store import Store
 from nodes.times import iso
@@ -39,6 +39,9 @@ MEMBERSHIP: Final = (
     RefusalCode.RECIPIENTS_MISMATCH,
     RefusalCode.NOT_A_MEMBER,
     RefusalCode.RECIPIENT_NOT_A_MEMBER,
+    RefusalCode.AGENCY_NOT_OF_SENDER,
+    RefusalCode.POLICY_REFUSED,
+    RefusalCode.KIND_NOT_OF_TASK_FORCE,
 )
 # Clocks differ: a message is good for so much longer than it says.
 CLOCK_MS: Final = 5 * 60 * 1000
@@ -85,13 +88,18 @@ def receive(
     header = verified.header
     try:
         trust.check_recipient_keys(verified, header.created)
-        _check_members(header, node, trust)
+        if registry.lacks_care(header.kind, header.handling):
+            # Whatever a roster says.
+            raise _Declined(RefusalCode.BODY_INVALID)
+        _check_policy(header, node, trust)
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)
         opened: Opened = open_envelope(verified, node, keys.encryption)
         body = registry.read_body(header.kind, header.kind_version, opened.body)
         _check_care(header, body, trust, final=final)
-    except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined) as error:
+        if header.kind == FORWARD:
+            check_forward(header, body, node, trust)
+    except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined, ForwardRefused) as error:
         if not final and error.code in MEMBERSHIP:
             raise Undecided(error.code) from error
         return Received(header, verified.digest, envelope, None, RefusalCode(error.code))
@@ -104,14 +112,17 @@ class _Declined(Exception):
         self.code = code
 
 
-def _check_members(header: Header, node: str, trust: Trust) -> None:
-    # The hub checked this; a recipient does not take its word for it. The sender was one when it wrote.
-    for name, by, code in (
-        (header.sender, trust.then(header.created), RefusalCode.NOT_A_MEMBER),
-        (node, trust, RefusalCode.RECIPIENT_NOT_A_MEMBER),
-    ):
-        if name not in by.nodes or header.task_force not in by.nodes[name].task_forces:
-            raise _Declined(code)
+def _check_policy(header: Header, node: str, trust: Trust) -> None:
+    # The hub checked this; a recipient does not take its word for it. By the roster of when it was written: what has
+    # been allowed since then does no harm either.
+    then = trust.then(header.created)
+    denied = then.access.denial(header, only=node)
+    if denied is not None and then is not trust and header.sender in trust.nodes:
+        denied = trust.access.denial(header, only=node)
+    if denied is not None:
+        raise _Declined(denied.code)
+    if not trust.access.takes_part(node, header.task_force):
+        raise _Declined(RefusalCode.RECIPIENT_NOT_A_MEMBER)
 
 
 def _check_care(header: Header, body: Mapping[str, Any], trust: Trust, *, final: bool) -> None:
@@ -288,6 +299,13 @@ def find(connection: Connection, id: str) -> Any:
     return row
 
 
+def of_kind(connection: Connection, kind: str) -> Sequence[Any]:
+    """The rows of all that came and was taken of a kind, in the order of arrival, each with its envelope."""
+    table = store.inbox.c
+    query = _WITH_ENVELOPE.where(table.kind == kind, table.outcome == str(Outcome.DELIVERED)).order_by(table.seq)
+    return connection.execute(query).all()
+
+
 def read(connection: Connection, box: Store, id: str) -> tuple[Header, dict[str, Any]] | None:
     """The header and body of a received message; None if there is none, or it was declined."""
     try:
@@ -308,7 +326,7 @@ def content_of(box: Store, row: Any) -> bytes | None:
 def _with_debts(connection: Connection, found: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
     # `overdue` as the hub sees it: an answer is owed from `reply_by` on, until the message has expired.
     asked = [message["id"] for message in found if "reply_by" in message]
-    done, at = answered(connection, asked) if asked else (), iso(now) or ""
+    done, at = notices.answered(connection, asked) if asked else (), iso(now) or ""
     for message in found:
         if "reply_by" in message:
             message["answered"] = message["id"] in done

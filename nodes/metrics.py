@@ -82,6 +82,15 @@ def _add_witness(registry: CollectorRegistry, state: Mapping[str, Any]) -> None:
     withheld.set(int(state["withheld"] is not None))
     overdue = Gauge("seci_node_roster_overdue", "The version of a roster that ought to be in force.", registry=registry)
     overdue.set(state["roster_overdue"] or 0)
+    heard = Gauge(
+        "seci_node_roster_hearsay",
+        "Nodes that go by a newer roster than the hub shows this one (roster_withheld), or another (roster_disputed).",
+        ["code"],
+        registry=registry,
+    )
+    codes = [item["code"] for item in state["roster_hearsay"]]
+    for code in ("roster_withheld", "roster_disputed"):
+        heard.labels(code).set(codes.count(code))
     for name, text in (("followed", "The checkpoint followed last"), ("witnessed", "The newest witnessed checkpoint")):
         Gauge(f"seci_node_{name}_size", f"{text}, in entries.", registry=registry).set(state[name] or 0)
     waiting = Gauge(

@@ -2,9 +2,11 @@
 
 reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message. returned:
 it takes no part, and will not get it. handed_over: it is gone, and the `heir` answers in its place. suspended,
-revoked, removed, active: what a node, the `recipient`, is by a new roster.
+revoked, removed, active: what a node, the `recipient`, is by a new roster. member_joined, keys_changed: by a new roster
+it reads what goes to all of a task force, or has another key.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -17,12 +19,16 @@ from crypto.trust import Trust
 from nodes import store
 from nodes.times import iso
 from schemas import rosterwords
+from schemas.codes import TASK_FORCES
 from schemas.control import Event
 from schemas.header import Header
+from schemas.roster import KeyUse, RosterNode
 
 log = structlog.get_logger()
 
 OF_MESSAGES: Final = (Event.REMINDED, Event.ESCALATED, Event.EXPIRED, Event.RETURNED, Event.HANDED_OVER)
+JOINED: Final = "member_joined"
+KEYS_CHANGED: Final = "keys_changed"
 
 
 def keep(connection: Connection, proven: Proven, node: str) -> bool:
@@ -68,6 +74,42 @@ def tell_of_nodes(connection: Connection, before: Trust | None, after: Trust, in
         log.warning("node_changed", node=name, state=row["event"], roster=version)
 
 
+def tell_of_members(connection: Connection, before: Trust | None, after: Trust, node: str, index: int | None) -> None:
+    """Keeps who may read more from the roster `after` on: in a task force, or with another key.
+
+    `node` is this one: its own keys it knows. A hub that adds a reader of its own so is seen by people.
+    """
+    if before is None:
+        return
+    for task_force in TASK_FORCES:
+        for name in sorted({*after.members(task_force)} - {*before.members(task_force)}):
+            _tell(connection, JOINED, name, after, index, task_force)
+    for name, listed in after.nodes.items():
+        known = before.nodes.get(name)
+        if name != node and known is not None and _keys(listed) - _keys(known):
+            _tell(connection, KEYS_CHANGED, name, after, index)
+
+
+def _keys(node: RosterNode) -> set[tuple[KeyUse, bytes]]:
+    return {(key.use, key.kid) for key in node.keys}
+
+
+def _tell(connection: Connection, event: str, node: str, after: Trust, index: int | None, task_force: str = "") -> None:
+    version = after.roster.version
+    row = {
+        # Of no message: with the task force it stands there once for each.
+        "id": f"roster {version} {task_force}".rstrip(),
+        "sender": "",
+        "recipient": node,
+        "event": event,
+        "at": after.roster.at,
+        "ledger_index": -1 if index is None else index,
+        "roster": version,
+    }
+    connection.execute(insert(store.notice).values(row).on_conflict_do_nothing())
+    log.warning(event, node=node, task_force=task_force, roster=version)
+
+
 def _sent(connection: Connection, proven: Proven) -> bool:
     entry, table = proven.entry, store.outbox.c
     known = select(table.header).where(table.id == str(entry.message), table.digest == entry.envelope)
@@ -93,6 +135,8 @@ def _described(row: Row[Any]) -> dict[str, Any]:
     place = {"at": iso(row.at), "ledger_index": row.ledger_index}
     if row.roster is not None:
         of_node = {"seq": row.seq, "event": row.event, "node": row.recipient, **place, "roster": row.roster}
+        if row.event == JOINED:
+            return {**of_node, "task_force": row.id.rpartition(" ")[2]}
         return of_node if row.code is None else {**of_node, "cause": row.code}
     of_message = {
         "seq": row.seq,
@@ -103,3 +147,11 @@ def _described(row: Row[Any]) -> dict[str, Any]:
         **place,
     }
     return of_message | {name: row._mapping[name] for name in ("code", "heir") if row._mapping[name] is not None}
+
+
+def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
+    """Which of these received messages one of ours answers that was not refused and has not expired."""
+    reply, sent = store.answer.c, store.outbox.c
+    stands = sent.state.not_in(("refused", "expired"))
+    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
+    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())

@@ -23,7 +23,7 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import amendments, notices, proofs, store
+from nodes import amendments, notices, onward, proofs, store
 from nodes.described import describe_header
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, left_out, route
@@ -75,6 +75,10 @@ async def accept(
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     earlier = await box.run(amendments.earlier, message, body) if message.kind in AMENDING else None
     routing = route(message, node, trust, answered, now, earlier)
+    if message.kind in onward.KINDS:
+        # What the handling of earlier messages forbids, and what a recipient needs to see that it does not.
+        completed = await box.run(onward.complete, box, message, routing)
+        body = registry.body_bytes(message.kind, message.kind_version, completed)
     recipients = {name: trust.sealing_key(name, routing.created) for name in routing.recipients}
     nonce = secrets.token_bytes(NONCE_SIZE)
     header, envelope = await signed_by(keys.signing, seal, routing, body, recipients, keys.signing, nonce)
@@ -133,14 +137,6 @@ def _insert(connection: Connection, row: dict[str, Any], question: UUID | None, 
     if new and question is not None:
         connection.execute(insert(store.answer).values(question=str(question), id=row["id"]))
     return new
-
-
-def answered(connection: Connection, questions: Sequence[str]) -> set[str]:
-    """Which of these received messages one of ours answers that was not refused and has not expired."""
-    reply, sent = store.answer.c, store.outbox.c
-    stands = sent.state.not_in(("refused", "expired"))
-    query = select(reply.question).join(store.outbox, (sent.id == reply.id) & stands)
-    return set(connection.execute(query.where(reply.question.in_(questions))).scalars())
 
 
 def _repeated(connection: Connection, message: Outgoing) -> dict[str, Any] | None:

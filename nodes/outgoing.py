@@ -16,8 +16,8 @@ from crypto.trust import Trust, is_good
 from nodes.errors import RoutingRefused
 from nodes.times import iso
 from schemas import rosterwords
-from schemas.amended import carries
-from schemas.codes import TASK_FORCES, Agency, Handling, Priority
+from schemas.amended import WITHDRAWAL, carries
+from schemas.codes import MEANINGS, TASK_FORCES, Agency, Handling, Priority
 from schemas.header import MAX_LIFETIME_MS, Routing, new_id
 from schemas.kinds.kind import FREE
 from schemas.refusals import NEXT_STEP, RefusalCode
@@ -90,8 +90,8 @@ def route(
     if task_force not in TASK_FORCES:
         raise _refused(RefusalCode.TASK_FORCE_UNKNOWN, f"task force {task_force!r} is not one of {known}")
     mine = trust.nodes[node]
-    if task_force not in mine.task_forces:
-        raise _refused(RefusalCode.NOT_A_MEMBER, f"{node} is not a member of {task_force}")
+    if not trust.access.takes_part(node, task_force):
+        raise _refused(RefusalCode.NOT_A_MEMBER, trust.access.outside(node, task_force))
     agency = message.agency or (mine.agencies[0] if mine.agencies else Agency.POLICE)
     if agency not in mine.agencies:
         has = ", ".join(mine.agencies) or "none"
@@ -100,11 +100,11 @@ def route(
     check_rule(message)
     _check_answer(message, task_force, answered)
     expires = _expiry(message, now)
-    recipients = _recipients(message, node, task_force, trust, answered)
+    recipients = _recipients(message, node, agency, task_force, trust, answered)
     _check_named(message, recipients, set(trust.members(task_force)) - {node})
     _check_reachable(recipients, trust, now)
     id = message.id or new_id(now)
-    return Routing(
+    routing = Routing(
         id=id,
         # Behind the message that it is about, also where that answered another.
         thread=earlier.thread if earlier else answered.thread if answered else id,
@@ -121,7 +121,13 @@ def route(
         created=now,
         expires=expires,
         reply_by=None if message.reply_by is None else _millis(message.reply_by),
+        roster=trust.reference,
     )
+    # The hub asks the same of the same rules; here the message is not made, and who typed it is told at once.
+    denied = trust.access.denial(routing)
+    if denied is not None:
+        raise _refused(denied.code, denied.detail)
+    return routing
 
 
 def _as_earlier(message: Outgoing, node: str, trust: Trust, earlier: Earlier) -> Outgoing:
@@ -134,12 +140,13 @@ def _as_earlier(message: Outgoing, node: str, trust: Trust, earlier: Earlier) ->
         detail = f"{_list(wider)} did not get the message that it is about"
         step = "leave them out, or `to` altogether; send them a message of its own"
         raise RoutingRefused("recipients_wider", detail, step)
-    # Who has left since cannot be told any more.
-    there = tuple(name for name in earlier.recipients if name in trust.members(earlier.task_force) and name != node)
-    changes: dict[str, Any] = {"task_force": earlier.task_force, "to": message.to or there or earlier.recipients}
-    if "handling" not in message.model_fields_set:
-        changes["handling"] = earlier.handling
-    return message.model_copy(update=changes)
+    handling = message.handling if "handling" in message.model_fields_set else earlier.handling
+    agency = message.agency or next(iter(trust.nodes[node].agencies), Agency.POLICE)
+    # Who has left since cannot be told any more, nor who may have the message and not this about it.
+    reached = trust.access.reached(node, agency, earlier.task_force, message.kind, handling)
+    there = tuple(name for name in earlier.recipients if name in reached)
+    to = message.to or there or earlier.recipients
+    return message.model_copy(update={"task_force": earlier.task_force, "to": to, "handling": handling})
 
 
 def check_rule(message: Outgoing) -> None:
@@ -151,6 +158,22 @@ def check_rule(message: Outgoing) -> None:
         if message.to is None and RULES.get(kind, FREE).named:
             detail = f"{kind} goes to named recipients only"
             raise RoutingRefused("recipients_not_named", detail, "name each recipient with `to`")
+    _check_restrictions(message)
+
+
+def _check_restrictions(message: Outgoing) -> None:
+    # Who hands on what has restrictions hands them on with it.
+    content = message.body.get("content")
+    carried = content.get("body") if isinstance(content, dict) else None
+    bodies = message.body, carried if isinstance(carried, dict) else {}
+    # A withdrawal says nothing that there could be restrictions on.
+    if (
+        message.handling is Handling.H3
+        and message.kind != WITHDRAWAL
+        and not any(body.get("restrictions") for body in bodies)
+    ):
+        detail = f"handling H3 means {MEANINGS[Handling.H3]}, and none are"
+        raise RoutingRefused("restrictions_missing", detail, "state them in `restrictions` of the body")
 
 
 def _check_named(message: Outgoing, recipients: Sequence[str], others: Collection[str]) -> None:
@@ -190,9 +213,9 @@ def _expiry(message: Outgoing, now: int) -> int:
 
 
 def _recipients(
-    message: Outgoing, node: str, task_force: str, trust: Trust, answered: Answered | None
+    message: Outgoing, node: str, agency: Agency, task_force: str, trust: Trust, answered: Answered | None
 ) -> tuple[str, ...]:
-    members = [member for member in trust.members(task_force) if member != node]
+    access = trust.access
     if message.to is not None:
         for recipient in message.to:
             if recipient not in trust.nodes:
@@ -202,19 +225,21 @@ def _recipients(
             if recipient == node:
                 detail, step = f"{node} is the sender itself", f"leave {node} out"
                 raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
-            if recipient not in members:
-                detail, step = (
-                    f"{recipient} is not a member of {task_force}",
-                    f"leave it out; members are {_list(members)}",
-                )
+            if not access.takes_part(recipient, task_force):
+                members = _list([member for member in trust.members(task_force) if member != node])
+                detail, step = access.outside(recipient, task_force), f"leave it out; members are {members}"
                 raise RoutingRefused(RefusalCode.RECIPIENT_NOT_A_MEMBER, detail, step)
         return tuple(sorted(set(message.to)))
     if answered is not None:
         return (answered.sender,)
-    if not members:
+    # Those who take part and may not have this are not named by anybody: they get nothing, and stop nothing.
+    reached = access.reached(node, agency, task_force, message.kind, message.handling)
+    others = tuple(member for member in trust.members(task_force) if member != node)
+    if not reached and not others:
         detail, step = f"{task_force} has no other members", "the hub's operators say who is to join it"
         raise RoutingRefused(RefusalCode.RECIPIENT_UNKNOWN, detail, step)
-    return tuple(members)
+    # If nobody may have it, the rules say why.
+    return reached or others
 
 
 def _check_reachable(recipients: Sequence[str], trust: Trust, now: int) -> None:

@@ -10,7 +10,7 @@ from crypto.errors import NoteInvalid
 from crypto.note import NoteVerifier
 from crypto.receipt import Proven, verify_receipts
 from crypto.trust import Trust
-from nodes import acceptances, evidence, histories, inbox, notices, outbox, proofs
+from nodes import acceptances, evidence, hearsay, histories, inbox, notices, orders, outbox, proofs
 from nodes.histories import Standing
 from schemas.control import AcknowledgedMessage, Entry, Event, Receipt, Receipts
 
@@ -38,6 +38,8 @@ class Reader:
         proven = self._proven(bundle)
         words = evidence.words(bundle.acknowledgements, trust, proven)
         evidence.keep_words(connection, words, self.node)
+        for word in words.values():
+            hearsay.hear(connection, word.said.recipient, word.said.roster, trust.reference, now)
         kept, on_record = list[Receipt](), list[tuple[Entry, bytes | None]]()
         for receipt, found in zip(bundle.receipts, proven, strict=True):
             single = bundle.alone(receipt)
@@ -70,8 +72,14 @@ class Reader:
         if entry.event is Event.ACCEPTED and entry.sender != self.node and self.node in (entry.recipients or ()):
             acceptances.keep(connection, proven)
             return True
+        if entry.event is Event.MEMBERSHIP:
+            return orders.settle(connection, proven, receipt)
         if entry.event in _DECISIONS:
-            return outbox.settle(connection, proven, receipt)
+            # What could not be read may have been an order.
+            unreadable = entry.event is Event.QUARANTINED
+            return outbox.settle(connection, proven, receipt) or (
+                unreadable and orders.settle(connection, proven, receipt)
+            )
         if entry.event in _ANSWERS:
             item = _item(entry, words)
             return item is not None and outbox.settle_delivery(connection, proven, item, receipt)

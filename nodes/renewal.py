@@ -13,7 +13,8 @@ tls.next.pem        the certificate that has come: from here on it is that key's
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,14 @@ import structlog
 
 from crypto import certificates, hsm, keyfile
 from crypto.errors import CertificateRefused
-from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, write_private
+from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, tls_password, write_private
 from crypto.keys import EncryptionKey, SigningKey
 from crypto.renewal import sign_renewal
 from crypto.trust import Trust
 from nodes import authorities
+from nodes.locked import keys_alone
 from nodes.settings import Settings
+from nodes.setup import witness_key, write_request
 from schemas.renewal import RenewalAnswer, RenewalRequest
 from schemas.roster import KeyUse, RosterKey
 
@@ -74,14 +77,49 @@ class Files:
         return self.home / "tls.next.pem"
 
 
-def begin(settings: Settings, what: frozenset[str]) -> None:
-    """Makes new keys for what is to be renewed, unless they have been made and are being asked for.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a node has by now: the keys to use, and the TLS key's password; whether any took the place of older ones;
+    what is still asked for.
+    """
+
+    keys: NodeKeys
+    witness: SigningKey
+    password: bytes = field(repr=False)
+    settled: bool
+    pending: "Pending"
+
+
+def look(home: Path, trust: Trust, what: frozenset[str]) -> Held:
+    """Begins to renew these, and puts in place what has come. To be called beside the event loop: a passphrase takes
+    its time to open a file, and so does a token.
+
+    Killed on the way, it goes on when it is called again. Raises HsmUnavailable, KeyUnusable, KeyFileRefused,
+    WrongPassphrase, SettingsInvalid, OSError; then call it again.
+    """
+    with keys_alone(home, wait=True):
+        # As they are now: since the agent has started, the keys may have got another secret.
+        settings = Settings.load(home)
+        secret = settings.secret()
+        # First, what is there must open: else what is made here would be closed with a secret that nobody keeps.
+        now = load_node_keys(home / "node.key", secret)
+        begin(settings, what, now)
+        settled = settle(settings, trust, now)
+        if settled:
+            # The operators may want it again: for an older one's TLS key no certificate would be taken.
+            write_request(home, settings.node, settings)
+        keys, state = load_node_keys(home / "node.key", secret) if settled else now, pending(settings)
+        password = tls_password(home / "tls.key", secret)
+        return Held(state.opening_too(keys), witness_key(settings), password, settled, state)
+
+
+def begin(settings: Settings, what: frozenset[str], now: NodeKeys) -> None:
+    """Makes new keys for what is to be renewed of those of `now`, unless they have been made and are being asked for.
 
     Raises HsmUnavailable, KeyUnusable, OSError; then begin again.
     """
     files, secret = Files(settings.home), settings.secret()
     if what & {SIGNING, ENCRYPTION}:
-        now = load_node_keys(settings.home / "node.key", secret)
         next_ = load_node_keys(files.keys, secret) if files.keys.exists() else now
         if SIGNING in what and next_.signing.public == now.signing.public:
             next_ = replace(next_, signing=_new_signing(settings.node, now.signing))
@@ -169,7 +207,7 @@ def pending(settings: Settings) -> Pending:
     )
 
 
-def settle(settings: Settings, trust: Trust) -> bool:
+def settle(settings: Settings, trust: Trust, now: NodeKeys) -> bool:
     """Puts new keys that the roster lists, and a new certificate, in the place of the old. Whether there were any.
 
     Raises OSError; then begin again.
@@ -178,7 +216,7 @@ def settle(settings: Settings, trust: Trust) -> bool:
     listed = {key.public for key in _listed(settings, trust)}
     settled = False
     if files.keys.exists():
-        now, next_ = load_node_keys(home / "node.key", secret), load_node_keys(files.keys, secret)
+        next_ = load_node_keys(files.keys, secret)
         new = next_.signing.public.public_bytes(), next_.encryption[0].public.public_bytes()
         if set(new) <= listed:
             # Others may have been made since these were begun; none that opens anything is let go.
@@ -198,13 +236,16 @@ def take_answer(settings: Settings, answer: RenewalAnswer) -> None:
     """Takes in what the hub answered. Raises CertificateRefused for a certificate that was not asked for."""
     if answer.code is not None:
         log.warning("renewal_refused", code=answer.code, detail=answer.detail)
-        return
-    files = Files(settings.home)
+    files, settings = Files(settings.home), Settings.load(settings.home)
     if answer.certificate_pem is None or files.certificate.exists() or not files.tls.exists():
         return
     certificate = certificates.read_certificate(answer.certificate_pem.encode())
     if certificate.public_key() != load_tls_key(files.tls, settings.secret()).public_key():
         raise CertificateRefused("the hub's certificate is not for the key that it was asked for")
+    # What the broker would not take must not take the place of what it takes.
+    if certificates.common_name(certificate) != f"node-{settings.node}":
+        raise CertificateRefused("the hub's certificate is for another name")
+    certificates.check_validity(certificate, datetime.now(UTC))
     certificates.check_issued(certificate, certificates.read_authorities((settings.home / "ca.pem").read_bytes()))
     write_private(files.certificate, answer.certificate_pem.encode())
 
@@ -215,13 +256,16 @@ def ends(settings: Settings, trust: Trust) -> dict[str, int]:
 
 
 def due(settings: Settings, trust: Trust, now: int) -> frozenset[str]:
-    """What is to be renewed by now: what ends soon, and a certificate of an authority that does not issue any more."""
+    """What is to be renewed by now."""
     before = int(settings.renew_before_days * _DAY_MS)
-    what = {what for what, end in _ends(settings, trust).items() if end - now < before}
+    return frozenset(what for what, end in _ends(settings, trust).items() if end - now < before)
+
+
+def is_behind(home: Path) -> bool:
+    """Whether the certificate is of an authority that does not issue any more: then it is to be renewed, too."""
     with suppress(OSError, CertificateRefused):
-        if not authorities.is_current(settings.home):
-            what.add(TLS)
-    return frozenset(what)
+        return not authorities.is_current(home)
+    return False
 
 
 def _ends(settings: Settings, trust: Trust) -> dict[str, int]:

@@ -12,15 +12,15 @@ import structlog
 from crypto import expiry
 from crypto.authorities import sign_held
 from crypto.errors import CryptoError
-from crypto.keyfile import NodeKeys, load_node_keys
-from crypto.keys import SigningKey
+from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
 from nodes import authorities, renewal, rosters
+from nodes.errors import NodeError
 from nodes.link import Link
 from nodes.publishing import Publication
+from nodes.renewal import Held, Pending
 from nodes.settings import Settings
-from nodes.setup import witness_key
-from nodes.signing import signed_by
+from nodes.signing import beside, signed_by
 from nodes.store import Store
 from schemas.control import MessageType
 
@@ -30,11 +30,14 @@ LOOK_S: Final = 3600.0
 # While something is asked for: between two looks whether it has come, and between two questions.
 TICK_S: Final = 1.0
 ASK_S: Final = 60.0
+AGAIN_MS: Final = 86_400_000
 
 
 @dataclass
 class Renewing:
-    """One agent's. `trust` and `keys` are those in use; `adopt` is given the keys to go over to.
+    """One agent's. `trust` and `keys` are those in use; `adopt` is given what to go over to.
+
+    What is in the folder is read only when something may have changed: with a passphrase each look takes a second.
 
     `wanted` is what a person wants to be renewed now. `authorities` says that there are others in the folder than the
     link knows.
@@ -45,11 +48,15 @@ class Renewing:
     link: Link
     trust: Callable[[], Trust]
     keys: Callable[[], NodeKeys]
-    adopt: Callable[[NodeKeys, SigningKey], None]
+    adopt: Callable[[Held], None]
     wanted: set[str] = field(default_factory=set)
     authorities: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     _warned: dict[str, int] = field(default_factory=dict)
+    _held: Held | None = None
+    _version: int = 0
+    _stale: bool = True
+    _begun: dict[str, int] = field(default_factory=dict)
 
     def want(self, what: Iterable[str]) -> None:
         """Renews these soon, whenever they end."""
@@ -62,7 +69,7 @@ class Renewing:
 
     def pending(self) -> list[str]:
         """What is being asked for."""
-        return renewal.pending(self.settings).what(self.keys())
+        return [] if self._held is None else self._held.pending.what(self.keys())
 
     async def run(self) -> None:
         """Renews for ever."""
@@ -71,41 +78,44 @@ class Renewing:
             self.woken.clear()
             waits = True
             try:
-                self._begin()
-                waits = asks = await self._go_on()
-                waits |= not await self._tell()
-                if asks and time.monotonic() - asked >= ASK_S and await self._ask():
+                state = (await self._look()).pending
+                asks, told = not state.nothing, await self._tell()
+                waits = asks or not told
+                if asks and time.monotonic() - asked >= ASK_S and await self._ask(state):
                     asked = time.monotonic()
-            except (CryptoError, OSError) as error:
+            except (CryptoError, NodeError, OSError) as error:
                 log.error("renewal_failed", error=type(error).__name__, detail=str(error)[:200])
-                # Whatever was in the folder and has not been gone over to.
-                self.authorities = True
                 await asyncio.sleep(ASK_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.woken.wait(), TICK_S if waits else LOOK_S)
             if self.wanted:
                 asked = -ASK_S
 
-    def _begin(self) -> None:
-        now = _now()
-        what = renewal.due(self.settings, self.trust(), now) | self.wanted
+    async def _look(self) -> Held:
+        now, trust, wanted = _now(), self.trust(), frozenset(self.wanted)
         self._warn(now)
-        if what:
-            renewal.begin(self.settings, what)
-        self.wanted -= what
+        what = wanted | self._due(trust, now)
+        came = renewal.Files(self.settings.home).certificate.exists()
+        held = self._held
+        if held is None or self._stale or came or self.authorities or trust.roster.version != self._version or what:
+            # What fails on the way is looked at anew.
+            self._stale, self.authorities = True, False
+            self._held = held = await beside(renewal.look, self.settings.home, trust, what)
+            self.adopt(held)
+            if held.settled:
+                kid, open_ = held.keys.signing.public.key_id.hex(), held.pending.what(held.keys)
+                log.info("keys_renewed", signing=kid, open=open_)
+            self._begun |= dict.fromkeys(what, now)
+            self._version, self._stale = trust.roster.version, False
+            self.wanted -= wanted
+        return held
 
-    async def _go_on(self) -> bool:
-        """Goes over to what has come. Whether something is asked for still."""
-        settled = renewal.settle(self.settings, self.trust())
-        state = renewal.pending(self.settings)
-        if settled or self.authorities:
-            self.authorities = False
-            keys = load_node_keys(self.settings.home / "node.key", self.settings.secret())
-            self.adopt(state.opening_too(keys), witness_key(self.settings))
-        if settled:
-            keys = self.keys()
-            log.info("keys_renewed", signing=keys.signing.public.key_id.hex(), open=state.what(keys))
-        return not state.nothing
+    def _due(self, trust: Trust, now: int) -> frozenset[str]:
+        # What ends soon although it is new, as all that a CA issues in its last weeks, is not renewed again and again.
+        due = renewal.due(self.settings, trust, now)
+        due = frozenset(what for what in due if not 0 <= now - self._begun.get(what, -AGAIN_MS) < AGAIN_MS)
+        asked = self._held is not None and self._held.pending.csr_pem is not None
+        return due | {renewal.TLS} if not asked and renewal.is_behind(self.settings.home) else due
 
     async def _tell(self) -> bool:
         """Tells the hub which authorities are trusted here, if it has asked. Whether it knows."""
@@ -123,11 +133,9 @@ class Renewing:
             authorities.told(self.settings, held)
         return bool(taken)
 
-    async def _ask(self) -> bool:
-        state = renewal.pending(self.settings)
+    async def _ask(self, state: Pending) -> bool:
         # Before the hub can list them: a key in the roster that this node does not know is an alarm.
         await self.box.run(rosters.remember_keys, state.own_kids())
-        self.adopt(state.opening_too(self.keys()), witness_key(self.settings))
         keys = self.keys()
         # It is judged by the roster of its time: this one or a newer, however far behind the clock is.
         at = max(_now(), self.trust().roster.at)

@@ -3,7 +3,7 @@
 A roster waits until the checkpoint that it is proven under is linked to the history that this node follows: so it is
 there for an auditor to see. In each one that comes, whichever is in force, the node looks at its own entry: a key there
 that it did not make is an alarm, for whoever has it can read and sign in the node's name. So is a second roster of a
-version. One that only other nodes are shown is not seen here: people can compare digests (`describe`).
+version. One that only other nodes are shown is seen by what those sign: `hearsay`.
 """
 
 import base64
@@ -23,7 +23,7 @@ from crypto.keyfile import NodeKeys
 from crypto.keys import VerifyKey, key_id_of
 from crypto.note import NoteVerifier
 from crypto.rosternews import Logged, open_news
-from crypto.trust import Earlier, Trust, open_roster, signer_of_roster, unverified_roster
+from crypto.trust import Earlier, Trust, open_roster, signer_of_roster, trust_in, unverified_roster
 from nodes import histories, notices, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
@@ -96,6 +96,7 @@ class Reader:
             connection.execute(update(store.roster).where(table.version == row.version).values(size=None))
             log.info("roster_taken", version=row.version, nodes=len(found.nodes))
             notices.tell_of_nodes(connection, before, found, row.leaf_index)
+            notices.tell_of_members(connection, before, found, self.node, row.leaf_index)
             before = found
         return None if found is None else trust_of(connection, self.hub)
 
@@ -256,7 +257,7 @@ def all_in_force(connection: Connection) -> list[bytes]:
 def trust_of(connection: Connection, hub: VerifyKey) -> Trust | None:
     """The roster in force, ready for questions, with all that were in force before. None if there is none."""
     signed = all_in_force(connection)
-    return Trust.of(open_roster(signed[0], hub), [Earlier(older, hub) for older in signed[1:]]) if signed else None
+    return trust_in(signed[0], hub, [Earlier(older, hub) for older in signed[1:]]) if signed else None
 
 
 def save(

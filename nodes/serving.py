@@ -26,9 +26,10 @@ from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.errors import NotSetUp, PortTaken
 from nodes.link import Link
-from nodes.locked import alone
+from nodes.locked import alone, keys_alone
 from nodes.older import read_older
 from nodes.settings import Settings
+from nodes.signing import finish
 from nodes.store import Store
 
 # What a slow caller may have to get its answer at the end.
@@ -42,7 +43,8 @@ async def open_agent(settings: Settings) -> Agent:
             f"{settings.node} is not enrolled yet", "run `seci-node join` with the hub's token (docs/node.md)"
         )
     home, secret = settings.home, settings.secret()
-    put_tls(home, renewal.TLS)
+    with keys_alone(home, wait=True):
+        put_tls(home, renewal.TLS)
     keys = load_node_keys(home / "node.key", secret)
     context = client_context(
         home / "ca.pem", home / "tls.pem", home / "tls.key", tls_password(home / "tls.key", secret)
@@ -95,6 +97,7 @@ async def _serve(settings: Settings, listener: socket.socket, told: "_Told", ann
         results = await asyncio.gather(work, serving, stopped, return_exceptions=True)
     finally:
         agent.box.close()
+        finish(CLOSE_S)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result

@@ -60,7 +60,7 @@ def create(home: Path, node: str, source: SecretSource | None = None, token: Tok
         write_private(home / "api.token", f"{secrets.token_urlsafe(TOKEN_SIZE)}\n".encode())
     if not (home / "witness.key").exists():
         keyfile.save_signing_key(home / "witness.key", SigningKey.generate(), secret)
-    _write_request(home, node, settings)
+    write_request(home, node, settings)
     return settings
 
 
@@ -81,7 +81,7 @@ def witness_key(settings: Settings) -> SigningKey:
     file, secret = settings.home / "witness.key", settings.secret()
     if not file.exists():
         keyfile.save_signing_key(file, SigningKey.generate(), secret)
-        _write_request(settings.home, settings.node, settings)
+        write_request(settings.home, settings.node, settings)
         log.warning("witness_key_made", next="send enrolment.json to the hub's operators again")
     return keyfile.load_signing_key(file, secret)
 
@@ -91,7 +91,8 @@ def own_kids(keys: NodeKeys, witness: SigningKey) -> tuple[bytes, ...]:
     return keys.signing.public.key_id, *(key.public.key_id for key in keys.encryption), witness.public.key_id
 
 
-def _write_request(home: Path, node: str, settings: Settings) -> None:
+def write_request(home: Path, node: str, settings: Settings) -> None:
+    """enrolment.json, of the keys that are there now. Raises HsmUnavailable, WrongPassphrase, KeyFileRefused."""
     secret = settings.secret()
     keys = load_node_keys(home / "node.key", secret)
     csr = certificates.create_csr(f"node-{node}", load_tls_key(home / "tls.key", secret))

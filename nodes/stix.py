@@ -26,6 +26,11 @@ class Imported:
     left_out: Mapping[str, int]
 
 
+def left_behind(body: Mapping[str, Any]) -> list[str]:
+    """The fields of a body that a bundle has no place for."""
+    return sorted(set(body) - {"indicators"})
+
+
 def to_stix(body: Mapping[str, Any]) -> dict[str, Any]:
     """A bundle with the indicators of a valid body. Raises StixRefused for what is no STIX, such as a wrong pattern."""
     written = ({"type": "indicator", "spec_version": "2.1", **indicator} for indicator in body["indicators"])

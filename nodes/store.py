@@ -40,6 +40,8 @@ from nodes.migrations import bring_up_to_date
 
 LONGEST_PAUSE_MS: Final = 6 * 3600 * 1000
 _metadata: Final = MetaData()
+# For tables that stand with what is done with them.
+metadata: Final = _metadata
 
 outbox: Final = Table(
     "outbox",

@@ -178,7 +178,7 @@ def _time_lines(cosigned: Cosigned, said: Timestamp) -> Iterator[str]:
     yield from _both_keys(cosigned)
     yield line("checkpoint", f"{checkpoint.size} entries, root {checkpoint.root.hex()},")
     times = [f"{name} {when(at * 1000)}" for name, at in cosigned.witnesses]
-    yield line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
+    yield line("", _cosigned(times))
     yield line("existed", f"by {when(said.at)}, give or take {said.within} ms, says {said.tsa},")
     yield line("", "and with it every entry under it")
 
@@ -261,6 +261,11 @@ def _revoked(at: int | None, logged: int) -> Iterator[str]:
         yield line("", f"the key {'was revoked later' if logged <= at else 'had been revoked'}, on {when(at)}")
 
 
+def _cosigned(times: Sequence[str]) -> str:
+    # There may be cosignatures that the policy knows nothing of: they prove nothing under it.
+    return f"cosigned by {', '.join(times)}" if times else "cosigned by no witness of the policy: the log's word alone"
+
+
 def _answer_lines(found: Established, answer: Answer) -> Iterator[str]:
     why = "" if answer.item.code is None else f" [{answer.item.code}]"
     yield line(str(answer.item.outcome), f"{_name(found, answer.recipient)} {when(answer.logged.entry.at)}{why}")
@@ -274,7 +279,7 @@ def _places(logged: Logged) -> Iterator[str]:
     yield line("", f"entry {logged.proven.index} under the checkpoint of {checkpoint.size} entries, root")
     yield line("", f"{checkpoint.root.hex()},")
     times = [f"{name} {when(at * 1000)}" for name, at in logged.cosigned.witnesses]
-    yield line("", f"cosigned by {', '.join(times)}" if times else "cosigned by no witness: the log's word alone")
+    yield line("", _cosigned(times))
 
 
 def _name(found: Established, node: str) -> str:

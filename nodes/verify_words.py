@@ -65,7 +65,7 @@ def _witness_lines(found: Audit) -> Iterator[str]:
     names = [f"{name} {when(at * 1000)}" for name, at in witnessed.witnesses]
     size, behind = witnessed.checkpoint.size, found.cosigned.checkpoint.size - witnessed.checkpoint.size
     if not names:
-        yield line("witnesses", "none: the log's word alone that this is its only history")
+        yield line("witnesses", "none of the policy's: the log's word alone that this is its only history")
         if behind:
             yield line("", f"signed with each type of key up to {size} entries, the {behind} behind these with one")
         return

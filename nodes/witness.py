@@ -23,7 +23,7 @@ from crypto.note import Note, NoteVerifier, open_note
 from crypto.policy import NONE, Log, Policy, read_checkpoint
 from crypto.trust import WITNESS_NAME, Trust
 from crypto.witness import majority
-from nodes import histories, proofs, rosters
+from nodes import hearsay, histories, proofs, rosters
 from nodes.histories import Followed, Standing
 from nodes.link import Link
 from nodes.publishing import Publication
@@ -220,7 +220,7 @@ def describe(
     """
     last, found = histories.last(connection, origin), histories.undecided(connection)
     waiting = proofs.unproven(connection)
-    alarm = None
+    alarm, unread = None, asking is not None and asking.unread
     if found is not None:
         alarm = {"number": found.number, "at": iso(found.at), "code": found.code, "detail": found.detail}
     return {
@@ -234,7 +234,8 @@ def describe(
         "unwitnessed_since": iso(waiting.since),
         "withheld": histories.withheld(connection, now),
         "roster_overdue": rosters.overdue(connection, now),
-        "roster_unread_after": asking.known if asking is not None and asking.unread else None,
+        "roster_unread_after": asking.known if asking is not None and unread else None,
+        "roster_hearsay": hearsay.known(connection, now, unread=unread),
         "alarm": alarm,
     }
 
@@ -269,7 +270,7 @@ def warnings(state: dict[str, Any]) -> list[str]:
             f"the hub sends a roster after version {state['roster_unread_after']} that this program cannot read, or "
             "without its proof: update the program, or tell the hub's operators"
         )
-    return found
+    return found + hearsay.warnings(state["roster_hearsay"])
 
 
 def _now() -> int:

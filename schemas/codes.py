@@ -88,6 +88,12 @@ MEANINGS: Final[Mapping[Handling | SourceEvaluation | InformationEvaluation | Tl
 )
 
 
+def is_weaker(handling: Handling, than: Handling) -> bool:
+    """Whether a handling code protects less than another: H0 least; H3 most, for only people can read what it says."""
+    order = tuple(Handling)
+    return order.index(handling) < order.index(than)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskForce:
     """A task force of page 10. `parent` is the code of the task force it is a sub-project of."""

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas import cbor, entrybytes
-from schemas.header import Digest, Millis, NodeId
+from schemas.header import Digest, Millis, NodeId, RosterReference
 from schemas.refusals import RefusalCode
 from schemas.wording import wanted
 
@@ -45,6 +45,7 @@ class MessageType(StrEnum):
     COSIGNATURE = "cosignature"
     TILE_REQUEST = "tile_request"
     TILES = "tiles"
+    MEMBERSHIP = "membership"
     RENEWAL = "renewal"
     RENEWED = "renewed"
     AUTHORITIES = "authorities"
@@ -73,6 +74,7 @@ class Event(StrEnum):
     REMOVED = "removed"
     RETURNED = "returned"
     HANDED_OVER = "handed_over"
+    MEMBERSHIP = "membership"
 
 
 class Outcome(StrEnum):
@@ -162,13 +164,17 @@ class AcknowledgedMessage(Wire):
 
 
 class Acknowledgement(Wire):
-    """A recipient's signed word, to one sender, on messages that it stored or declined."""
+    """A recipient's signed word, to one sender, on messages that it stored or declined.
+
+    `roster` is the one that it went by. Programs that knew of no such field do not say it.
+    """
 
     v: Literal[1] = 1
     recipient: NodeId
     sender: NodeId
     at: Millis
     items: Annotated[tuple[AcknowledgedMessage, ...], Field(min_length=1, max_length=1000, fail_fast=True)]
+    roster: RosterReference | None = None
 
 
 def _ascending(indices: tuple[int, ...]) -> tuple[int, ...]:

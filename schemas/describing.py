@@ -25,6 +25,7 @@ _FORMATS: Final = {
 }
 _LINK: Final = re.compile(r"\[([^\]\n]+)\]\((?:[\w.]+\.md)?(?:#\w+)?\)")
 _CARRIED: Final = tuple(Facts.model_fields)
+_ANY: Final = "entities"
 
 
 def in_short(kind: Kind) -> str:
@@ -110,7 +111,7 @@ def _table(schema: Schema, elsewhere: Collection[str]) -> str:
     # What a kind has of its own comes first.
     for name in sorted(fields, key=lambda name: name in _CARRIED):
         field = fields[name]
-        what = f"list of [any entity]({ENTITIES}.md)" if name == _CARRIED[0] else _kind(field, elsewhere)
+        what = f"list of [any entity]({ENTITIES}.md)" if name == _ANY else _kind(field, elsewhere)
         must, meaning = "yes" if name in required else "", _cell(_meaning(field))
         lines.append(f"| `{name}` | {what} | {must} | {meaning} |")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.countries import Country
 from schemas.dates import Moment
-from schemas.kinds.common import Body, Evaluation, Line, Text
+from schemas.kinds.common import Body, Evaluation, Line, Message, Text
 from schemas.persons import Document, LocalId, Organisation, Person
 from schemas.things import (
     Account,
@@ -171,7 +171,7 @@ class Relation(Body):
     note: Line | None = None
 
 
-class Facts(Body):
+class Facts(Message):
     """Entities and their relations, as a kind carries them. Ids are each of one entity; relations join such.
 
     Entities in fields of their own, which a kind adds, have ids for relations as those in `entities` have.

@@ -31,6 +31,7 @@ NodeId = Annotated[str, Field(pattern=r"^[a-z]{2,8}$")]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,39}$")]
 KindName = Annotated[str, Field(pattern=r"^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*){0,2}$", max_length=40)]
 Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
+RosterVersion = Annotated[int, Field(ge=1, lt=2**31)]
 # From `created` to `expires`: a year. What the ledger says of a message cannot be erased before it has expired.
 MAX_LIFETIME_MS: Final = 365 * 24 * 3600 * 1000
 # To the end of the year 9999: later cannot be written in ISO 8601.
@@ -57,6 +58,15 @@ class Attachment(BaseModel):
     size: Annotated[int, Field(ge=0, le=2**53)]
 
 
+class RosterReference(BaseModel):
+    """Which roster its author went by: `version`, and SHA-256 of it as the hub signed it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: RosterVersion
+    digest: Digest
+
+
 class Routing(BaseModel):
     """What a sender decides about a message before it is sealed. Times in milliseconds, UTC."""
 
@@ -79,6 +89,7 @@ class Routing(BaseModel):
     expires: Millis
     reply_by: Millis | None = None
     attachments: Annotated[tuple[Attachment, ...], Field(max_length=32)] = ()
+    roster: RosterReference | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

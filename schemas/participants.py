@@ -214,3 +214,18 @@ def speaks_for(node: str, country: str) -> bool:
     own = known.reports_of if known is not None and known.reports_of is not None else node.upper()
     succeeded = {(member.iso, successor.iso) for member in MEMBERS for successor in member.successors}
     return own == country or not succeeded.isdisjoint({(own, country), (country, own)})
+
+
+def category_of(node: str) -> Category:
+    """What a node that joins is to the Center: a member's successor a member, who is not in the document a partner."""
+    known = PARTICIPANTS.get(node)
+    if known is not None:
+        return known.category
+    successors = {successor.iso.lower() for member in MEMBERS for successor in member.successors}
+    return Category.MEMBER if node in successors else Category.PARTNER
+
+
+def categories_of(node: str, listed: Category) -> frozenset[Category]:
+    """All that a node is, which its roster lists under one category: the document's, if they agree with it."""
+    known = PARTICIPANTS.get(node)
+    return frozenset(known.categories) if known is not None and listed in known.categories else frozenset({listed})

@@ -112,6 +112,7 @@ def _before(one: str, other: str) -> bool:
     if times[0] is not None and times[1] is not None:
         return times[0] < times[1]
     if (times[0] is None) != (times[1] is None) and min(len(one), len(other)) >= len("2004-11-15"):
-        return earliest(one) + _ZONES < earliest(other)
+        # Not added to: there is no day after 9999-12-31.
+        return earliest(other) - earliest(one) > _ZONES
     known = min(len(one), len(other), len("2004-11-15"))
     return one[:known] < other[:known]

@@ -43,6 +43,12 @@ class RefusalCode(StrEnum):
     DIGEST_MISMATCH = "digest_mismatch"
     SIZE_MISMATCH = "size_mismatch"
     BODY_INVALID = "body_invalid"
+    POLICY_REFUSED = "policy_refused"
+    KIND_NOT_OF_TASK_FORCE = "kind_not_of_task_force"
+    PERMISSION_MISSING = "permission_missing"
+    HANDLING_WEAKENED = "handling_weakened"
+    NOT_COORDINATOR = "not_coordinator"
+    ORDER_OUTDATED = "order_outdated"
 
 
 NEXT_STEP: Final = MappingProxyType(
@@ -79,5 +85,12 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.DIGEST_MISMATCH: "the content is not what the header states; update the sending agent",
         RefusalCode.SIZE_MISMATCH: "the content is not of the size that the header states; update the sending agent",
         RefusalCode.BODY_INVALID: "the content is not of its kind; correct the field named in the detail",
+        RefusalCode.POLICY_REFUSED: "the rule in the detail forbids it; ask the task force's coordinator to open the "
+        "kind, or the hub's operators (`seci-hub policy explain`)",
+        RefusalCode.KIND_NOT_OF_TASK_FORCE: "send it in a task force that uses the kind; the detail names them",
+        RefusalCode.PERMISSION_MISSING: "ask the provider with kind permission.request; name its answer in the message",
+        RefusalCode.HANDLING_WEAKENED: "send it with the handling of the earlier message, or a stricter one",
+        RefusalCode.NOT_COORDINATOR: "only the coordinator that the roster names may order this; ask it",
+        RefusalCode.ORDER_OUTDATED: "a newer order of the same coordinator is in force; look at the members first",
     }
 )

@@ -26,6 +26,7 @@ from schemas.kinds import (
     fraud,
     judicial,
     operations,
+    permissions,
     precursors,
     security,
     trafficking,
@@ -43,6 +44,7 @@ Converter = Callable[[dict[str, Any]], dict[str, Any]]
 
 _MODULES: Final = (
     exchange,
+    permissions,
     trafficking,
     witnesses,
     drugs,
@@ -276,8 +278,20 @@ def _field_error(item: ErrorDetails, way: list[str]) -> FieldError:
             way, found = [*way, item["ctx"]["discriminator"].strip("'")], "nothing"
         case "value_error" if (told := _OF_FIELD.match(item["msg"].removeprefix("Value error, "))) is not None:
             # Of a model that looks at several of its fields.
-            way, wanted, found = [*way, told["field"]], wording.behind_it(told["wanted"]), "nothing"
+            way, wanted = [*way, told["field"]], wording.behind_it(told["wanted"])
+            found = _found_at(item["input"], told["field"])
     return FieldError(".".join(way) or "body", wanted, found)
+
+
+def _found_at(value: Any, way: str) -> str:
+    for step in way.split("."):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return "nothing"
+    return json_type(value)
 
 
 def _check_nesting(body: Any) -> None:

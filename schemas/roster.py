@@ -11,9 +11,10 @@ from pydantic import Field, field_validator
 
 from schemas.codes import Agency
 from schemas.control import MANY_ITEMS, Receipt, Wire
-from schemas.header import Code, Millis, NodeId
+from schemas.header import Code, Millis, NodeId, RosterVersion
 from schemas.participants import Category
-from schemas.witnessing import NoteText, RosterVersion
+from schemas.policy import Policy
+from schemas.witnessing import NoteText
 
 
 class KeyUse(StrEnum):
@@ -90,7 +91,10 @@ class RosterNode(Wire):
 
 
 class Roster(Wire):
-    """A snapshot of the membership. A higher `version` replaces a lower one."""
+    """A snapshot of the membership. A higher `version` replaces a lower one.
+
+    `policy` has the rules and coordinators in force; a roster without one means those of the program.
+    """
 
     most_items: ClassVar[int] = MANY_ITEMS
 
@@ -100,6 +104,7 @@ class Roster(Wire):
     nodes: tuple[RosterNode, ...]
     # The revocation list of TLS certificates (RFC 5280), DER, once there is anything on it.
     crl: bytes | None = None
+    policy: Policy | None = None
 
     @field_validator("nodes")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from schemas.control import Wire
-from schemas.header import Digest
+from schemas.header import Digest, RosterVersion
 
 # So many notes go along, too; one of them at most has the hub's second signature (3.3 KB), for who missed its round.
 MOST_CLAIMS: Final = 4
@@ -19,7 +19,6 @@ TILE_BYTES: Final = 8192
 
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 NoteText = Annotated[str, Field(min_length=1, max_length=20_000)]
-RosterVersion = Annotated[int, Field(ge=1, lt=2**31)]
 Proof = Annotated[tuple[Digest, ...], Field(max_length=63, fail_fast=True)]
 
 

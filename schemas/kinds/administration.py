@@ -7,7 +7,7 @@ from pydantic import Field
 
 from schemas.countries import Country
 from schemas.dates import Moment
-from schemas.kinds.common import Body, Line, Text
+from schemas.kinds.common import Line, Message, Text
 from schemas.kinds.kind import Kind
 from schemas.kinds.parts import Contact
 
@@ -25,7 +25,7 @@ class Matter(StrEnum):
     OTHER = "other"
 
 
-class AdministrativeNotice(Body):
+class AdministrativeNotice(Message):
     """A notice about the work itself: a meeting, who is on duty, an outage. Nothing of a case."""
 
     matter: Matter

@@ -18,6 +18,15 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
+class Message(Body):
+    """The body of a whole message, whatever its kind: what holds for its handling, in words."""
+
+    restrictions: (
+        Annotated[Text, Field(description="What the sender allows and forbids, in words; needed with handling H3.")]
+        | None
+    ) = None
+
+
 class Evaluation(Body):
     """The 4x4 evaluation of the information, for example A1 or X4."""
 

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from schemas.codes import Handling
 from schemas.countries import Country
 from schemas.entities import Facts
 from schemas.header import KindName, NodeId
-from schemas.kinds.common import Body, Evaluation, Line, Text
+from schemas.kinds.common import Body, Evaluation, Line, Message, Text
 from schemas.kinds.kind import PERSONAL, Kind
 
 Earlier = Annotated[UUID, Field(description="The id of the earlier message.")]
@@ -91,13 +92,25 @@ class Content(Body):
     body: dict[str, Any]
 
 
-class Forward(Body):
-    """An earlier message handed on to who did not get it. Under H2 this needs its provider's permission."""
+class Proof(Body):
+    """A message as evidence for who did not get it: its envelope as it came, and what it said (nonce and body)."""
+
+    envelope: Annotated[str, Field(min_length=1, max_length=400_000, description="Base64.")]
+    content: Annotated[str, Field(min_length=1, max_length=200_000, description="Base64.")]
+
+
+class Forward(Message):
+    """An earlier message handed on to who did not get it. Under H2 and H3 this needs its provider's permission.
+
+    `message` and `provider` are those of the first message, also where it came in a forward itself.
+    """
 
     message: Earlier
     provider: Annotated[NodeId, Field(description="The node that sent the earlier message.")]
     content: Content
     permission: Annotated[UUID, Field(description="The provider's message that permits it.")] | None = None
+    handling: Annotated[Handling, Field(description="The earlier message's; the node fills it in.")] | None = None
+    proof: Annotated[Proof, Field(description="Of the permission; the node fills it in.")] | None = None
     purpose: Line | None = None
     text: Text | None = None
 
@@ -113,7 +126,7 @@ class WithdrawalReason(StrEnum):
     OTHER = "other"
 
 
-class Withdrawal(Body):
+class Withdrawal(Message):
     """An earlier message of the sender is taken back; `erase` asks the recipients' officers to erase its content."""
 
     message: Earlier
@@ -122,7 +135,7 @@ class Withdrawal(Body):
     erase: bool = False
 
 
-class Correction(Body):
+class Correction(Message):
     """An earlier message of the sender is put right: `content` stands in its place, whole."""
 
     message: Earlier

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Annotated, Final
+from uuid import UUID
 
 from pydantic import Field
 
@@ -51,6 +52,13 @@ class Offence(Body):
     committed: PartialDate | None = None
 
 
+class Source(Body):
+    """A message that a judicial request rests on. Under H1 to H3 this needs its provider's permission."""
+
+    message: Annotated[UUID, Field(description="The id of the earlier message.")]
+    permission: Annotated[UUID, Field(description="The provider's message that permits it.")] | None = None
+
+
 class JudicialAssistance(Facts):
     """Prosecutors ask for the help of others. The deadline is the header's `reply_by`."""
 
@@ -68,6 +76,9 @@ class JudicialAssistance(Facts):
     hearing: Annotated[Moment, Field(description="The day in court that this has to be in time for.")] | None = None
     confidential: bool = False
     reference: Reference | None = None
+    sources: Annotated[
+        tuple[Source, ...], Field(max_length=100, description="Messages of others whose content is used here.")
+    ] = ()
     text: Text | None = None
 
 

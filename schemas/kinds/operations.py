@@ -7,20 +7,30 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from schemas import numerals
 from schemas.codes import Agency
 from schemas.countries import Country, Currency
-from schemas.kinds.common import Body, Line, Text
+from schemas.kinds.common import Body, Line, Message, Text
 from schemas.kinds.drugs import Seizure
 from schemas.kinds.kind import Kind
 from schemas.seizures import Substance
 
+
+def _as_known(name: Any) -> Any:
+    # Capital letters and blanks do not tell operations apart, and are no reason to send an officer's report back.
+    return " ".join(name.split()).upper() if isinstance(name, str) else name
+
+
 # With the year behind it, as it stands in a header.
-OperationName = Annotated[str, Field(pattern=r"^[A-Z0-9]+([ -][A-Z0-9]+)*$", max_length=50, examples=["MIRAGE"])]
+OperationName = Annotated[
+    str,
+    Field(pattern=r"^[A-Z0-9]+([ -][A-Z0-9]+)*$", max_length=50, examples=["MIRAGE"]),
+    BeforeValidator(_as_known),
+]
 Year = Annotated[int, Field(ge=1999, le=2999, description="Of the operation; the Center's first year is 1999.")]
 
 
@@ -102,7 +112,7 @@ class Result(Body):
         return self
 
 
-class OperationPlan(Body):
+class OperationPlan(Message):
     """What an operation is for, when it is, who takes part, and what is to be reported, in the order of its tables."""
 
     name: OperationName
@@ -124,7 +134,7 @@ class OperationPlan(Body):
         return self
 
 
-class OperationReport(Body):
+class OperationReport(Message):
     """What one agency of one country reached in a period of an operation. Reports of several periods are added up.
 
     Who has reported something wrong sends a correction, not another report.

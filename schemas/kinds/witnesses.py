@@ -9,7 +9,7 @@ from schemas.codes import Handling
 from schemas.countries import Country
 from schemas.dates import Moment
 from schemas.entities import Location
-from schemas.kinds.common import Body, Line, Text
+from schemas.kinds.common import Body, Line, Message, Text
 from schemas.kinds.kind import Kind, Rule
 from schemas.kinds.parts import Contact, Reference, Transport
 from schemas.persons import Person
@@ -83,7 +83,7 @@ class Hearing(Body):
     case: Line | None = None
 
 
-class Movement(Body):
+class Movement(Message):
     """A witness travels to be heard and back. `witness` is a name agreed on; the true one is in `person`, if needed."""
 
     witness: Line
@@ -104,6 +104,7 @@ KINDS: Final = (
         Movement,
         examples=(
             {
+                "restrictions": "For the escort and the court only; nobody is told the day before it.",
                 "witness": "KESTREL",
                 "person": {
                     "type": "person",

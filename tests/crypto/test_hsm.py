@@ -1,7 +1,9 @@
 """Signing keys in a token: they sign like others, never come out, and a token that does not answer is told."""
 
 import dataclasses
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,45 @@ def test_a_reference_that_is_none_is_refused() -> None:
             Reference.from_bytes(data)
     with pytest.raises(KeyUnusable):
         hsm.opened(Reference(Token(Path("a"), "b", "c"), "d", bytes(65)))
+
+
+def test_a_token_that_hangs_holds_nobody_up(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = SigningKey(hsm.generate_p256(token, "hangs"))
+    session, comes_back = hsm._session_of(token), threading.Event()
+    monkeypatch.setattr(hsm, "ANSWER_S", 0.2)
+    with monkeypatch.context() as hanging:
+        hanging.setattr(session, "_sign", lambda *_: comes_back.wait(30) and b"")
+        with pytest.raises(HsmUnavailable, match="nothing in"):
+            key.sign(b"first")
+    # It is still at it: nobody else is made to wait, and no second one is stuck behind it.
+    with pytest.raises(HsmUnavailable, match="earlier question"):
+        key.sign(b"second")
+    assert not any(thread.name == "token" and not thread.daemon for thread in threading.enumerate())
+    comes_back.set()
+    session._asking.join(30)
+    key.public.verify(key.sign(b"third"), b"third")
+
+
+def test_a_wrong_pin_is_said_once_for_tokens_lock_themselves(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = hsm.generate_p256(token, "asked with a wrong PIN")
+    wrong = hsm.opened(dataclasses.replace(key.reference, token=dataclasses.replace(token, pin="000000")))
+    # The library knows by itself that somebody is logged in, who has to leave for the PIN to be asked at all.
+    hsm._session_of(token)._close(import_module("pkcs11"))
+    session = hsm._session_of(wrong.reference.token)
+    tried: list[int] = []
+    opens = session._open
+    monkeypatch.setattr(session, "_open", lambda pkcs11: tried.append(1) or opens(pkcs11))
+    for _ in range(5):
+        with pytest.raises(HsmUnavailable, match="PinIncorrect") as told:
+            SigningKey(wrong).sign(b"")
+        assert "000000" not in str(told.value)
+    assert len(tried) == 1
+    SigningKey(key).sign(b"the right one")
+
+
+def test_a_key_that_was_put_in_another_s_place_signs_nothing(token: Token) -> None:
+    for make in (hsm.generate_p256, hsm.generate_ed25519):
+        old, new = make(token, f"old {make.__name__}"), make(token, f"new {make.__name__}")
+        swapped = hsm.opened(dataclasses.replace(old.reference, key=new.reference.key))
+        with pytest.raises(HsmUnavailable, match="another than it was"):
+            SigningKey(swapped).sign(b"refused by everybody")

@@ -213,7 +213,8 @@ def our_envelope(signer: SigningKey) -> bytes:
     fields = {name: value for name, value in header_fields().items() if name != "suite"}
     codes = {"agency": Agency.POLICE, "priority": Priority.NORMAL, "handling": Handling.H1, "recipients": ("hu", "md")}
     id = UUID(bytes=fields["id"])
-    routing = Routing(**fields | codes | {"id": id, "thread": id})
+    going_by = {"roster": {"version": 7, "digest": bytes(32)}}
+    routing = Routing(**fields | codes | {"id": id, "thread": id} | going_by)
     return envelope.seal(routing, BODY, {"hu": HU.public, "md": MD.public}, signer)[1]
 
 

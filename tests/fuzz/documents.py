@@ -1,19 +1,23 @@
 """Valid documents of each type, to begin from."""
 
+import base64
 import hashlib
+import json
 from typing import Final
 
 from crypto import merkle
 from crypto.cosignature import Cosigner
+from crypto.envelope import seal
 from crypto.keys import SigningKey
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
 from crypto.rosternews import detail_of
 from crypto.trust import WITNESS_NAME, sign_acknowledgement
 from schemas.control import AcknowledgedMessage, Acknowledgement, Entry, Event, Outcome, Receipt, Receipts
+from schemas.membership import Act, MembershipOrder
 from schemas.roster import RosterNews
 from schemas.witnessing import Link, WitnessCheckpoint
-from tests.crypto.people import BG, HUB, NOW, routing, sealed
+from tests.crypto.people import BG, HU, HUB, NOW, RO, routing, sealed
 from tests.schemas.strategies import FIXED_ID
 
 ORIGIN: Final = "seci.example/ledger"
@@ -31,6 +35,26 @@ def acknowledgement() -> Acknowledgement:
     """Bulgaria's to Romania."""
     item = AcknowledgedMessage(id=FIXED_ID, envelope=bytes(32), outcome=Outcome.DELIVERED)
     return Acknowledgement(recipient="bg", sender="ro", at=NOW, items=(item,))
+
+
+def order() -> MembershipOrder:
+    """Bulgaria's, to open something to IOM."""
+    kinds = ("operation.plan", "operation.report")
+    about = {"node": "bg", "task_force": "drugs", "act": Act.OPEN, "subject": "iom", "kinds": kinds}
+    return MembershipOrder.model_validate({"id": FIXED_ID, "at": NOW, "reason": "MIRAGE", **about})
+
+
+def forward() -> bytes:
+    """The body of a message handed on, with a permission of Hungary to Romania for Bulgaria."""
+    said = {"message": str(FIXED_ID), "use": "forward", "granted": True, "recipients": ["bg"]}
+    content = bytes(32) + json.dumps(said).encode()
+    permission = seal(
+        routing("hu", ("ro",), kind="permission"), content[32:], {"ro": RO.encryption.public}, HU.signing, bytes(32)
+    )[1]
+    proof = {name: base64.b64encode(part).decode() for name, part in (("envelope", permission), ("content", content))}
+    carried = {"kind": "alert", "body": json.loads(ALERT)}
+    about = {"message": str(FIXED_ID), "provider": "hu", "permission": str(FIXED_ID), "handling": "H2"}
+    return json.dumps({**about, "content": carried, "proof": proof}).encode()
 
 
 def entry() -> Entry:

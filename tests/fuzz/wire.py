@@ -14,6 +14,7 @@ from crypto import cose, envelope
 from crypto.errors import CryptoError, NoteInvalid
 from crypto.keyfile import NodeKeys
 from crypto.note import Checkpoint, NoteVerifier, open_note, sign_note
+from crypto.orders import ORDER_TYPE, sign_order
 from crypto.receipt import verify_receipts
 from crypto.rosternews import open_news
 from crypto.trust import (
@@ -29,6 +30,7 @@ from hub.judge import Arrival, judge
 from hub.tolerance import decode_tolerantly
 from nodes.inbox import Undecided, receive
 from schemas import cbor, registry
+from schemas.codes import Handling
 from schemas.control import (
     Acknowledgement,
     ControlRefused,
@@ -37,6 +39,8 @@ from schemas.control import (
     Receipts,
 )
 from schemas.header import Header, HeaderRefused
+from schemas.membership import MembershipOrder
+from schemas.policy import Policy
 from schemas.roster import Roster, RosterNews
 from schemas.witnessing import (
     CheckpointRequest,
@@ -64,6 +68,7 @@ def _encodings() -> tuple[Target, ...]:
     models: tuple[tuple[type[Any], bytes], ...] = (
         (Acknowledgement, documents.acknowledgement().to_bytes()),
         (Entry, documents.entry().to_bytes()),
+        (MembershipOrder, documents.order().to_bytes()),
         (Receipts, documents.receipts()),
         (Roster, trust().roster.to_bytes()),
         (RosterNews, documents.news(b"roster", 1).to_bytes()),
@@ -107,6 +112,9 @@ def _envelopes() -> tuple[Target, ...]:
     def taken(data: bytes) -> object:
         return receive(data, "bg", BG_KEYS, trust(), NOW, final=False)
 
+    def forwarded(data: bytes) -> object:
+        return taken(sealed(data[:5000], kind="forward", handling=Handling.H2))
+
     def body(data: bytes) -> object:
         return registry.read_body("alert", 1, data)
 
@@ -122,6 +130,7 @@ def _envelopes() -> tuple[Target, ...]:
         Target("receive, payload signed anew", (payload,), OF_CBOR, lambda d: taken(again(d)), refusals),
         Target("receive, header signed anew", (header,), OF_CBOR, lambda d: taken(under(d)), refusals),
         Target("receive, body sealed anew", (documents.ALERT,), OF_JSON, lambda d: taken(say(d)), refusals),
+        Target("receive, forward sealed anew", (documents.forward(),), OF_JSON, forwarded, refusals),
         Target("read_body", (documents.ALERT,), OF_JSON, body, (registry.BodyInvalid,)),
     )
 
@@ -158,6 +167,12 @@ def _words() -> tuple[Target, ...]:
 
     refusals = (CryptoError, ControlRefused)
     inner = trust().roster.to_bytes()
+    ruled = trust().roster.model_copy(update={"policy": Policy().written_out()}).to_bytes()
+    order = documents.order().to_bytes()
+
+    def ordered(data: bytes) -> object:
+        return judge(Arrival("bg", MessageType.MEMBERSHIP, data, 1), trust(), NOW)
+
     news = documents.news(roster, trust().roster.version).to_bytes()
     return (
         Target("open_acknowledgement", (signed,), OF_CBOR, opened, refusals),
@@ -165,11 +180,19 @@ def _words() -> tuple[Target, ...]:
         *(Target(f"judge, {kind}", (said,), OF_CBOR, partial(asked, kind), ()) for kind, said in questions),
         Target("judge, an acknowledgement", (signed,), OF_CBOR, judged, ()),
         Target("judge, acknowledgement signed anew", (word.to_bytes(),), OF_CBOR, lambda d: judged(again(d)), ()),
+        Target("judge, an order", (sign_order(documents.order(), BG.signing),), OF_CBOR, ordered, ()),
+        Target(
+            "judge, order signed anew",
+            (order,),
+            OF_CBOR,
+            lambda d: ordered(cose.sign1(d, ORDER_TYPE, BG.signing)),
+            (),
+        ),
         Target("open_news", (news,), OF_CBOR, logged, refusals),
         Target("open_roster", (roster,), OF_CBOR, listed, refusals),
         Target(
             "open_roster, signed anew",
-            (inner,),
+            (inner, ruled),
             OF_CBOR,
             lambda d: listed(cose.sign1(d, ROSTER_TYPE, HUB.signing)),
             refusals,

@@ -44,6 +44,12 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         read(b"year,field,count\n\xff\xfe", 2026)
 
 
+def test_what_json_calls_true_is_no_figure() -> None:
+    with pytest.raises(FiguresRefused) as told:
+        read(b'[{"year": 2003, "field": "drugs", "count": true}]', 2026)
+    assert [(one["found"], one["wanted"]) for one in told.value.fields] == [("true", "must be a whole number")]
+
+
 @pytest.mark.parametrize(
     ("lines", "field", "found", "wanted"),
     [

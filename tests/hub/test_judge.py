@@ -46,8 +46,8 @@ def test_the_policy_refuses_by_code(changes: dict[str, Any], code: str) -> None:
     ("handling", "recipients", "code"),
     [
         ("H3", ("bg", "hu", "seci"), None),
-        ("H1", ("bg",), RefusalCode.HEADER_MALFORMED),
-        ("H3", tuple(sorted(NAMES)), RefusalCode.HEADER_MALFORMED),
+        ("H1", ("bg",), RefusalCode.POLICY_REFUSED),
+        ("H3", tuple(sorted(NAMES)), RefusalCode.POLICY_REFUSED),
     ],
 )
 def test_a_witness_s_movement_gets_the_care_that_it_asks_for(

@@ -1,6 +1,7 @@
 """Who is let into the roster, and with which witness key."""
 
 import base64
+import dataclasses
 import time
 
 import pytest
@@ -11,9 +12,11 @@ from crypto.keys import SignatureAlgorithm, SigningKey, VerifyKey
 from crypto.trust import Trust
 from hub.errors import EnrolmentRefused
 from hub.registrar import Unsigned, check_request, with_admitted, with_replaced
+from hub.renewing import renewed
 from hub.standing import changed
 from schemas.control import Event
 from schemas.enrolment import EnrolmentRequest
+from schemas.renewal import RenewalRequest
 from schemas.roster import Cause, KeyUse, Roster, RosterNode
 from tests.crypto.people import BG, NOW, RO, Person
 
@@ -63,6 +66,17 @@ def test_a_key_that_cannot_cosign_is_refused() -> None:
             check_request(request, Unsigned(0, ()))
     with pytest.raises(EnrolmentRefused, match="Ed25519"):
         check_request(_request(RO, p256), Unsigned(0, ()))
+
+
+def test_keys_that_were_renewed_get_no_certificate_any_more() -> None:
+    roster, new = _admitted(Unsigned(0, ()), _request(RO, None)), SigningKey.generate()
+    now = time.time_ns() // 1_000_000
+    # Renewed a while ago: the old key is listed still, and ended.
+    asked = RenewalRequest(node="ro", at=now, signing=new.public.public_bytes())
+    after = Unsigned(2, renewed(roster, asked, now + 1000))
+    check_request(_request(dataclasses.replace(RO, signing=new), None), after)
+    with pytest.raises(EnrolmentRefused, match="with other keys"):
+        check_request(_request(RO, None), after)
 
 
 @pytest.mark.parametrize(("event", "back"), [(Event.REVOKED, True), (Event.SUSPENDED, False)])

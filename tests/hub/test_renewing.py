@@ -91,6 +91,24 @@ def test_a_request_comes_by_its_own_queue_and_in_time(node: str, now: int, code:
     assert isinstance(said, Unreadable) and said.reason == code
 
 
+def test_a_key_that_was_replaced_lists_no_other_one() -> None:
+    # It is good for a day more, and `at` may lie a day back: long enough for who has stolen it.
+    after, thief = _trust(renewed(_roster(), _request(), NOW)), SigningKey.generate()
+    for at in (NOW, NOW + HOUR):
+        for changes in ({"signing": thief.public.public_bytes()}, {"signing": None}):
+            new = None if changes["signing"] is None else thief
+            stolen = sign_renewal(_request(at=at, **changes), RO.signing, new)
+            said = judge(_arrival(stolen), after, NOW + HOUR)
+            assert isinstance(said, Unreadable) and said.reason == "key_not_valid"
+    # The node itself goes on asking until it knows that its new keys are listed, and then with the new one.
+    for body in (
+        sign_renewal(_request(), RO.signing, NEW),
+        sign_renewal(_request(signing=None), NEW, None),
+        sign_renewal(_request(signing=thief.public.public_bytes()), NEW, thief),
+    ):
+        assert isinstance(judge(_arrival(body), after, NOW + HOUR), Renewing)
+
+
 def test_a_key_that_has_ended_asks_for_no_other_however_it_dates_that() -> None:
     ended = roster_node("ro", roster_key(RO.signing, end=NOW), roster_key(RO.encryption, end=NOW))
     body = sign_renewal(_request(at=NOW - HOUR), RO.signing, NEW)

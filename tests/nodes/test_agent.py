@@ -10,22 +10,23 @@ import pytest
 from sqlalchemy import select, update
 
 from crypto.envelope import seal
+from crypto.keyfile import NodeKeys
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from crypto.receipt import leaf_of
 from crypto.trust import Trust, sign_roster
-from nodes import asides, inbox, migrations, outbox, store
+from nodes import asides, breaches, inbox, migrations, outbox, store
 from nodes.agent import Agent
 from nodes.errors import StoreVersionUnknown
 from nodes.outgoing import Outgoing
 from nodes.receiving import Arrival
 from nodes.store import Store
 from nodes.times import iso
-from schemas.codes import Priority
+from schemas.codes import Agency, Handling, Priority
 from schemas.control import Entry, Event, MessageType, Receipt, Receipts
 from schemas.header import Routing, new_id
 from schemas.refusals import RefusalCode
 from schemas.roster import Roster
-from tests.crypto.people import BG, HUB, NOW, RO, TR, Person, roster_key, roster_node, routing
+from tests.crypto.people import BG, HUB, NAMES, NOW, RO, TR, Person, roster_key, roster_node, routing, sealed, trust
 from tests.nodes.conftest import FAR, ORIGIN, entry, roster
 from tests.nodes.test_lanes import post
 from tests.nodes.twofaced import in_force
@@ -166,6 +167,34 @@ async def test_what_no_roster_allows_within_a_minute_is_declined(agent: Agent) -
     assert await _aside(agent.box) == []
     [duty] = await agent.box.run(inbox.duties, "bg", 10, FAR)
     assert [(item.outcome, item.code) for item in duty.acknowledgement.items] == [("declined", "not_a_member")]
+    # The hub should not have let it through: people are told.
+    [told] = await agent.box.run(breaches.recent, NOW)
+    assert (told["sender"], told["code"]) == ("tr", "not_a_member")
+    assert "let through 1 messages" in breaches.warnings([told])[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"kind": "vehicle.stolen"}, "kind_not_of_task_force"),
+        (
+            {"kind": "witness.movement", "handling": Handling.H3, "recipients": tuple(sorted({*NAMES}))},
+            "policy_refused",
+        ),
+        ({"agency": Agency.JUDICIAL}, "agency_not_of_sender"),
+        ({"task_force": "fraud"}, "not_a_member"),
+        ({}, "body_invalid"),
+    ],
+)
+def test_what_the_hub_should_have_refused_is_declined(changes: dict[str, Any], code: str) -> None:
+    keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
+    envelope = sealed(b"no body of any kind", **changes)
+    # The roster that allows it may be on its way.
+    if changes:
+        with pytest.raises(inbox.Undecided):
+            inbox.receive(envelope, "bg", keys, trust(), NOW, final=False)
+    found = inbox.receive(envelope, "bg", keys, trust(), NOW)
+    assert found.code == code
 
 
 async def test_a_second_sender_of_an_id_is_declined(agent: Agent) -> None:

@@ -21,10 +21,9 @@ from crypto.errors import CertificateRefused, SignatureInvalid
 from crypto.keyfile import load_tls_key
 from crypto.keys import SigningKey
 from nodes import authorities, renewal, setup
-from nodes.serving import open_agent
 from nodes.settings import Settings
 from schemas.authorities import Authorities
-from tests.crypto.people import BG, HUB, NOW
+from tests.crypto.people import BG, HUB
 from tests.nodes.welcomes import CA, CA_KEY, welcome
 
 KEY = new_tls_key()
@@ -53,11 +52,9 @@ def _held(settings: Settings) -> list[bytes]:
 
 async def test_a_node_follows_and_says_so_once(settings: Settings) -> None:
     assert authorities.to_tell(settings) is None
-    agent = await open_agent(settings)
-    agent.box.close()
     for told, tls in ((ROLLED, False), (SWITCHED, True)):
         assert _hear(settings, told)
-        assert (renewal.TLS in renewal.due(settings, agent.trust, NOW)) == tls
+        assert renewal.is_behind(settings.home) == tls
         report = authorities.to_tell(settings)
         assert report is not None
         assert (list(report.authorities), report.issuer) == (_held(settings), digest_of(CA))
@@ -76,7 +73,7 @@ async def test_a_node_follows_and_says_so_once(settings: Settings) -> None:
     assert report is not None and report.issuer == digest_of(NEW)
     assert _hear(settings, FINISHED)
     assert _held(settings) == [digest_of(NEW)]
-    assert renewal.TLS not in renewal.due(settings, agent.trust, NOW)
+    assert not renewal.is_behind(settings.home)
 
 
 def test_what_is_not_the_hub_s_or_not_vouched_for_changes_nothing(settings: Settings) -> None:

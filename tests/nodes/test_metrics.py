@@ -18,6 +18,7 @@ CALM: dict[str, Any] = {
     "withheld": None,
     "roster_overdue": None,
     "roster_unread_after": None,
+    "roster_hearsay": [],
     "followed": 7,
     "witnessed": None,
     "unwitnessed_receipts": 3,
@@ -56,6 +57,13 @@ def test_a_hub_that_was_caught_is_told_with_the_reason() -> None:
     overdue = "seci_node_roster_overdue"
     assert (_exposed()[overdue], _exposed(roster_overdue=5)[overdue]) == (0, 5)
     assert (_exposed()["seci_node_followed_size"], _exposed()["seci_node_witnessed_size"]) == (7, 0)
+
+
+def test_rosters_that_others_go_by_are_counted_by_code() -> None:
+    heard = "seci_node_roster_hearsay roster_"
+    assert (_exposed()[heard + "withheld"], _exposed()[heard + "disputed"]) == (0, 0)
+    found = _exposed(roster_hearsay=[{"code": "roster_disputed"}, {"code": "roster_disputed"}])
+    assert (found[heard + "withheld"], found[heard + "disputed"]) == (0, 2)
 
 
 def test_resends_are_counted() -> None:

@@ -3,6 +3,7 @@
 import base64
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -101,11 +102,13 @@ async def test_from_the_welcome_on_its_roster_is_in_force_and_its_history_follow
     agent = await open_agent(Settings.load(home))
     try:
         assert agent.trust.roster.version == 1
+        # What it signs says by which roster it goes.
+        assert agent.trust.digest == sha256(signed_for(home)).digest()
         question = await agent.box.run(agent.witness._question)
         assert (question.old, question.claims, question.roster) == (log.checkpoint.size, (21,), 2)
         answer = log.grow(20).published(newer).grow(30).answer(question.old, claims=question.claims)
         await agent.box.run(agent.take_in, [Arrival(MessageType.CHECKPOINT, answer, 1)])
-        assert agent.trust.roster.version == 2
+        assert (agent.trust.roster.version, agent.trust.digest) == (2, sha256(newer).digest())
     finally:
         agent.box.close()
 

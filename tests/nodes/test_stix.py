@@ -120,7 +120,8 @@ def test_the_commands_print_json_and_say_the_rest_on_stderr(
     assert "left out: 1 x identity" in printed.err
     file.write_text(printed.out, encoding="utf-8")
     assert _typed(monkeypatch, "export", file, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["type"] == "bundle"
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["type"], printed.err) == ("bundle", "left out: title\n")
     file.write_text(json.dumps({"title": "t", "indicators": []}), encoding="utf-8")
     assert _typed(monkeypatch, "export", file, "--json") == 2
     assert json.loads(capsys.readouterr().out)["code"] == "body_invalid"

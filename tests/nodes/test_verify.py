@@ -62,17 +62,17 @@ PROVEN under the policy, by the log ledger.example.org:
   accepted    2004-11-09T11:33:21.000Z by the hub
               entry 0 under the checkpoint of 6 entries, root
               {root},
-              cosigned by no witness: the log's word alone
+              cosigned by no witness of the policy: the log's word alone
   delivered   bg (BG) 2004-11-09T11:33:23.000Z
               signed by the recipient itself 2004-11-09T11:33:22.000Z, roster version 1
               entry 1 under the checkpoint of 6 entries, root
               {root},
-              cosigned by no witness: the log's word alone
+              cosigned by no witness of the policy: the log's word alone
   declined    hu (HU) 2004-11-09T11:33:23.000Z [body_invalid]
               signed by the recipient itself 2004-11-09T11:33:22.000Z, roster version 1
               entry 2 under the checkpoint of 6 entries, root
               {root},
-              cosigned by no witness: the log's word alone
+              cosigned by no witness of the policy: the log's word alone
   content     50 bytes, exactly what the sender signed:
   | {{"text":"Lorry with double floor","title":"Lorry"}}
 """
@@ -161,7 +161,7 @@ PROVEN under the policy, by the log ledger.example.org:
               signed by the recipient itself 2004-11-09T11:33:22.000Z, roster version 1
               entry 0 under the checkpoint of 4 entries, root
               {root},
-              cosigned by no witness: the log's word alone
+              cosigned by no witness of the policy: the log's word alone
   not shown   when the hub accepted it: it takes no word on what it did not accept
   not shown   what became of it at hu
   content     50 bytes, exactly what the sender signed:

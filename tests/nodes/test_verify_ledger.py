@@ -406,7 +406,7 @@ def test_as_an_auditor_types_it(folder: Path, tmp_path: Path) -> None:
     assert out.startswith(
         f"PROVEN under the policy, the ledger of the log {ORIGIN}:\n  entries     {SIZE}, each computed"
     )
-    assert "none: the log's word alone" in out
+    assert "none of the policy's: the log's word alone" in out
     code, out, err = _typed(folder)
     assert (code, err) == (0, "")
     assert out.startswith("PROVEN if its key is the log's")

@@ -58,7 +58,7 @@ def test_what_is_proven_is_told_in_plain_words(folder: Path) -> None:
         f"""\
 PROVEN under the policy, by the log {ORIGIN} and a TSA:
   checkpoint  1234 entries, root {CHECKPOINT.root.hex()},
-              cosigned by no witness: the log's word alone
+              cosigned by no witness of the policy: the log's word alone
   existed     by {at}, give or take 1500 ms, says CN=TSA of good,
               and with it every entry under it
 """,

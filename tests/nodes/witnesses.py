@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteSigner
-from crypto.trust import Trust, open_roster, sign_roster
+from crypto.trust import sign_roster, trust_in
 from nodes import histories, rosters, store
 from nodes.agent import Agent
 from nodes.link import Link, LinkState
@@ -41,7 +41,7 @@ async def agent_of(who: Person, folder: Path) -> Agent:
     box = Store.open(folder / f"{who.node}.db", keys.storage)
     await box.run(rosters.remember_keys, own_kids(keys, witness_key(who.node)))
     await box.run(rosters.save, 1, FIRST)
-    trust = Trust.of(open_roster(await box.run(rosters.newest) or b"", HUB.signing.public))
+    trust = trust_in(await box.run(rosters.newest) or b"", HUB.signing.public)
     agent = Agent(settings, keys, box, Link(settings, ssl.create_default_context()), trust, LOG)
     agent.witness.key = witness_key(who.node)
     return agent

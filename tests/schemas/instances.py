@@ -162,6 +162,11 @@ def _precursors(body: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
     return body | {"precursors": [{"name": "toluol", **item} for item in body["precursors"]]}
 
 
+def _permission(body: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    # Whom it may be handed on to is wanted for some uses only.
+    return {"recipients": example["recipients"]} | body
+
+
 def _reply(body: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
     return body | {"reason": "none"}
 
@@ -180,6 +185,8 @@ _OF_KIND: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] 
     "firearm.trace": _firearms,
     "precursor.alert": _precursors,
     "reply": _reply,
+    "permission": _permission,
+    "permission.request": _permission,
     "operation.plan": _operation,
     "operation.report": _operation,
 }

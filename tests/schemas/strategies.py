@@ -60,6 +60,7 @@ def header_fields(draw: st.DrawFn) -> dict[str, Any]:
         "operation": operations,
         "reply_by": st.integers(created + 1, expires),
         "attachments": st.lists(st.fixed_dictionaries({"digest": digests, "size": millis}), max_size=3).map(tuple),
+        "roster": st.fixed_dictionaries({"version": st.integers(1, 2**31 - 1), "digest": digests}),
     }
     chosen = draw(st.sets(st.sampled_from(sorted(optional))))
     return fields | {name: draw(optional[name]) for name in sorted(chosen)}

@@ -186,8 +186,8 @@ def test_no_value_of_a_field_raises_anything_but_a_refusal(message: Wire, data: 
 def test_the_names_on_the_wire_are_stable() -> None:
     exchanged = ["envelope", "acknowledgement", "receipts", "roster"]
     witnesses = ["checkpoint_request", "checkpoint", "cosignature", "tile_request", "tiles"]
-    renewing = ["renewal", "renewed"]
-    assert [kind.value for kind in MessageType] == exchanged + witnesses + renewing
+    later = ["membership", "renewal", "renewed"]
+    assert [kind.value for kind in MessageType] == exchanged + witnesses + later
     assert [outcome.value for outcome in Outcome] == ["delivered", "declined"]
     assert [event.value for event in Event] == [
         "accepted",
@@ -209,4 +209,5 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "removed",
         "returned",
         "handed_over",
+        "membership",
     ]

@@ -69,6 +69,7 @@ BAD_VALUES: dict[str, list[Any]] = {
         [ATTACHMENT] * 33,
         {},
     ],
+    "roster": [5, {}, {"version": 0, "digest": b"\x33" * 32}, {"version": 1, "digest": b""}, {"version": 1}],
     "suite": ["", "SECI0-EdDSA", "SECI1-NONE", 5, None],
     "digest": [b"", b"\x11" * 31, b"\x11" * 33, "1" * 32, 5, None],
     "size": [NONCE_SIZE - 1, NONCE_SIZE + MAX_BODY + 1, 100.0, True, "100", None],

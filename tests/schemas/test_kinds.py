@@ -22,7 +22,7 @@ ASKED_FOR = """
     alert request reply forward withdrawal correction administrative.notice judicial.assistance
     trafficking.victim_referral trafficking.repatriation witness.movement drugs.seizure precursor.alert
     vehicle.stolen vehicle.hit fraud.consignment fraud.excise finance.account finance.transaction cyber.indicator
-    terrorism.alert firearm.trace wmd.alert operation.plan operation.report
+    terrorism.alert firearm.trace wmd.alert operation.plan operation.report permission.request permission
 """
 
 

@@ -1,5 +1,6 @@
 """What a report of an operation may say: each thing once, in the form that its indicator has, and one thing only."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from schemas.kinds.drugs import Seizure
 from schemas.kinds.operations import AMOUNTS, INDICATOR_NAMES, Amount, Indicator, OperationPlan, OperationReport, Result
 from schemas.printed import SUBSTANCE_NAMES, UNIT_WORDS, split_stated
+from schemas.registry import BodyInvalid, body_bytes
 from schemas.seizures import Substance, Unit
 from tests.schemas.seed import needs_seed, page
 
@@ -80,6 +82,20 @@ def test_a_report_says_something_once(change: dict[str, Any], wrong: str) -> Non
     assert OperationReport.model_validate(REPORT).results[0].count == 601
     with pytest.raises(ValidationError, match=wrong):
         OperationReport.model_validate(REPORT | change)
+
+
+@pytest.mark.parametrize("written", ["mirage", " Mirage ", "MIRAGE"])
+def test_a_name_is_known_however_it_is_written(written: str) -> None:
+    body = body_bytes("operation.report", 1, REPORT | {"name": written})
+    assert json.loads(body)["name"] == "MIRAGE"
+
+
+def test_what_was_found_in_a_field_that_another_contradicts_is_told() -> None:
+    seizure = {"substance": "opium", "quantity": "3.3", "unit": "kg", "stated": "33 kg"}
+    for change, found in (({"seizures": [seizure]}, "string"), ({"results": []}, "array")):
+        with pytest.raises(BodyInvalid) as caught:
+            body_bytes("operation.report", 1, REPORT | change)
+        assert [error.found for error in caught.value.errors] == [found]
 
 
 def test_a_plan_ends_after_it_begins() -> None:

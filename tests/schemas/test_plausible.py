@@ -27,6 +27,11 @@ def test_no_example_is_impossible(kind: str, version: int) -> None:
         check(kind, json.loads(body_bytes(kind, version, dict(example))), LATER)
 
 
+def test_no_day_is_too_late_to_be_compared() -> None:
+    # Whatever an integrator sends for "for ever".
+    assert check("alert", event(began="2004-11-22", ended="9999-12-31T23:59+00:00"), NOW) == []
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -38,6 +38,12 @@ PUBLISHED = [
     "digest_mismatch",
     "size_mismatch",
     "body_invalid",
+    "policy_refused",
+    "kind_not_of_task_force",
+    "permission_missing",
+    "handling_weakened",
+    "not_coordinator",
+    "order_outdated",
 ]
 
 

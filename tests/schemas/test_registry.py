@@ -152,7 +152,7 @@ BAD: list[tuple[str, str, Any]] = [
     ("drugs.seizure", "seizures.0.unit", "stone"),
     ("drugs.seizure", "suspects", -1),
     ("drugs.seizure", "suspects", 10_001),
-    ("operation.plan", "name", "Safe Heaven"),
+    ("operation.plan", "name", "Safe_Heaven"),
     ("operation.plan", "year", 1998),
     ("operation.plan", "begins", ...),
     ("operation.plan", "countries", []),

@@ -12,12 +12,14 @@ from deploy.local import processes
 from deploy.local.attacker import run_publish, run_sent_envelope
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
+from deploy.local.forgery import seal_as
 from deploy.local.instance import REPOSITORY
 from deploy.local.leaks import find_leaks
 from schemas.codes import TASK_FORCES
 from schemas.witnessing import CheckpointRequest
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, bury, check_nothing_lost, inbox, kill, post, process, state, until
+from tests.system.play import ALERT, await_delivered, bury, check_nothing_lost, inbox, kill, post, process, state, until
+from tests.system.watching import Log, check_refused
 
 pytestmark = pytest.mark.system
 MARKER = "MERIDIAN-41c9"
@@ -151,6 +153,43 @@ def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> No
     assert exchange.hub("enrol", request, "--out", out)["roster"] == 4  # the same again changes nothing
     with exchange.api("hr") as api:
         until("roster taken", lambda: api.get("/v1/status").json()["roster"]["version"] == 4)
+
+
+def test_a_coordinator_suspends_and_admits_a_member_and_everybody_obeys(exchange: Exchange) -> None:
+    def members(node: str) -> list[str]:
+        found: list[str] = exchange.node(node, "task-force", "members", "trafficking")["members"]
+        return found
+
+    with pytest.raises(CommandFailed, match="ended with 4"):
+        exchange.node("bg", "task-force", "suspend", "trafficking", "hr", "--reason", "a slip")
+    done = exchange.node("ro", "task-force", "suspend", "trafficking", "hr", "--reason", "until the audit")
+    assert done["state"] == "accepted"
+    until("hub and node obey", lambda: "hr" not in members("hr") and "hr" not in members("ro"))
+    pairs = ("--kind", "alert", "--task-force", "trafficking", "--node", "ro", "--node", "hr")
+    codes = [pair["code"] for pair in exchange.hub("policy", "matrix", *pairs)["pairs"]]
+    assert codes == ["recipient_not_a_member", "not_a_member"]
+    with exchange.api("hr") as api:
+        answer = api.post("/v1/messages", json=ALERT | {"task_force": "trafficking"}).json()
+    assert (answer["code"], "suspended from trafficking" in answer["detail"]) == ("not_a_member", True)
+    # One that does not ask its agent: the hub says the same.
+    forged, log = seal_as(exchange.node_home("hr"), "hr"), Log.of_hub(exchange)
+    run_publish(exchange.node_home("hr"), forged)
+    check_refused(exchange, log, "hr", forged, "not_a_member")
+    id = post(exchange, "ro", task_force="trafficking")
+    assert state(exchange, "ro", id)["recipients"] == ["bg", "seci", "tr"]
+    # Given while no hub is there, by an agent that dies of it: carried out once, when both are back.
+    kill(exchange, "hub")
+    exchange.node("ro", "task-force", "admit", "trafficking", "hr", "--reason", "audited", "--no-wait")
+    kill(exchange, "node-ro")
+    exchange.start_hub()
+    exchange.start_node("ro")
+    exchange.await_nodes(["ro"])
+    until("it is back", lambda: "hr" in members("hr") and "hr" in members("ro"))
+    until("it is told", lambda: exchange.node("ro", "task-force", "orders")["orders"][0]["state"] == "accepted")
+    [back, _] = exchange.node("ro", "task-force", "orders")["orders"]
+    entries = exchange.hub("ledger", "search", "--event", "membership")["entries"]
+    assert [entry["index"] for entry in entries] == [back["ledger_index"], done["ledger_index"]]
+    await_delivered(exchange, [("ro", id)])
 
 
 def test_nothing_is_lost_when_the_hub_is_killed_in_mid_flow(exchange: Exchange) -> None:

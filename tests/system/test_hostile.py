@@ -34,6 +34,8 @@ _LEDGER_SIZE = "SELECT count(*) FROM ledger_leaf"
         ("in its own name with a key that is not its own", "hr", "ro", "hr", {}, "key_unknown"),
         ("for an unknown task force", "hr", "hr", "hr", {"task_force": "piracy"}, "task_force_unknown"),
         ("of an unknown kind", "hr", "hr", "hr", {"kind": "poem"}, "kind_unknown"),
+        ("of a kind for other task forces", "hr", "hr", "hr", {"kind": "vehicle.stolen"}, "kind_not_of_task_force"),
+        ("of a witness to whoever may know", "hr", "hr", "hr", {"kind": "witness.movement"}, "policy_refused"),
         ("of an unknown version", "hr", "hr", "hr", {"kind_version": 9}, "kind_unknown"),
         ("created an hour ahead", "hr", "hr", "hr", {"ahead_ms": 3_600_000}, "created_in_future"),
         ("created a month ago", "hr", "hr", "hr", {"ahead_ms": -30 * 86_400_000}, "key_not_valid"),

@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 
 from crypto.keys import EncryptionKey
+from crypto.trust import open_roster, sign_roster
 from deploy.local import processes
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import REPOSITORY
 from deploy.local.services import running
-from hub import database, registrar
+from hub import database, ledger, registrar
 from hub.pen import writing
 from hub.settings import Settings
 from hub.setup import ledger_of
+from hub.topology import inbox_queue
+from schemas.control import Entry, Event
 from schemas.roster import KeyUse
 from tests.system.play import await_delivered, post, process, until
 
@@ -188,3 +191,41 @@ def test_a_node_that_lost_its_keys_comes_back_as_itself(growing: Exchange) -> No
     await_delivered(growing, [("bg", post(growing, "bg", to=["ro"])), ("ro", post(growing, "ro", to=["bg"]))])
     assert _witness(growing, "bg")["alarm"] is None
     assert growing.node("bg", "status")["warnings"] == []
+
+
+async def _sign_another(exchange: Exchange) -> None:
+    """What a hub does that wants to show others another roster of the newest version; both are in its ledger."""
+    settings = Settings.load(exchange.hub_home)
+    log, engine = ledger_of(settings), database.engine_of(settings.database_url)
+    async with writing(engine, log) as connection:
+        first = open_roster(await registrar.newest(connection, 0) or b"", log.signer.key.public)
+        signed = sign_roster(first.model_copy(update={"at": first.at + 1}), log.signer.key)
+        said = {"evidence": ledger.evidence(signed), "detail": f"version {first.version}"}
+        entry = Entry(event=Event.ROSTER, at=first.at + 1, node="seci", **said)
+        appended = await ledger.append(connection, log, await ledger.take_turn(connection), [entry])
+    await engine.dispose()
+    shown = f"signed = '\\x{signed.hex()}', leaf_index = {appended.receipts[0].index}"
+    exchange.services.postgres.run_sql(f"UPDATE roster SET {shown} WHERE version = {first.version}")  # noqa: S608 ours
+
+
+def test_a_hub_that_shows_two_nodes_two_rosters_is_told_by_their_first_message(growing: Exchange) -> None:
+    processes.end(growing.folder, [process(growing.folder, "node-bg")])
+    version = _enrol(growing, "ro", "--task-force", "drugs")
+    _await_version(growing, version, "ro")
+    # Of the first one bg is to see nothing.
+    vhost = Settings.load(growing.hub_home).vhost
+    growing.services.broker.run_ctl(["purge_queue", "-p", vhost, inbox_queue("bg", urgent=False)])
+    asyncio.run(_sign_another(growing))
+    growing.start_node("bg")
+    growing.await_nodes(["bg"])
+    _await_version(growing, version, "bg")
+    # Each has a roster that is signed and proven, and nothing to find wrong with.
+    assert [_witness(growing, node)["roster_hearsay"] for node in ("ro", "bg")] == [[], []]
+    await_delivered(growing, [("bg", post(growing, "bg", to=["ro"], task_force="drugs"))])
+    for node, other in (("ro", "bg"), ("bg", "ro")):
+        [told] = _witness(growing, node)["roster_hearsay"]
+        assert (told["code"], told["node"], told["version"]) == ("roster_disputed", other, version)
+        assert any("[roster_disputed]" in warning for warning in growing.node(node, "status")["warnings"])
+        until("it is logged", lambda node=node: '"roster_disputed"' in (growing.logs / f"node-{node}.log").read_text())
+        with growing.api(node) as api:
+            assert 'seci_node_roster_hearsay{code="roster_disputed"} 1' in api.get("/metrics").text
