@@ -39,15 +39,42 @@ def new_tls_key() -> TlsKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def create_ca(name: str, key: TlsKey, days: int = 3650) -> x509.Certificate:
-    """A self-signed CA certificate that may issue leaf certificates and nothing else."""
+def create_ca(name: str, key: TlsKey, days: int = 3650, after: x509.Certificate | None = None) -> x509.Certificate:
+    """A self-signed CA certificate that may issue leaf certificates and nothing else; it is younger than `after`."""
     subject = _name(name)
+    begin = datetime.now(UTC) - _SKEW
+    if after is not None:
+        begin = max(begin, after.not_valid_before_utc + timedelta(seconds=1))
     return (
-        _builder(subject, subject, key.public_key(), days)
+        _builder(subject, subject, key.public_key(), days, begin)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(sign_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
+    )
+
+
+def create_cross(new: x509.Certificate, old: x509.Certificate, old_key: TlsKey) -> x509.Certificate:
+    """A certificate of the new authority's key by the old one, under the name that both have; good as long as the old.
+
+    Raises CertificateRefused for authorities of two names: what the new one issues would have too long a path.
+    """
+    key = new.public_key()
+    if new.subject != old.subject or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateRefused("an authority takes another's place under the other's name, with a P-256 key")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(new.subject)
+        .issuer_name(old.subject)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(new.not_valid_before_utc)
+        .not_valid_after(min(new.not_valid_after_utc, old.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(_authority(old), critical=False)
+        .sign(old_key, hashes.SHA256())
     )
 
 
@@ -159,15 +186,21 @@ def check_validity(certificate: x509.Certificate, now: datetime) -> None:
         raise CertificateRefused(f"the certificate of {name} is valid from {begin:%Y-%m-%d %H:%M} UTC; check the clock")
 
 
-def check_issued(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> None:
-    """Raises CertificateRefused unless one of the authorities has signed the certificate."""
+def issuer_of(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> x509.Certificate | None:
+    """The one of the authorities that has signed the certificate."""
     for authority in authorities:
         try:
             certificate.verify_directly_issued_by(authority)
         except (ValueError, TypeError, InvalidSignature):
             continue
-        return
-    raise CertificateRefused(f"the certificate of {common_name(certificate)} is of no authority that is known here")
+        return authority
+    return None
+
+
+def check_issued(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> None:
+    """Raises CertificateRefused unless one of the authorities has signed the certificate."""
+    if issuer_of(certificate, authorities) is None:
+        raise CertificateRefused(f"the certificate of {common_name(certificate)} is of no authority that is known here")
 
 
 def common_name(certificate: x509.Certificate) -> str:
@@ -183,6 +216,11 @@ def host_names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[st
         return (), ()
     ips = tuple(str(ip) for ip in names.get_values_for_type(x509.IPAddress))
     return tuple(names.get_values_for_type(x509.DNSName)), ips
+
+
+def digest_of(certificate: x509.Certificate) -> bytes:
+    """SHA-256 of the certificate, 32 bytes: its name in short."""
+    return certificate.fingerprint(hashes.SHA256())
 
 
 def to_pem(item: x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList) -> bytes:
@@ -213,6 +251,20 @@ def read_authorities(pem: bytes) -> list[x509.Certificate]:
     return found
 
 
+def read_authority(der: bytes) -> x509.Certificate:
+    """One certificate of an authority. Raises CertificateRefused for anything else in DER."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except _UNREADABLE as error:
+        raise CertificateRefused("not the certificate of an authority in DER form") from error
+    return read_authorities(to_pem(certificate))[0]
+
+
+def to_der(certificate: x509.Certificate) -> bytes:
+    """DER."""
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
 def read_csr(pem: bytes) -> x509.CertificateSigningRequest:
     """Raises CertificateRefused for what is not a PEM certificate request."""
     try:
@@ -234,7 +286,7 @@ def _common_name(name: x509.Name) -> str:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int, begin: datetime | None = None
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -243,7 +295,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
+        .not_valid_before(begin or now - _SKEW)
         .not_valid_after(now + timedelta(days=days))
     )
 

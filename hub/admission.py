@@ -11,14 +11,13 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crypto import certificates, joining, keyfile
-from hub import ledger, registrar, rosternews, standing, topology
+from crypto import joining
+from hub import authorities, ledger, registrar, rosternews, standing, topology
 from hub.errors import EnrolmentUnknown
 from hub.joining import Enrolment, ask, change, check_request, listing, locked
 from hub.ledger import Ledger
 from hub.pen import writing
 from hub.settings import Settings
-from hub.standing import Authority
 from schemas.enrolment import EnrolmentRequest, Welcome
 from schemas.joining import HubIdentity, JoinAnswer, JoinRequest, Stage
 
@@ -53,10 +52,8 @@ def identity_of(settings: Settings, log: Ledger) -> HubIdentity:
 
 def certify(settings: Settings, request: EnrolmentRequest) -> bytes:
     """The node's certificate, PEM. Raises EnrolmentRefused, WrongPassphrase, KeyFileRefused."""
-    ca = certificates.read_authorities((settings.home / "ca.pem").read_bytes())[0]
-    return registrar.certify(
-        request.node, request.csr_pem, ca, keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
-    )
+    ca = authorities.issuing(settings.home, settings.secret())
+    return registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key)
 
 
 def welcome_of(settings: Settings, log: Ledger, node: str, certificate: bytes, news: bytes) -> Welcome:
@@ -170,7 +167,8 @@ async def _enter(office: Office, found: Enrolment) -> None:
         await registrar.keep_certificate(connection, pem, now.node)
         if terms.replace_keys:
             nodes = registrar.with_replaced(roster, request, terms.agencies, terms.task_forces, turn.at)
-            crl = await standing.supersede(connection, _authority(office), now.node, pem, nodes, roster, turn.at)
+            ca = authorities.issuing(office.settings.home, office.settings.secret())
+            crl = await standing.supersede(connection, ca, now.node, pem, nodes, roster, turn.at)
         else:
             nodes = registrar.with_admitted(roster, [request], terms.agencies, terms.task_forces)
         published = await registrar.publish_roster(connection, office.log, nodes, office.log.signer.key, crl)
@@ -179,12 +177,6 @@ async def _enter(office: Office, found: Enrolment) -> None:
         await change(
             connection, now.invitation, Stage.PROVISIONED, stage=Stage.IN_ROSTER, roster_version=published.version
         )
-
-
-def _authority(office: Office) -> Authority:
-    home, secret = office.settings.home, office.settings.secret()
-    ca = certificates.read_authorities((home / "ca.pem").read_bytes())[0]
-    return Authority(ca, keyfile.load_tls_key(home / "ca.key", secret))
 
 
 async def _take_back(office: Office, found: Enrolment) -> None:

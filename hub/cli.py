@@ -35,6 +35,7 @@ from crypto.keyoptions import (
 from hub import admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
+from hub.cli_ca import ca_app
 from hub.cli_erase import erase, retention
 from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
 from hub.cli_keys import broker_key, renew, reseal
@@ -76,6 +77,7 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(operator_app, name="operator")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
+app.add_typer(ca_app, name="ca")
 app.add_typer(roster_app, name="roster")
 app.add_typer(held_app, name="held")
 app.add_typer(policy_app, name="policy")

@@ -74,4 +74,4 @@ def renew(
     if BROKER in found:
         say("next: give RabbitMQ the new broker.pem and broker.key, write `seci-hub broker-key` again, and restart it")
     if set(found) - {BROKER}:
-        say("next: restart the workers, one after the other: each shows its new certificates then")
+        say("the workers that run show their new certificates from the next connection on")

@@ -137,7 +137,8 @@ def _certificate_proof(
     settings: Settings, certificate: Path, key: Path, password_file: Path | None
 ) -> CertificateProof:
     found = certificates.read_certificate(_read(certificate))
-    ca = certificates.read_certificate(_read(settings.home / "ca.pem"))
+    trusted = certificates.read_authorities(_read(settings.home / "ca.pem"))
+    ca = certificates.issuer_of(found, trusted) or trusted[0]
     pem, password = _read(key), None
     if b"ENCRYPTED" in pem:
         password = read_password(password_file, "Passphrase of the key").encode()

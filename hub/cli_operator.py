@@ -8,8 +8,8 @@ import typer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto import certificates, keyfile, typed
-from hub import acts, approvals, credentials, operators
+from crypto import certificates, typed
+from hub import acts, approvals, authorities, credentials, operators
 from hub import login as logins
 from hub.acts import Actor
 from hub.cli_login import Name, PasswordFile, judged, read_password
@@ -176,10 +176,9 @@ def certificate(
         raise SettingsInvalid(f"{csr} does not read: {error.strerror}", "name the certificate request") from error
     subject = {"name": name, "credential": "certificate", "csr": credentials.fingerprint_of_request(request).hex()}
     actor = _acting_on(settings, Action.OPERATOR_CREDENTIALS, subject)
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    ca_key = keyfile.load_tls_key(settings.home / "ca.key", settings.secret())
+    ca = authorities.issuing(settings.home, settings.secret())
     issued = certificates.issue(
-        *(request, ca, ca_key, certificates.Profile.CLIENT),
+        *(request, ca.certificate, ca.key, certificates.Profile.CLIENT),
         common_name=credentials.common_name(name),
         days=CERTIFICATE_DAYS,
     )

@@ -6,15 +6,18 @@ finished by repeating it.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from cryptography import x509
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto import certificates, keyfile
-from hub import registrar, standing, topology
+from crypto import certificates
+from crypto.errors import CertificateRefused
+from hub import authorities, registrar, standing, topology
 from hub.cli_erase import words_of
 from hub.errors import FileUnwritable, NodeStateRefused, NodeUnknown, NothingRevoked
 from hub.quarantine import Decision
@@ -22,7 +25,7 @@ from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of, write
 from hub.shell import AsJson, Home, acting, answer, say, with_database
-from hub.standing import Act, Authority, Done
+from hub.standing import Act, Done
 from hub.watch import iso
 from schemas import rosterwords
 from schemas.control import Event
@@ -162,8 +165,7 @@ def _decide(settings: Settings, wanted: Wanted) -> Done:
         subject["heir"] = wanted.heir
     actor = acting(settings, _ACTIONS[wanted.event], subject, possible)
     act = Act(wanted.event, wanted.node, Decision(actor.name, words), wanted.cause, wanted.heir)
-    log, ca = ledger_of(settings), certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    authority = Authority(ca, keyfile.load_tls_key(settings.home / "ca.key", settings.secret()))
+    log, authority = ledger_of(settings), authorities.issuing(settings.home, settings.secret())
     return with_database(settings, lambda connection: standing.apply(connection, log, authority, act), log, actor)
 
 
@@ -179,10 +181,19 @@ def _roster(settings: Settings) -> Roster:
 def _write_crl(settings: Settings, der: bytes | None) -> bytes | None:
     if der is None:
         return None
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    pem = certificates.to_pem(certificates.read_crl(der, ca))
+    pem = certificates.to_pem(certificates.read_crl(der, _lister(settings, der)))
     write(settings.home / CRL, pem)
     return pem
+
+
+def _lister(settings: Settings, der: bytes) -> x509.Certificate:
+    """The authority that the revocation list is by: of two, it may be the one that does not issue any more."""
+    known = authorities.known(settings.home).authorities
+    for one in known:
+        with suppress(CertificateRefused):
+            certificates.read_crl(der, one)
+            return one
+    return known[0]
 
 
 def crl(
@@ -205,8 +216,7 @@ def crl(
             out.write_bytes(pem)
         except OSError as error:
             raise FileUnwritable(f"{out} cannot be written: {error.strerror}", "name another with --out") from error
-    ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-    found = certificates.read_crl(known.crl, ca)
+    found = certificates.read_crl(known.crl, _lister(settings, known.crl))
     serials = [f"{item.serial_number:x}" for item in found]
     result = {"file": str(out or settings.home / CRL), "roster": known.version, "revoked": serials}
     answer(result, as_json, "\n".join([f"{result['file']}: {len(serials)} certificates", *serials]))

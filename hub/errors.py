@@ -86,6 +86,13 @@ class RenewalRefused(HubError):
     exit_code = 4
 
 
+class RolloverRefused(HubError):
+    """Another authority cannot take over yet, or not so."""
+
+    code = "rollover_refused"
+    exit_code = 4
+
+
 class EnrolmentRefused(HubError):
     """An enrolment request that must not be granted."""
 

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.trust import Trust
 from hub import registrar, rosternews
+from hub.announcing import announce
 from hub.broker import BrokerAddress
 from hub.canary import Canary
 from hub.database import DATABASE_TROUBLE
@@ -112,7 +113,14 @@ class Ingest:
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, through every failure of broker and database."""
         answers = (self._witnessing.answer, self._renewals.answer)
-        works = (self._retry, self._drain, self._see_to, *answers, self.canary.send_canaries)
+        works = (
+            self._retry,
+            self._drain,
+            self._see_to,
+            self._announce_authorities,
+            *answers,
+            self.canary.send_canaries,
+        )
         asides = [asyncio.create_task(self._beside(work)) for work in works]
         if self._settings.tsa is not None:
             asides.append(asyncio.create_task(self._beside(self._stamp)))
@@ -179,6 +187,9 @@ class Ingest:
     async def _stamp(self) -> None:
         if self._settings.tsa is not None:
             await keep_stamping(self._engine, self._settings.tsa)
+
+    async def _announce_authorities(self) -> None:
+        await announce(self._settings, self._broker, self._engine, self._ledger)
 
     async def _drain(self) -> None:
         await drain(self._broker, self._engine, self._ledger)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from crypto.authorities import open_held, signer_of_held
 from crypto.envelope import claimed_id, digest_of, verify
 from crypto.errors import CryptoError
 from crypto.keys import VerifyKey
@@ -20,6 +21,7 @@ from crypto.orders import open_order
 from crypto.renewal import open_renewal, signer_of_renewal
 from crypto.trust import Trust, open_acknowledgement
 from schemas import registry
+from schemas.authorities import AuthoritiesHeld
 from schemas.codes import TASK_FORCES
 from schemas.control import Acknowledgement, ControlRefused, MessageType
 from schemas.header import MAX_LIFETIME_MS, Header
@@ -109,6 +111,14 @@ class Renewing:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporting:
+    """What a node says of the authorities that it trusts, its signature checked."""
+
+    arrival: Arrival
+    held: AuthoritiesHeld
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Bytes that are none of our messages; kept in quarantine."""
 
@@ -116,7 +126,7 @@ class Unreadable:
     reason: str
 
 
-Verdict = Acceptable | Refusable | Acknowledged | Ordered | Witnessed | Renewing | Unreadable
+Verdict = Acceptable | Refusable | Acknowledged | Ordered | Witnessed | Renewing | Reporting | Unreadable
 OF_WITNESSES: Final[dict[str, type[CheckpointRequest | WitnessCosignature | TileRequest]]] = {
     MessageType.CHECKPOINT_REQUEST: CheckpointRequest,
     MessageType.COSIGNATURE: WitnessCosignature,
@@ -142,8 +152,8 @@ def judge(arrival: Arrival, trust: Trust, now: int) -> Verdict:
         return _judge_acknowledgement(arrival, trust, now)
     if arrival.type == MessageType.MEMBERSHIP:
         return _judge_order(arrival, trust, now)
-    if arrival.type == MessageType.RENEWAL:
-        return _judge_renewal(arrival, trust, now)
+    if arrival.type in (MessageType.RENEWAL, MessageType.AUTHORITIES_HELD):
+        return _judge_own_word(arrival, trust, now)
     if arrival.type in OF_WITNESSES:
         return _read_witness(arrival)
     return Unreadable(arrival, "unknown_type")
@@ -225,24 +235,27 @@ def _is_plausible(at: int, now: int) -> bool:
     return now - OLDEST_MS < at <= now + CLOCK_AHEAD_MS
 
 
-def _judge_renewal(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+def _judge_own_word(arrival: Arrival, trust: Trust, now: int) -> Verdict:
+    """What a node says of its own keys and certificates."""
+    said: RenewalRequest | AuthoritiesHeld
     try:
-        request = open_renewal(arrival.body, trust)
+        said = (open_renewal if arrival.type == MessageType.RENEWAL else open_held)(arrival.body, trust)
     except (CryptoError, ControlRefused) as error:
         return Unreadable(arrival, error.code)
-    if request.node != arrival.node:
+    if said.node != arrival.node:
         return Unreadable(arrival, RefusalCode.SENDER_MISMATCH)
     if not is_active(arrival.node, trust):
         return Unreadable(arrival, RefusalCode.SENDER_SUSPENDED)
     # As of an acknowledgement: a key that was lost must not ask for another in the name of a time when it was good.
-    if not now - RENEWAL_OLDEST_MS < request.at <= now + CLOCK_AHEAD_MS:
+    if not now - RENEWAL_OLDEST_MS < said.at <= now + CLOCK_AHEAD_MS:
         return Unreadable(arrival, "time_implausible")
+    signer_of = signer_of_renewal if arrival.type == MessageType.RENEWAL else signer_of_held
     try:
         # Nor at all once it has ended: the node may have other keys because somebody has this one.
-        trust.signing_key(request.node, signer_of_renewal(arrival.body), now)
+        trust.signing_key(said.node, signer_of(arrival.body), now)
     except CryptoError as error:
         return Unreadable(arrival, error.code)
-    return Renewing(arrival, request)
+    return Renewing(arrival, said) if isinstance(said, RenewalRequest) else Reporting(arrival, said)
 
 
 def check_policy(header: Header, trust: Trust, now: int) -> None:

@@ -1,4 +1,4 @@
-"""Nodes renew their keys and certificates: answered beside the main loop.
+"""Nodes renew their keys and certificates, and say which authorities they trust: answered beside the main loop.
 
 A node asks again until the roster has its keys and it has its certificate. So a request that a worker died with costs
 a minute, and the same one twice changes nothing: keys that are listed stay, and a certificate more does no harm.
@@ -13,13 +13,13 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crypto import certificates, keyfile
 from crypto.errors import CryptoError
-from hub import registrar
+from hub import authorities, registrar
+from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
 from hub.errors import HubError, RenewalRefused
-from hub.judge import Renewing, Verdict
+from hub.judge import Renewing, Reporting, Verdict
 from hub.ledger import Ledger, take_turn
 from hub.pen import writing
 from hub.publication import Publication
@@ -41,8 +41,10 @@ class Renewals:
         self._broker = broker
         self._engine = engine
         self._ledger = ledger
+        self._key = ledger.signer.key
         # Of a node that asks faster than it is answered, the last request counts.
         self._waiting: dict[str, Renewing] = {}
+        self._reported: dict[str, Reporting] = {}
         self._something = asyncio.Event()
 
     def take(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -51,6 +53,9 @@ class Renewals:
         for verdict in verdicts:
             if isinstance(verdict, Renewing):
                 self._waiting[verdict.arrival.node] = verdict
+                self._something.set()
+            elif isinstance(verdict, Reporting):
+                self._reported[verdict.arrival.node] = verdict
                 self._something.set()
             else:
                 rest.append(verdict)
@@ -61,16 +66,27 @@ class Renewals:
         dispatcher = Dispatcher(self._broker)
         try:
             while True:
-                await self._something.wait()
+                if not self._reported:
+                    await self._something.wait()
                 self._something.clear()
+                # What was reported is not said again: it is kept until it is on record.
+                for node, report in list(self._reported.items()):
+                    await self._keep(report)
+                    if self._reported[node] is report:
+                        del self._reported[node]
                 waiting, self._waiting = list(self._waiting.values()), {}
                 for verdict in waiting:
-                    await dispatcher.publish([await self._answer(verdict)])
+                    await dispatcher.publish(await self._answer(verdict))
                 await asyncio.sleep(PAUSE_S)
         finally:
             await dispatcher.close()
 
-    async def _answer(self, verdict: Renewing) -> Publication:
+    async def _keep(self, verdict: Reporting) -> None:
+        async with self._engine.begin() as connection:
+            await keep(connection, verdict.held)
+        log.info("authorities_held", node=verdict.held.node, issuer=(verdict.held.issuer or b"").hex()[:16])
+
+    async def _answer(self, verdict: Renewing) -> list[Publication]:
         node, digest = verdict.request.node, hashlib.sha256(verdict.arrival.body).digest()
         certificate: str | None = None
         refused: HubError | CryptoError | None = None
@@ -86,17 +102,18 @@ class Renewals:
             code, detail = refused.code, str(refused)[:MOST_TEXT]
         answer = RenewalAnswer(request=digest, certificate_pem=certificate, code=code, detail=detail)
         body = answer.to_bytes()
-        return Publication(node, MessageType.RENEWED, False, f"renewed-{hashlib.sha256(body).hexdigest()}", body)
+        renewed = Publication(node, MessageType.RENEWED, False, f"renewed-{hashlib.sha256(body).hexdigest()}", body)
+        # Before a certificate the authority that it is of: the node takes none of one that it does not know.
+        first = [] if verdict.request.csr_pem is None else [publication(node, news(self._settings.home, self._key))]
+        return [*first, renewed]
 
     def _certified(self, request: RenewalRequest) -> str | None:
         if request.csr_pem is None:
             return None
-        home = self._settings.home
         # As it is now: since this worker has started, the keys may have got another secret.
-        secret = Settings.stored(home).secret()
-        ca = certificates.read_authorities((home / "ca.pem").read_bytes())[0]
-        ca_key = keyfile.load_tls_key(home / "ca.key", secret)
-        pem = registrar.certify(request.node, request.csr_pem, ca, ca_key).decode()
+        home = self._settings.home
+        ca = authorities.issuing(home, Settings.stored(home).secret())
+        pem = registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key).decode()
         log.info("certificate_renewed", node=request.node)
         return pem
 

@@ -5,6 +5,7 @@ secret.key               opens the keys below, if hub.json names no other key fi
 monitor.<pid>.json       where a running worker's monitor listens
 ledger.lock              how far the ledger was (hub/lockstore.py), or where `lock_store` says
 hub.key ca.key           sealed private keys; ca.pem, <user>.pem, <user>.key: certificates and TLS keys
+ca.next.key ca.cross.pem of an authority that takes the place of the one in ca.pem (hub/authorities.py)
 ledger.mldsa.key         another sealed key: the second one of checkpoints that witnesses are asked to cosign
 operators.key            another: of the operators' credentials in the database
 """

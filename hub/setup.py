@@ -1,5 +1,6 @@
 """Setting a hub up: its keys and certificates, its database. Safe to repeat; never overwrites a key."""
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -14,6 +15,8 @@ from crypto.keyfile import Secret, SecretSource
 from crypto.keys import SigningKey
 from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
+from crypto.tls import client_context
+from hub import authorities
 from hub.ledger import Ledger
 from hub.lockstore import LockStore
 from hub.settings import Settings
@@ -94,16 +97,15 @@ def _issued(
     home: Path, secret: Secret, name: str, key: certificates.TlsKey, broker: BrokerNames | None = None
 ) -> bytes:
     """A certificate of our CA for a key, PEM: the broker's if it has names, else that of a user."""
-    ca = certificates.read_certificate((home / "ca.pem").read_bytes())
-    ca_key = keyfile.load_tls_key(home / "ca.key", secret)
+    ca = authorities.issuing(home, secret)
     profile = certificates.Profile.CLIENT if broker is None else certificates.Profile.BROKER
     names = broker or BrokerNames((), ())
     csr = certificates.create_csr(name, key)
-    return certificates.to_pem(
-        certificates.issue(
-            csr, ca, ca_key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=names.dns, ips=names.ips
-        )
+    certificate = certificates.issue(
+        csr, ca.certificate, ca.key, profile, common_name=name, days=CERTIFICATE_DAYS, dns=names.dns, ips=names.ips
     )
+    chain = b"" if broker is None else authorities.cross_for(home, certificate)
+    return certificates.to_pem(certificate) + chain
 
 
 def ends(home: Path) -> dict[str, int]:
@@ -121,13 +123,67 @@ def renew(home: Path, secret: Secret, before_ms: int) -> list[str]:
     renewed = []
     for name in (*HUB_USERS, BROKER):
         if not keyfile.put_tls(home, name) and _end(home / f"{name}.pem") < before_ms:
-            key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
-            keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
-            names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
-            write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
-            keyfile.put_tls(home, name)
+            _renew(home, secret, name)
             renewed.append(name)
     return renewed
+
+
+def users_follow(home: Path, secret: Secret) -> list[str]:
+    """New keys and certificates of the authority that issues for the hub's users that have one of another; names.
+
+    Killed on the way, it goes on when it is called again. Raises as `broker_follows`.
+    """
+    renewed = [name for name in HUB_USERS if not _follows(home, secret, name)]
+    for name in renewed:
+        _renew(home, secret, name)
+    return renewed
+
+
+def broker_follows(home: Path, secret: Secret) -> bool:
+    """A certificate of the authority that issues for the broker, unless it has one. Whether it was made.
+
+    It is for the key that the broker has, of which RabbitMQ knows the password: it need not be started again.
+    Raises CertificateRefused, KeyFileRefused, WrongPassphrase, OSError.
+    """
+    if _follows(home, secret, BROKER):
+        return False
+    if keyfile.is_closed(home / BROKER_KEY):
+        names = certificates.host_names(certificates.read_certificate((home / "broker.pem").read_bytes()))
+        key = keyfile.load_tls_key(home / BROKER_KEY, secret)
+        write(home / "broker.pem", _issued(home, secret, BROKER, key, BrokerNames(*names)))
+    else:
+        # Of a hub that an older program set up.
+        _renew(home, secret, BROKER)
+    return True
+
+
+def _follows(home: Path, secret: Secret, name: str) -> bool:
+    # What was cut off before goes on first, whichever authority it is of.
+    keyfile.put_tls(home, name)
+    certificate = certificates.read_certificate((home / f"{name}.pem").read_bytes())
+    return certificates.issuer_of(certificate, [authorities.issuing(home, secret).certificate]) is not None
+
+
+def probe(home: Path, secret: Secret, ca: authorities.Issuing, folder: Path) -> ssl.SSLContext:
+    """What a user of the hub with a certificate of this authority, made for this moment, connects with.
+
+    Raises CertificateRefused, OSError.
+    """
+    name, key = HUB_USERS[0], certificates.new_tls_key()
+    csr = certificates.create_csr(name, key)
+    certificate = certificates.issue(csr, ca.certificate, ca.key, certificates.Profile.CLIENT, common_name=name, days=1)
+    keyfile.save_tls_key(folder / "probe.key", key, secret)
+    write(folder / "probe.pem", certificates.to_pem(certificate))
+    password = keyfile.tls_password(folder / "probe.key", secret)
+    return client_context(home / "ca.pem", folder / "probe.pem", folder / "probe.key", password)
+
+
+def _renew(home: Path, secret: Secret, name: str) -> None:
+    key, old = certificates.new_tls_key(), certificates.read_certificate((home / f"{name}.pem").read_bytes())
+    keyfile.save_tls_key(home / f"{name}.next.key", key, secret)
+    names = BrokerNames(*certificates.host_names(old)) if name == BROKER else None
+    write(home / f"{name}.next.pem", _issued(home, secret, name, key, names))
+    keyfile.put_tls(home, name)
 
 
 def _end(file: Path) -> int:

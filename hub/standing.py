@@ -17,8 +17,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
-from crypto.certificates import RevokedCertificate, TlsKey
+from crypto.certificates import RevokedCertificate
 from hub import deadlines, ledger, registrar, rows, tables
+from hub.authorities import Issuing
 from hub.deadlines import NOT_TAKEN, Missed
 from hub.dispatch import Untaken
 from hub.errors import HandOverRefused, NodeStateRefused, NodeUnknown
@@ -74,14 +75,6 @@ _UNPROVEN: Final = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
-    """The exchange's CA, which signs the revocation list."""
-
-    certificate: x509.Certificate
-    key: TlsKey
-
-
-@dataclass(frozen=True, slots=True)
 class Act:
     """What is to become of a node: `event` is suspended, reinstated, revoked or removed; `heir` gets its threads."""
 
@@ -129,7 +122,7 @@ def changed(node: RosterNode, event: Event, cause: Cause, at: int) -> RosterNode
     return node.model_copy(update=changes)
 
 
-async def apply(connection: AsyncConnection, log: Ledger, authority: Authority, act: Act) -> Done:
+async def apply(connection: AsyncConnection, log: Ledger, authority: Issuing, act: Act) -> Done:
     """Does it, in the caller's transaction. Done already, nothing is changed.
 
     Raises NodeUnknown, NodeStateRefused, HandOverRefused.
@@ -246,7 +239,7 @@ def _check_heir(act: Act, roster: Unsigned, task_forces: set[str]) -> None:
 
 async def supersede(
     connection: AsyncConnection,
-    authority: Authority,
+    authority: Issuing,
     node: str,
     pem: bytes,
     nodes: Sequence[RosterNode],
@@ -262,8 +255,17 @@ async def supersede(
     return await _revocations(connection, authority, nodes, roster, now)
 
 
+async def relist(connection: AsyncConnection, log: Ledger, authority: Issuing) -> None:
+    """The revocation list, if there is one, by another authority, in a new roster; in the caller's transaction."""
+    turn, signer = await ledger.take_turn(connection), log.signer.key
+    roster = await registrar.current(connection, signer.public)
+    if roster.crl is not None:
+        crl = await _revocations(connection, authority, roster.nodes, roster, turn.at)
+        await registrar.publish_roster(connection, log, roster.nodes, signer, crl)
+
+
 async def _revocations(
-    connection: AsyncConnection, authority: Authority, nodes: Sequence[RosterNode], roster: Unsigned, now: int
+    connection: AsyncConnection, authority: Issuing, nodes: Sequence[RosterNode], roster: Unsigned, now: int
 ) -> bytes | None:
     """The revocation list, DER; None as long as there was never anything on one."""
     table, done = tables.certificate.c, tables.certificate_revocation.c

@@ -1,9 +1,9 @@
 """The hub's tables. What is on record is only ever inserted: the role the hub runs as may not change a row of it.
 
-What it may change is work in hand: `held`, `enrolment`, `deadline_progress`, `timestamp_progress`, of operators all but
-the name, of sessions and approvals what becomes of them; and it may delete `quarantine_content`, `witness_round`,
-`cosignature`, sessions and counts of failed logins. `erase_entries`, a function of the database's owner, erases what
-entries say.
+What it may change is work in hand: `held`, `enrolment`, `deadline_progress`, `timestamp_progress`, `authorities_held`,
+of operators all but the name, of sessions and approvals what becomes of them; and it may delete `quarantine_content`,
+`witness_round`, `cosignature`, sessions and counts of failed logins. `erase_entries`, a function of the database's
+owner, erases what entries say.
 
 Times are milliseconds since the epoch, UTC; digests and hashes are 32 bytes.
 """
@@ -326,6 +326,15 @@ timestamp_progress: Final = Table(
     Column("tried", BigInteger, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("code", Text),
+)
+# What each node has said last of the authorities that it trusts, and of which its certificate is: SHA-256 of theirs.
+authorities_held: Final = Table(
+    "authorities_held",
+    metadata,
+    Column("node", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("authorities", ARRAY(LargeBinary), nullable=False),
+    Column("issuer", LargeBinary),
 )
 # Figures of years before the system; of several for one field and year the newest counts. Who imported them, what they
 # are taken from, and the SHA-256 of the file.

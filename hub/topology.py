@@ -232,6 +232,14 @@ def purge_inbox(ctl: Sequence[str], node: str, vhost: str) -> None:
         _run([*ctl, "purge_queue", "-p", vhost, inbox_queue(node, urgent=urgent)], "", tolerate="not_found")
 
 
+def forget_certificates(ctl: Sequence[str]) -> None:
+    """Has the broker read its certificates, keys and authorities again, for connections from now on.
+
+    Only on the node that `ctl` asks. Raises BrokerUnreachable, ProvisioningFailed.
+    """
+    _run([*ctl, "eval", "ssl:clear_pem_cache()."], "")
+
+
 def remove(ctl: Sequence[str], node: str, vhost: str) -> None:
     """Takes back what `apply` gave a node that never came in: its user, with all rights, and its queues. Idempotent.
 

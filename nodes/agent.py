@@ -22,8 +22,22 @@ from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteVerifier
+from crypto.tls import client_context
 from crypto.trust import Trust
-from nodes import acceptances, asides, breaches, hearsay, histories, inbox, orders, outbox, renewal, rosters, store
+from nodes import (
+    acceptances,
+    asides,
+    authorities,
+    breaches,
+    hearsay,
+    histories,
+    inbox,
+    orders,
+    outbox,
+    renewal,
+    rosters,
+    store,
+)
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -128,11 +142,12 @@ class Agent:
             await self.box.run(self.renew_trust)
 
     def go_over(self, held: renewal.Held) -> None:
-        """Uses these keys from now on, and the certificate in the folder from the next connection on."""
+        """Uses these keys from now on, and certificate and authorities of the folder from the next connection on."""
         home = self.settings.home
         self.keys, self.witness.key = held.keys, held.witness
         self._rosters = replace(self._rosters, keys=held.keys)
-        self.link.show(home / "tls.pem", home / "tls.key", held.password)
+        self.link.use(client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", held.password))
+        self.link.distrust(self.trust.roster.crl)
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
@@ -258,6 +273,8 @@ class Agent:
                     self.stored.set()
                     if any(arrival.type in (MessageType.CHECKPOINT, MessageType.ROSTER) for arrival in batch):
                         self.witness.news.set()
+                    if any(arrival.type in (MessageType.RENEWED, MessageType.AUTHORITIES) for arrival in batch):
+                        self.renewing.woken.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
                         await gather(len(batch))
@@ -309,6 +326,8 @@ class Agent:
                 return self._take_in_roster(connection, arrival.body, now)
             case MessageType.RENEWED:
                 renewal.take_answer(self.settings, RenewalAnswer.from_bytes(arrival.body))
+            case MessageType.AUTHORITIES:
+                self.renewing.authorities |= authorities.take_in(self.settings, arrival.body)
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)

@@ -11,7 +11,6 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import aio_pika
@@ -111,9 +110,10 @@ class Link:
         else:
             self._crl = crl
 
-    def show(self, certificate: Path, key: Path, password: bytes) -> None:
-        """Shows another certificate from the next connection on. Raises ssl.SSLError, OSError."""
-        self._context.load_cert_chain(str(certificate), str(key), password=password)
+    def use(self, context: ssl.SSLContext) -> None:
+        """Shows another certificate, or trusts other authorities, from the next connection on."""
+        # What the one before was told to distrust this one was not.
+        self._context, self._crl = context, None
 
     async def run(self) -> None:
         """Keeps the link up until cancelled."""

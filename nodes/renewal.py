@@ -26,6 +26,7 @@ from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, tls_password,
 from crypto.keys import EncryptionKey, SigningKey
 from crypto.renewal import sign_renewal
 from crypto.trust import Trust
+from nodes import authorities
 from nodes.locked import keys_alone
 from nodes.settings import Settings
 from nodes.setup import witness_key, write_request
@@ -258,6 +259,13 @@ def due(settings: Settings, trust: Trust, now: int) -> frozenset[str]:
     """What is to be renewed by now."""
     before = int(settings.renew_before_days * _DAY_MS)
     return frozenset(what for what, end in _ends(settings, trust).items() if end - now < before)
+
+
+def is_behind(home: Path) -> bool:
+    """Whether the certificate is of an authority that does not issue any more: then it is to be renewed, too."""
+    with suppress(OSError, CertificateRefused):
+        return not authorities.is_current(home)
+    return False
 
 
 def _ends(settings: Settings, trust: Trust) -> dict[str, int]:

@@ -10,10 +10,11 @@ from typing import Final
 import structlog
 
 from crypto import expiry
+from crypto.authorities import sign_held
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import Trust
-from nodes import renewal, rosters
+from nodes import authorities, renewal, rosters
 from nodes.errors import NodeError
 from nodes.link import Link
 from nodes.publishing import Publication
@@ -38,7 +39,8 @@ class Renewing:
 
     What is in the folder is read only when something may have changed: with a passphrase each look takes a second.
 
-    `wanted` is what a person wants to be renewed now.
+    `wanted` is what a person wants to be renewed now. `authorities` says that there are others in the folder than the
+    link knows.
     """
 
     settings: Settings
@@ -48,6 +50,7 @@ class Renewing:
     keys: Callable[[], NodeKeys]
     adopt: Callable[[Held], None]
     wanted: set[str] = field(default_factory=set)
+    authorities: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     _warned: dict[str, int] = field(default_factory=dict)
     _held: Held | None = None
@@ -76,8 +79,9 @@ class Renewing:
             waits = True
             try:
                 state = (await self._look()).pending
-                waits = not state.nothing
-                if waits and time.monotonic() - asked >= ASK_S and await self._ask(state):
+                asks, told = not state.nothing, await self._tell()
+                waits = asks or not told
+                if asks and time.monotonic() - asked >= ASK_S and await self._ask(state):
                     asked = time.monotonic()
             except (CryptoError, NodeError, OSError) as error:
                 log.error("renewal_failed", error=type(error).__name__, detail=str(error)[:200])
@@ -93,9 +97,9 @@ class Renewing:
         what = wanted | self._due(trust, now)
         came = renewal.Files(self.settings.home).certificate.exists()
         held = self._held
-        if held is None or self._stale or came or trust.roster.version != self._version or what:
+        if held is None or self._stale or came or self.authorities or trust.roster.version != self._version or what:
             # What fails on the way is looked at anew.
-            self._stale = True
+            self._stale, self.authorities = True, False
             self._held = held = await beside(renewal.look, self.settings.home, trust, what)
             self.adopt(held)
             if held.settled:
@@ -109,7 +113,25 @@ class Renewing:
     def _due(self, trust: Trust, now: int) -> frozenset[str]:
         # What ends soon although it is new, as all that a CA issues in its last weeks, is not renewed again and again.
         due = renewal.due(self.settings, trust, now)
-        return frozenset(what for what in due if not 0 <= now - self._begun.get(what, -AGAIN_MS) < AGAIN_MS)
+        due = frozenset(what for what in due if not 0 <= now - self._begun.get(what, -AGAIN_MS) < AGAIN_MS)
+        asked = self._held is not None and self._held.pending.csr_pem is not None
+        return due | {renewal.TLS} if not asked and renewal.is_behind(self.settings.home) else due
+
+    async def _tell(self) -> bool:
+        """Tells the hub which authorities are trusted here, if it has asked. Whether it knows."""
+        held = authorities.to_tell(self.settings)
+        if held is None:
+            return True
+        if not self.link.up.is_set():
+            return False
+        key = self.keys().signing
+        body = await signed_by(key, sign_held, held, key)
+        [taken] = await self.link.publish(
+            [Publication(f"authorities-{held.at}", MessageType.AUTHORITIES_HELD, False, body)]
+        )
+        if taken:
+            authorities.told(self.settings, held)
+        return bool(taken)
 
     async def _ask(self, state: Pending) -> bool:
         # Before the hub can list them: a key in the roster that this node does not know is an alarm.

@@ -4,6 +4,7 @@ node.json                which node, where the broker is, whom to believe (from 
 secret.key               opens the keys below, if node.json names no other key file, passphrase file or credential
 node.key tls.key         sealed private keys; witness.key: another, of cosignatures
 tls.pem ca.pem           certificates; enrolment.json: the request
+authorities.told         what the hub was told last of ca.pem (nodes/authorities.py)
 node.db                  outbox and inbox; api.token: what callers of the API present; api.json: its port
 """
 

@@ -48,6 +48,8 @@ class MessageType(StrEnum):
     MEMBERSHIP = "membership"
     RENEWAL = "renewal"
     RENEWED = "renewed"
+    AUTHORITIES = "authorities"
+    AUTHORITIES_HELD = "authorities_held"
 
 
 class Event(StrEnum):

@@ -17,6 +17,7 @@ from crypto.certificates import (
     TlsKey,
     create_ca,
     create_crl,
+    create_cross,
     create_csr,
     issue,
     new_tls_key,
@@ -223,6 +224,16 @@ def test_a_ca_file_that_is_none_is_refused(ours: Authority) -> None:
     (ours.folder / "ca.pem").write_text("hello")
     with pytest.raises(CertificateRefused):
         ours.client()
+
+
+def test_a_broker_of_another_ca_is_taken_once_ours_vouches_for_that(ours: Authority, theirs: Authority) -> None:
+    # Neither may have another authority below it: of the same name, it does not count.
+    cross = to_pem(create_cross(theirs.certificate, ours.certificate, ours.key))
+    for name, more in (("broker.pem", cross), ("ca.pem", to_pem(ours.certificate))):
+        with (theirs.folder / name).open("ab") as file:
+            file.write(more)
+    handshake(ours.client(), theirs.server())
+    handshake(theirs.client(), theirs.server())
 
 
 def test_a_broker_on_the_newest_revocation_list_is_refused(ours: Authority) -> None:

@@ -12,7 +12,7 @@ from crypto import joining as proofs
 from crypto.certificates import read_certificate, read_crl
 from crypto.errors import KeyRevoked
 from crypto.trust import Trust
-from hub import admission, joining, registrar, standing, tables, topology
+from hub import admission, authorities, joining, registrar, standing, tables, topology
 from hub.admission import Office
 from hub.errors import (
     BrokerUnreachable,
@@ -297,7 +297,7 @@ async def test_new_keys_undo_a_revocation_and_no_suspension(office: Office) -> N
     await admission.carry_on(office, token.id)
     for event, cause in ((Event.SUSPENDED, Cause.CERTIFICATE_HOLD), (Event.REVOKED, Cause.KEY_COMPROMISE)):
         async with writing(office.engine, office.log) as connection:
-            authority = admission._authority(office)
+            authority = authorities.issuing(office.settings.home, office.settings.secret())
             await standing.apply(connection, office.log, authority, Act(event, "ro", Decision("ana", "lost"), cause))
         if event is Event.SUSPENDED:
             with pytest.raises(EnrolmentRefused, match="suspended"):

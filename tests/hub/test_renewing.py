@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 
 from crypto import cose
+from crypto.authorities import sign_held
 from crypto.keys import EncryptionKey, SigningKey
 from crypto.renewal import PROOF_TYPE, RENEWAL_TYPE, open_renewal, sign_renewal
 from crypto.trust import Trust
 from hub.errors import RenewalRefused
-from hub.judge import Arrival, Renewing, Unreadable, judge
+from hub.judge import Arrival, Renewing, Reporting, Unreadable, judge
 from hub.registrar import DAY_MS, KEY_DAYS, Unsigned
 from hub.renewing import LISTED_MS, MOST_KEYS, OVERLAP_MS, renewed
 from hub.standing import changed
+from schemas.authorities import AuthoritiesHeld
 from schemas.control import Event, MessageType
 from schemas.renewal import RenewalRequest
 from schemas.roster import Cause, KeyUse, NodeState, Roster, RosterNode
@@ -160,6 +162,23 @@ def test_a_node_cannot_fill_the_roster_with_keys() -> None:
             roster = Unsigned(4, renewed(roster, _request(signing=new, encryption=None), NOW))
     assert len(roster.nodes[1].keys) == MOST_KEYS + 1
     assert roster_of(*roster.nodes)
+
+
+def test_a_word_on_authorities_counts_if_it_is_the_node_s_own_of_today() -> None:
+    held = AuthoritiesHeld(node="ro", at=NOW, authorities=(bytes(32),), issuer=bytes(32))
+
+    def judged(held: AuthoritiesHeld, key: SigningKey, now: int = NOW, node: str = "ro") -> Reporting | Unreadable:
+        said = judge(Arrival(node, MessageType.AUTHORITIES_HELD, sign_held(held, key), 1), trust(), now)
+        assert isinstance(said, Reporting | Unreadable)
+        return said
+
+    said = judged(held, RO.signing)
+    assert isinstance(said, Reporting) and said.held == held
+    assert isinstance(judged(held, BG.signing), Unreadable)
+    assert isinstance(judged(held, RO.signing, node="bg"), Unreadable)
+    assert isinstance(judged(held, RO.signing, NOW + 2 * DAY_MS), Unreadable)
+    # Its key has ended since.
+    assert isinstance(judged(held, RO.signing, NOW + 2 * HOUR), Unreadable)
 
 
 @pytest.mark.parametrize(

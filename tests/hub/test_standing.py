@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto import certificates, keyfile
 from crypto.certificates import Profile
-from hub import deadlines, registrar, standing, tables
+from hub import authorities, deadlines, registrar, standing, tables
 from hub.errors import HandOverRefused, NodeStateRefused, RosterChanged
 from hub.held import WITHHELD, sort_out
 from hub.judge import Arrival, judge
@@ -20,7 +20,7 @@ from hub.pen import writing
 from hub.quarantine import Decision
 from hub.record import Recorded, record
 from hub.settings import Settings
-from hub.standing import Act, Authority, Done, changed
+from hub.standing import Act, Done, changed
 from schemas.control import Entry, Event, MessageType, Receipts
 from schemas.header import LAST_MILLI, new_id
 from schemas.roster import Cause, NodeState, Roster, RosterNode, Standing
@@ -98,8 +98,7 @@ class Hub:
     async def act(self, event: Event, node: str, heir: str | None = None) -> Done:
         """An operator's act."""
         settings = Settings.load(self.own.home)
-        ca = certificates.read_certificate((settings.home / "ca.pem").read_bytes())
-        authority = Authority(ca, keyfile.load_tls_key(settings.home / "ca.key", settings.secret()))
+        authority = authorities.issuing(settings.home, settings.secret())
         act = Act(event, node, DECISION, Cause.KEY_COMPROMISE, heir)
         async with writing(self.engine, self.own.log) as connection:
             return await standing.apply(connection, self.own.log, authority, act)
@@ -249,3 +248,12 @@ async def test_killed_anywhere_it_is_done_wholly_or_not_at_all_and_repeated_it_i
     [act] = hub.own.type("roster", "history")[1]["versions"][:1]
     assert act["why"].endswith(": stolen")
     assert any(change.startswith("bg: revoked since") for change in act["changes"])
+    # Another authority takes over: the list is by that one then.
+    home, secret = hub.own.home, Settings.load(hub.own.home).secret()
+    authorities.prepare(home, secret)
+    authorities.trust_both(home)
+    authorities.let_newest_issue(home)
+    async with writing(hub.engine, hub.own.log) as connection:
+        await standing.relist(connection, hub.own.log, authorities.issuing(home, secret))
+    authorities.trust_newest(home)
+    assert hub.own.type("crl")[1]["revoked"] == [f"{serials['bg']:x}"]

@@ -1,12 +1,16 @@
 """What a test does on a running exchange: post, wait, look. Every wait is bounded."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from deploy.local import processes
 from deploy.local.attacker import publish
@@ -14,6 +18,7 @@ from deploy.local.exchange import Exchange
 from deploy.local.processes import Process
 
 PATIENCE_S = 60.0
+LONGEST_S = 600.0
 ALERT: dict[str, Any] = {
     "kind": "alert",
     "task_force": "fraud",
@@ -27,6 +32,28 @@ def post(exchange: Exchange, node: str, **changes: Any) -> str:
         answer = api.post("/v1/messages", json=ALERT | changes)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
+
+
+@contextmanager
+def talking(exchange: Exchange, *ways: tuple[str, str], pause_s: float = 0.1) -> Iterator[list[tuple[str, str]]]:
+    """Sends along each way until the block ends; who sent what."""
+    sent: list[tuple[str, str]] = []
+    end, last = threading.Event(), time.monotonic() + LONGEST_S
+
+    def talk() -> None:
+        while not end.wait(pause_s) and time.monotonic() < last:
+            for sender, recipient in ways:
+                # Of an agent that is being started again nothing is accepted.
+                with suppress(httpx2.HTTPError, OSError):
+                    sent.append((sender, post(exchange, sender, to=[recipient])))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        end.set()
+        thread.join()
 
 
 def state(exchange: Exchange, node: str, id: str) -> dict[str, Any]:

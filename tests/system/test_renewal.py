@@ -1,23 +1,17 @@
 """A node renews its keys and certificate while messages go both ways, and none is lost."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
-import httpx2
 import pytest
 
 from crypto.certificates import read_certificate
 from crypto.keyfile import NodeKeys, load_node_keys
 from deploy.local.exchange import Exchange
 from nodes.settings import Settings
-from tests.system.play import await_delivered, check_nothing_lost, kill, post, until
+from tests.system.play import await_delivered, check_nothing_lost, kill, post, talking, until
 
 pytestmark = pytest.mark.system
-
-LONGEST_S = 120
 
 
 def _keys(exchange: Exchange, node: str) -> NodeKeys:
@@ -29,28 +23,6 @@ def _serial(exchange: Exchange, node: str) -> int:
     return read_certificate((exchange.node_home(node) / "tls.pem").read_bytes()).serial_number
 
 
-@contextmanager
-def _talking(exchange: Exchange, *ways: tuple[str, str]) -> Iterator[list[tuple[str, str]]]:
-    """Sends along each way until the block ends; who sent what."""
-    sent: list[tuple[str, str]] = []
-    end, until = threading.Event(), time.monotonic() + LONGEST_S
-
-    def talk() -> None:
-        while not end.wait(0.1) and time.monotonic() < until:
-            for sender, recipient in ways:
-                # Of an agent that is being started again nothing is accepted.
-                with suppress(httpx2.HTTPError, OSError):
-                    sent.append((sender, post(exchange, sender, to=[recipient])))
-
-    thread = threading.Thread(target=talk)
-    thread.start()
-    try:
-        yield sent
-    finally:
-        end.set()
-        thread.join()
-
-
 def _state(exchange: Exchange, node: str) -> dict[str, Any]:
     with exchange.api(node) as api:
         found: dict[str, Any] = api.get("/v1/renewal").raise_for_status().json()
@@ -59,7 +31,7 @@ def _state(exchange: Exchange, node: str) -> dict[str, Any]:
 
 def test_all_keys_are_renewed_under_load_and_nothing_is_lost(exchange: Exchange) -> None:
     before, serial, ends = _keys(exchange, "hr"), _serial(exchange, "hr"), _state(exchange, "hr")["ends"]
-    with _talking(exchange, ("bg", "hr"), ("hr", "bg")) as sent:
+    with talking(exchange, ("bg", "hr"), ("hr", "bg")) as sent:
         state = exchange.node("hr", "renew", "--wait")
         assert (state["pending"], state["wanted"]) == ([], [])
         # Some more with the new keys, and through a connection with the new certificate.
