@@ -128,16 +128,20 @@ def test_operators_follow_a_message_and_see_what_waits(exchange: Exchange) -> No
 
 def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> None:
     processes.end(exchange.folder, [process(exchange.folder, "hub")])
+    earlier = post(exchange, "hr", task_force="drugs", to=["ro"])
+    request = str(exchange.node_home("hr") / "enrolment.json")
+    out = str(exchange.folder / "again")
+    exchange.hub("enrol", request, "--task-force", "fraud", "--out", out)
+    # The agent knows nothing of it yet.
     id = post(exchange, "hr", task_force="drugs", to=["ro"])
     until("sent to the broker", lambda: state(exchange, "hr", id)["state"] == "sent")
     *before, last = exchange.node("hr", "doctor")["stages"]
     assert all(stage["ok"] for stage in before)
     assert (last["name"], last["ok"], "nobody consumes q.in.hr" in last["found"]) == ("hub", False, True)
-    request = str(exchange.node_home("hr") / "enrolment.json")
-    out = str(exchange.folder / "again")
-    exchange.hub("enrol", request, "--task-force", "fraud", "--out", out)
     exchange.start_hub()
     until("refused", lambda: state(exchange, "hr", id)["state"] == "refused")
+    # It was a member when it wrote this one.
+    await_delivered(exchange, [("hr", earlier)])
     refusal = state(exchange, "hr", id)["refusal"]
     assert refusal["code"] == "not_a_member"
     assert "ask its coordinator" in refusal["next"]
