@@ -22,22 +22,8 @@ from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteVerifier
-from crypto.tls import client_context
 from crypto.trust import Trust
-from nodes import (
-    acceptances,
-    asides,
-    authorities,
-    breaches,
-    hearsay,
-    histories,
-    inbox,
-    orders,
-    outbox,
-    renewal,
-    rosters,
-    store,
-)
+from nodes import acceptances, asides, breaches, hearsay, histories, inbox, orders, outbox, renewal, rosters, store
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -47,7 +33,7 @@ from nodes.metrics import RESENDS
 from nodes.publishing import Publication
 from nodes.receipts import Reader
 from nodes.receiving import Arrival
-from nodes.renewing import Renewing
+from nodes.renewing import OF_RENEWAL, Renewing
 from nodes.settings import Settings
 from nodes.setup import own_kids, witness_key
 from nodes.store import Store
@@ -143,11 +129,9 @@ class Agent:
 
     def go_over(self, held: renewal.Held) -> None:
         """Uses these keys from now on, and certificate and authorities of the folder from the next connection on."""
-        home = self.settings.home
         self.keys, self.witness.key = held.keys, held.witness
         self._rosters = replace(self._rosters, keys=held.keys)
-        self.link.use(client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", held.password))
-        self.link.distrust(self.trust.roster.crl)
+        self.link.go_over(held.password, self.trust.roster.crl)
 
     def post(self, message: outbox.Ready) -> None:
         """Tells that a message is in the outbox."""
@@ -273,7 +257,7 @@ class Agent:
                     self.stored.set()
                     if any(arrival.type in (MessageType.CHECKPOINT, MessageType.ROSTER) for arrival in batch):
                         self.witness.news.set()
-                    if any(arrival.type in (MessageType.RENEWED, MessageType.AUTHORITIES) for arrival in batch):
+                    if any(arrival.type in OF_RENEWAL for arrival in batch):
                         self.renewing.woken.set()
                     await self.link.acknowledge(batch)
                     if not hurry:
@@ -327,7 +311,7 @@ class Agent:
             case MessageType.RENEWED:
                 renewal.take_answer(self.settings, RenewalAnswer.from_bytes(arrival.body))
             case MessageType.AUTHORITIES:
-                self.renewing.authorities |= authorities.take_in(self.settings, arrival.body)
+                self.renewing.hear(arrival.body)
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)

@@ -22,7 +22,7 @@ from pamqp.common import FieldTable
 from crypto import certificates, typed
 from crypto.errors import CryptoError
 from crypto.keyfile import write_private
-from crypto.tls import refuse_revoked
+from crypto.tls import client_context, refuse_revoked
 from nodes.errors import BrokerUnreachable
 from nodes.publishing import Publication, publish
 from nodes.receiving import SLOWEST, Arrival, Receiver, Sizes
@@ -110,10 +110,16 @@ class Link:
         else:
             self._crl = crl
 
-    def use(self, context: ssl.SSLContext) -> None:
-        """Shows another certificate, or trusts other authorities, from the next connection on."""
+    def go_over(self, password: bytes, crl: bytes | None) -> None:
+        """Goes by the certificate and the authorities in the folder from the next connection on, and by this list.
+
+        `password` opens the certificate's key. Raises as `client_context`; then nothing has changed.
+        """
+        home = self._settings.home
+        self._context = client_context(home / "ca.pem", home / "tls.pem", home / "tls.key", password)
         # What the one before was told to distrust this one was not.
-        self._context, self._crl = context, None
+        self._crl = None
+        self.distrust(crl)
 
     async def run(self) -> None:
         """Keeps the link up until cancelled."""

@@ -31,6 +31,8 @@ LOOK_S: Final = 3600.0
 TICK_S: Final = 1.0
 ASK_S: Final = 60.0
 AGAIN_MS: Final = 86_400_000
+# What wakes it.
+OF_RENEWAL: Final = (MessageType.RENEWED, MessageType.AUTHORITIES)
 
 
 @dataclass
@@ -70,6 +72,10 @@ class Renewing:
     def pending(self) -> list[str]:
         """What is being asked for."""
         return [] if self._held is None else self._held.pending.what(self.keys())
+
+    def hear(self, body: bytes) -> None:
+        """Takes in what the hub says of its authorities; by any thread. Raises as `authorities.take_in`."""
+        self.authorities |= authorities.take_in(self.settings, body)
 
     async def run(self) -> None:
         """Renews for ever."""

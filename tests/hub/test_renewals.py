@@ -38,7 +38,7 @@ async def test_a_request_that_is_wrong_cuts_nobody_off(own: OwnHub, own_engine: 
     renewals = Renewals(settings, BrokerAddress.of(settings), own_engine, log)
 
     async def answered(asked: Renewing) -> RenewalAnswer:
-        return RenewalAnswer.from_bytes((await renewals._answer(asked)).body)
+        return RenewalAnswer.from_bytes((await renewals._answer(asked))[-1].body)
 
     # Keys that it may not have: yet its certificate ends some day.
     said = await answered(_asked(signing=BG.signing.public.public_bytes()))
