@@ -137,10 +137,10 @@ async def publish(
 ) -> Published:
     """The same, with a change of the policy if one is given.
 
-    It is dated by the ledger's turn: behind all that is on record before it.
+    It is dated behind all messages that were accepted before it.
     """
     turn = await ledger.take_turn(connection)
-    now, before = turn.at, await current(connection, signer.public)
+    now, before = await _date(connection, turn.at), await current(connection, signer.public)
     # Said in full, whatever this program has by default: a node may be of another version.
     policy = (before.policy if change is None else change.policy).written_out()
     version = before.version + 1
@@ -155,6 +155,13 @@ async def publish(
     written = before.version > 0 and policy.rules == before.policy.rules
     await rows.insert(connection, {"roster": [row], "policy_rule": [] if written else policies.rule_rows(roster)})
     return Published(roster, appended)
+
+
+async def _date(connection: AsyncConnection, turn_at: int) -> int:
+    # As entries about messages are: by our clock, but never ahead of the database's. It may be behind that of a worker.
+    content = tables.ledger_content.c
+    query = select(content.at).where(content.event == str(Event.ACCEPTED)).order_by(content.leaf_index.desc()).limit(1)
+    return max(min(time.time_ns() // 1_000_000, turn_at), await connection.scalar(query) or 0)
 
 
 def _by_word(change: Change | None) -> list[Entry]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +24,9 @@ from schemas.entries import EntryReader
 from schemas.exchangetable import ERASED, Count
 from schemas.participants import CENTRE
 from schemas.statistics import field_of
+
+# Entries that a new ledger begins with may have been dated by other clocks.
+_FIRST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,10 @@ async def accepted(connection: AsyncConnection, year: int) -> Counter[str]:
 
 
 async def _begun(connection: AsyncConnection) -> int | None:
-    """When the first entry was written that is not erased, in ms; None of an empty ledger."""
+    """The time of the earliest of the first entries that are not erased, in ms; None of an empty ledger."""
     content = tables.ledger_content.c
-    found: int | None = await connection.scalar(select(content.at).order_by(content.leaf_index).limit(1))
+    first = select(content.at).order_by(content.leaf_index).limit(_FIRST).subquery()
+    found: int | None = await connection.scalar(select(func.min(first.c.at)))
     return found
 
 

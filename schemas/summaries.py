@@ -90,6 +90,8 @@ _OF_KIND: Final[Mapping[str, Callable[[Body], Iterable[str]]]] = {
     "reply": lambda b: [_tag(b, "result"), _tag(b, "refusal")],
     "forward": lambda b: [f"{_at(b, 'content.kind')} {_in('of', _at(b, 'provider'))}".strip(), _at(b, "purpose")],
     "withdrawal": lambda b: [_about(b), _tag(b, "reason"), "to be erased" if b.get("erase") is True else ""],
+    "permission.request": lambda b: [f"asks to use {_about(b)} ({_tag(b, 'use')})", _at(b, "purpose")],
+    "permission": lambda b: [_in("permits" if b.get("granted") is True else "refuses", _about(b)), _tag(b, "use")],
     "correction": lambda b: [_about(b), _at(b, "content.kind")],
     "trafficking.victim_referral": lambda b: [
         _in("victim found", _day(b, "found_on")),

@@ -18,6 +18,8 @@ from schemas.control import Event, Receipts
 from tests.hub.ownhub import OwnHub, entries
 
 pytestmark = pytest.mark.system
+# What `provision` writes first: the roster, and who provisioned.
+FIRST = 2
 
 
 async def _head(own: OwnHub, engine: AsyncEngine) -> Checkpoint:
@@ -128,22 +130,22 @@ async def test_writers_that_take_turns_stay_in_step(own: OwnHub, own_engine: Asy
 
 
 @pytest.mark.parametrize(
-    ("moment", "left"),
+    ("moment", "proposed", "left"),
     [
-        pytest.param(("hub.ledger:_propose", "--after"), 0, id="after the file, before the commit"),
-        pytest.param(("hub.ledger:settle",), 1, id="after the commit, before the mark"),
+        pytest.param(("hub.ledger:_propose", "--after"), 1, 0, id="after the file, before the commit"),
+        pytest.param(("hub.ledger:settle",), FIRST, FIRST, id="after the commit, before the mark"),
     ],
 )
 async def test_a_kill_between_the_two_steps_is_no_backup(
-    own: OwnHub, own_engine: AsyncEngine, moment: tuple[str, ...], left: int
+    own: OwnHub, own_engine: AsyncEngine, moment: tuple[str, ...], proposed: int, left: int
 ) -> None:
     assert own.type("provision", crash_at=moment)[0] == -9
     kept = own.log.store.read()
-    assert (kept.newest.size, kept.committed) == (1, False)
+    assert (kept.newest.size, kept.committed) == (proposed, False)
     assert (await _head(own, own_engine)).size == left
     assert own.type("provision")[0] == 0
     await own.append(own_engine)
-    assert (await _head(own, own_engine)).size == 2
+    assert (await _head(own, own_engine)).size == FIRST + 1
     assert own.log.store.read().newest == await _head(own, own_engine)
 
 
@@ -165,7 +167,7 @@ async def test_a_kill_while_file_and_statements_are_under_way_is_no_backup(
     assert own.type("provision")[0] == 0
     await own.append(own_engine)
     kept, head = own.log.store.read(), await _head(own, own_engine)
-    assert (head.size, kept.newest, kept.committed) == (2, head, True)
+    assert (head.size, kept.newest, kept.committed) == (FIRST + 1, head, True)
 
 
 async def test_nothing_is_signed_on_top_of_a_restored_backup(own: OwnHub, own_engine: AsyncEngine) -> None:
@@ -177,12 +179,12 @@ async def test_nothing_is_signed_on_top_of_a_restored_backup(own: OwnHub, own_en
     await own_engine.dispose()
     own.restore()
     kept = own.log.store.read()
-    with pytest.raises(LedgerBehind, match="has 3 entries; 8 were signed: 5 are missing"):
+    with pytest.raises(LedgerBehind, match="has 4 entries; 9 were signed: 5 are missing"):
         await own.append(own_engine)
     code, said = own.type("run")
     assert (code, said["code"]) == (3, "ledger_behind")
     assert "backup" in said["next"]
-    assert (await _head(own, own_engine)).size == 3
+    assert (await _head(own, own_engine)).size == 4
     # A command that is safe to repeat does not make it forget.
     assert own.type("init", *own.options)[0] == 0
     assert own.log.store.read() == kept
