@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from crypto import certificates
-from crypto.enrolment import request_digest, verify_request
+from crypto.enrolment import request_digest
 from crypto.errors import CryptoError, DecryptionFailed, SignatureInvalid
 from crypto.keys import WRAP_ENC_SIZE, EncryptionKey, EncryptionPublicKey, SigningKey, VerifyKey
 from crypto.words import words_of
@@ -84,11 +84,6 @@ def verify_token(join: JoinRequest, known: VerifyKey) -> None:
     except (ValueError, CryptoError) as error:
         raise SignatureInvalid("the request's proofs are not base64") from error
     known.verify(proof, data)
-
-
-def verify_keys(join: JoinRequest) -> None:
-    """Raises SignatureInvalid, KeyUnusable unless the request is signed with its own signing key."""
-    verify_request(join.request)
 
 
 def join_words(join: JoinRequest) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from typing import Final, Self, TypeVar
 
 from schemas.codes import Agency, Handling
 from schemas.header import Routing
+from schemas.kinds.kind import FEW_RECIPIENTS
 from schemas.participants import Category, categories_of
 from schemas.policy import (
-    FEW_RECIPIENTS,
     Decision,
     Party,
     Policy,
@@ -83,7 +83,9 @@ class Access:
         return False
 
     def takes_part(self, node: str, task_force: str) -> bool:
-        """Whether a node is a member, or something is opened to it and it is not suspended."""
+        """Whether an active node is a member, or something is opened to it and it is not suspended."""
+        if node in self.nodes and not self.nodes[node].active:
+            return False
         if self.is_member(node, task_force):
             return True
         lines = ancestry(task_force)
@@ -170,8 +172,7 @@ class Access:
         """Whom a message reaches that names nobody: all active nodes that take part and may have it, but its sender."""
         key = (sender, agency, task_force, kind, handling)
         if key not in self._reached:
-            others = (name for name, node in self.nodes.items() if node.active and name != sender)
-            taking_part = (name for name in others if self.takes_part(name, task_force))
+            taking_part = (name for name in self.nodes if name != sender and self.takes_part(name, task_force))
             found = sorted(name for name in taking_part if self.decide(sender, name, *key[1:]).allowed)
             _keep(self._reached, key, tuple(found))
         return self._reached[key]

@@ -27,8 +27,6 @@ from schemas.usage import USED_BY, users_of
 # In a rule's kinds: all that hold data of persons. No kind is called so.
 PERSONAL: Final = "personal"
 MOST_RULES: Final = 200
-# Whoever names so many recipients or fewer has named them one by one, even if the task force has no others.
-FEW_RECIPIENTS: Final = 3
 
 
 class Effect(StrEnum):

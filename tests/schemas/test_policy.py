@@ -25,7 +25,7 @@ from schemas.policy import (
     default_rules,
 )
 from schemas.registry import RULES
-from schemas.roster import Roster, RosterNode
+from schemas.roster import Cause, NodeState, Roster, RosterNode, Standing
 from schemas.usage import USED_BY
 from tests.crypto.people import routing
 
@@ -143,6 +143,20 @@ def test_a_sub_project_inherits_members_until_its_coordinator_says_otherwise() -
     # Suspended from the parent, it is out of what stands under it, but where it was admitted by name.
     out = access(Policy(suspended=(Suspension(task_force="terrorism", node="bg"),)), bg=("terrorism", "wmd"))
     assert [out.is_member("bg", code) for code in ("terrorism", "salw", "wmd")] == [False, False, True]
+
+
+def test_a_node_that_is_shut_out_takes_no_part_though_it_is_a_member() -> None:
+    found = access(bg=("drugs",), ro=("drugs",))
+    since = Standing(state=NodeState.SUSPENDED, since=0, cause=Cause.UNSPECIFIED)
+    nodes = [
+        node.model_copy(update={"standing": since}) if node.node == "bg" else node for node in found.nodes.values()
+    ]
+    out = Access.of(Roster(version=1, at=0, nodes=tuple(nodes)))
+    assert set(found.members("drugs")) - set(out.members("drugs")) == {"bg"}
+    # So a recipient refuses what a hub lets through all the same.
+    assert asked(found, "bg", "ro", task_force="drugs") == ""
+    assert asked(out, "bg", "ro", task_force="drugs") == "not_a_member"
+    assert asked(out, "ro", "bg", task_force="drugs") == "recipient_not_a_member"
 
 
 def test_a_suspended_outsider_gets_nothing_even_if_it_is_opened() -> None:
