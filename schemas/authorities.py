@@ -20,8 +20,8 @@ class Authorities(Wire):
     """
 
     v: Literal[1] = 1
-    authorities: Annotated[tuple[Der, ...], Field(min_length=1, max_length=MOST)]
-    crosses: Annotated[tuple[Der, ...], Field(max_length=MOST)] = ()
+    authorities: Annotated[tuple[Der, ...], Field(min_length=1, max_length=MOST, fail_fast=True)]
+    crosses: Annotated[tuple[Der, ...], Field(max_length=MOST, fail_fast=True)] = ()
 
 
 class AuthoritiesHeld(Wire):
@@ -33,5 +33,5 @@ class AuthoritiesHeld(Wire):
     v: Literal[1] = 1
     node: NodeId
     at: Millis
-    authorities: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=MOST)]
+    authorities: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=MOST, fail_fast=True)]
     issuer: Digest | None = None

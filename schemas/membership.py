@@ -43,7 +43,7 @@ class MembershipOrder(Wire):
     task_force: Code
     act: Act
     subject: NodeId
-    kinds: Annotated[tuple[KindName, ...], Field(min_length=1, max_length=100)] | None = None
+    kinds: Annotated[tuple[KindName, ...], Field(min_length=1, max_length=100, fail_fast=True)] | None = None
     at: Millis
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
 

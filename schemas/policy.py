@@ -65,13 +65,13 @@ class PolicyRule(Wire):
     id: RuleId
     effect: Effect
     words: Annotated[str, Field(min_length=1, max_length=300)]
-    senders: Annotated[tuple[Who, ...], Field(min_length=1, max_length=64)] | None = None
-    recipients: Annotated[tuple[Who, ...], Field(min_length=1, max_length=64)] | None = None
+    senders: Annotated[tuple[Who, ...], Field(min_length=1, max_length=64, fail_fast=True)] | None = None
+    recipients: Annotated[tuple[Who, ...], Field(min_length=1, max_length=64, fail_fast=True)] | None = None
     mutual: Literal[1] | None = None
-    agencies: Annotated[tuple[Agency, ...], Field(min_length=1, max_length=8)] | None = None
-    task_forces: Annotated[tuple[Code, ...], Field(min_length=1, max_length=64)] | None = None
-    kinds: Annotated[tuple[KindPattern, ...], Field(min_length=1, max_length=64)] | None = None
-    handling: Annotated[tuple[Handling, ...], Field(min_length=1, max_length=8)] | None = None
+    agencies: Annotated[tuple[Agency, ...], Field(min_length=1, max_length=8, fail_fast=True)] | None = None
+    task_forces: Annotated[tuple[Code, ...], Field(min_length=1, max_length=64, fail_fast=True)] | None = None
+    kinds: Annotated[tuple[KindPattern, ...], Field(min_length=1, max_length=64, fail_fast=True)] | None = None
+    handling: Annotated[tuple[Handling, ...], Field(min_length=1, max_length=8, fail_fast=True)] | None = None
     only: Only | None = None
 
 
@@ -87,7 +87,7 @@ class Opening(Wire):
 
     task_force: Code
     node: NodeId
-    kinds: Annotated[tuple[KindName, ...], Field(min_length=1, max_length=100)]
+    kinds: Annotated[tuple[KindName, ...], Field(min_length=1, max_length=100, fail_fast=True)]
 
 
 class Suspension(Wire):
@@ -100,10 +100,10 @@ class Suspension(Wire):
 class Policy(Wire):
     """All that a roster says beside its nodes. What is None is as this program has it by default."""
 
-    rules: Annotated[tuple[PolicyRule, ...], Field(max_length=MOST_RULES)] | None = None
-    coordinators: tuple[Coordinator, ...] | None = None
-    opened: tuple[Opening, ...] | None = None
-    suspended: tuple[Suspension, ...] | None = None
+    rules: Annotated[tuple[PolicyRule, ...], Field(max_length=MOST_RULES, fail_fast=True)] | None = None
+    coordinators: Annotated[tuple[Coordinator, ...], Field(fail_fast=True)] | None = None
+    opened: Annotated[tuple[Opening, ...], Field(fail_fast=True)] | None = None
+    suspended: Annotated[tuple[Suspension, ...], Field(fail_fast=True)] | None = None
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -79,8 +79,8 @@ class RosterNode(Wire):
     node: NodeId
     name: Annotated[str, Field(min_length=1, max_length=100)]
     category: Category
-    agencies: tuple[Agency, ...]
-    task_forces: tuple[Code, ...]
+    agencies: Annotated[tuple[Agency, ...], Field(max_length=8, fail_fast=True)]
+    task_forces: Annotated[tuple[Code, ...], Field(max_length=64, fail_fast=True)]
     keys: Annotated[tuple[RosterKey, ...], Field(fail_fast=True)]
     standing: Standing | None = None
 
@@ -101,7 +101,7 @@ class Roster(Wire):
     v: Literal[1] = 1
     version: RosterVersion
     at: Millis
-    nodes: tuple[RosterNode, ...]
+    nodes: Annotated[tuple[RosterNode, ...], Field(fail_fast=True)]
     # The revocation list of TLS certificates (RFC 5280), DER, once there is anything on it.
     crl: bytes | None = None
     policy: Policy | None = None
