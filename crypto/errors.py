@@ -359,6 +359,8 @@ class LedgerFault(StrEnum):
     """The root is another one than was signed: an entry was changed, exchanged or moved."""
     CHECKPOINT_UNSIGNED = "checkpoint_unsigned"
     """A checkpoint is not signed by a key of the log, or is of another log."""
+    HANDOVER_WRONG = "handover_wrong"
+    """A handover of the log's key is missing, damaged, or not the one that an entry names."""
     HISTORY_FORKED = "history_forked"
     """The log has signed two histories: this is proof of it."""
     EXPORT_OLDER = "export_older"

@@ -6,16 +6,16 @@ all to see, once; and who has followed the ledger with the old key is brought ov
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from crypto import cose, merkle
-from crypto.errors import CryptoError, HandoverUnlogged, ReceiptInvalid, SignatureInvalid, TooLarge
+from crypto.errors import HandoverUnlogged, ReceiptInvalid, SignatureInvalid, TooLarge
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import Checkpoint, Note, NoteVerifier
 from crypto.receipt import proven_by
-from schemas.control import ControlRefused, Event
+from schemas.control import Event
 from schemas.handover import Handover, HandoverNews
 
 HANDOVER_TYPE: Final = "application/vnd.seci.handover+cbor"
@@ -88,14 +88,3 @@ def root_before(path: Sequence[bytes]) -> bytes:
     for left in path[1:]:
         value = merkle.node_hash(left, value)
     return value
-
-
-def opened_all(documents: Iterable[bytes]) -> list[Handover]:
-    """Handovers that somebody gave, each as `open_handover`; what is none is passed over: it leads nowhere."""
-    found = []
-    for data in documents:
-        try:
-            found.append(open_handover(data))
-        except (CryptoError, ControlRefused):
-            continue
-    return found

@@ -9,12 +9,15 @@ everybody has. The one tree that both sign is that with the handover's own entry
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from crypto.errors import HandoverForked, HubKeyForeign, NoteInvalid
 from crypto.keys import VerifyKey
 from crypto.note import Checkpoint, Note, NoteVerifier
 from schemas.handover import Handover
+
+# So many times a key may have been replaced, in what strangers wrote.
+MOST_HANDOVERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

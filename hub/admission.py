@@ -77,7 +77,7 @@ def welcome_of(settings: Settings, log: Ledger, node: str, certificate: bytes, n
 async def receive(office: Office, join: JoinRequest, *, by_file: bool) -> Enrolment:
     """Takes a request in. Raises as `joining.ask`, and what the database raises."""
     async with office.engine.begin() as connection:
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         return await ask(connection, join, joining.pin_of(office.identity), roster, by_file=by_file)
 
 
@@ -134,7 +134,7 @@ async def answer(office: Office, found: Enrolment) -> JoinAnswer:
 async def _provision(office: Office, found: Enrolment) -> None:
     settings, request = office.settings, found.asked.request
     async with office.engine.begin() as connection:
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         check_request(found.asked, roster, found.terms)
         if found.certificate is None:
             # Kept before the broker is told: from here on there is something to take back.
@@ -161,7 +161,7 @@ async def _enter(office: Office, found: Enrolment) -> None:
         now = await locked(connection, found.invitation)
         if now is None or now.stage is not Stage.PROVISIONED or now.certificate is None:
             return
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         check_request(now.asked, roster, now.terms)
         terms, request, pem, crl = now.terms, now.asked.request, now.certificate.encode(), None
         await registrar.keep_certificate(connection, pem, now.node)
@@ -182,7 +182,7 @@ async def _enter(office: Office, found: Enrolment) -> None:
 async def _take_back(office: Office, found: Enrolment) -> None:
     settings = office.settings
     async with office.engine.connect() as connection:
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
     if found.node not in {node.node for node in roster.nodes}:
         await asyncio.to_thread(topology.remove, settings.broker_ctl, found.node, settings.vhost)
     async with office.engine.begin() as connection:

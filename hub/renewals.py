@@ -18,9 +18,10 @@ from hub import authorities, registrar
 from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.errors import HubError, RenewalRefused
+from hub.errors import HandedOver, HubError, RenewalRefused
+from hub.foreword import Foreword
 from hub.judge import Renewing, Reporting, Verdict
-from hub.ledger import Ledger, take_turn
+from hub.ledger import Ledger, see_signer, take_turn
 from hub.pen import writing
 from hub.publication import Publication
 from hub.renewing import renewed
@@ -63,7 +64,7 @@ class Renewals:
 
     async def answer(self) -> None:
         """Answers for ever. Raises on trouble with broker or database; then begin again."""
-        dispatcher = Dispatcher(self._broker)
+        dispatcher = Dispatcher(self._broker, foreword=Foreword(self._ledger))
         try:
             while True:
                 if not self._reported:
@@ -93,6 +94,9 @@ class Renewals:
         try:
             certificate = await asyncio.to_thread(self._certified, verdict.request)
             refused = await self._listed(verdict.request, certificate)
+        except HandedOver:
+            # Nobody is refused for that: the node asks again.
+            raise
         except (HubError, CryptoError) as error:
             # Whatever is wrong with one, the others are answered.
             certificate, refused = None, error
@@ -131,8 +135,8 @@ class Renewals:
 
     async def _list(self, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:
-            await take_turn(connection)
-            before = await registrar.current(connection, self._ledger.signer.key.public)
+            see_signer(self._ledger, (await take_turn(connection)).signer)
+            before = await registrar.current(connection, self._ledger.keys)
             after = renewed(before, request, time.time_ns() // 1_000_000)
             if certificate is not None:
                 await registrar.keep_certificate(connection, certificate.encode(), request.node)

@@ -2,23 +2,35 @@
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
+import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import acts, database, permits, sessionfile
+from hub import acts, database, handing, permits, sessionfile
 from hub.acts import Actor
-from hub.errors import ApprovalWaiting, DatabaseUnreachable, LedgerBehind, LedgerForked, LockStoreUnusable
+from hub.errors import (
+    ApprovalWaiting,
+    DatabaseUnreachable,
+    HandedOver,
+    LedgerBehind,
+    LedgerForked,
+    LockStoreUnusable,
+)
 from hub.ledger import Ledger
 from hub.pen import writing
 from hub.roles import RULES, Action, Leaf
 from hub.sessions import Limits
 from hub.settings import HOME_VARIABLE, Settings
 from hub.setup import ledger_of, operators_secret
+
+log = structlog.get_logger()
 
 PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
@@ -49,8 +61,25 @@ def with_database(
 
     try:
         return asyncio.run(main())
+    except HandedOver:
+        # Whoever did it may have been killed on the way: what is left to do is done here.
+        with_database(settings, lambda connection: take_over(connection, settings))
+        raise
     except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
+
+
+async def take_over(connection: AsyncConnection, settings: Settings) -> bool:
+    """Puts the hub's signing key of today in its place. As `handing.take_over`."""
+    return await handing.take_over(connection, settings.home, Settings.stored(settings.home).secret())
+
+
+def begin_anew(settings: Settings) -> NoReturn:
+    """Begins this very program anew, with the key that signs by now: all in its memory is of the one before."""
+    with_database(settings, lambda connection: take_over(connection, settings))
+    log.warning("key_handed_over", next="nothing to do: this process begins anew with the new key")
+    sys.stdout.flush()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 ourselves
 
 
 def acting(

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from crypto import cose
 from crypto.envelope import CONTENT_TYPE
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.receipt import leaf_of
 from crypto.trust import ROSTER_TYPE, sign_roster
@@ -48,7 +49,7 @@ def agent(folder: Path) -> tuple[Target, ...]:
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
     asyncio.run(box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id]))
     link = Link(settings, ssl.create_default_context())
-    bulgaria = Agent(settings, keys, box, link, trust(), documents.SIGNER.verifier)
+    bulgaria = Agent(settings, keys, box, link, trust(), HubKeys.of(documents.SIGNER.verifier))
 
     def take_in(kind: MessageType, data: bytes) -> None:
         reason = asyncio.run(_taken_in(bulgaria, Arrival(kind, data, 0)))

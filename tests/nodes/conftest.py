@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteSigner
 from crypto.trust import Trust, sign_roster
@@ -47,5 +48,5 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
     await box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
     await box.run(rosters.save, 1, sign_roster(roster(1, RO, BG), HUB.signing))
     link = Link(settings, ssl.create_default_context())
-    yield Agent(settings, keys, box, link, Trust.of(roster(1, RO, BG)), signer.verifier)
+    yield Agent(settings, keys, box, link, Trust.of(roster(1, RO, BG)), HubKeys.of(signer.verifier))
     box.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteSigner
 from crypto.trust import sign_roster, trust_in
@@ -42,7 +43,7 @@ async def agent_of(who: Person, folder: Path) -> Agent:
     await box.run(rosters.remember_keys, own_kids(keys, witness_key(who.node)))
     await box.run(rosters.save, 1, FIRST)
     trust = trust_in(await box.run(rosters.newest) or b"", HUB.signing.public)
-    agent = Agent(settings, keys, box, Link(settings, ssl.create_default_context()), trust, LOG)
+    agent = Agent(settings, keys, box, Link(settings, ssl.create_default_context()), trust, HubKeys.of(LOG))
     agent.witness.key = witness_key(who.node)
     return agent
 
