@@ -41,6 +41,7 @@ def agent(folder: Path) -> tuple[Target, ...]:
         node="bg",
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=documents.ORIGIN,
+        log_vkey=documents.SIGNER.verifier.vkey(),
     )
     box = Store.open(folder / "node.db", bytes(32))
     # As if a quorum had cosigned it: so what is behind the first check of tiles is reached.

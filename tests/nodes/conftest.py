@@ -42,6 +42,7 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
         node="bg",
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=ORIGIN,
+        log_vkey=signer.verifier.vkey(),
     )
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
     box = Store.open(tmp_path / "node.db", keys.storage)

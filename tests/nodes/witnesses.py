@@ -37,6 +37,7 @@ async def agent_of(who: Person, folder: Path) -> Agent:
         node=who.node,
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=ORIGIN,
+        log_vkey=LOG.vkey(),
     )
     keys = NodeKeys(who.signing, (who.encryption,), bytes(32))
     box = Store.open(folder / f"{who.node}.db", keys.storage)
