@@ -370,7 +370,7 @@ async def test_the_receipt_of_an_acknowledgement_upgrades_itself_too(bg: Agent) 
     await follow(bg, later, by=["ro", "bg"])
     assert await _upgrade(bg, later) <= 2
     assert (await bg.box.run(inbox.show, bg.box, id))["witnessed"] is True
-    shown = await evidence.evidence_of_received(bg.box, id, "bg", LOG, with_content=True)
+    shown = await evidence.evidence_of_received(bg.box, id, "bg", HubKeys.of(LOG), with_content=True)
     found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2))
     assert (found.basis.proven.index, [name for name, _ in found.basis.cosigned.witnesses]) == (3, ["bg", "ro"])
 
