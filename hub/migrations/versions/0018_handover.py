@@ -21,6 +21,15 @@ def upgrade() -> None:
         sa.Column("news", sa.LargeBinary, nullable=False),
     )
     op.execute(f"GRANT SELECT, INSERT ON handover TO {_HUB_ROLE}")
+    # Which key signs when is never erased, as what operators did is not.
+    op.execute(
+        """
+        DO $$ BEGIN EXECUTE replace(
+            pg_get_functiondef('erase_entries(bigint, bigint[], uuid[])'::regprocedure),
+            $old$'operator')$old$, $new$'operator', 'handover')$new$
+        ); END $$
+        """
+    )
     op.execute("DROP FUNCTION take_turn_seeing(bigint, uuid[], text[], bytea[])")
     op.execute("DROP FUNCTION take_turn(bigint)")
     # As they were, and the id of the key that the newest handover is to: who has another one signs nothing.
