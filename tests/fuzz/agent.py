@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from crypto import cose
 from crypto.envelope import CONTENT_TYPE
+from crypto.handover import HANDOVER_TYPE, VOUCHED_TYPE
 from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.receipt import leaf_of
@@ -25,6 +26,7 @@ from nodes.store import Store
 from schemas import cbor
 from schemas.control import MessageType, Receipts
 from schemas.witnessing import TileHashes, Tiles
+from tests.crypto import handing
 from tests.crypto.people import BG, HUB, RO, trust
 from tests.fuzz import documents
 from tests.fuzz.target import OF_CBOR, Target
@@ -61,6 +63,15 @@ def agent(folder: Path) -> tuple[Target, ...]:
     roster = trust().roster.to_bytes()
     news = documents.news(sign_roster(trust().roster, HUB.signing), 1).to_bytes()
 
+    said = handing.told(handing.handover(origin=documents.ORIGIN))
+    signers = [handing.signer(key, documents.ORIGIN) for key in (handing.NEW, handing.OLD)]
+    step = handing.news(said, handing.before(3), *signers).to_bytes()
+
+    def take_in_handover(data: bytes) -> None:
+        inner = cose.sign1(data, HANDOVER_TYPE, handing.NEW)
+        signed = handing.Told(cose.sign1(inner, VOUCHED_TYPE, handing.OLD), said.entry)
+        take_in(MessageType.HANDOVER, handing.news(signed, handing.before(3), *signers).to_bytes())
+
     def take_in_roster(data: bytes) -> None:
         take_in(MessageType.ROSTER, documents.news(cose.sign1(data, ROSTER_TYPE, HUB.signing), 1).to_bytes())
 
@@ -84,6 +95,14 @@ def agent(folder: Path) -> tuple[Target, ...]:
         ),
         Target("agent, tiles", (_tiles(),), OF_CBOR, lambda data: take_in(MessageType.TILES, data), ()),
         Target("agent, a roster's news", (news,), OF_CBOR, lambda data: take_in(MessageType.ROSTER, data), ()),
+        Target("agent, a handover's news", (step,), OF_CBOR, lambda data: take_in(MessageType.HANDOVER, data), ()),
+        Target(
+            "agent, a handover signed anew",
+            (handing.handover(origin=documents.ORIGIN).to_bytes(),),
+            OF_CBOR,
+            take_in_handover,
+            (),
+        ),
         Target("agent, a roster signed and published anew", (roster,), OF_CBOR, take_in_roster, ()),
     )
 
