@@ -18,7 +18,8 @@ from sqlalchemy.engine import Connection
 from crypto.errors import HandoverForked
 from crypto.handover import open_handover, open_handover_news
 from crypto.hubkeys import HubKeys
-from crypto.note import NoteVerifier
+from crypto.keys import VerifyKey
+from crypto.note import Note, NoteVerifier
 from nodes import histories, store
 from nodes.histories import HubCaught, Standing
 from schemas.handover import Handover, HandoverNews
@@ -130,13 +131,12 @@ def _forked(connection: Connection, handover: Handover, news: HandoverNews, word
 
 
 def _check_before(connection: Connection, handover: Handover) -> None:
-    """Raises HubCaught if the old key, the only one that is believed yet, has signed more than the handover says."""
-    checkpoint, roster = store.checkpoint.c, store.roster.c
-    query = select(checkpoint.note).where(checkpoint.size > handover.size + 1).order_by(checkpoint.size.desc())
-    beyond = connection.execute(query.limit(1)).first()
-    newest = connection.scalar(select(func.max(roster.version))) or 0
-    if beyond is None and newest <= handover.roster:
-        return
-    words = f"the hub's key has signed more than it says when it hands over: more than {handover.size + 1} entries, or "
-    words += f"than version {handover.roster} of the roster"
-    raise HubCaught(histories.FORKED, words, *([beyond.note] if beyond is not None and beyond.note else []))
+    """Raises HubCaught if the old key, whose rosters alone are believed yet, has signed more than the handover says."""
+    checkpoint, old = store.checkpoint.c, NoteVerifier(handover.origin, VerifyKey.from_public_bytes(handover.old))
+    notes = connection.execute(select(checkpoint.note).where(checkpoint.size > handover.size + 1)).scalars()
+    # Not those of handovers that come behind this one.
+    beyond = [note for note in notes if note and Note.parse(note).is_signed_by(old)]
+    newest = connection.scalar(select(func.max(store.roster.c.version))) or 0
+    if beyond or newest > handover.roster:
+        words = f"the hub's key has signed more than it says when it hands over: more than {handover.size + 1} entries,"
+        raise HubCaught(histories.FORKED, f"{words} or than version {handover.roster} of the roster", *beyond[:1])
