@@ -30,7 +30,7 @@ def show(home: Home, as_json: AsJson = False) -> None:
     """Show the key that signs, the one that was prepared, and of each handover how many witnesses have followed it."""
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
-    _go_on(settings)
+    take_over(settings)
     log, new = ledger_of(settings), handing.prepared(home, settings.secret())
     found = with_database(settings, lambda connection: _handovers(connection, log))
     result = {
@@ -62,7 +62,7 @@ def prepare(
     """
     settings, token = Settings.load(home), token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file)
     actor = acting(settings, Action.PROVISION, {"hub_key": "prepare"})
-    _go_on(settings)
+    take_over(settings)
     is_new = not (home / handing.NEXT).exists()
     new = handing.prepare(home, settings.secret(), token)
     if is_new:
@@ -80,7 +80,7 @@ def roll(home: Home, as_json: AsJson = False) -> None:
     There is no way back. Refused (4) if no key was prepared, or the handover before is not cosigned by most witnesses.
     """
     settings = Settings.load(home)
-    if _go_on(settings):
+    if take_over(settings):
         acting(settings, Action.LOOK)
         say("a handover that was cut off has been carried to its end")
         _answer(settings, as_json)
@@ -102,17 +102,13 @@ def roll(home: Home, as_json: AsJson = False) -> None:
 
     actor = acting(settings, Action.KEYS, subject, possible)
     with_database(settings, lambda connection: handing.roll(connection, log, new), log, actor)
-    _go_on(settings)
+    take_over(settings)
     _answer(settings, as_json)
     say(
         "next: give the new ledger key to auditors, whose policies name the old one; see who has followed: hub-key show"
     )
     if log.signer.key.reference is not None:
         say(f"the old key is still in its token, as {log.signer.key.reference.key!r}: delete it there")
-
-
-def _go_on(settings: Settings) -> bool:
-    return with_database(settings, lambda connection: take_over(connection, settings))
 
 
 def _answer(settings: Settings, as_json: bool) -> None:

@@ -41,6 +41,7 @@ LOCK: Final = 0x53454349
 # Letters of what an entry tells in words.
 DETAIL_SIZE: Final = 300
 TRIES: Final = 5
+KEY_CHANGED: Final = "another key has taken the place of the hub's signing key"
 # In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
 # There, too: what the lock store said when it began.
@@ -123,7 +124,7 @@ def turn_of(at: int, size: int, frontier: bytes, signer: bytes | None) -> Turn:
 def see_signer(ledger: Ledger, signer: bytes | None) -> None:
     """Raises HandedOver unless the key of that id, or any if it is None, is the one that this ledger's signs with."""
     if signer not in (None, (ledger.leaving or ledger.signer).key.public.key_id):
-        raise HandedOver("another key has taken the place of the hub's signing key", "repeat the command")
+        raise HandedOver(KEY_CHANGED, "repeat the command")
 
 
 async def check_signer(connection: AsyncConnection, ledger: Ledger) -> None:

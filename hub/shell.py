@@ -13,6 +13,7 @@ import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.errors import HubKeyForeign, SignatureInvalid
 from hub import acts, database, handing, permits, sessionfile
 from hub.acts import Actor
 from hub.errors import (
@@ -23,7 +24,7 @@ from hub.errors import (
     LedgerForked,
     LockStoreUnusable,
 )
-from hub.ledger import Ledger
+from hub.ledger import KEY_CHANGED, Ledger
 from hub.pen import writing
 from hub.roles import RULES, Action, Leaf
 from hub.sessions import Limits
@@ -46,7 +47,8 @@ def with_database(
 ) -> T:
     """Runs `work` in one transaction, which may append to `writes`; what an `actor` does is put on record in it, too.
 
-    Raises DatabaseUnreachable, DatabaseOutdated; SessionRequired, ApprovalClosed if what `acting` found has changed.
+    Raises DatabaseUnreachable, DatabaseOutdated; SessionRequired, ApprovalClosed if what `acting` found has changed;
+    HandedOver if another key signs by now: it is in its place then, and the next command has it.
     """
 
     async def main() -> T:
@@ -61,22 +63,36 @@ def with_database(
 
     try:
         return asyncio.run(main())
-    except HandedOver:
-        # Whoever did it may have been killed on the way: what is left to do is done here.
-        with_database(settings, lambda connection: take_over(connection, settings))
+    except (HandedOver, SignatureInvalid, HubKeyForeign) as error:
+        # Whoever handed over may have been killed on the way: what is left to do is done here. What does not verify may
+        # only be of a key that was not in its place.
+        if take_over(settings) or isinstance(error, HandedOver):
+            raise HandedOver(KEY_CHANGED, "repeat the command") from error
         raise
     except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
 
 
-async def take_over(connection: AsyncConnection, settings: Settings) -> bool:
-    """Puts the hub's signing key of today in its place. As `handing.take_over`."""
-    return await handing.take_over(connection, settings.home, Settings.stored(settings.home).secret())
+def take_over(settings: Settings) -> bool:
+    """Puts the hub's signing key of today in its place; whether that was to be done. Raises as `handing.take_over`."""
+
+    async def main() -> bool:
+        engine = database.engine_of(settings.database_url)
+        try:
+            async with engine.connect() as connection:
+                return await handing.take_over(connection, settings.home, Settings.stored(settings.home).secret())
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(main())
+    except database.DATABASE_TROUBLE as error:
+        raise database.explained(error) from error
 
 
 def begin_anew(settings: Settings) -> NoReturn:
     """Begins this very program anew, with the key that signs by now: all in its memory is of the one before."""
-    with_database(settings, lambda connection: take_over(connection, settings))
+    take_over(settings)
     log.warning("key_handed_over", next="nothing to do: this process begins anew with the new key")
     sys.stdout.flush()
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 ourselves

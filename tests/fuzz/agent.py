@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from crypto import cose
 from crypto.envelope import CONTENT_TYPE
-from crypto.handover import HANDOVER_TYPE, VOUCHED_TYPE
+from crypto.handover import HANDOVER_TYPE, MAX_HANDOVER, VOUCHED_TYPE
 from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.receipt import leaf_of
@@ -70,7 +70,9 @@ def agent(folder: Path) -> tuple[Target, ...]:
     def take_in_handover(data: bytes) -> None:
         inner = cose.sign1(data, HANDOVER_TYPE, handing.NEW)
         signed = handing.Told(cose.sign1(inner, VOUCHED_TYPE, handing.OLD), said.entry)
-        take_in(MessageType.HANDOVER, handing.news(signed, handing.before(3), *signers).to_bytes())
+        # A larger one is in no news.
+        if len(signed.signed) <= MAX_HANDOVER:
+            take_in(MessageType.HANDOVER, handing.news(signed, handing.before(3), *signers).to_bytes())
 
     def take_in_roster(data: bytes) -> None:
         take_in(MessageType.ROSTER, documents.news(cose.sign1(data, ROSTER_TYPE, HUB.signing), 1).to_bytes())

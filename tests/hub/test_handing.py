@@ -137,8 +137,11 @@ async def test_a_command_of_the_old_key_carries_a_handover_to_its_end(own: OwnHu
     await _begin(own, own_engine)
     await asyncio.to_thread(own.type, "hub-key", "roll", crash_at=("hub.ledger:settle",))
     assert (own.home / handing.NEXT).exists()
-    code, told = await asyncio.to_thread(own.type, "operator", "add", "ion", "--role", "auditor")
-    assert not (own.home / handing.NEXT).exists(), (code, told)
+    code, told = await asyncio.to_thread(own.type, "roster", "history")
+    assert (code, told["code"]) == (4, "key_handed_over")
+    assert not (own.home / handing.NEXT).exists()
+    code, told = await asyncio.to_thread(own.type, "roster", "history")
+    assert [item["version"] for item in told["versions"]] == [2, 1]
 
 
 async def test_without_its_key_nobody_signs(own: OwnHub, own_engine: AsyncEngine, tmp_path: Path) -> None:
