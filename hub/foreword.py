@@ -25,13 +25,14 @@ class Foreword:
             return []
         # What others have sealed and signed says nothing in the hub's name.
         nodes = {item.node for item in publications if item.type != MessageType.ENVELOPE} - self._told
-        return [_publication(node, news) for node in sorted(nodes) for news in self._news]
+        return [publication(node, news) for node in sorted(nodes) for news in self._news]
 
     def told(self, nodes: Iterable[str]) -> None:
         """The broker has it for these nodes."""
         self._told.update(nodes)
 
 
-def _publication(node: str, news: bytes) -> Publication:
+def publication(node: str, news: bytes) -> Publication:
+    """What a node is sent of a handover."""
     digest = hashlib.sha256(news).hexdigest()[:32]
     return Publication(node, MessageType.HANDOVER, False, f"handover-{digest}/{node}", news)

@@ -65,10 +65,14 @@ _CLEAR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The checkpoint that all are asked to cosign: its size, and the note as the ledger has it."""
+    """The checkpoint that all are asked to cosign: its size, and the note as the ledger has it.
+
+    Of the tree of a handover, `news` is what nodes are told of that.
+    """
 
     size: int
     note: str
+    news: bytes | None = None
 
 
 async def boundary(connection: AsyncConnection, log: Ledger, old: int) -> Round | None:
@@ -76,8 +80,10 @@ async def boundary(connection: AsyncConnection, log: Ledger, old: int) -> Round 
 
     A node goes by the key that it knows: by this checkpoint, which both keys have signed, it comes to the next one.
     """
-    size = next((size for size in log.keys.boundaries if size > old), None)
-    return None if size is None else Round(size, (await ledger.covering(connection, size - 1)).note)
+    for size, news in zip(log.keys.boundaries, log.handovers, strict=True):
+        if size > old:
+            return Round(size, (await ledger.covering(connection, size - 1)).note, news)
+    return None
 
 
 async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], round_ms: int) -> Round:

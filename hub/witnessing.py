@@ -23,7 +23,7 @@ from crypto.trust import Trust
 from hub import rosternews, rounds, tilestore
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.foreword import Foreword
+from hub.foreword import Foreword, publication
 from hub.judge import Verdict, Witnessed, is_active
 from hub.ledger import Ledger
 from hub.publication import Publication
@@ -129,7 +129,9 @@ class Witnessing:
                 others=tuple(await rounds.others(connection, self._ledger, offered.size, witnesses)),
             )
         missing = [rosternews.publication(node, version, news) for version, news in rosters.items()]
-        return [_publication(node, MessageType.CHECKPOINT, answer), *missing]
+        # Should the node have lost it: by the checkpoint alone it comes to no other key.
+        first = [] if offered.news is None else [publication(node, offered.news)]
+        return [*first, _publication(node, MessageType.CHECKPOINT, answer), *missing]
 
     async def _tiles(self, asked: TileRequest) -> Tiles:
         tiles = [tile_at(place.level, place.index, asked.size) for place in dict.fromkeys(asked.tiles)]

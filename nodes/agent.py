@@ -143,6 +143,9 @@ class Agent:
         if not self.witness.caught:
             await self.box.run(self.renew_keys)
             await self.box.run(self.renew_trust)
+            # A handover that was put aside in distrust comes before what the new key has signed since.
+            while await self.box.run(self.decide):
+                pass
 
     def go_over(self, held: renewal.Held) -> None:
         """Uses these keys from now on, and certificate and authorities of the folder from the next connection on."""

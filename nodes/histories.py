@@ -283,10 +283,7 @@ def decide(connection: Connection, number: int, reason: str, now: int) -> bool:
     # The hub is asked again for rosters that are not in force, and proves them in its present history: none of those
     # that were put aside may come back. What is in force stays so until there is a higher version.
     connection.execute(delete(store.roster).where(store.roster.c.size.is_not(None)))
-    # So is it asked for handovers: those that were put aside, or wait, were of the history that is let go.
-    connection.execute(delete(store.handover).where(store.handover.c.in_force == 0))
-    put_aside = (MessageType.ROSTER, MessageType.HANDOVER)
-    connection.execute(delete(store.quarantine).where(store.quarantine.c.type.in_(put_aside)))
+    connection.execute(delete(store.quarantine).where(store.quarantine.c.type == MessageType.ROSTER))
     kept = select(store.roster.c.version).where(store.roster.c.size.is_(None))
     connection.execute(insert(store.let_go).from_select(["version"], kept).on_conflict_do_nothing())
     # What is proven stays proven, under a checkpoint that a quorum has cosigned.

@@ -13,7 +13,7 @@ from crypto.handover import open_handover_news
 from crypto.hubkeys import open_checkpoint
 from crypto.policy import Policy
 from hub import handing, ledger, registrar, rosternews, rounds
-from hub.dispatch import Untaken
+from hub.dispatch import Dispatcher, Untaken
 from hub.errors import HandedOver
 from hub.foreword import Foreword
 from hub.held import hold, retry_held
@@ -105,6 +105,24 @@ def test_nobody_is_told_anything_before_the_handovers(own: OwnHub) -> None:
     foreword.told(["ro"])
     assert other.owed([receipts]) == []
     assert Foreword(log).owed([receipts]) == []
+
+
+async def test_who_cannot_be_told_first_is_told_nothing(own: OwnHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = own.log
+    told = Ledger(log.origin, log.signer, log.store, None, (b"handover",))
+    dispatcher, sent, refusing = Dispatcher(None, foreword=Foreword(told)), list[tuple[str, str]](), {"ro"}  # type: ignore[arg-type]
+
+    async def publish(items: list[Publication], then: list[Publication]) -> list[Untaken]:
+        sent.extend((item.node, item.type) for item in (*items, *then) if item.node not in refusing)
+        return [Untaken(item, "full") for item in (*items, *then) if item.node in refusing]
+
+    monkeypatch.setattr(dispatcher, "_publish", publish)
+    items = [Publication(node, MessageType.RECEIPTS, False, node, b"") for node in ("bg", "ro")]
+    assert [item.publication.node for item in await dispatcher.publish(items)] == ["ro"]
+    assert sent == [("bg", "handover"), ("bg", "receipts")]
+    refusing.clear()
+    assert not await dispatcher.publish(items)
+    assert sent[2:] == [("ro", "handover"), ("bg", "receipts"), ("ro", "receipts")]
 
 
 # In the transaction, behind its commit, and between the files that are put in place; at last there is nothing left.

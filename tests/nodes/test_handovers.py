@@ -16,7 +16,7 @@ from nodes.witness import describe, warnings
 from schemas.control import MessageType
 from schemas.handover import HandoverNews
 from tests.crypto.handing import NEW, NEWER, OLD, THIEF, handover, told
-from tests.crypto.people import BG
+from tests.crypto.people import BG, NOW
 from tests.nodes.conftest import ORIGIN
 from tests.nodes.twofaced import Log
 from tests.nodes.witnesses import EVERYBODY, LOG, agent_of, alarm_of, aside_of, asks, tell
@@ -260,3 +260,18 @@ async def test_what_the_old_key_signs_while_a_handover_waits_is_held_against_it(
     alarm = await alarm_of(bg)
     assert alarm is not None
     assert alarm.code in (histories.FORKED, histories.REWRITTEN)
+
+
+async def test_a_handover_that_comes_while_the_hub_is_not_trusted_is_taken_in_afterwards(bg: Agent) -> None:
+    await hear(bg, Log().grow(10, "forked").receipts(9), MessageType.RECEIPTS)
+    alarm = await alarm_of(bg)
+    assert alarm is not None
+    await hear(bg, STEP.news)
+    await hear(bg, STEP.after.grow(12).receipts(11), MessageType.RECEIPTS)
+    assert (await aside_of(bg))[1:] == [histories.DISTRUSTED] * 2
+    assert await bg.box.run(histories.decide, alarm.number, "explained by telephone", NOW)
+    await bg.box.run(bg.decide)
+    await follow(bg, STEP.log)
+    assert bg.hub.newest.key == NEW.public
+    assert (await aside_of(bg))[1:] == []
+    assert await alarm_of(bg) is None
