@@ -94,7 +94,7 @@ def roll(home: Home, as_json: AsJson = False) -> None:
 
     async def possible(connection: AsyncConnection) -> None:
         last = (await _handovers(connection, log))[-1:]
-        if any(2 * item["cosigned"] <= item["witnesses"] for item in last):
+        if any(item["witnesses"] and 2 * item["cosigned"] <= item["witnesses"] for item in last):
             raise RolloverRefused(
                 "most witnesses have not cosigned the handover before this one yet",
                 "see that the nodes' agents run: seci-hub hub-key show",

@@ -14,7 +14,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -39,14 +39,6 @@ from schemas.participants import CENTRE
 KEY: Final = "hub.key"
 NEXT: Final = "hub.next.key"
 FILE: Final = "hub.handovers"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A handover that is on record, and the version of the first roster that the new key signed."""
-
-    handover: Handover
-    roster: int
 
 
 def new_key(token: Token | None) -> SigningKey:
@@ -84,7 +76,7 @@ def news_in(home: Path) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-async def roll(connection: AsyncConnection, log: Ledger, new: SigningKey) -> Done:
+async def roll(connection: AsyncConnection, log: Ledger, new: SigningKey) -> None:
     """Hands over to `new`, in the caller's transaction. The caller then calls `take_over`.
 
     The entry is the first that the new key signs for, and the old one the last time; behind it comes a roster by the
@@ -117,15 +109,7 @@ async def roll(connection: AsyncConnection, log: Ledger, new: SigningKey) -> Don
     heir = replace(heir, leaving=None, handovers=(*log.handovers, news))
     # Who is behind it is asked to cosign just this tree, before any other.
     await rounds.begin(connection, heir, await ledger.covering(connection, handover.size))
-    roster = await registrar.publish_roster(connection, heir, before.nodes, new)
-    return Done(handover, roster.version)
-
-
-async def signer(connection: AsyncConnection) -> bytes | None:
-    """The id of the key that signs by now; None while none was handed over."""
-    table = tables.handover.c
-    found: bytes | None = await connection.scalar(select(table.key).order_by(table.leaf_index.desc()).limit(1))
-    return found
+    await registrar.publish_roster(connection, heir, before.nodes, new)
 
 
 async def take_over(connection: AsyncConnection, home: Path, secret: Secret) -> bool:
