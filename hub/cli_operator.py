@@ -12,7 +12,7 @@ from crypto import certificates, typed
 from hub import acts, approvals, authorities, credentials, operators
 from hub import login as logins
 from hub.acts import Actor
-from hub.cli_login import Name, PasswordFile, judged, read_password
+from hub.cli_login import Name, PasswordFile, judged, read_code, read_password
 from hub.credentials import Credential
 from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
@@ -290,7 +290,7 @@ def _whose(
     if whose != me.name:
         actor = _acting_on(settings, Action.OPERATOR_CREDENTIALS, subject)
         return actor, with_database(settings, look)
-    proof = PasswordProof(read_password(password_file, "Your password"), code or typer.prompt("Code", err=True))
+    proof = PasswordProof(read_password(password_file, "Your password"), code or read_code())
     account, step = judged(settings, ledger_of(settings), whose, proof)
     if account.credential is None or not with_database(
         settings, lambda connection: logins.prove(connection, whose, step)

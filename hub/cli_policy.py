@@ -18,6 +18,7 @@ from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
+from schemas import policywords
 from schemas.access import Access
 from schemas.codes import TASK_FORCES, Agency, Handling
 from schemas.policy import Decision as Verdict
@@ -52,12 +53,7 @@ def list_(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     roster = _roster(settings)
     changes = with_database(settings, _changes)
-    lines = []
-    for number, rule in enumerate(roster.policy.table, 1):
-        lines += [f"{number:>3}  {rule.effect:6}  {rule.id}: {rule.words}", *_conditions(rule)]
-    lines += ["", *(f"coordinator of {code}: {node}" for code, node in sorted(roster.policy.leaders.items()))]
-    lines += [f"opened in {item.task_force} to {item.node}: {', '.join(item.kinds)}" for item in _opened(roster)]
-    lines += [f"suspended from {item.task_force}: {item.node}" for item in roster.policy.suspended or ()]
+    lines = policywords.lines(roster.policy)
     lines += [f"{item['at']}  {item['operator']}: {item['change']} ({item['reason']})" for item in changes]
     answer({**_described(roster), "changes": changes}, as_json, "\n".join(lines))
 
@@ -278,20 +274,6 @@ def _opened(roster: Unsigned) -> Sequence[Any]:
 def _described(roster: Unsigned) -> dict[str, Any]:
     policy = roster.policy.written_out().model_dump(mode="json", exclude_none=True)
     return {"roster": roster.version, "opened": [], "suspended": [], **policy}
-
-
-def _conditions(rule: PolicyRule) -> list[str]:
-    lists = (
-        ("from", rule.senders),
-        ("to", rule.recipients),
-        ("agency", rule.agencies),
-        ("task force", rule.task_forces),
-        ("kind", rule.kinds),
-        ("handling", rule.handling),
-    )
-    said = [f"{name} {' or '.join(values)}" for name, values in lists if values]
-    said += ["in both directions"] * bool(rule.mutual) + [f"only {rule.only}"] * (rule.only is not None)
-    return [f"             {'; '.join(said)}"] if said else []
 
 
 def _by(found: Verdict) -> str:
