@@ -56,7 +56,9 @@ class Officers:
         done = self.type(one, *_CHANGE)
         yield f"done      by {one}: {done['change']}, roster version {done['roster']}"
         acts = self.type(other, "ledger", "search", "--event", "operator", "--limit", "3")["entries"]
-        yield from (f"ledger    entry {act['index']}: {act['detail']}" for act in reversed(acts[1:]))
+        # The newest is that somebody looked; behind `rule=` all of the rule is repeated.
+        for act in reversed(acts[1:]):
+            yield f"ledger    entry {act['index']}: {act['detail'].partition(' rule={')[0]}"
 
     def in_force(self, node: str, seconds: float) -> bool:
         """Whether a node goes by the rule, at last."""
