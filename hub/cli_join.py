@@ -189,7 +189,6 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the answer for a node to a file: its welcome, sealed, once it is in the roster."""
-
     settings = Settings.load(home)
     _on_record(settings, acting(settings, Action.INVITE, {"node": node, "answer": str(out.name)}))
 
@@ -242,10 +241,9 @@ def approve(
 
 
 def confirm(node: Node, home: Home, as_json: AsJson = False) -> None:
-    """As a security officer who has not approved it: let an approved node in.
+    """As a security officer who has not approved it: let an approved node in; certificate, broker, roster follow.
 
-    Certificate, broker, roster and ledger follow at once. Killed in the middle, `seci-hub requests resume` or the join
-    desk goes on.
+    Killed in the middle, `seci-hub requests resume` or the join desk goes on.
     """
 
     async def work(connection: AsyncConnection, by: Actor) -> Enrolment:
