@@ -38,8 +38,10 @@ def _node(text: str) -> str:
 
 _CODE: Final = typed.one_of(TASK_FORCES)
 _KIND: Final = typed.one_of(RULES)
-TaskForce = Annotated[str, typer.Option("--task-force", parser=_CODE, metavar="CODE")]
-TaskForceName = Annotated[str, typer.Argument(parser=_CODE, metavar="TASK_FORCE")]
+_CODES: Final = f"One of {', '.join(TASK_FORCES)}."
+TaskForce = Annotated[str, typer.Option("--task-force", parser=_CODE, metavar="CODE", help=_CODES)]
+TaskForceName = Annotated[str, typer.Argument(parser=_CODE, metavar="TASK_FORCE", help=_CODES)]
+HandlingCode = Annotated[Handling, typer.Option("--handling", help="The message's handling code.")]
 Kind = Annotated[str, typer.Option("--kind", parser=_KIND, metavar="KIND", help="As `seci-node schema list` has it.")]
 Agencies = Annotated[Agency | None, typer.Option("--agency", help="The sender's; else the first it is enrolled with.")]
 
@@ -61,11 +63,11 @@ def list_(home: Home, as_json: AsJson = False) -> None:
 @policy_app.command()
 def explain(
     home: Home,
-    sender: Annotated[str, typer.Option("--from", parser=_node, metavar="NODE")],
-    recipient: Annotated[str, typer.Option("--to", parser=_node, metavar="NODE")],
+    sender: Annotated[str, typer.Option("--from", parser=_node, metavar="NODE", help="Who sends, as bg.")],
+    recipient: Annotated[str, typer.Option("--to", parser=_node, metavar="NODE", help="Who receives; one.")],
     kind: Kind,
     task_force: TaskForce,
-    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    handling: HandlingCode = Handling.H1,
     agency: Agencies = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +93,7 @@ def matrix(
     home: Home,
     kind: Kind,
     task_force: TaskForce,
-    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    handling: HandlingCode = Handling.H1,
     agency: Agencies = None,
     node: Annotated[list[str] | None, typer.Option(help="Only these; else all that are enrolled.")] = None,
     as_json: AsJson = False,
@@ -122,7 +124,7 @@ def matrix(
 def add(
     id: RuleName,
     home: Home,
-    effect: Annotated[Effect, typer.Option()],
+    effect: Annotated[Effect, typer.Option(help="What becomes of a message that fits.")],
     words: Annotated[str, typer.Option(help="What it says, for who is refused by it.")],
     reason: Because,
     sender: Annotated[list[str] | None, typer.Option("--from", help="Node or category; repeat for more.")] = None,
@@ -131,7 +133,7 @@ def add(
     agency: Annotated[list[Agency] | None, typer.Option(help="The sender's.")] = None,
     task_force: Annotated[list[str] | None, typer.Option(help="And its sub-projects.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="A kind, a pattern as drugs.*, or personal.")] = None,
-    handling: Annotated[list[Handling] | None, typer.Option()] = None,
+    handling: Annotated[list[Handling] | None, typer.Option(help="Repeat for more.")] = None,
     only: Annotated[Only | None, typer.Option(help="A further condition; see docs/operations.md.")] = None,
     before: Annotated[str | None, typer.Option(help="The rule to stand before; else before all.")] = None,
     as_json: AsJson = False,
@@ -198,7 +200,7 @@ def coordinators(home: Home, as_json: AsJson = False) -> None:
 @coordinator_app.command("set")
 def set_(
     task_force: TaskForceName,
-    node: Annotated[str, typer.Argument(parser=_node, metavar="NODE")],
+    node: Annotated[str, typer.Argument(parser=_node, metavar="NODE", help="Its id, for example ro.")],
     home: Home,
     reason: Because,
     as_json: AsJson = False,
