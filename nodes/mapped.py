@@ -9,13 +9,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from nodes.errors import InputRefused
-from nodes.mapping import MANY, Group, Mapping, Rule, Tree
+from nodes.mapping import MANY, Group, Mapping, Rule, Tree, shown
 from nodes.records import Record, check_count, check_size, elements, look, parts, rows, values
 from nodes.requests import header_faults
 from schemas import numerals, plausible, registry
 from schemas.header import MAX_BODY
 
-_LONGEST_SHOWN: Final = 40
 _NOTHING: Final = object()
 
 
@@ -374,10 +373,6 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value of the user's own file, if it is short; else what it is."""
     if value is _NOTHING:
         return "nothing"
-    if not _plain(value):
-        return "a part with parts of its own"
-    shown = repr(value) if isinstance(value, str) else _text(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{type(value).__name__} of {len(shown)} characters"
+    return shown(value) if _plain(value) else "a part with parts of its own"
