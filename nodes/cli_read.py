@@ -29,6 +29,9 @@ def status(
     if id is not None:
         found = call(home, "GET", f"/v1/messages/{id}")
         del found["body"]
+        for one in found["answers"]:
+            # What was answered is content, too.
+            one.pop("result", None), one.pop("refusal", None)
         answer(found, as_json, message_lines(found))
         return
     state = call(home, "GET", "/v1/status")
@@ -189,10 +192,10 @@ def debt(message: dict[str, Any]) -> str:
 
 def message_lines(found: dict[str, Any]) -> str:
     """A message as the API gives it, in lines for people."""
-    lines = _standing_lines(found)
+    lines = [*_standing_lines(found), *_answer_lines(found)]
     for name, value in found.items():
         match value:
-            case _ if name in ("standing", "amended_by", "amends"):
+            case _ if name in ("standing", "amended_by", "amends", "answers", "unanswered"):
                 pass
             case _ if name == "body":
                 lines.append(json.dumps(value, ensure_ascii=False, indent=2))
@@ -222,6 +225,22 @@ def _standing_lines(found: dict[str, Any]) -> list[str]:
             named += f", {amends['kind']} of {amends['sender']}, {amends['created'][:19]}"
         lines.append(f"{'of message':16} {named}{_unless_it_holds(amends)}")
     return lines
+
+
+def _answer_lines(found: dict[str, Any]) -> list[str]:
+    """Who has answered a sent message, and whose answer is still to come."""
+    lines = [f"{'answered':16} {_answer(one)}" for one in found.get("answers", ())]
+    if unanswered := found.get("unanswered"):
+        lines.append(f"{'no answer yet':16} from {', '.join(unanswered)}")
+    return lines
+
+
+def _answer(one: dict[str, Any]) -> str:
+    said = one.get("result", "").replace("_", " ")
+    why = f" ({one['refusal'].replace('_', ' ')})" if "refusal" in one else ""
+    mark = "" if one["standing"] == "as_sent" else f"; {one['standing'].upper()} since"
+    result = f": {said}{why}" if said else ""
+    return f"by {one['sender']}, {one['received'][:19]}{result}; {one['kind']} {one['id']}{mark}"
 
 
 def _amended_line(one: dict[str, Any]) -> str:

@@ -26,7 +26,8 @@ Scalar = bool | int | float | str
 Tree = dict[str | int, Any]
 
 _TARGET: Final = re.compile(r"[a-z][a-z0-9_]*(\[\])?(\.([a-z][a-z0-9_]*(\[\])?|[0-9]{1,2}))*")
-_HEADER: Final = frozenset(Outgoing.model_fields) - {"id", "kind", "kind_version", "body"}
+# That an operation's plan is still to come is nothing that a mapping knows.
+_HEADER: Final = frozenset(Outgoing.model_fields) - {"id", "kind", "kind_version", "new_operation", "body"}
 # By numbers only: names of months and days depend on who runs the program, years of two digits on who reads them.
 _DIRECTIVE: Final = re.compile(r"%(.?)")
 _DIRECTIVES: Final = frozenset("YmdHMSz")

@@ -14,8 +14,8 @@ from hub.search import Sought
 from schemas.control import Entry, Event
 from schemas.refusals import RefusalCode
 from tests.hub.ownhub import OwnHub
-from tests.typed import type_aside
 from tests.hub.plans import questions, rows_read
+from tests.typed import type_aside
 
 pytestmark = pytest.mark.system
 A, B, THREAD, OTHER = (UUID(int=number) for number in (0xA, 0xB, 0x7, 0x8))
@@ -130,11 +130,11 @@ async def test_each_question_has_its_answer(own: OwnHub, own_engine: AsyncEngine
             assert (asked, [item["index"] for item in found]) == (asked, wanted)
         found = await search.search(connection, Sought())
         assert [item["event"] for item in found] == [str(entry.event) for entry in reversed(ENTRIES)]
-    _, out, _ = type_aside(main, "ledger", "search", "--event", "declined", "--home", own.home)
-    assert [line.split()[0] for line in out.splitlines()] == ["entry", "4"]
         assert [item.get("task_force") for item in found] == [
             *("trafficking", None, None, None, "drugs", "trafficking", "drugs", "drugs", None)
         ]
+        _, out, _ = type_aside(main, "ledger", "search", "--event", "declined", "--home", own.home)
+        assert [line.split()[0] for line in out.splitlines()] == ["entry", "4"]
         declined = found[4]
     assert declined == {
         "index": 4,
