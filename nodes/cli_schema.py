@@ -20,6 +20,7 @@ from schemas.codes import TASK_FORCES
 from schemas.describing import ENTITIES, entities, entity_named, for_terminal, in_short, markdown, meant
 from schemas.entities import Facts
 from schemas.kinds.kind import Kind
+from schemas.personal import PERSONAL_KINDS
 from schemas.registry import KINDS, BodyInvalid, FieldError, KindUnknown
 from schemas.usage import USED_BY, users_of
 
@@ -53,7 +54,7 @@ def _described(kind: Kind) -> dict[str, Any]:
         "task_forces": users_of(kind.name),
         "handling": kind.rule.handling,
         "named_recipients": kind.rule.named,
-        "personal": kind.rule.personal,
+        "personal": kind.name in PERSONAL_KINDS,
     }
 
 

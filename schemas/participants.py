@@ -7,6 +7,7 @@ there. ISO 3166-1 codes are those in force in November 2004: Serbia and Monteneg
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -218,12 +219,12 @@ def speaks_for(node: str, country: str) -> bool:
 
 
 # By a successor's code: the state before it, and the day from which on it is one itself.
-_BEFORE: Final = MappingProxyType(
+_BEFORE: Final[Mapping[str, tuple[str, date]]] = MappingProxyType(
     {
         successor.iso: (member.iso, date.fromisoformat(successor.since))
         for member in MEMBERS
         for successor in member.successors
-        if successor.iso != member.iso
+        if member.iso is not None and successor.iso != member.iso
     }
 )
 

@@ -113,11 +113,12 @@ class BodyInvalid(ValueError):
 
 
 def find(kind: str, version: int, kinds: Kinds = KINDS) -> Kind:
-    """A kind in one version. Raises KindUnknown, naming the kinds there are."""
+    """A kind in one version. Raises KindUnknown, naming the versions that there are of it, or else all kinds."""
     try:
         return kinds[kind, version]
     except KeyError:
-        known = ", ".join(f"{name}/{number}" for name, number in sorted(kinds))
+        of_kind = [name for name in sorted(kinds) if name[0] == kind]
+        known = ", ".join(f"{name}/{number}" for name, number in of_kind or sorted(kinds))
         raise KindUnknown(f"kind {kind[:40]}/{version} is not known; known are {known}") from None
 
 
