@@ -375,7 +375,7 @@ def test_a_mapping_that_is_wrong_is_told_before_any_record(text: str, field: str
         ('text = { from = "v", decimal = "x" }', "'x'", "must be one of ',', '.'"),
         ("text = { from = [] }", "an empty list", "must not be empty"),
         ("text = { from = 12 }", "12", "must be a list"),
-        ('vehicle.vin = "x"', "a table", 'a path with dots stands in quotes, as "vehicle.vin"'),
+        ('vehicle.vin = "x"', "'x'", 'a path with dots stands in quotes, as "vehicle.vin"'),
     ],
 )
 def test_what_is_found_in_a_mapping_is_told_in_a_persons_words(text: str, found: str, wanted: str) -> None:
