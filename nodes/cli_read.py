@@ -28,10 +28,7 @@ def status(
     """
     if id is not None:
         found = call(home, "GET", f"/v1/messages/{id}")
-        del found["body"]
-        for one in found["answers"]:
-            # What was answered is content, too.
-            one.pop("result", None), one.pop("refusal", None)
+        found = without_content(found)
         answer(found, as_json, message_lines(found))
         return
     state = call(home, "GET", "/v1/status")
@@ -47,6 +44,15 @@ def status(
     answer({**state, "newest": newest}, as_json, "\n".join(lines))
     if state["warnings"]:
         raise typer.Exit(3)
+
+
+def without_content(found: dict[str, Any]) -> dict[str, Any]:
+    """A sent message as the API gives it, without its body and without what was answered, which is content too."""
+    answers = [
+        {name: value for name, value in one.items() if name not in ("result", "refusal")}
+        for one in found.get("answers", ())
+    ]
+    return {name: value for name, value in found.items() if name != "body"} | {"answers": answers}
 
 
 def _sent(message: dict[str, Any]) -> tuple[str, ...]:

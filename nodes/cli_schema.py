@@ -135,9 +135,6 @@ def check(kind: str, body: Any, version: int | None = None) -> tuple[int, list[s
     try:
         data = registry.body_bytes(found.name, found.version, body)
         return len(data), plausible.check(found.name, json.loads(data), time.time_ns() // 1_000_000)
-    except KindUnknown as error:
-        # Of what the body carries.
-        raise SchemaUnclear(error.code, str(error), "see: seci-node schema list") from error
     except BodyInvalid as error:
         fields = [{"field": item.field, "found": _shown(body, item), "wanted": item.wanted} for item in error.errors]
         step = f"correct what is named; see: seci-node schema show {found.name}"

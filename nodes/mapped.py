@@ -322,8 +322,6 @@ def _check_body(draft: _Draft, body: dict[str, Any], now: int | None) -> tuple[A
             place = _place(body, "body", [] if item.field == "body" else item.field.split("."))
             value = _NOTHING if item.found == "nothing" else _at(body, place.split(".")[1:])
             draft.fault(place, _shown(value) if _plain(value) else item.found, item.wanted)
-    except registry.KindUnknown as error:
-        draft.fault("body", "another kind", f"must carry a kind that is known: {error}")
     else:
         return _as_read(body, read), warnings
     return body, warnings

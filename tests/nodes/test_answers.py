@@ -5,7 +5,7 @@ from uuid import UUID
 
 from nodes import outbox
 from nodes.agent import Agent
-from nodes.cli_read import message_lines
+from nodes.cli_read import message_lines, without_content
 from schemas.header import new_id
 from tests.crypto.people import NOW
 from tests.nodes.test_operations import ALERT, bulgaria, come, send
@@ -39,6 +39,9 @@ async def test_a_sent_request_says_who_answered_when_and_with_which_result(bg: A
     assert f"answered         by ro, {one['received'][:19]}: no hit; reply {hit}\n" in message_lines(found)
     await come(bg, "reply", {"result": "refused", "text": "t", "refusal": "not_competent"}, "tr", **thread)
     assert ": refused (not competent); reply " in message_lines(await told())
+    known = without_content(await told())
+    assert ("body" in known, [set(one) & {"result", "refusal"} for one in known["answers"]]) == (False, [set(), set()])
+    assert "answered         by tr, " in message_lines(known)
     content = {"kind": "reply", "kind_version": 1, "body": {"result": "hit", "text": "t"}}
     await come(bg, "correction", {"message": hit, "content": content, "text": "w"}, "ro", created=NOW + 1)
     found = await told()

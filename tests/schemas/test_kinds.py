@@ -110,6 +110,9 @@ def test_a_correction_is_of_a_valid_body_and_carries_no_other() -> None:
         body_bytes("correction", 1, example | {"content": wrong})
     with pytest.raises(BodyInvalid, match=r"content\.kind"):
         body_bytes("correction", 1, example | {"content": {"kind": "correction", "body": dict(example)}})
+    for field, value in (("kind", "drugs.siezure"), ("kind_version", 9)):
+        with pytest.raises(BodyInvalid, match=rf"correction: content\.{field}: must be "):
+            body_bytes("correction", 1, example | {"content": example["content"] | {field: value}})
     unknown = example | {"content": {"kind": "of.tomorrow", "kind_version": 1, "body": {"a": 1}}}
     assert read_body("correction", 1, json.dumps(unknown).encode()) == unknown
 
