@@ -84,7 +84,7 @@ def from_stix(bundle: Mapping[str, Any], title: str) -> Imported:
     left_out: Counter[str] = Counter()
     indicators = []
     for item in objects:
-        if item.get("id") in _KNOWN:
+        if item.get("type") == "marking-definition" and str(item.get("id")) in _KNOWN:
             continue
         if item.get("type") != "indicator" or item.get("revoked"):
             left_out["revoked indicator" if item.get("type") == "indicator" else str(item.get("type"))[:40]] += 1

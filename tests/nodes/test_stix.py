@@ -45,6 +45,15 @@ BUNDLE: dict[str, Any] = {
     ],
 }
 
+RED_2, AMBER_2, RED_1, WHITE_1 = (
+    f"marking-definition--{id}"
+    for id in (
+        *("e828b379-4e03-4974-9ac4-e53a884c97c1", "55d920b0-5e8b-4f79-9ee9-91f868d9b421"),
+        *("5e57c739-391a-4eb3-b6be-7d15ca92d5ed", "613f2e26-407d-48c7-9eca-b8e91df99dc9"),
+    )
+)
+OTHER = "marking-definition--8f0a5a3e-5a0c-4c3f-9a51-2f8f1e5f2f10"
+
 
 def changed(**fields: Any) -> dict[str, Any]:
     bundle = deepcopy(BUNDLE)
@@ -74,16 +83,6 @@ def test_what_goes_out_is_what_the_library_reads() -> None:
     assert parsed.objects[0].name == "TLP:AMBER"
 
 
-RED_2, AMBER_2, RED_1, WHITE_1 = (
-    f"marking-definition--{id}"
-    for id in (
-        *("e828b379-4e03-4974-9ac4-e53a884c97c1", "55d920b0-5e8b-4f79-9ee9-91f868d9b421"),
-        *("5e57c739-391a-4eb3-b6be-7d15ca92d5ed", "613f2e26-407d-48c7-9eca-b8e91df99dc9"),
-    )
-)
-OTHER = "marking-definition--8f0a5a3e-5a0c-4c3f-9a51-2f8f1e5f2f10"
-
-
 @pytest.mark.parametrize(
     ("markings", "tlp", "told"),
     [
@@ -109,6 +108,10 @@ def test_to_whom_an_indicator_may_be_told_comes_with_it(markings: list[str], tlp
     [
         (changed(pattern="[file:name = ]"), "no STIX"),
         (changed(pattern=None), "no STIX"),
+        (changed(id=["indicator"]), "no STIX"),
+        (changed(id=RED_2), "no STIX"),
+        (changed(object_marking_refs=5), "no STIX"),
+        (changed(object_marking_refs=[["x"]]), "no STIX"),
         (changed(spec_version="2.0"), "2.1"),
         (changed(id="indicator--1"), "no STIX"),
         (changed(extensions={"x": 5}), "no STIX"),
