@@ -94,8 +94,8 @@ def init(
     database_url: Annotated[
         str, typer.Option("--database", envvar="SECI_HUB_DATABASE_URL", help="URL of role seci_hub.")
     ],
-    broker_host: str = "localhost",
-    broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 5671,
+    broker_host: Annotated[str, typer.Option(help="RabbitMQ's name, as nodes call it.")] = "localhost",
+    broker_port: Annotated[int, typer.Option(min=1, max=65535, help="RabbitMQ's port for TLS.")] = 5671,
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
     broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
     passphrase_file: PassphraseFile = None,

@@ -80,6 +80,7 @@ def switch(home: Home, force: Force = None, as_json: AsJson = False) -> None:
     authorities.let_newest_issue(home)
     renewed = users_follow(home, settings.secret())
     say(f"new certificates: {', '.join(renewed) or 'none'}")
+    say("a join desk that is running shows the old authority's: start it anew; open invitations are outdated")
     _answer(settings, authorities.known(home), as_json)
 
 

@@ -29,7 +29,7 @@ from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.joining import MAX_REQUEST, JoinToken, Stage
-from schemas.participants import NODE_ID
+from schemas.participants import NODE_ID, PARTICIPANTS, category_of
 
 T = TypeVar("T")
 requests_app: Final = typer.Typer(invoke_without_command=True, help="Nodes that ask to join.")
@@ -106,6 +106,8 @@ def invite(
     else:
         _write(out, f"{token.text()}\n".encode())
         answer(result | {"file": str(out)}, as_json, f"the token is in {out}")
+    if node not in PARTICIPANTS:
+        say(f"{node} is not in the Center's list (docs/node.md): is it spelt so? It will be a {category_of(node)}")
     say(f"good once, for {node}, until {iso(until)}; hand it over sealed or in person, not by mail")
     say("next: seci-hub join-desk, or for a node with no way in: seci-hub requests import FILE")
 
@@ -187,7 +189,6 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the answer for a node to a file: its welcome, sealed, once it is in the roster."""
-
     settings = Settings.load(home)
     _on_record(settings, acting(settings, Action.INVITE, {"node": node, "answer": str(out.name)}))
 
@@ -201,6 +202,8 @@ def export(
     result = _with_office(settings, work)
     answer(result, as_json, f"{out}: {node} is {result['stage']}")
     say(f"next, at the node: seci-node join --hub {out.name}")
+    if result["stage"] in (Stage.REQUESTED, Stage.APPROVED):
+        say(f"it has no welcome yet, and lets {node} prove its encryption key only; export again when {node} is in")
 
 
 @requests_app.command()
@@ -232,13 +235,13 @@ def approve(
     found = _decide(settings, Action.APPROVE, node, work)
     answer(_asked(found), as_json, f"{node} is {found.stage}")
     if found.stage is Stage.APPROVED:
-        say(f"next: another operator: seci-hub confirm {node}")
+        say(f"next: a security officer, another person than you: seci-hub confirm {node}")
     else:
         _say_in(found)
 
 
 def confirm(node: Node, home: Home, as_json: AsJson = False) -> None:
-    """As the second operator: let an approved node in. Certificate, broker, roster and ledger follow at once.
+    """As a security officer who has not approved it: let an approved node in; certificate, broker, roster follow.
 
     Killed in the middle, `seci-hub requests resume` or the join desk goes on.
     """

@@ -1,5 +1,6 @@
 """`seci-hub login`, `logout`, `whoami`: an operator's session."""
 
+import sys
 import syslog
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +56,7 @@ def login(
     if certificate is not None and key is not None:
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
     else:
-        proof = PasswordProof(read_password(password_file, "Password"), code or typer.prompt("Code", err=True))
+        proof = PasswordProof(read_password(password_file, "Password"), code or read_code())
     account, step = judged(settings, log, name, proof)
 
     async def work(connection: AsyncConnection) -> tuple[str, Role]:
@@ -122,8 +123,9 @@ def whoami(home: Home, as_json: AsJson = False) -> None:
 
 
 def read_password(file: Path | None, words: str, *, twice: bool = False) -> str:
-    """From the file, or asked for on the terminal. Raises SettingsInvalid."""
+    """From the file, or asked for on the terminal. Raises SettingsInvalid, typer.BadParameter if nobody is there."""
     if file is None:
+        _somebody_types("a file with it")
         return str(typer.prompt(words, hide_input=True, confirmation_prompt=twice, err=True))
     try:
         if file.stat().st_mode & 0o077:
@@ -131,6 +133,17 @@ def read_password(file: Path | None, words: str, *, twice: bool = False) -> str:
         return file.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{file} does not read", "name a text file with the password") from error
+
+
+def read_code() -> str:
+    """The authenticator's, asked for on the terminal. Raises typer.BadParameter if nobody is there."""
+    _somebody_types("--code")
+    return str(typer.prompt("Code", err=True))
+
+
+def _somebody_types(else_give: str) -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"it asks for a password or code, and nobody is there to type it: give {else_give}")
 
 
 def _certificate_proof(

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates, typed
-from hub import acts, approvals, authorities, credentials, operators
+from hub import acts, approvals, authorities, credentials, operators, sessions
 from hub import login as logins
 from hub.acts import Actor
-from hub.cli_login import Name, PasswordFile, judged, read_password
+from hub.cli_login import Name, PasswordFile, judged, read_code, read_password
 from hub.credentials import Credential
 from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
@@ -78,15 +78,16 @@ def list_(home: Home, as_json: AsJson = False) -> None:
 
 @operator_app.command()
 def show(name: Name, home: Home, as_json: AsJson = False) -> None:
-    """Show one operator's account; never the credential."""
+    """Show one operator's account, and how many logins have failed in a row; never the credential."""
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
 
     async def work(connection: AsyncConnection) -> dict[str, Any]:
-        return operators.described(await operators.get(connection, name))
+        found = operators.described(await operators.get(connection, name))
+        return {**found, "failed_logins": await sessions.failures(connection, name)}
 
     found = with_database(settings, work)
-    answer(found, as_json, "\n".join(f"{key:12} {value if value is not None else '-'}" for key, value in found.items()))
+    answer(found, as_json, "\n".join(f"{key:13} {value if value is not None else '-'}" for key, value in found.items()))
 
 
 @operator_app.command()
@@ -290,7 +291,7 @@ def _whose(
     if whose != me.name:
         actor = _acting_on(settings, Action.OPERATOR_CREDENTIALS, subject)
         return actor, with_database(settings, look)
-    proof = PasswordProof(read_password(password_file, "Your password"), code or typer.prompt("Code", err=True))
+    proof = PasswordProof(read_password(password_file, "Your password"), code or read_code())
     account, step = judged(settings, ledger_of(settings), whose, proof)
     if account.credential is None or not with_database(
         settings, lambda connection: logins.prove(connection, whose, step)

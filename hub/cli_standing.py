@@ -24,7 +24,7 @@ from hub.quarantine import Decision
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of, write
-from hub.shell import AsJson, Home, acting, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, now_ms, say, with_database
 from hub.standing import Act, Done
 from hub.watch import iso
 from schemas import rosterwords
@@ -157,9 +157,13 @@ def _decide(settings: Settings, wanted: Wanted) -> Done:
         since = _roster(settings).at if known.standing is None else known.standing.since
         return Done(_roster(settings).version, changed=False, since=since)
 
-    async def possible(_: AsyncConnection) -> None:
+    async def possible(connection: AsyncConnection) -> None:
         standing.changed(known, wanted.event, wanted.cause, 0)
+        if wanted.event is Event.REMOVED:
+            asked = Act(wanted.event, wanted.node, Decision(looking.name, words), wanted.cause, wanted.heir)
+            await standing.owed(connection, asked, nodes, now_ms())
 
+    nodes = _roster(settings).nodes
     subject = {"node": wanted.node, "reason": words, "cause": str(wanted.cause)}
     if wanted.heir is not None:
         subject["heir"] = wanted.heir

@@ -477,6 +477,7 @@ class OwnApproval(HubError):
     """Who asks cannot be who confirms."""
 
     code = "own_approval"
+    exit_code = 4
 
 
 class FiguresPresent(HubError):

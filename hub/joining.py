@@ -243,7 +243,7 @@ async def confirm(connection: AsyncConnection, node: str, by: str) -> Enrolment:
     """The second operator's word. Raises EnrolmentUnknown, SameOperator, OperatorRefused."""
     found = await _at(connection, node, Stage.APPROVED)
     if found.approved_by == by:
-        raise SameOperator(f"{by} has approved {node}", "another operator has to confirm")
+        raise SameOperator(f"{by} has approved {node}", "another person has to confirm, who is a security officer")
     approver = await operators.find(connection, found.approved_by or "")
     if approver is not None and approver.disabled_at is not None:
         raise OperatorRefused(

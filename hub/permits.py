@@ -36,7 +36,9 @@ async def permit(
     found = await sessions.holder(connection, token, limits, secret, now)
     if not allows(found.role, action):
         who = " or ".join(sorted(RULES[action].roles)) or "the database's owner"
-        raise RoleMissing(f"{found.name} is {found.role}, and may not {action}", f"let one do it who is {who}")
+        raise RoleMissing(
+            f"{found.name} is {found.role}: that role does not allow `{action}`", f"let one do it who is {who}"
+        )
     return Actor(found.name, action, subject, found.role, found.session)
 
 

@@ -75,6 +75,12 @@ async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
     return failures
 
 
+async def failures(connection: AsyncConnection, name: str) -> int:
+    """How many logins by this name have failed in a row, lately."""
+    table = tables.login_failure
+    return await connection.scalar(select(table.c.failures).where(table.c.digest == digest(name))) or 0
+
+
 async def begin(connection: AsyncConnection, name: str, limits: Limits, now: int) -> str:
     """A session's token, which is shown to nobody else and not kept; what failed before is forgotten."""
     token, table = secrets.token_urlsafe(32), tables.operator_session

@@ -98,7 +98,10 @@ def test_from_nobody_to_two_officers_who_act_together(people: People) -> None:
     code, said = people.add("ana", "eve", "auditor")
     assert (code, said["code"], said["errors"][0]["found"]) == (3, "approval_waiting", "1")
     assert people.add("ana", "eve", "auditor")[1]["errors"][0]["found"] == "1", "it is not asked twice"
-    assert people.type("ana", "approvals", "confirm", "1", "--yes")[1]["code"] == "own_approval"
+    code, said = people.type("ana", "approvals", "confirm", "1", "--yes")
+    assert (code, said["code"]) == (4, "own_approval")
+    # Where nobody can type, it does not wait, and says what to give.
+    assert people.type("bob", "login", "bob")[1]["code"] == "usage"
     assert people.login("bob")[0] == 0
     assert people.type("bob", "approvals", "show", "1")[1]["subject"] == {"name": "eve", "role": "auditor"}
     assert people.type("bob", "approvals", "confirm", "1")[1]["code"] == "usage"
