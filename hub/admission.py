@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining
-from hub import authorities, ledger, registrar, rosternews, standing, topology
+from hub import authorities, consent, ledger, registrar, rosternews, standing, topology
 from hub.errors import EnrolmentUnknown
 from hub.joining import Enrolment, ask, change, check_request, listing, locked
 from hub.ledger import Ledger
@@ -135,6 +135,7 @@ async def _provision(office: Office, found: Enrolment) -> None:
     settings, request = office.settings, found.asked.request
     async with office.engine.begin() as connection:
         roster = await registrar.current(connection, office.log.signer.key.public)
+        await consent.check(connection, office.log, found, roster)
         check_request(found.asked, roster, found.terms)
         if found.certificate is None:
             # Kept before the broker is told: from here on there is something to take back.
@@ -162,6 +163,7 @@ async def _enter(office: Office, found: Enrolment) -> None:
         if now is None or now.stage is not Stage.PROVISIONED or now.certificate is None:
             return
         roster = await registrar.current(connection, office.log.signer.key.public)
+        await consent.check(connection, office.log, now, roster)
         check_request(now.asked, roster, now.terms)
         terms, request, pem, crl = now.terms, now.asked.request, now.certificate.encode(), None
         await registrar.keep_certificate(connection, pem, now.node)

@@ -16,7 +16,7 @@ from hub.cli_login import Name, PasswordFile, judged, read_password
 from hub.credentials import Credential
 from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
-from hub.roles import DANGEROUS, MAY_TAKE_TWO, Action, Role
+from hub.roles import DANGEROUS, MAY_TAKE_TWO, Action, Role, of_two
 from hub.settings import Settings
 from hub.setup import ledger_of, operators_secret
 from hub.shell import AsJson, Home, acting, answer, now_ms, say, with_database
@@ -65,9 +65,10 @@ def list_(home: Home, as_json: AsJson = False) -> None:
     """List all operators, also those that were disabled, and what takes two."""
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
+    log = ledger_of(settings)
 
     async def work(connection: AsyncConnection) -> tuple[list[dict[str, Any]], list[str]]:
-        return await operators.listing(connection), sorted(await approvals.chosen(connection))
+        return await operators.listing(connection), sorted(await approvals.chosen(connection, log))
 
     found, two = with_database(settings, work)
     head = f"{'name':32}  {'role':16}  {'created':24}  disabled"
@@ -208,21 +209,24 @@ def four_eyes(
 ) -> None:
     """Show, or decide, what takes two: one operator to ask and a security officer to confirm.
 
-    To decide takes two itself, unless it is `off` already; it is on record, as all that is done without.
+    To decide takes two itself, unless it is `off` already, and so does what makes a second person (operators, roles,
+    credentials). It is on record, as all that is done without.
     """
     settings = Settings.load(home)
     if not action:
         acting(settings, Action.LOOK)
-        now = sorted(with_database(settings, approvals.chosen))
+        log = ledger_of(settings)
+        now = sorted(with_database(settings, lambda connection: approvals.chosen(connection, log)))
         answer({"four_eyes": now}, as_json, "\n".join(now) or "nothing")
         return
     words = set(action)
     if len(words) > 1 and words & {"default", "off"}:
         raise typer.BadParameter("`default` and `off` stand alone")
-    new: set[str] = set() if words == {"off"} else {str(a) for a in DANGEROUS} if words == {"default"} else words
-    actor = acting(settings, Action.FOUR_EYES, {"actions": sorted(new)})
+    named = {"off": frozenset[Action](), "default": DANGEROUS}
+    new = sorted(named[action[0]] if action[0] in named else of_two(map(Action, words)))
+    actor = acting(settings, Action.FOUR_EYES, {"actions": new})
     _change(settings, actor, _nothing_more)
-    answer({"ok": True, "four_eyes": sorted(new)}, as_json, f"takes two: {', '.join(sorted(new)) or 'nothing'}")
+    answer({"ok": True, "four_eyes": new}, as_json, f"takes two: {', '.join(new) or 'nothing'}")
 
 
 @operator_app.command()

@@ -15,6 +15,7 @@ from crypto.keyfile import Secret
 from hub import acts, tables
 from hub.credentials import Credential, digest
 from hub.errors import LoginPaused, OperatorsTampered, SessionRequired
+from hub.ledger import Ledger
 from hub.operators import find
 from hub.roles import Action, Role
 
@@ -97,7 +98,9 @@ async def forgive(connection: AsyncConnection, name: str) -> None:
     await connection.execute(delete(table).where(table.c.digest == digest(name)))
 
 
-async def holder(connection: AsyncConnection, token: str | None, limits: Limits, secret: Secret, now: int) -> Holder:
+async def holder(
+    connection: AsyncConnection, log: Ledger, token: str | None, limits: Limits, secret: Secret, now: int
+) -> Holder:
     """Whose token it is; the session is used by that. Raises SessionRequired, OperatorsTampered."""
     if token is None:
         raise _required("nobody is logged in")
@@ -108,7 +111,7 @@ async def holder(connection: AsyncConnection, token: str | None, limits: Limits,
     account = await find(connection, row.operator)
     if account is None or account.disabled_at is not None:
         raise _required("the session is over")
-    if await acts.newest(connection, Action.LOGIN, account.name, ("{session}", key.hex())) is None:
+    if await acts.newest(connection, log, Action.LOGIN, account.name, ("{session}", key.hex())) is None:
         raise OperatorsTampered(
             f"the ledger does not have it that {account.name} logged in with this session",
             "somebody wrote to the database behind the hub's back: keep it as it is",
@@ -119,11 +122,11 @@ async def holder(connection: AsyncConnection, token: str | None, limits: Limits,
 
 
 async def of_token(
-    connection: AsyncConnection, token: str | None, limits: Limits, secret: Secret, now: int
+    connection: AsyncConnection, log: Ledger, token: str | None, limits: Limits, secret: Secret, now: int
 ) -> Holder | None:
     """As `holder`, and None if nobody is logged in. Raises OperatorsTampered."""
     try:
-        return await holder(connection, token, limits, secret, now)
+        return await holder(connection, log, token, limits, secret, now)
     except SessionRequired:
         return None
 

@@ -48,9 +48,10 @@ async def office(own: OwnHub, own_engine: AsyncEngine) -> AsyncIterator[Office]:
     return office_of(own, own_engine)
 
 
-async def _entries(office: Office) -> int:
+async def _rosters(office: Office) -> int:
     async with office.engine.connect() as connection:
-        return int(await connection.scalar(select(func.count()).select_from(tables.ledger_leaf)) or 0)
+        rosters = select(func.count()).where(tables.ledger_content.c.event == "roster")
+        return int(await connection.scalar(rosters) or 0)
 
 
 def _opened(who: Applicant, token: JoinToken, sealed: str | None) -> Welcome:
@@ -88,7 +89,7 @@ async def test_from_the_invitation_to_the_welcome(office: Office) -> None:
         told = _opened(ro, token, answer.sealed)
         assert (told.node, told.certificate_pem) == ("ro", done.certificate)
         assert proofs.pin_of(proofs.identity_in(told)) == token.pin
-    assert await _entries(office) == 1
+    assert await _rosters(office) == 1
 
 
 async def test_a_token_is_good_once_in_time_for_its_node_and_its_hub(office: Office) -> None:
@@ -182,7 +183,7 @@ async def test_wherever_it_dies_it_goes_on_and_does_nothing_twice(
         assert (done.node, done.stage) == (node, Stage.IN_ROSTER)
         assert kept in (done.certificate, None)
         assert (done.roster_version, (await roster_of(office)).version) == (version, version)
-        assert await _entries(office) == version
+        assert await _rosters(office) == version
         answer = await admission.answer(office, await _row(office, token))
         assert _opened(who, token, answer.sealed).certificate_pem == done.certificate
     assert await admission.carry_all_on(office) == []
@@ -332,8 +333,9 @@ def test_as_operators_type_it(own: OwnHub, tmp_path: Path, monkeypatch: pytest.M
     assert (waits["node"], waits["words"], waits["key_proven"]) == ("ro", words, False)
     assert type_("approve", "ro", "--words", "zoo " * 12)[1]["code"] == "words_differ"
     assert type_("approve", "ro", "--words", words)[1]["stage"] == "approved"
-    assert type_("confirm", "ro")[1]["code"] == "same_operator"
-    assert type_("confirm", "ro", who="bob")[1]["stage"] == "in_roster"
+    assert type_("confirm", "ro", "--yes")[1]["code"] == "same_operator"
+    assert type_("confirm", "ro", who="bob")[1]["code"] == "usage"
+    assert type_("confirm", "ro", "--yes", who="bob")[1]["stage"] == "in_roster"
     acts = [line for line in people.acts() if "node=ro" in line]
     assert [line.split()[1] for line in acts] == ["invite", "invite", "enrolment.approve", "enrolment.confirm"]
     assert [line.split(":")[0] for line in acts] == ["ana", "ana", "ana", "bob"]
