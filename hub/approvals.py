@@ -184,7 +184,7 @@ def asking(found: Approval) -> dict[str, Any]:
 
 def confirming(found: Approval) -> dict[str, Any]:
     """The subject of the act that confirms or refuses it: what is confirmed is on record, not only its number."""
-    return {**asking(found), "asked_by": found.asked_by}
+    return {"approval": found.id, "for": str(found.action), "asked_by": found.asked_by, **found.subject}
 
 
 async def _open(connection: AsyncConnection, number: int) -> tuple[Approval, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining as proofs
@@ -21,6 +21,7 @@ from hub.errors import (
     EnrolmentUnknown,
     InvitationOutdated,
     KeyUnproven,
+    OperatorsTampered,
     SameOperator,
     TokenExpired,
     TokenOfAnother,
@@ -309,6 +310,66 @@ async def test_new_keys_undo_a_revocation_and_no_suspension(office: Office) -> N
     node = await listed(office, "ro")
     assert node is not None and node.active
     assert {key.public for key in node.keys if key.revoked is None} == after.public
+
+
+async def test_a_row_of_the_database_lets_nobody_in(office: Office) -> None:
+    """The hub's own role may write rows of enrolments; that two operators decided is for the ledger to say."""
+
+    async def written(token: JoinToken, **values: object) -> None:
+        async with office.engine.begin() as connection:
+            this = tables.enrolment.c.invitation == token.id
+            await connection.execute(update(tables.enrolment).where(this).values(**values))
+
+    async def found_out(token: JoinToken, words: str) -> None:
+        with pytest.raises(OperatorsTampered, match=words):
+            await admission.carry_on(office, token.id)
+
+    token = await invited(office, "ro")
+    await asked(office, Applicant.new("ro"), token)
+    both = {"approved_by": "ana", "confirmed_by": "dan", "certificate": "x"}
+    for stage in (Stage.CONFIRMED, Stage.PROVISIONED):
+        await written(token, stage=stage, **both)
+        await found_out(token, "'ana' approved ro")
+    # One of the two has, and who approved once more, as it were.
+    await written(token, stage=Stage.REQUESTED)
+    row = await _row(office, token)
+    await decided(office, joining.approve, "ro", row.words or "", "ana", four_eyes=True)
+    await written(token, stage=Stage.CONFIRMED, **both)
+    await found_out(token, "'dan' confirmed ro")
+    await written(token, confirmed_by="ana")
+    await found_out(token, "takes two")
+    # Both have, on other terms.
+    await written(token, stage=Stage.APPROVED)
+    await decided(office, joining.confirm, "ro", "dan")
+    await written(token, task_forces=["drugs", "terrorism"])
+    await found_out(token, "approved ro so")
+    assert (await roster_of(office)).nodes == ()
+
+
+async def test_who_was_revoked_since_does_not_come_back_by_what_was_confirmed_before(office: Office) -> None:
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    await admission.carry_on(office, token.id)
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
+    act = Act(Event.REVOKED, "ro", Decision("ana", "it was not they who telephoned"), Cause.KEY_COMPROMISE)
+    async with writing(office.engine, office.log) as connection:
+        authority = authorities.issuing(office.settings.home, office.settings.secret())
+        await standing.apply(connection, office.log, authority, act)
+    with pytest.raises(EnrolmentRefused, match="after its enrolment was confirmed"):
+        await admission.carry_on(office, token.id)
+    node = await listed(office, "ro")
+    assert node is not None and not node.active
+
+
+async def test_what_is_confirmed_or_rejected_is_what_was_seen(office: Office) -> None:
+    await asked(office, Applicant.new("ro"), first := await invited(office, "ro"))
+    seen = await _row(office, first)
+    await decided(office, joining.reject, "ro", "a mistake")
+    await asked(office, Applicant.new("ro"), second := await invited(office, "ro"))
+    await decided(office, joining.approve, "ro", (await _row(office, second)).words or "", "ana", four_eyes=True)
+    for transition in (joining.confirm, joining.reject):
+        with pytest.raises(EnrolmentUnknown, match="another request"):
+            async with office.engine.begin() as connection:
+                await transition(connection, seen, "dan")
 
 
 def test_as_operators_type_it(own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
