@@ -178,8 +178,8 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
     # To repeat what the roster says to the broker, anybody may who has the broker.
     actor = acting(settings, Action.PROVISION) if first else None
-    nodes, absent = with_database(settings, work, log, actor)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent)
+    with_database(settings, work, log, actor)
+    nodes = topology.settle(settings.broker_ctl, settings.vhost, lambda: with_database(settings, work, log))
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
 
@@ -230,8 +230,7 @@ def enrol(
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
-    nodes, absent = with_database(settings, check)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent)
+    topology.settle(settings.broker_ctl, settings.vhost, lambda: with_database(settings, check))
     certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
     version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))

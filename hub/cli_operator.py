@@ -1,6 +1,7 @@
 """`seci-hub operator`: who may work at the hub, in which role, and what takes two of them."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -92,7 +93,7 @@ def show(name: Name, home: Home, as_json: AsJson = False) -> None:
 
 @operator_app.command()
 def role(name: Name, role: RoleOption, home: Home, as_json: AsJson = False) -> None:
-    """Give an operator another role; logs the operator out. Takes two."""
+    """Give an operator another role; logs the operator out, and voids what waits of theirs. Takes two."""
     settings = Settings.load(home)
     secret = operators_secret(settings)
     actor = _acting_on(settings, Action.OPERATOR_ROLE, {"name": name, "role": str(role)})
@@ -103,6 +104,7 @@ def role(name: Name, role: RoleOption, home: Home, as_json: AsJson = False) -> N
         found = Credential.open(row.sealed, secret, name, row.role)
         changed = Credential(name, role, found.password, found.totp)
         await operators.replace(connection, changed, secret, totp=False)
+        await operators.void(connection, name, now_ms())
 
     _change(settings, actor, work)
     answer({"ok": True, "operator": name, "role": str(role)}, as_json, f"{name} is {role}")
@@ -135,13 +137,15 @@ def password(
     new_password_file: NewPasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change your password, or let another operator, who sits beside you, choose a new one. Another's takes two."""
+    """Change your password, or let another operator, who sits beside you, choose a new one. Another's takes two.
+
+    Of another's, a certificate to log in with ends, too.
+    """
     settings = Settings.load(home)
     actor, old = _whose(settings, name, "password", password_file, code)
     new = read_password(new_password_file, f"{old.name}'s new password", twice=True)
-    changed = Credential(old.name, old.role, credentials.hashed(old.name, new), old.totp)
-    secret = operators_secret(settings)
-    _change(settings, actor, lambda connection: operators.replace(connection, changed, secret, totp=False))
+    new_hash = credentials.hashed(old.name, new)
+    _reset(settings, actor, old.name, lambda found: replace(found, password=new_hash))
     answer({"ok": True, "operator": old.name}, as_json, f"{old.name} has a new password, and must log in again")
 
 
@@ -153,11 +157,14 @@ def totp(
     code: Annotated[str | None, typer.Option(help="Of your own: what your authenticator shows now.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new TOTP secret, your own or another operator's; the old one is good no more. Another's takes two."""
+    """Make a new TOTP secret, your own or another operator's; the old one is good no more. Another's takes two.
+
+    Of another's, a certificate to log in with ends, too.
+    """
     settings = Settings.load(home)
     actor, old = _whose(settings, name, "totp", password_file, code)
-    changed, secret = Credential(old.name, old.role, old.password, credentials.new_totp()), operators_secret(settings)
-    _change(settings, actor, lambda connection: operators.replace(connection, changed, secret, totp=True))
+    new_secret = credentials.new_totp()
+    changed = _reset(settings, actor, old.name, lambda found: replace(found, totp=new_secret), totp=True)
     _tell_credential(changed, as_json, f"{old.name} has a new TOTP secret, and must log in again")
 
 
@@ -260,7 +267,7 @@ def recover(
     async def work(connection: AsyncConnection) -> None:
         await acts.record(connection, log, Actor(acts.OWNER, Action.RECOVER, {"name": name}))
         await look(connection)
-        await operators.replace(connection, credential, secret, totp=True)
+        await operators.replace(connection, credential, secret, totp=True, by_another=True)
         await operators.enable(connection, name)
 
     with_database(settings, work, log)
@@ -305,6 +312,22 @@ def _whose(
 
 def _change(settings: Settings, actor: Actor, work: Callable[[AsyncConnection], Coroutine[Any, Any, None]]) -> None:
     with_database(settings, work, ledger_of(settings), actor)
+
+
+def _reset(
+    settings: Settings, actor: Actor, name: str, change: Callable[[Credential], Credential], *, totp: bool = False
+) -> Credential:
+    """Changes the credential as it is by then: while somebody typed, the account may have got another role."""
+    secret = operators_secret(settings)
+
+    async def work(connection: AsyncConnection) -> Credential:
+        row = await operators.get(connection, name)
+        changed = change(Credential.open(row.sealed, secret, name, row.role))
+        others = actor.action is Action.OPERATOR_CREDENTIALS
+        await operators.replace(connection, changed, secret, totp=totp, by_another=others)
+        return changed
+
+    return with_database(settings, work, ledger_of(settings), actor)
 
 
 async def _nothing_more(_: AsyncConnection) -> None:

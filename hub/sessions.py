@@ -51,8 +51,8 @@ def pause_ms(failures: int) -> int:
 
 
 def lasts(last_used: int, ends: int, idle: int, now: int) -> bool:
-    """Whether a session is still one. All in ms."""
-    return now < ends and now < last_used + idle
+    """Whether a session is still one. All in ms. One that was used in the future was begun when the clock was wrong."""
+    return now < ends and last_used - idle < now < last_used + idle
 
 
 async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
@@ -61,7 +61,9 @@ async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
     Raises LoginPaused, and counts nothing, while there is a pause. Of names that nobody has, too.
     """
     table, key = tables.login_failure, digest(name)
-    await connection.execute(delete(table).where(table.c.last < now - _FORGOTTEN_MS))
+    # Nor does a clock that was ahead keep anybody out until its time has come.
+    old_or_ahead = (table.c.last < now - _FORGOTTEN_MS) | (table.c.last > now + _LONGEST_PAUSE_MS)
+    await connection.execute(delete(table).where(old_or_ahead))
     begin = postgresql.insert(table).values(digest=key, failures=0, last=now)
     await connection.execute(begin.on_conflict_do_nothing())
     row = (await connection.execute(select(table).where(table.c.digest == key).with_for_update())).one()
