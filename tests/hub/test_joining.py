@@ -1,5 +1,6 @@
 """An enrolment from the invitation to the welcome, on a real database: how it is refused, and where it dies."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from crypto import joining as proofs
 from crypto.certificates import read_certificate, read_crl
 from crypto.errors import KeyRevoked
 from crypto.trust import Trust
-from hub import admission, authorities, joining, registrar, standing, tables, topology
+from hub import admission, authorities, database, joining, registrar, standing, tables, topology
 from hub.admission import Office
 from hub.errors import (
     BrokerUnreachable,
@@ -344,6 +345,50 @@ async def test_a_row_of_the_database_lets_nobody_in(office: Office) -> None:
     await written(token, task_forces=["drugs", "terrorism"])
     await found_out(token, "approved ro so")
     assert (await roster_of(office)).nodes == ()
+
+
+async def test_who_is_suspended_while_the_broker_is_told_has_no_user_there_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirmed(office, Applicant.new("bg"), token := await invited(office, "bg"))
+    await admission.carry_on(office, token.id)
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    told: list[list[str]] = []
+
+    def apply(_ctl: object, _nodes: object, _vhost: str, absent: list[str]) -> None:
+        if not told:
+            act = Act(Event.SUSPENDED, "bg", Decision("ana", "a laptop is missing"), Cause.CERTIFICATE_HOLD)
+            asyncio.run(_decide(office, act))
+        told.append(absent)
+
+    monkeypatch.setattr(topology, "apply", apply)
+    await admission.carry_on(office, token.id)
+    assert told == [[], ["bg"]]
+    # By whatever else the broker is told, too.
+    rosters = iter([(["bg", "ro"], []), (["bg", "ro"], ["bg"]), (["bg", "ro"], ["bg"]), (["bg", "ro"], ["bg"])])
+    told.append([])
+    assert topology.settle((), "siex", lambda: next(rosters)) == ["bg", "ro"]
+    assert told[3:] == [[], ["bg"]]
+
+
+async def _decide(office: Office, act: Act) -> None:
+    engine = database.engine_of(office.settings.database_url)
+    authority = authorities.issuing(office.settings.home, office.settings.secret())
+    async with writing(engine, office.log) as connection:
+        await standing.apply(connection, office.log, authority, act)
+    await engine.dispose()
+
+
+async def test_one_that_is_stuck_holds_up_no_other(office: Office) -> None:
+    for node in ("ro", "bg"):
+        await confirmed(office, Applicant.new(node), token := await invited(office, node))
+        if node == "ro":
+            async with office.engine.begin() as connection:
+                this = tables.enrolment.c.invitation == token.id
+                await connection.execute(update(tables.enrolment).where(this).values(confirmed_by="eve"))
+    with pytest.raises(OperatorsTampered):
+        await admission.carry_all_on(office)
+    assert [node.node for node in (await roster_of(office)).nodes] == ["bg"]
 
 
 async def test_who_was_revoked_since_does_not_come_back_by_what_was_confirmed_before(office: Office) -> None:

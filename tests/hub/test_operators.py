@@ -150,15 +150,20 @@ async def test_what_is_asked_for_is_confirmed_by_one_other_and_done_once(clocked
     assert [one for one in done if one is None] == [None]
     assert {type(one) for one in done if one is not None} == {ApprovalClosed}
     assert await clocked.ask(actor) == 2
+    # Nor is what an officer confirmed who is one no more.
+    await clocked.confirm(2, "bob")
+    async with writing(clocked.engine, clocked.log) as connection:
+        await operators.void(connection, "bob", NOW)
+    assert await clocked.ask(actor) == 3
     # What has expired is asked for anew, confirmed or not; what a disabled operator asked for is void.
-    assert await clocked.ask(replace(actor, subject={"node": "hu"}), lasts_ms=1) == 3
+    assert await clocked.ask(replace(actor, subject={"node": "hu"}), lasts_ms=1) == 4
     await asyncio.sleep(0.01)
     with pytest.raises(ApprovalClosed, match="expired"):
-        await clocked.confirm(3, "ana")
+        await clocked.confirm(4, "ana")
     async with writing(clocked.engine, clocked.log) as connection:
         await operators.disable(connection, "eve", NOW)
     with pytest.raises(ApprovalClosed, match="void"):
-        await clocked.confirm(2, "ana")
+        await clocked.confirm(3, "ana")
     with pytest.raises(SessionRequired):
         await clocked.do(approved)
 
@@ -200,6 +205,17 @@ async def test_a_session_is_over_when_idle_and_after_its_time(clocked: Clocked) 
     for name, moment in (("ana", NOW + LIMITS.longest), ("bob", NOW + LIMITS.idle)):
         with pytest.raises(SessionRequired):
             await clocked.permit(name, Action.LOOK, moment)
+
+
+async def test_a_clock_that_was_ahead_keeps_no_session_and_nobody_out(clocked: Clocked) -> None:
+    ahead = NOW + 365 * 86_400_000
+    clocked.token["ana"] = await clocked.finish(Account("ana", clocked.who["ana"], None, 0), 0, ahead)
+    with pytest.raises(SessionRequired):
+        await clocked.permit("ana", Action.LOOK, NOW)
+    async with clocked.engine.begin() as connection:
+        for _ in range(FREE_ATTEMPTS):
+            await sessions.attempt(connection, "bob", ahead)
+        assert await sessions.attempt(connection, "bob", NOW) == 1
 
 
 async def test_what_is_changed_in_the_database_is_found_or_forbidden(clocked: Clocked) -> None:
