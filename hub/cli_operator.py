@@ -307,7 +307,8 @@ def _whose(
         settings, lambda connection: logins.prove(connection, whose, step)
     ):
         raise logins.refused()
-    return acting(settings, Action.OWN_CREDENTIALS, subject), account.credential
+    # Not as what is only looked at: it is on record with what is done.
+    return replace(me, action=Action.OWN_CREDENTIALS, subject=subject), account.credential
 
 
 def _change(settings: Settings, actor: Actor, work: Callable[[AsyncConnection], Coroutine[Any, Any, None]]) -> None:
