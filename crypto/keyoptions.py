@@ -43,7 +43,8 @@ def named_source(passphrase_file: Path | None, key_file: Path | None, credential
 def token_of(module: Path | None, label: str | None, pin_file: Path | None) -> Token | None:
     """The token that was named, or None.
 
-    Raises BadParameter for one that was named by half, or without its PIN; KeyFileRefused for a PIN that others can read.
+    Raises BadParameter for one that was named by half, or without its PIN, KeyFileRefused for a PIN that others can
+    read.
     """
     if module is None and label is None and pin_file is None:
         return None

@@ -358,6 +358,9 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _say_in(found: Enrolment) -> None:
+    if found.terms.replace_keys:
+        say(f"RabbitMQ still takes certificates that {found.node} had before, until they end: if somebody may have the")
+        say("      old TLS key, let another certification authority take over: seci-hub ca roll")
     if found.by_file:
         say(f"next: seci-hub requests export {found.node} --out {found.node}.answer.json")
     else:
