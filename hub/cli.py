@@ -54,6 +54,7 @@ from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
+from hub.locked import hold_keys
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.roles import Action
@@ -87,6 +88,7 @@ app.add_typer(requests_app, name="requests")
 
 @app.command()
 def init(
+    context: typer.Context,
     home: Home,
     admin_database: Annotated[
         str, typer.Option(envvar="SECI_HUB_ADMIN_DATABASE_URL", help="Owner's URL, for migrations.")
@@ -108,6 +110,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hold_keys(context, home)
     known = Settings.stored(home) if (home / "hub.json").exists() else None
     source = source_of(passphrase_file, key_file, credential)
     if known is not None:

@@ -22,6 +22,7 @@ from hub.acts import Actor
 from hub.admission import Office
 from hub.errors import FileUnwritable, RequestUnreadable, SettingsInvalid
 from hub.joining import Enrolment, Terms
+from hub.locked import keys_alone
 from hub.metrics import count_event
 from hub.roles import Action
 from hub.settings import HOME_VARIABLE, Settings
@@ -297,7 +298,9 @@ def join_desk(
     configure_logging(count_event)
     settings = Settings.load(home)
     names = tuple(name or (settings.broker_host,))
-    desk_certificate(home, settings.secret(), names)
+    with keys_alone(home):
+        settings = Settings.load(home)
+        desk_certificate(home, settings.secret(), names)
 
     async def work(office: Office) -> None:
         stop = asyncio.Event()

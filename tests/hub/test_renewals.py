@@ -13,6 +13,7 @@ from crypto.renewal import sign_renewal
 from hub import registrar, renewals
 from hub.broker import BrokerAddress
 from hub.judge import Arrival, Renewing
+from hub.locked import keys_alone
 from hub.pen import writing
 from hub.renewals import Renewals
 from hub.settings import Settings
@@ -90,6 +91,10 @@ async def test_a_request_that_is_wrong_cuts_nobody_off(own: OwnHub, own_engine: 
     (own.home / "secret.key").unlink()
     said = await answered(_asked(SigningKey.generate()))
     assert said.code is None and said.certificate_pem is not None
+    # Nobody makes keys while they get another secret: one of the two would be closed with what nobody keeps.
+    with keys_alone(own.home):
+        for words in (("renew",), ("reseal", "--key-file", str(new)), ("ca", "switch"), ("init", *own.options)):
+            assert own.type(*words)[1]["code"] == "keys_busy"
     # And what it cannot open it says, and answers the next one.
     new.unlink()
     keyfile.generate_key_file(new)
