@@ -199,7 +199,9 @@ async def _take_back(office: Office, found: Enrolment) -> None:
     settings = office.settings
     async with office.engine.connect() as connection:
         roster = await registrar.current(connection, office.log.signer.key.public)
-    if found.node not in {node.node for node in roster.nodes}:
+        others = await listing(connection, (Stage.CONFIRMED, Stage.PROVISIONED))
+    # By now the node may have come in, or be on its way again: what is at the broker is for that.
+    if found.node not in {node.node for node in (*roster.nodes, *others)}:
         await asyncio.to_thread(topology.remove, settings.broker_ctl, found.node, settings.vhost)
     async with office.engine.begin() as connection:
         await change(connection, found.invitation, Stage.REJECTED, certificate=None)

@@ -243,7 +243,22 @@ async def test_a_rejected_one_is_taken_back_from_the_broker(office: Office, monk
         patched.setattr(topology, "remove", lambda _ctl, node, _vhost: removed.append(node))
         assert stages(await admission.carry_all_on(office)) == [("ro", Stage.REJECTED)]
         assert await admission.carry_all_on(office) == []
-    assert removed == ["ro", "ro"]
+        assert removed == ["ro", "ro"]
+        # Not while the node is on its way again.
+        for death, name in ((True, "apply"), (False, "_enter")):
+            await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+            with monkeypatch.context() as dying:
+                _dies(dying, topology if name == "apply" else admission, name, 1, after=death)
+                with pytest.raises(_Killed):
+                    await admission.carry_on(office, token.id)
+            if name == "apply":
+                await decided(office, joining.reject, "ro", "a mistake")
+                first = token
+        await admission.carry_on(office, first.id)
+        assert removed == ["ro", "ro"]
+        await decided(office, joining.reject, "ro", "a mistake")
+        await admission.carry_on(office, token.id)
+        assert removed == ["ro", "ro", "ro"]
     assert await roster_of(office) == registrar.Unsigned(0, ())
     # Once it is in the roster it is too late.
     token = await invited(office, "ro")
