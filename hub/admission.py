@@ -201,7 +201,7 @@ async def _take_back(office: Office, found: Enrolment) -> None:
         roster = await registrar.current(connection, office.log.signer.key.public)
         others = await listing(connection, (Stage.CONFIRMED, Stage.PROVISIONED))
     # By now the node may have come in, or be on its way again: what is at the broker is for that.
-    if found.node not in {node.node for node in (*roster.nodes, *others)}:
+    if found.node not in {node.node for node in roster.nodes} | {other.node for other in others}:
         await asyncio.to_thread(topology.remove, settings.broker_ctl, found.node, settings.vhost)
     async with office.engine.begin() as connection:
         await change(connection, found.invitation, Stage.REJECTED, certificate=None)
