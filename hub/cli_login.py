@@ -90,10 +90,10 @@ def judged(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[Ac
 def logout(home: Home, as_json: AsJson = False) -> None:
     """End the session. Does nothing if there is none."""
     settings = Settings.load(home)
-    log, token = ledger_of(settings), sessionfile.read(home)
+    log, token, secret = ledger_of(settings), sessionfile.read(home), operators_secret(settings)
 
     async def work(connection: AsyncConnection) -> str | None:
-        found = await sessions.of_token(connection, token, limits_of(settings), operators_secret(settings), now_ms())
+        found = await sessions.of_token(connection, log, token, limits_of(settings), secret, now_ms())
         if found is None:
             return None
         await sessions.end(connection, found.session)
@@ -108,14 +108,14 @@ def logout(home: Home, as_json: AsJson = False) -> None:
 def whoami(home: Home, as_json: AsJson = False) -> None:
     """Say who is logged in, in which role, and until when. Exit code 4 if nobody is."""
     settings = Settings.load(home)
-    actor = acting(settings, Action.LOOK)
+    actor, log = acting(settings, Action.LOOK), ledger_of(settings)
     if actor.is_setup:
         answer({"operator": None, "setup": True}, as_json, "there are no operators yet; seci-hub operator add --help")
         return
 
     async def look(connection: AsyncConnection) -> dict[str, Any]:
-        token = sessionfile.read(home)
-        found = await sessions.holder(connection, token, limits_of(settings), operators_secret(settings), now_ms())
+        token, limits = sessionfile.read(home), limits_of(settings)
+        found = await sessions.holder(connection, log, token, limits, operators_secret(settings), now_ms())
         return {"operator": found.name, "role": str(found.role), "begun": iso(found.begun), "ends": iso(found.ends)}
 
     found = with_database(settings, look)

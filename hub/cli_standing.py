@@ -93,10 +93,13 @@ def unsuspend(node: Node, home: Home, reason: Because, as_json: AsJson = False) 
     """Let a suspended node in again; what was kept for it is delivered in order. Safe to repeat."""
     settings = Settings.load(home)
     done = _decide(settings, Wanted(Event.REINSTATED, node, reason, Cause.UNSPECIFIED))
-    known = _roster(settings)
-    names, absent = [found.node for found in known.nodes], [found.node for found in known.nodes if not found.active]
-    topology.apply(settings.broker_ctl, names, settings.vhost, absent)
-    _write_crl(settings, known.crl)
+
+    def read() -> tuple[list[str], list[str]]:
+        nodes = _roster(settings).nodes
+        return [found.node for found in nodes], [found.node for found in nodes if not found.active]
+
+    topology.settle(settings.broker_ctl, settings.vhost, read)
+    _write_crl(settings, _roster(settings).crl)
     result = {"node": node, "state": "active", "changed": done.changed, "roster": done.version}
     was = "" if done.changed else "; it was already"
     answer(result, as_json, f"{node} takes part again (roster version {done.version}){was}")

@@ -198,8 +198,8 @@ async def welcome(home: Path, file: Path, *, lost_keys: bool = False) -> Setting
         ) from error
     finally:
         box.close()
-    (home / "tls.pem").write_text(told.certificate_pem)
-    (home / "ca.pem").write_text(told.ca_pem)
+    write_private(home / "tls.pem", told.certificate_pem.encode())
+    write_private(home / "ca.pem", told.ca_pem.encode())
     fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
     # A welcome without a second key takes none away: what is witnessed does not become worth less.
     known = {"log_vkey_mldsa": told.log_vkey_mldsa or settings.log_vkey_mldsa}
