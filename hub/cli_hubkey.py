@@ -29,8 +29,8 @@ hubkey_app: Final = typer.Typer(no_args_is_help=True, help="Another key takes th
 def show(home: Home, as_json: AsJson = False) -> None:
     """Show the key that signs, the one that was prepared, and of each handover how many witnesses have followed it."""
     settings = Settings.load(home)
-    acting(settings, Action.LOOK)
     take_over(settings)
+    acting(settings, Action.LOOK)
     log, new = ledger_of(settings), handing.prepared(home, settings.secret())
     found = with_database(settings, lambda connection: _handovers(connection, log))
     result = {
@@ -61,8 +61,8 @@ def prepare(
     Repeated, it shows the same. To have another, delete hub.next.key.
     """
     settings, token = Settings.load(home), token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file)
-    actor = acting(settings, Action.PROVISION, {"hub_key": "prepare"})
     take_over(settings)
+    actor = acting(settings, Action.PROVISION, {"hub_key": "prepare"})
     is_new = not (home / handing.NEXT).exists()
     new = handing.prepare(home, settings.secret(), token)
     if is_new:

@@ -49,7 +49,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         _roster_line(found["roster"]),
         *(f"shut out    {node}: {state}" for node, state in ((found["roster"] or {}).get("absent") or {}).items()),
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
-        f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
+        refused_line(found["refused"]),
         f"quarantined {found['quarantined']}",
         f"overdue     {found['overdue']} answers",
         *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
@@ -87,12 +87,18 @@ def _roster_line(roster: dict[str, Any] | None) -> str:
     return f"roster      version {roster['version']}: {nodes}"
 
 
+def refused_line(found: dict[str, int]) -> str:
+    """How many messages were refused, and by which codes if any was."""
+    by_code = f" ({', '.join(f'{code} {number}' for code, number in found.items())})" if found else ""
+    return f"refused     {sum(found.values())}{by_code}"
+
+
 def _operators_line(found: dict[str, int]) -> str:
     if not found["enabled"]:
         return "operators   NONE YET: whoever has this shell acts as `setup`; see `seci-hub operator add --help`"
-    failed = f"; {found['failed_logins']} LOGINS FAILED in a row" if found["failed_logins"] else ""
+    failed = f"; FAILED LOGINS of late: {found['failed_logins']}, `operator show`" if found["failed_logins"] else ""
     alone = "" if found["officers"] > 1 else ": NOBODY can confirm what takes two; add another"
-    return f"operators   {found['enabled']}, {found['officers']} security officers{alone}{failed}"
+    return f"operators   {found['enabled']}, security officers {found['officers']}{alone}{failed}"
 
 
 async def _broker_state(settings: Settings) -> str:

@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from hub.errors import BrokerUnreachable, ProvisioningFailed
@@ -203,6 +203,18 @@ def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str, absent: Collecti
     for node in absent:
         if user_of(node) in users:
             shut_out(ctl, node)
+
+
+def settle(ctl: Sequence[str], vhost: str, read: Callable[[], tuple[Collection[str], Collection[str]]]) -> list[str]:
+    """`apply` for the nodes and the absent that `read` gives, until it gives the same absent when it was done; nodes.
+
+    For whoever is shut out while the broker is told would have a user there again. Raises as `apply`.
+    """
+    while True:
+        nodes, absent = read()
+        apply(ctl, nodes, vhost, absent)
+        if sorted(read()[1]) == sorted(absent):
+            return sorted(nodes)
 
 
 def shut_out(ctl: Sequence[str], node: str) -> float:
