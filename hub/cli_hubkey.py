@@ -15,6 +15,7 @@ from crypto.keys import key_id_of
 from hub import handing, registrar, tables
 from hub.errors import RolloverRefused
 from hub.ledger import Ledger, head
+from hub.locked import hold_keys
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
@@ -50,6 +51,7 @@ def show(home: Home, as_json: AsJson = False) -> None:
 
 @hubkey_app.command()
 def prepare(
+    context: typer.Context,
     home: Home,
     pkcs11_module: Pkcs11Module = None,
     pkcs11_token: Pkcs11Token = None,
@@ -60,6 +62,7 @@ def prepare(
 
     Repeated, it shows the same. To have another, delete hub.next.key.
     """
+    hold_keys(context, home)
     settings, token = Settings.load(home), token_of(pkcs11_module, pkcs11_token, pkcs11_pin_file)
     take_over(settings)
     actor = acting(settings, Action.PROVISION, {"hub_key": "prepare"})
@@ -73,12 +76,13 @@ def prepare(
 
 
 @hubkey_app.command()
-def roll(home: Home, as_json: AsJson = False) -> None:
+def roll(context: typer.Context, home: Home, as_json: AsJson = False) -> None:
     """Hand over to the key that was prepared: from the next entry of the ledger on it signs, and the old one no more.
 
     Running workers take the new key by themselves, and tell the nodes, who go on with it without anybody's doing.
     There is no way back. Refused (4) if no key was prepared, or the handover before is not cosigned by most witnesses.
     """
+    hold_keys(context, home)
     settings = Settings.load(home)
     if take_over(settings):
         acting(settings, Action.LOOK)
