@@ -20,11 +20,13 @@ from hub.errors import (
     ApprovalWaiting,
     DatabaseUnreachable,
     HandedOver,
+    KeysBusy,
     LedgerBehind,
     LedgerForked,
     LockStoreUnusable,
 )
 from hub.ledger import KEY_CHANGED, Ledger
+from hub.locked import keys_alone
 from hub.pen import writing
 from hub.roles import RULES, Action, Leaf
 from hub.sessions import Limits
@@ -66,7 +68,7 @@ def with_database(
     except (HandedOver, SignatureInvalid, HubKeyForeign) as error:
         # Whoever handed over may have been killed on the way: what is left to do is done here. What does not verify may
         # only be of a key that was not in its place.
-        if take_over(settings) or isinstance(error, HandedOver):
+        if _took_over(settings) or isinstance(error, HandedOver):
             raise HandedOver(KEY_CHANGED, "repeat the command") from error
         raise
     except database.DATABASE_TROUBLE as error:
@@ -90,9 +92,21 @@ def take_over(settings: Settings) -> bool:
         raise database.explained(error) from error
 
 
+def _took_over(settings: Settings) -> bool:
+    """As `take_over`; but where a command writes keys just now, that is left to it or to the next."""
+    try:
+        with keys_alone(settings.home):
+            return take_over(settings)
+    except KeysBusy:
+        return False
+
+
 def begin_anew(settings: Settings) -> NoReturn:
-    """Begins this very program anew, with the key that signs by now: all in its memory is of the one before."""
-    take_over(settings)
+    """Begins this very program anew, with the key that signs by now: all in its memory is of the one before.
+
+    While a command writes keys it may have the old one once more, and then begins anew again.
+    """
+    _took_over(settings)
     log.warning("key_handed_over", next="nothing to do: this process begins anew with the new key")
     sys.stdout.flush()
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 ourselves
