@@ -125,11 +125,10 @@ async def test_who_cannot_be_told_first_is_told_nothing(own: OwnHub, monkeypatch
     assert sent[2:] == [("ro", "handover"), ("bg", "receipts"), ("ro", "receipts")]
 
 
-# In the transaction, behind its commit, and between the files that are put in place; at last there is nothing left.
+# Behind the commit, and between the files that are put in place; at last there is nothing left.
 @pytest.mark.parametrize(
     ("moment", "again"),
     [
-        (("hub.rounds:begin", "--after"), 0),
         (("hub.ledger:settle",), 0),
         (("hub.handing:write_private", "--after"), 0),
         (("hub.handing:sync_folder",), 4),
