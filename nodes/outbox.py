@@ -75,7 +75,7 @@ async def accept(
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     earlier = await box.run(amendments.earlier, message, body) if message.kind in AMENDING else None
     routing = route(message, node, trust, answered, now, earlier)
-    if message.kind in onward.KINDS:
+    if onward.uses_earlier(message):
         # What the handling of earlier messages forbids, and what a recipient needs to see that it does not.
         completed = await box.run(onward.complete, box, message, routing)
         body = registry.body_bytes(message.kind, message.kind_version, completed)
