@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
 from crypto.errors import CertificateRefused
-from hub import authorities, registrar, standing, topology
+from hub import accounts, authorities, registrar, standing, topology
 from hub.cli_erase import words_of
 from hub.errors import FileUnwritable, NodeStateRefused, NodeUnknown, NothingRevoked
 from hub.quarantine import Decision
@@ -95,7 +95,7 @@ def unsuspend(node: Node, home: Home, reason: Because, as_json: AsJson = False) 
     done = _decide(settings, Wanted(Event.REINSTATED, node, reason, Cause.UNSPECIFIED))
     known = _roster(settings)
     names, absent = [found.node for found in known.nodes], [found.node for found in known.nodes if not found.active]
-    topology.apply(settings.broker_ctl, names, settings.vhost, absent)
+    topology.apply(settings.broker_ctl, names, settings.vhost, absent, with_database(settings, accounts.of_nodes))
     _write_crl(settings, known.crl)
     result = {"node": node, "state": "active", "changed": done.changed, "roster": done.version}
     was = "" if done.changed else "; it was already"

@@ -9,10 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining as proofs
-from crypto.certificates import read_certificate, read_crl
+from crypto.certificates import common_name, read_certificate, read_crl
 from crypto.errors import KeyRevoked
 from crypto.trust import Trust
-from hub import admission, authorities, joining, registrar, standing, tables, topology
+from hub import accounts, admission, authorities, joining, registrar, standing, tables, topology
 from hub.admission import Office
 from hub.errors import (
     BrokerUnreachable,
@@ -264,7 +264,8 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
         with pytest.raises(EnrolmentRefused, match="already"):
             await admission.receive(office, known.asks(token), by_file=False)
     await confirmed(office, after, token)
-    assert (await admission.carry_on(office, token.id)).roster_version == 2
+    second = await admission.carry_on(office, token.id)
+    assert second.roster_version == 2
     node = await listed(office, "ro")
     assert node is not None
     assert {key.public for key in node.keys} == before.public | after.public
@@ -279,6 +280,12 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
         trust.signing_key("ro", old.key_id, signed_at)
     serials = await _revoked(office)
     assert serials == {read_certificate((first.certificate or "").encode()).serial_number}
+    assert [common_name(read_certificate((found.certificate or "").encode())) for found in (first, second)] == [
+        "node-ro",
+        "node-ro-2",
+    ]
+    async with office.engine.connect() as connection:
+        assert await accounts.of_nodes(connection) == {"ro": "node-ro-2"}
     assert trust.sealing_key("ro", now) == after.encryption.public
     assert trust.witnesses(now)["ro"].encoded.endswith(after.witness.public.public_bytes()[1:])
     ended = {key.use: key.not_after for key in node.keys if key.public in before.public}
