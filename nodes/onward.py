@@ -75,6 +75,9 @@ def complete(connection: Connection, box: Store, message: Outgoing, routing: Rou
 def _forward(connection: Connection, box: Store, body: dict[str, Any], routing: Routing) -> dict[str, Any]:
     first = _original(connection, box, str(UUID(str(body["message"]))), routing.sender)
     handling = _handling_of_content(first, body)
+    if _is_withdrawn(connection, first.id, first.provider):
+        detail = f"{first.provider} has withdrawn message {first.id}"
+        raise RoutingRefused("original_withdrawn", detail, f"hand it on no more; ask {first.provider} what is so")
     if is_weaker(routing.handling, handling):
         detail = f"message {first.id} has handling {handling}, and may not be handed on with {routing.handling}"
         raise _refused(RefusalCode.HANDLING_WEAKENED, detail)
@@ -170,13 +173,19 @@ def _corrected(connection: Connection, box: Store, first: Original, node: str) -
         about = (table.about == waiting.pop()) & (table.kind == CORRECTION) & (table.sender == first.provider)
         for id in connection.execute(select(table.id).where(about)).scalars().all():
             found = None if id in seen else _message(connection, box, id, node)
-            if found is None or found.provider != first.provider:
+            if found is None or found.provider != first.provider or _is_withdrawn(connection, id, first.provider):
                 continue
             seen.add(id)
             waiting.append(id)
             content = found.contents[0].body["content"]
             if content["kind"] == first.kind:
                 yield Content(found.handling, int(content.get("kind_version", 1)), content["body"])
+
+
+def _is_withdrawn(connection: Connection, id: str, provider: str) -> bool:
+    table = store.amendment.c
+    withdraws = (table.about == id) & (table.kind == WITHDRAWAL) & (table.sender == provider)
+    return connection.scalar(select(table.id).where(withdraws).limit(1)) is not None
 
 
 def _in_forward(body: Mapping[str, Any], header: Header) -> Original:
@@ -203,9 +212,8 @@ def _permission(
         raise _refused(RefusalCode.PERMISSION_MISSING, f"permission {id} does not read") from error
     if not permits(said, first.id, use):
         raise _refused(RefusalCode.PERMISSION_MISSING, f"{about}, and {id} does not permit that it is {purpose}")
-    for _, header, body in _of_kind(connection, box, WITHDRAWAL):
-        if header.sender == first.provider and str(UUID(str(body["message"]))) == row.id:
-            raise _refused(RefusalCode.PERMISSION_MISSING, f"{first.provider} has withdrawn permission {id}")
+    if _is_withdrawn(connection, row.id, first.provider):
+        raise _refused(RefusalCode.PERMISSION_MISSING, f"{first.provider} has withdrawn permission {id}")
     return row, said
 
 

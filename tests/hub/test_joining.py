@@ -248,6 +248,20 @@ async def test_a_rejected_one_is_taken_back_from_the_broker(office: Office, monk
     await admission.carry_on(office, token.id)
     with pytest.raises(EnrolmentUnknown, match="no open"):
         await decided(office, joining.reject, "ro", "a mistake")
+    # Of one that was to come back with new keys, the user is again who it was.
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
+    with monkeypatch.context() as patched:
+        _dies(patched, topology, "apply", 1, after=True)
+        with pytest.raises(_Killed):
+            await admission.carry_on(office, token.id)
+    async with office.engine.connect() as connection:
+        assert await accounts.of_nodes(connection) == {"ro": "node-ro-2"}
+    await decided(office, joining.reject, "ro", "a mistake")
+    users: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(topology, "apply", lambda *arguments: users.append(arguments[-1]))
+        assert stages(await admission.carry_all_on(office)) == [("ro", Stage.REJECTED)]
+    assert users == [{"ro": "node-ro"}]
 
 
 def _fail() -> None:

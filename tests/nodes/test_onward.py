@@ -176,6 +176,11 @@ async def test_what_is_handed_on_says_what_the_message_said(bulgaria: Desk, hung
     # The same of what came in a forward.
     assert await hungary.may_not("forward", told, "tr", handling="H0") == "original_differs"
     await hungary.sends("forward", forward(id), "tr", handling="H0")
+    # What its provider took back goes on no more.
+    await bulgaria.gets("withdrawal", {"message": id, "reason": "case_closed"}, TR)
+    await bulgaria.sends("forward", forward(id), handling="H0")
+    await bulgaria.gets("withdrawal", {"message": id, "reason": "case_closed"})
+    assert await bulgaria.may_not("forward", forward(id), handling="H0") == "original_withdrawn"
 
 
 async def test_h3_says_in_words_what_it_forbids(bulgaria: Desk) -> None:
