@@ -118,7 +118,8 @@ def _shut_out(home: Path, wanted: Wanted, as_json: bool) -> None:
     done = _decide(settings, wanted)
     decided_s = time.monotonic() - begin
     say(f"{node} is {event} since {iso(done.since)} (roster version {done.version}); now the broker ...")
-    broker_s = topology.shut_out(settings.broker_ctl, node)
+    user = with_database(settings, accounts.of_nodes).get(node, topology.user_of(node))
+    broker_s = topology.shut_out(settings.broker_ctl, [user])
     _write_crl(settings, _roster(settings).crl)
     result = {
         "node": node,

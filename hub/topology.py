@@ -219,15 +219,7 @@ def apply(
     _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
     if absent or users:
         theirs = {users.get(node, user_of(node)) for node in nodes if node not in absent}
-        _shut_out(ctl, _users_of(ctl, nodes) - theirs)
-
-
-def shut_out(ctl: Sequence[str], node: str) -> float:
-    """Takes the node's users away and ends its open connections; returns after how many seconds none was left.
-
-    Idempotent. Raises BrokerUnreachable, ProvisioningFailed.
-    """
-    return _shut_out(ctl, {user_of(node)} | _users_of(ctl, [node]))
+        shut_out(ctl, _users_of(ctl, nodes) - theirs)
 
 
 def _users_of(ctl: Sequence[str], nodes: Collection[str]) -> set[str]:
@@ -235,7 +227,11 @@ def _users_of(ctl: Sequence[str], nodes: Collection[str]) -> set[str]:
     return {user for user in listed if (found := _NODE_USER.fullmatch(user)) is not None and found[1] in nodes}
 
 
-def _shut_out(ctl: Sequence[str], users: Collection[str]) -> float:
+def shut_out(ctl: Sequence[str], users: Collection[str]) -> float:
+    """Takes users away and ends their open connections; returns after how many seconds none was left.
+
+    Idempotent. Raises BrokerUnreachable, ProvisioningFailed.
+    """
     begin = time.monotonic()
     # Without a user nobody logs in, and RabbitMQ ends the connections that there are; those that it has not counted
     # yet, having been opened at that moment, are ended by the second.
