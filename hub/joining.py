@@ -121,6 +121,9 @@ async def invite(
         )
     if terms.replace_keys and not known:
         raise EnrolmentRefused(f"{node} is not in the roster", "invite it without --replace-keys")
+    if terms.replace_keys and terms.task_forces is None and not _memberships(roster, node):
+        # Who was removed lost them. It would come back, and could speak to nobody.
+        raise EnrolmentRefused(f"{node} is in no task force by now", "say in which it will be: --task-force CODE, each")
     _check_back(roster, node)
     found = await _open(connection, node)
     if found is not None and found.stage is Stage.INVITED and found.terms.expires <= now_ms():
@@ -217,6 +220,10 @@ def _check_back(roster: Unsigned, name: str) -> None:
     standing = next((node.standing for node in roster.nodes if node.node == name), None)
     if standing is not None and standing.state is NodeState.SUSPENDED:
         raise EnrolmentRefused(f"{name} is suspended", "decide on that first: seci-hub unsuspend, or revoke")
+
+
+def _memberships(roster: Unsigned, name: str) -> tuple[str, ...]:
+    return next(node.task_forces for node in roster.nodes if node.node == name)
 
 
 async def approve(connection: AsyncConnection, node: str, typed: str, by: str, *, four_eyes: bool) -> Enrolment:

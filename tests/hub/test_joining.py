@@ -313,6 +313,21 @@ async def _revoked(office: Office) -> set[int]:
     return {item.serial_number for item in read_crl(crl, ca)}
 
 
+async def test_who_was_removed_comes_back_to_task_forces_that_are_named(office: Office) -> None:
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    await admission.carry_on(office, token.id)
+    act = Act(Event.REMOVED, "ro", Decision("ana", "it leaves"), Cause.CESSATION_OF_OPERATION)
+    async with writing(office.engine, office.log) as connection:
+        authority = authorities.issuing(office.settings.home, office.settings.secret())
+        await standing.apply(connection, office.log, authority, act)
+    with pytest.raises(EnrolmentRefused, match="no task force"):
+        await invited(office, "ro", task_forces=None, replace_keys=True)
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
+    await admission.carry_on(office, token.id)
+    node = await listed(office, "ro")
+    assert node is not None and (node.active, node.task_forces) == (True, ("drugs",))
+
+
 async def test_new_keys_undo_a_revocation_and_no_suspension(office: Office) -> None:
     await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
     await admission.carry_on(office, token.id)

@@ -120,12 +120,12 @@ def kill(exchange: Exchange, name: str) -> None:
     processes.kill(exchange.folder, [process(exchange.folder, name)])
 
 
-def lose_keys(exchange: Exchange, node: str) -> tuple[Path, str]:
+def lose_keys(exchange: Exchange, node: str, *terms: str) -> tuple[Path, str]:
     """A node's folder is lost, and it asks to come back with new keys; where the folder is, and the request's words."""
     home = exchange.node_home(node)
     lost, token, request = home.with_name(f"{node}.lost"), exchange.folder / "token", exchange.folder / "join.json"
     home.rename(lost)
-    exchange.hub("invite", node, "--agency", "police,customs", "--replace-keys", "--out", str(token))
+    exchange.hub("invite", node, "--agency", "police,customs", "--replace-keys", "--out", str(token), *terms)
     waits = exchange.node(node, "join", "--hub", str(request), "--token-file", str(token))
     exchange.hub("requests", "import", str(request))
     return lost, str(waits["words"])

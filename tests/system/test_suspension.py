@@ -9,6 +9,7 @@ import pytest
 from deploy.local import processes
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
+from schemas.codes import TASK_FORCES
 from schemas.registry import newest
 from tests.system.play import (
     ALERT,
@@ -114,10 +115,10 @@ def test_what_a_revoked_node_said_stands_and_of_a_removed_one_all_is_settled(exc
     gone = exchange.hub("remove", "hr", "--reason", "it leaves", "--hand-over-to", "seci")
     assert (gone["state"], gone["returned"], gone["handed_over"]) == ("removed", 1, 1)
     assert exchange.hub("held", "list", "hr")["messages"] == []
-    until("ro is told", lambda: [n["id"] for n in _told(exchange, "ro", "handed_over")] == [asked])
-    until("seci is told", lambda: [n["id"] for n in _told(exchange, "seci", "handed_over")] == [asked])
+    until("ro is told", lambda: [n["message"] for n in _told(exchange, "ro", "handed_over")] == [asked])
+    until("seci is told", lambda: [n["message"] for n in _told(exchange, "seci", "handed_over")] == [asked])
     until("ro has it back", lambda: state(exchange, "ro", waits)["deliveries"][0]["state"] == "returned")
-    lost, words = lose_keys(exchange, "hr")
+    lost, words = lose_keys(exchange, "hr", *(word for code in TASK_FORCES for word in ("--task-force", code)))
     exchange.hub("approve", "hr", "--words", words)
     come_back(exchange, "hr")
     # It takes part again, and the certificate of before does not.
