@@ -36,17 +36,20 @@ class Done:
 
 
 async def carry_out(connection: AsyncConnection, log: Ledger, verdicts: Sequence[Ordered], now: int) -> Done:
-    """Each in its turn, in the caller's transaction. Who may not be obeyed is told so; that is an entry, too."""
+    """Each in its turn, in the caller's transaction. Who may not be obeyed is told so; that is an entry, too.
+
+    `now` is our clock, ms UTC; nothing is dated ahead of the database's.
+    """
     publications, entries = list[Publication](), list[Entry]()
     for verdict in verdicts:
         digest, node = ledger.evidence(verdict.arrival.body), verdict.order.node
-        await ledger.take_turn(connection)
+        turn = await ledger.take_turn(connection)
         query = select(_TABLE.c.leaf_index).where(_TABLE.c.node == node, _TABLE.c.digest == digest)
         known = await connection.scalar(query)
         if known is not None:
             proven = await ledger.prove(connection, log, [known])
         else:
-            proven, entry = await _obey(connection, log, verdict, digest, now)
+            proven, entry = await _obey(connection, log, verdict, digest, min(now, turn.at))
             entries.append(entry)
         publications += bundles(proven, [Owed((node,))])
     return Done(tuple(publications), tuple(entries))

@@ -15,7 +15,7 @@ from typing import Final
 ROOMS: Final = "rooms"
 WHOLE: Final = ("tests/faults", "tests/system")
 # These set up an exchange of their own, and are with the faults, so that all lanes take as long.
-OWN: Final = ("tests/system/test_demo.py", "tests/system/test_replay.py")
+OWN: Final = tuple(f"tests/system/test_{name}.py" for name in ("demo", "replay", "rosters", "witnesses"))
 LANES: Final = {
     "faults": ("tests/faults", *OWN),
     "system": ("tests/system", *(f"--ignore={file}" for file in OWN)),

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -67,6 +68,25 @@ def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
+def _left(base: Path | None, act: Callable[[Path], None], at: Path) -> list[Path]:
+    """What a kill at any step leaves of a copy of `base`, but once what several leave, as folders in `at`."""
+    found: dict[frozenset[tuple[Path, bytes | bool]], Path] = {}
+    at.mkdir()
+    for step in range(1, MOST):
+        path = at / f"{step}"
+        if base is not None:
+            shutil.copytree(base, path)
+        killed = _killed_at(step, lambda path=path: act(path))  # type: ignore[misc]
+        # A folder without a file is another state than none.
+        state = frozenset((file.relative_to(path), file.is_file() and file.read_bytes()) for file in path.rglob("*"))
+        if found.setdefault(state, path) is not path:
+            shutil.rmtree(path, ignore_errors=True)
+        if not killed:
+            assert step > 100
+            return list(found.values())
+    raise AssertionError(f"not done after {MOST} steps")
+
+
 def test_a_kill_at_any_step_of_a_first_export_and_of_one_that_goes_on(tmp_path: Path) -> None:
     _export(tmp_path / "whole", BEFORE)
     _export(tmp_path / "grown", AFTER)
@@ -74,22 +94,19 @@ def test_a_kill_at_any_step_of_a_first_export_and_of_one_that_goes_on(tmp_path: 
     entries, rosters = ["entries/00000000", "entries/00000001.p3"], ["rosters/00000001", "rosters/00000002"]
     assert sorted(first) == ["checkpoint", *entries, "ledger.json", *rosters, "witnessed"]
     assert "entries/00000001.p3" not in grown
-    for step in range(1, MOST):
-        path = tmp_path / f"{step}"
-        killed = _killed_at(step, lambda path=path: _export(path, BEFORE))  # type: ignore[misc]
+    (tmp_path / "more").mkdir()
+    for path in _left(None, lambda path: _export(path, BEFORE), tmp_path / "begun"):
+        # The ledger may have grown before it is run again.
+        more = tmp_path / "more" / path.name
+        if path.exists():
+            shutil.copytree(path, more)
         _export(path, BEFORE)
         assert _content(path) == first
-        again = _killed_at(step, lambda path=path: _export(path, AFTER))  # type: ignore[misc]
+        _export(more, AFTER)
+        assert _content(more) == grown
+    for path in _left(tmp_path / "whole", lambda path: _export(path, AFTER), tmp_path / "gone on"):
         _export(path, AFTER)
         assert _content(path) == grown
-        # The ledger may have grown before it is run again.
-        path = tmp_path / f"{step} and more"
-        _killed_at(step, lambda path=path: _export(path, BEFORE))  # type: ignore[misc]
-        _export(path, AFTER)
-        assert _content(path) == grown
-        if not killed and not again:
-            break
-    assert 100 < step < MOST - 1
 
 
 def test_until_all_is_there_the_older_checkpoint_stands_with_its_files(tmp_path: Path) -> None:
