@@ -320,7 +320,7 @@ async def test_who_was_removed_comes_back_to_task_forces_that_are_named(office: 
     async with writing(office.engine, office.log) as connection:
         authority = authorities.issuing(office.settings.home, office.settings.secret())
         await standing.apply(connection, office.log, authority, act)
-    with pytest.raises(EnrolmentRefused, match="no task force"):
+    with pytest.raises(EnrolmentRefused, match="all task forces"):
         await invited(office, "ro", task_forces=None, replace_keys=True)
     await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
     await admission.carry_on(office, token.id)
