@@ -189,7 +189,7 @@ def test_a_node_that_lost_its_keys_comes_back_as_itself(growing: Exchange) -> No
     assert _witness(growing, "bg")["alarm"] is None
     assert growing.node("bg", "status")["warnings"] == []
     # What it renews is of the user that it is now, and provisioning lets the other one in no more.
-    growing.node("bg", "renew", "--what", "certificate", "--wait")
+    growing.node("bg", "renew", "--what", "tls", "--wait")
     growing.hub("provision")
     asyncio.run(keep_out(lost))
     asyncio.run(_look_in(growing.node_home("bg")))
