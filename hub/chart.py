@@ -32,9 +32,10 @@ def chart(table: ExchangeTable, running: int | None = None) -> str:
     for place, row in enumerate(table.rows):
         lines += _row(row, _TOP + _ROW * place, most)
     total = table.total
+    lacking = " (not all fields are known)" if table.missing else ""
     lines.append(
         f'<text x="10" y="{height - 12}">{escape(total.name)} {_figure(total.earlier)} / {_figure(total.later)} '
-        f"{escape(str(total.change or ''))}</text>"
+        f"{escape(str(total.change or ''))}{lacking}</text>"
     )
     return "\n".join([*lines, "</svg>", ""])
 

@@ -32,14 +32,16 @@ from schemas.control import Event
 _Folder = Annotated[Path, typer.Argument(help="Made if it is not there; one that is there is gone on with.")]
 ledger_app: Final = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 _EVENTS: Final = tuple(map(str, Event))
-# A day, or a moment; in UTC unless it says another zone.
-_TIMES: Final = [
-    "%Y-%m-%d",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-    "%Y-%m-%dT%H:%M:%S%z",
-    "%Y-%m-%dT%H:%M:%S.%f%z",
-]
+
+
+def _moment(text: str) -> int:
+    """A day or a time, in milliseconds."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        forms = "a day, 2026-11-24, or a time, 2026-11-24T14:00 or 2026-11-24T14:00:00+02:00; in UTC if it has no zone"
+        raise typer.BadParameter(f"{text!r} is no time; write {forms}") from None
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 @ledger_app.command()
@@ -183,8 +185,8 @@ def search(
     thread: Annotated[UUID | None, typer.Option(help="All messages of a thread.")] = None,
     node: Annotated[str | None, typer.Option(help="Who acted, sent it, or is to get it.")] = None,
     task_force: Annotated[str | None, typer.Option(parser=typed.one_of(TASK_FORCES), metavar="CODE")] = None,
-    since: Annotated[datetime | None, typer.Option(formats=_TIMES, help="From then on, UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Before then, UTC.")] = None,
+    since: Annotated[int | None, typer.Option(parser=_moment, metavar="TIME", help="From that day or time on.")] = None,
+    until: Annotated[int | None, typer.Option(parser=_moment, metavar="TIME", help="Before that day or time.")] = None,
     event: Annotated[str | None, typer.Option(parser=typed.one_of(_EVENTS), metavar="EVENT")] = None,
     before: Annotated[int | None, typer.Option(min=0, max=typed.MOST, help="Go on below this ledger index.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
@@ -192,7 +194,7 @@ def search(
 ) -> None:
     """Find entries, newest first. All that is asked must hold."""
     settings = Settings.load(home)
-    sought = Sought(id, thread, node, task_force, event, _millis(since), _millis(until), before, limit)
+    sought = Sought(id, thread, node, task_force, event, since, until, before, limit)
     asked = {name: str(value) for name, value in asdict(sought).items() if value is not None and name != "limit"}
     acting(settings, Action.CONSULT, {"search": asked})
 
@@ -203,15 +205,12 @@ def search(
 
     found = with_database(settings, work)
     more = found[-1]["index"] if len(found) == limit else None
-    answer({"entries": found, "before": more}, as_json, "\n".join(map(_line, found)) or "none")
+    answer({"entries": found, "before": more}, as_json, "\n".join([_HEAD, *map(_line, found)] if found else ["none"]))
     if more is not None:
         say(f"there may be more: --before {more}")
 
 
-def _millis(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+_HEAD: Final = f"{'entry':>8}  {'at (UTC)':24}  {'event':11} {'node':6} what"
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -42,14 +42,12 @@ def exchange(
     """Show how many messages were accepted in each field in two years, by the hub's time (UTC), and the change.
 
     The change is in percent, truncated; where the earlier year has fewer than ten there is none. A figure with * has
-    an imported part, of the time before the system. A year of which nothing is known has - and no change: exit code 3
-    if it is the earlier one, 4 if it is the later. Exit code 6 if an entry of the ledger does not read.
+    an imported part, of the time before the system. What is not known has - and no change: a year that was before the
+    ledger began, or a field of it that was not imported, as others were. Exit code 3 then, but 4 if nothing is known
+    of the later year; 6 if an entry of the ledger does not read.
     """
     now, earlier = _this_year(), year - 1 if compare is None else compare
-    if earlier >= year:
-        raise typer.BadParameter("--compare must be a year before --year")
-    if year > now:
-        raise typer.BadParameter(f"--year {year} has not begun; this is {now}")
+    _check_years(earlier, year, now)
     if as_csv and as_json:
         raise typer.BadParameter("--csv or --json, not both")
     settings = Settings.load(home)
@@ -70,13 +68,21 @@ def exchange(
         _write(svg, chart(table, running))
     text = _csv(table).rstrip("\n") if as_csv else "\n".join(_lines(table, running))
     answer(_described(table, imported, running), as_json, text)
-    if as_csv and running:
-        say(f"{running} is not over: its figures are those up to now")
+    for line in _notes(table, running) if as_csv else ():
+        say(line)
     if svg is not None:
         say(f"the chart is in {svg}")
     if table.unknown:
         say(f"there are no figures of {earlier}: it was before this ledger began, and none were imported")
+    if table.unknown or table.missing:
         raise typer.Exit(3)
+
+
+def _check_years(earlier: int, later: int, now: int) -> None:
+    if earlier >= later:
+        raise typer.BadParameter("--compare must be a year before --year")
+    if later > now:
+        raise typer.BadParameter(f"--year {later} has not begun; this is {now}")
 
 
 def _this_year() -> int:
@@ -181,9 +187,16 @@ def _lines(table: ExchangeTable, running: int | None) -> list[str]:
     ]
     if table.has_imported:
         lines.append(f"{_MARK} imported in whole or in part: of the time before the system")
+    return [*lines, *_notes(table, running)]
+
+
+def _notes(table: ExchangeTable, running: int | None) -> Iterator[str]:
+    names = {row.code: row.name for row in table.rows}
+    for year, codes in table.missing.items():
+        fields = ", ".join(names[code] for code in codes)
+        yield f"not imported of {year}, so not known and not in its TOTAL: {fields}"
     if running:
-        lines.append(f"{running} is not over: its figures are those up to now")
-    return lines
+        yield f"{running} is not over: its figures are those up to now"
 
 
 def _cell(count: Count | None) -> str:
@@ -210,6 +223,7 @@ def _described(table: ExchangeTable, imported: list[dict[str, Any]], running: in
         "compare": table.earlier,
         "running": running,
         "unknown": list(table.unknown),
+        "missing": {str(year): list(codes) for year, codes in table.missing.items()},
         "rows": [_row(table, row) for row in table.rows],
         "total": _row(table, table.total),
         "imported": imported,

@@ -49,7 +49,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         _roster_line(found["roster"]),
         *(f"shut out    {node}: {state}" for node, state in ((found["roster"] or {}).get("absent") or {}).items()),
         f"messages    {found['messages']} accepted, {found['acknowledged']} acknowledged by recipients",
-        f"refused     {sum(found['refused'].values())} ({', '.join(f'{k} {v}' for k, v in found['refused'].items())})",
+        refused_line(found["refused"]),
         f"quarantined {found['quarantined']}",
         f"overdue     {found['overdue']} answers",
         *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
@@ -85,6 +85,12 @@ def _roster_line(roster: dict[str, Any] | None) -> str:
         return "roster      none; run `seci-hub provision`"
     nodes = "of which nodes: see `seci-hub login`" if roster["nodes"] is None else ", ".join(roster["nodes"])
     return f"roster      version {roster['version']}: {nodes}"
+
+
+def refused_line(found: dict[str, int]) -> str:
+    """How many messages were refused, and by which codes if any was."""
+    by_code = f" ({', '.join(f'{code} {number}' for code, number in found.items())})" if found else ""
+    return f"refused     {sum(found.values())}{by_code}"
 
 
 def _operators_line(found: dict[str, int]) -> str:

@@ -47,13 +47,17 @@ class Figure(BaseModel):
 def read(data: bytes, this_year: int) -> tuple[Figure, ...]:
     """The figures in a file, none of a year after this one. Raises FiguresRefused, naming each line that is wrong."""
     found: list[tuple[str, Figure]] = []
-    faults: list[Fault] = []
+    wrong: dict[str, list[Fault]] = {}
     for place, line in _lines(data):
+        told = wrong.setdefault(place, [])
         try:
             found.append((place, Figure.model_validate(line)))
         except ValidationError as error:
-            faults += [_fault(place, item["loc"], line, wanted(item)) for item in error.errors()]
-    faults += [*_ahead(found, this_year), *_repeated(found)]
+            told += [_fault(place, item["loc"], line, wanted(item)) for item in error.errors()]
+    for place, fault in (*_ahead(found, this_year), *_repeated(found)):
+        wrong[place].append(fault)
+    # As the lines stand in the file, whatever is wrong with each.
+    faults = [fault for told in wrong.values() for fault in told]
     if faults:
         number = "one thing is wrong" if len(faults) == 1 else f"{len(faults)} things are wrong"
         raise _refused(number, faults)
@@ -94,20 +98,21 @@ def _fault(place: str, location: Sequence[int | str], line: Any, wanted: str) ->
     return {"field": f"{place}, {name}" if name else place, "found": shown, "wanted": wanted}
 
 
-def _ahead(found: Sequence[tuple[str, Figure]], this_year: int) -> Iterator[Fault]:
+def _ahead(found: Sequence[tuple[str, Figure]], this_year: int) -> Iterator[tuple[str, Fault]]:
     for place, figure in found:
         if figure.year > this_year:
             wanted = f"must not be after {this_year}, the year that it is now"
-            yield {"field": f"{place}, year", "found": str(figure.year), "wanted": wanted}
+            yield place, {"field": f"{place}, year", "found": str(figure.year), "wanted": wanted}
 
 
-def _repeated(found: Sequence[tuple[str, Figure]]) -> Iterator[Fault]:
+def _repeated(found: Sequence[tuple[str, Figure]]) -> Iterator[tuple[str, Fault]]:
     known: dict[tuple[int, str], str] = {}
     for place, figure in found:
         first = known.setdefault((figure.year, figure.field), place)
         if first != place:
             told = f"{figure.field} of {figure.year}"
-            yield {"field": place, "found": told, "wanted": f"must stand in the file once, and is in {first} already"}
+            wanted = f"must stand in the file once, and is in {first} already"
+            yield place, {"field": place, "found": told, "wanted": wanted}
 
 
 def _refused(what: str, faults: Sequence[Fault] = ()) -> FiguresRefused:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
@@ -23,7 +24,7 @@ from schemas.control import ControlRefused, Entry, Event
 from schemas.entries import EntryReader
 from schemas.exchangetable import ERASED, Count
 from schemas.participants import CENTRE
-from schemas.statistics import field_of
+from schemas.statistics import FIELDS, field_of
 
 # Entries that a new ledger begins with may have been dated by other clocks.
 _FIRST: Final = 100
@@ -51,23 +52,26 @@ class Imported:
     entry: int | None
 
 
-async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int, dict[str, Count]]:
+async def counts(connection: AsyncConnection, years: Iterable[int]) -> dict[int, dict[str, Count | None]]:
     """The exchanges of these years by field, the imported ones among them; without those of which nothing is known.
 
-    That is a year before the ledger began of which nothing was imported.
+    That is a year before the ledger began of which nothing was imported. Of a year that it has not wholly and of
+    which some fields were imported, those that were not, and of which it has nothing, are not known: None.
     """
-    found: dict[int, dict[str, Count]] = {}
+    found: dict[int, dict[str, Count | None]] = {}
     begun = await _begun(connection)
     for year in set(years):
         figures = await imported(connection, [year])
         if not figures and (begun is None or begun >= _begin(year + 1)):
             continue
-        fields = found.setdefault(year, {})
+        fields: dict[str, Count] = {}
         for task_force, number in (await accepted(connection, year)).items():
             code = (field_of(task_force) if task_force else ERASED).code
             fields[code] = fields.get(code, Count()) + Count(ledger=number)
         for figure in figures:
             fields[figure["field"]] = fields.get(figure["field"], Count()) + Count(imported=figure["count"])
+        unknown = figures and (begun is None or begun > _begin(year))
+        found[year] = {**(dict.fromkeys((one.code for one in FIELDS), None) if unknown else {}), **fields}
     return found
 
 
@@ -114,7 +118,7 @@ async def imported(
     if years is not None:
         query = query.where(table.year.in_(years))
     if not replaced:
-        query = query.distinct(table.year, table.field)
+        query = query.ext(distinct_on(table.year, table.field))
     known: set[tuple[int, str]] = set()
     found = []
     # By name: a row of SQLAlchemy has a method `count` of its own.

@@ -84,7 +84,7 @@ def read_older(connection: Connection, read: Iterable[tuple[Header, Mapping[str,
 def tell(connection: Connection, messages: Sequence[dict[str, Any]]) -> None:
     """Adds to messages, as the API has them, how each stands, by what it was amended, and what it amends itself."""
     # Most nodes' pages have none: then this is all.
-    amending = _around(connection, [message["id"] for message in messages])
+    amending = around(connection, [message["id"] for message in messages])
     known = amending | _others(connection, {one.about for one in amending.values()} - amending.keys())
     found = effects(known.values())
     by: dict[str, list[Said]] = {}
@@ -130,7 +130,7 @@ def _holds(one: Said, found: Effects) -> dict[str, Any]:
     return {"holds": True} if why is None else {"holds": False, "why": str(why)}
 
 
-def _around(connection: Connection, ids: Collection[str]) -> dict[str, Said]:
+def around(connection: Connection, ids: Collection[str]) -> dict[str, Said]:
     """All corrections and withdrawals that bear on these messages, or on which they bear, however far off."""
     rows = connection.execute(_AROUND, {"ids": json.dumps(sorted(ids))})
     return {row.id: Said(row.id, row.sender, row.kind, row.created, row.about or "", row.carries) for row in rows}
@@ -176,7 +176,7 @@ def earlier(connection: Connection, message: Outgoing, body: bytes) -> Earlier |
     if sent.header.kind == WITHDRAWAL:
         detail = f"message {id} is a withdrawal, and cannot be {word}: its readers may have erased what it took back"
         raise RoutingRefused("withdrawal_final", detail, "send the message that it took back anew")
-    family = _around(connection, [id])
+    family = around(connection, [id])
     root = sent
     while root.header.kind == CORRECTION and str(root.header.id) in family:
         root = _sent(connection, family[str(root.header.id)].about)

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +20,11 @@ from nodes.mapped import Fault, Mapped, map_all, read_records
 from nodes.mapping import Mapping, read_mapping
 from nodes.recordids import id_key, record_id
 from nodes.records import MAX_INPUT
-from nodes.reported import planned, unplanned
 from nodes.settings import HOME_VARIABLE, Settings
 from nodes.shell import AsJson, answer, say
 from nodes.times import iso
 from schemas import registry
 from schemas.amended import CORRECTION
-from schemas.plans import PLAN, named_by
 
 # What the API may refuse of one record and not of the next: the others are sent all the same.
 _OF_ONE: Final = (
@@ -39,7 +37,11 @@ _OF_ONE: Final = (
     "reply_not_to_asker",
     "recipient_unknown",
     "recipient_not_a_member",
+    "operation_mismatch",
+    "operation_unplanned",
 )
+# A warning of an operation's name is the same for each message that has it.
+_OF_NAME: Final = "operation: "
 Warned = list[tuple[Mapped, str]]
 # Of what was sent before under the same id: it reached nobody.
 _LOST: Final = ("refused", "expired")
@@ -55,13 +57,16 @@ def map_(
         bool,
         typer.Option("--send", help="Send the messages through the running agent; what was sent is not sent again."),
     ] = False,
+    new_operation: Annotated[
+        bool, typer.Option("--new-operation", help="Send them although no plan that is here names their operation.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Write or send none if any record is wrong.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn records of a national system into messages, one line of JSON each, as POST /v1/messages takes them.
 
-    Exit code 3 if some records are wrong or refused, if there are none, or if they are of an operation that no plan
-    names; 2 if all are wrong, 4 if the agent refuses all.
+    Exit code 3 if some records are wrong or refused, or if there are none; 2 if all are wrong, 4 if the agent refuses
+    all.
     """
     if send and home is None:
         raise typer.BadParameter("--send needs the node's folder: name it with --home")
@@ -75,12 +80,11 @@ def map_(
     faults, code = _faults(records), 3
     unread = sorted(form.sources().difference(*(mapped.read for mapped in records))) if records else []
     told: dict[str, Any]
-    notes: list[str] = []
     if home is not None and send:
-        notes = list(_unplanned(home, good))
-        sent, refused, warnings = _send(home, good, iso(now) or "")
+        said = [_with_word(mapped) for mapped in good] if new_operation else good
+        sent, refused, warnings = _send(home, said, iso(now) or "")
         faults, code = [*faults, *_faults(refused)], 3 if sent or not refused else 4
-        told, lines = {"sent": sent, "notes": notes}, [_sent_line(item) for item in sent]
+        told, lines = {"sent": sent}, [_sent_line(item) for item in sent]
         new = sum(item["new"] for item in sent)
         done = f"{len(sent)} are with the agent: {new} new, {len(sent) - new} sent before"
     else:
@@ -94,21 +98,27 @@ def map_(
         found = {"records": len(records), **told, "errors": faults, "warnings": odd, "unread": unread}
         answer(found, as_json, "\n".join(lines))
     if not as_json:
-        _say_all(warnings, faults, unread, notes)
+        _say_all(warnings, faults, unread)
     say(f"{len(records)} records; {done}" if records else "there is no record in the input, and so no message")
-    if faults or notes or not records:
+    if faults or not records:
         raise typer.Exit(code)
 
 
-def _say_all(warnings: Warned, faults: Sequence[dict[str, Any]], unread: Sequence[str], notes: Sequence[str]) -> None:
+def _with_word(mapped: Mapped) -> Mapped:
+    return replace(mapped, message={**(mapped.message or {}), "new_operation": True})
+
+
+def _say_all(warnings: Warned, faults: Sequence[dict[str, Any]], unread: Sequence[str]) -> None:
+    alike = Counter(warning for _, warning in warnings if warning.startswith(_OF_NAME))
+    for warning, number in alike.items():
+        say(f"warning: {number} of the messages: {warning}")
     for mapped, warning in warnings:
-        say(f"warning: {mapped.named()}: {warning}")
+        if warning not in alike:
+            say(f"warning: {mapped.named()}: {warning}")
     for fault in faults:
         say(f"{fault['field']}: found {fault['found']}; it {fault['wanted']}")
     for source in unread:
         say(f"note: no record has anything at {source}: does the mapping name it rightly?")
-    for note in notes:
-        say(f"note: {note}")
 
 
 def _refuse(records: Sequence[Mapped], good: Sequence[Mapped]) -> NoReturn:
@@ -127,7 +137,9 @@ def _faults(records: Sequence[Mapped]) -> list[dict[str, Any]]:
         if alike[same] == 1 or not same:
             found[str(number),] = fault
         elif same not in found:
-            field = f"{alike[same]} records alike: {fault['target']}, which the mapping reads from nothing"
+            # What the agent refuses as a whole is no matter of one field.
+            of_field = "" if fault["target"] == "message" else ", which the mapping reads from nothing"
+            field = f"{alike[same]} records alike: {fault['target']}{of_field}"
             found[same] = fault | {"field": field, "records": alike[same]}
     return list(found.values())
 
@@ -169,17 +181,6 @@ def _with_id(mapped: Mapped, mapping: Mapping, key: bytes | None) -> Mapped:
     if mapped.message is None or key is None:
         return mapped
     return replace(mapped, message={"id": str(record_id(key, mapping, mapped.key)), **mapped.message})
-
-
-def _unplanned(home: Path, good: Sequence[Mapped]) -> Iterator[str]:
-    """A sentence for each operation that no plan names: its tables do not count what is sent under another's name."""
-    messages = [mapped.message for mapped in good if mapped.message is not None]
-    named = [named_by(m["kind"], m.get("operation"), m["body"])[:1] for m in messages if m["kind"] != PLAN]
-    counts = Counter(name for names in named for name in names)
-    known = planned(home) if counts else ()
-    for name, number in counts.items() if known else ():
-        if name not in known:
-            yield f"{number} of the messages say {name!r}, which no plan that came here names: {unplanned(name, known)}"
 
 
 def _send(home: Path, good: Sequence[Mapped], begin: str) -> tuple[list[dict[str, Any]], list[Mapped], Warned]:

@@ -28,7 +28,7 @@ def status(
     """
     if id is not None:
         found = call(home, "GET", f"/v1/messages/{id}")
-        del found["body"]
+        found = without_content(found)
         answer(found, as_json, message_lines(found))
         return
     state = call(home, "GET", "/v1/status")
@@ -44,6 +44,15 @@ def status(
     answer({**state, "newest": newest}, as_json, "\n".join(lines))
     if state["warnings"]:
         raise typer.Exit(3)
+
+
+def without_content(found: dict[str, Any]) -> dict[str, Any]:
+    """A sent message as the API gives it, without its body and without what was answered, which is content too."""
+    answers = [
+        {name: value for name, value in one.items() if name not in ("result", "refusal")}
+        for one in found.get("answers", ())
+    ]
+    return {name: value for name, value in found.items() if name != "body"} | {"answers": answers}
 
 
 def _sent(message: dict[str, Any]) -> tuple[str, ...]:
@@ -189,10 +198,10 @@ def debt(message: dict[str, Any]) -> str:
 
 def message_lines(found: dict[str, Any]) -> str:
     """A message as the API gives it, in lines for people."""
-    lines = _standing_lines(found)
+    lines = [*_standing_lines(found), *_answer_lines(found)]
     for name, value in found.items():
         match value:
-            case _ if name in ("standing", "amended_by", "amends"):
+            case _ if name in ("standing", "amended_by", "amends", "answers", "unanswered"):
                 pass
             case _ if name == "body":
                 lines.append(json.dumps(value, ensure_ascii=False, indent=2))
@@ -222,6 +231,22 @@ def _standing_lines(found: dict[str, Any]) -> list[str]:
             named += f", {amends['kind']} of {amends['sender']}, {amends['created'][:19]}"
         lines.append(f"{'of message':16} {named}{_unless_it_holds(amends)}")
     return lines
+
+
+def _answer_lines(found: dict[str, Any]) -> list[str]:
+    """Who has answered a sent message, and whose answer is still to come."""
+    lines = [f"{'answered':16} {_answer(one)}" for one in found.get("answers", ())]
+    if unanswered := found.get("unanswered"):
+        lines.append(f"{'no answer yet':16} from {', '.join(unanswered)}")
+    return lines
+
+
+def _answer(one: dict[str, Any]) -> str:
+    said = one.get("result", "").replace("_", " ")
+    why = f" ({one['refusal'].replace('_', ' ')})" if "refusal" in one else ""
+    mark = "" if one["standing"] == "as_sent" else f"; {one['standing'].upper()} since"
+    result = f": {said}{why}" if said else ""
+    return f"by {one['sender']}, {one['received'][:19]}{result}; {one['kind']} {one['id']}{mark}"
 
 
 def _amended_line(one: dict[str, Any]) -> str:

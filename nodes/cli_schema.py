@@ -17,10 +17,13 @@ from nodes.requests import header_faults
 from nodes.shell import AsJson, answer, say
 from schemas import plausible, registry
 from schemas.codes import TASK_FORCES
+from schemas.comparison import comparison_key
 from schemas.describing import ENTITIES, entities, entity_named, for_terminal, in_short, markdown, meant
 from schemas.entities import Facts
 from schemas.kinds.kind import Kind
+from schemas.personal import PERSONAL_KINDS
 from schemas.registry import KINDS, BodyInvalid, FieldError, KindUnknown
+from schemas.things import plate_key
 from schemas.usage import USED_BY, users_of
 
 schema_app: Final = typer.Typer(no_args_is_help=True, help="The kinds of messages, and what their bodies may hold.")
@@ -53,7 +56,7 @@ def _described(kind: Kind) -> dict[str, Any]:
         "task_forces": users_of(kind.name),
         "handling": kind.rule.handling,
         "named_recipients": kind.rule.named,
-        "personal": kind.rule.personal,
+        "personal": kind.name in PERSONAL_KINDS,
     }
 
 
@@ -87,6 +90,26 @@ def example(
         )
     body = found.examples[number - 1]
     answer(body, as_json, json.dumps(body, indent=2, ensure_ascii=False))
+
+
+@schema_app.command()
+def key(
+    texts: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names as they are written, each in quotes.")],
+    plate: Annotated[bool, typer.Option("--plate", help="They are registration plates.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the key under which a name is compared, in Latin, Greek and Cyrillic alike: spellings of one name share it.
+
+    Two names of one key may be of two persons; an officer decides. Exit code 3 if several are given and keys differ.
+    """
+    of = plate_key if plate else comparison_key
+    found = [{"text": text, "key": of(text)} for text in texts]
+    same = len({one["key"] for one in found}) == 1
+    width = max(len(one["key"]) for one in found)
+    lines = [f"{one['key']:{width}}  {one['text']}" for one in found]
+    answer({"keys": found, "same": same}, as_json, "\n".join(lines))
+    if not same:
+        raise typer.Exit(3)
 
 
 @schema_app.command()
@@ -134,9 +157,6 @@ def check(kind: str, body: Any, version: int | None = None) -> tuple[int, list[s
     try:
         data = registry.body_bytes(found.name, found.version, body)
         return len(data), plausible.check(found.name, json.loads(data), time.time_ns() // 1_000_000)
-    except KindUnknown as error:
-        # Of what the body carries.
-        raise SchemaUnclear(error.code, str(error), "see: seci-node schema list") from error
     except BodyInvalid as error:
         fields = [{"field": item.field, "found": _shown(body, item), "wanted": item.wanted} for item in error.errors]
         step = f"correct what is named; see: seci-node schema show {found.name}"

@@ -13,13 +13,11 @@ import typer
 from nodes.cli_read import stage
 from nodes.client import ApiRefused, call
 from nodes.errors import AgentUnreachable, BodyNotJson, BodyUnreadable, SendUnclear
-from nodes.reported import planned, unplanned
 from nodes.settings import Settings
 from nodes.shell import AsJson, Home, answer, say
 from schemas.amended import AMENDING
 from schemas.codes import TASK_FORCES, Agency, Handling, Priority
 from schemas.names import NameRepeated, once
-from schemas.plans import PLAN, REPORT, named_by
 
 WAIT_S: Final = 60
 # While it waits, it says so each time so many seconds have gone.
@@ -77,10 +75,7 @@ def send(
     """Send a message through the running agent."""
     # Before the body, which may come from the terminal.
     _check_target(home, kind, task_force, in_reply_to)
-    _check_operation(home, kind, operation, None, new=new_operation)
     said = read_body(body, named="with --body FILE")
-    if kind == REPORT:
-        _check_operation(home, kind, operation, said, new=new_operation)
     fields = {
         "kind": kind,
         "task_force": task_force,
@@ -89,6 +84,7 @@ def send(
         "priority": priority,
         "handling": handling,
         "operation": operation,
+        "new_operation": new_operation or None,
         "in_reply_to": in_reply_to and str(in_reply_to),
         "reply_by": reply_by,
         "expires": expires,
@@ -136,28 +132,6 @@ def _check_target(home: Path, kind: str, task_force: str | None, in_reply_to: UU
             "no task force is named" if task_force is None else f"there is no task force {task_force!r}",
             f"name one with --task-force: {', '.join(TASK_FORCES)}{_memberships(home)}",
         )
-
-
-def _check_operation(home: Path, kind: str, operation: str | None, body: Any, *, new: bool) -> None:
-    """Tables of an operation have what was reported under its very name: what no plan has is mistyped, as a rule."""
-    named = named_by(kind, operation, body)
-    if len(named) > 1:
-        raise SendUnclear(
-            "operation_mismatch",
-            f"the body is of {named[0]}, and --operation says {named[1]}",
-            "name the same operation in both, or leave --operation out",
-        )
-    if not named or kind == PLAN or new:
-        return
-    known = planned(home)
-    if known and named[0] not in known:
-        raise SendUnclear(
-            "operation_unplanned",
-            f"no plan that came here names {named[0]!r}: {unplanned(named[0], known)}",
-            "correct the name, or if its plan is still to come, repeat the command with --new-operation",
-        )
-    if not known:
-        say(f"note: no plan of any operation is here, so nobody has checked the name {named[0]!r}")
 
 
 def _memberships(home: Path) -> str:

@@ -36,6 +36,8 @@ _TYPED_WRONG: Final = (
     "original_differs",
     "recipients_wider",
     "amended_kind_differs",
+    "operation_mismatch",
+    "operation_unplanned",
 )
 
 # The agent speaks plain HTTP on loopback. Without this each call would read the machine's authorities first, which

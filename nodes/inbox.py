@@ -312,6 +312,19 @@ def of_kind(connection: Connection, kind: str) -> Sequence[Any]:
     return connection.execute(query).all()
 
 
+def plans(connection: Connection) -> Sequence[Any]:
+    """The rows of all plans of operations that came and were taken, in the order of arrival, each with its envelope."""
+    query = _WITH_ENVELOPE.where(store.CAME_PLAN, store.inbox.c.outcome == str(Outcome.DELIVERED))
+    return connection.execute(query.order_by(store.inbox.c.seq)).all()
+
+
+def in_thread(connection: Connection, thread: str) -> Sequence[Any]:
+    """The rows of a thread that came and were taken, in the order of arrival, each with its envelope."""
+    table = store.inbox.c
+    query = _WITH_ENVELOPE.where(table.thread == thread, table.outcome == str(Outcome.DELIVERED)).order_by(table.seq)
+    return connection.execute(query).all()
+
+
 def read(connection: Connection, box: Store, id: str) -> tuple[Header, dict[str, Any]] | None:
     """The header and body of a received message; None if there is none, or it was declined."""
     try:

@@ -9,13 +9,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from nodes.errors import InputRefused
-from nodes.mapping import MANY, Group, Mapping, Rule, Tree
+from nodes.mapping import MANY, Group, Mapping, Rule, Tree, shown
 from nodes.records import Record, check_count, check_size, elements, look, parts, rows, values
 from nodes.requests import header_faults
 from schemas import numerals, plausible, registry
 from schemas.header import MAX_BODY
 
-_LONGEST_SHOWN: Final = 40
 _NOTHING: Final = object()
 
 
@@ -323,8 +322,6 @@ def _check_body(draft: _Draft, body: dict[str, Any], now: int | None) -> tuple[A
             place = _place(body, "body", [] if item.field == "body" else item.field.split("."))
             value = _NOTHING if item.found == "nothing" else _at(body, place.split(".")[1:])
             draft.fault(place, _shown(value) if _plain(value) else item.found, item.wanted)
-    except registry.KindUnknown as error:
-        draft.fault("body", "another kind", f"must carry a kind that is known: {error}")
     else:
         return _as_read(body, read), warnings
     return body, warnings
@@ -374,10 +371,6 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value of the user's own file, if it is short; else what it is."""
     if value is _NOTHING:
         return "nothing"
-    if not _plain(value):
-        return "a part with parts of its own"
-    shown = repr(value) if isinstance(value, str) else _text(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{type(value).__name__} of {len(shown)} characters"
+    return shown(value) if _plain(value) else "a part with parts of its own"

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -26,7 +26,8 @@ Scalar = bool | int | float | str
 Tree = dict[str | int, Any]
 
 _TARGET: Final = re.compile(r"[a-z][a-z0-9_]*(\[\])?(\.([a-z][a-z0-9_]*(\[\])?|[0-9]{1,2}))*")
-_HEADER: Final = frozenset(Outgoing.model_fields) - {"id", "kind", "kind_version", "body"}
+# That an operation's plan is still to come is nothing that a mapping knows.
+_HEADER: Final = frozenset(Outgoing.model_fields) - {"id", "kind", "kind_version", "new_operation", "body"}
 # By numbers only: names of months and days depend on who runs the program, years of two digits on who reads them.
 _DIRECTIVE: Final = re.compile(r"%(.?)")
 _DIRECTIVES: Final = frozenset("YmdHMSz")
@@ -103,10 +104,17 @@ class Group:
 class Csv(_Part):
     """How a CSV file is written; `columns` if its first line does not name them."""
 
-    delimiter: Annotated[str, Field(pattern=r'^[^\r\n"\x00]$')] = ","
-    quote: Annotated[str, Field(pattern=r"^[^\r\n\x00]$")] = '"'
+    delimiter: str = ","
+    quote: str = '"'
     encoding: Annotated[str, Field(max_length=40)] = "utf-8-sig"
     columns: tuple[Words, ...] = ()
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _single(cls, mark: str) -> str:
+        if len(mark) != 1 or mark in "\r\n\x00":
+            raise ValueError("must be a single character, and no end of a line")
+        return mark
 
     @field_validator("encoding")
     @classmethod
@@ -264,13 +272,29 @@ def _unknown(mapping: Mapping) -> list[dict[str, str]]:
     ]
 
 
+_LONGEST_SHOWN: Final = 40
+
+
+def shown(value: Any) -> str:
+    """A value of the user's own file, if it is short; else what it is."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    told = value.isoformat() if isinstance(value, date | datetime | time) else value
+    text = repr(told) if isinstance(value, str) else str(told)
+    return text if len(text) <= _LONGEST_SHOWN else f"a text of {len(str(told))} characters"
+
+
 # A rule over several parts says which of them it finds at fault.
 _OF_PART: Final = re.compile(r"(?P<part>[^ :]+): (?P<wanted>(?:is|must) .+)", re.DOTALL)
 
 
 def _field(item: Any) -> dict[str, str]:
     steps = [str(step) for step in item["loc"] if step != "tuple[str, ...]"]
-    found = "nothing" if item["type"] == "missing" else registry.json_type(item["input"])
+    found = "nothing" if item["type"] == "missing" else shown(item["input"])
     wanted = wording.wanted(item)
     told = _OF_PART.fullmatch(str(item["msg"]).removeprefix("Value error, "))
     if told is not None:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from nodes.errors import StoreVersionUnknown
 
 # Of the tables in `store`. Tables that are new in a version are made there, too.
-VERSION: Final = 9
+VERSION: Final = 10
 _MIGRATIONS: Final = {
     1: (
         """ALTER TABLE quarantine ADD COLUMN "after" TEXT NOT NULL DEFAULT ''""",
@@ -51,6 +51,11 @@ _MIGRATIONS: Final = {
         "ALTER TABLE notice ADD COLUMN roster INTEGER",
         "ALTER TABLE notice ADD COLUMN code TEXT",
         "ALTER TABLE notice ADD COLUMN heir TEXT",
+    ),
+    9: (
+        "CREATE INDEX outbox_plan ON outbox (seq) WHERE instr(header, CAST('noperation.plan' AS BLOB)) > 0",
+        "CREATE INDEX inbox_plan ON inbox (seq) WHERE kind = 'operation.plan'",
+        "CREATE INDEX inbox_thread ON inbox (thread)",
     ),
 }
 

@@ -23,7 +23,7 @@ from crypto.envelope import digest_of, seal
 from crypto.keyfile import NodeKeys
 from crypto.receipt import Proven
 from crypto.trust import Trust
-from nodes import amendments, notices, onward, proofs, store
+from nodes import amendments, answers, notices, onward, operations, proofs, store
 from nodes.described import describe_header
 from nodes.errors import IdReused, MessageUnknown
 from nodes.outgoing import Answered, Outgoing, left_out, route
@@ -75,6 +75,8 @@ async def accept(
     answered = await box.run(_answered, message.in_reply_to) if message.in_reply_to else None
     earlier = await box.run(amendments.earlier, message, body) if message.kind in AMENDING else None
     routing = route(message, node, trust, answered, now, earlier)
+    if (operation := operations.named(message)) is not None:
+        warnings += await box.run(operations.check, box, operation)
     if onward.uses_earlier(message):
         # What the handling of earlier messages forbids, and what a recipient needs to see that it does not.
         completed = await box.run(onward.complete, box, message, routing)
@@ -312,7 +314,9 @@ def describe(connection: Connection, box: Store, id: str) -> dict[str, Any]:
         if delivery["state"] == "waiting" and (end := ended.get(delivery["recipient"])) is not None:
             delivery |= {name: end[name] for name in ("at", "code") if name in end} | {"state": end["event"]}
     amendments.tell(connection, [described])
-    return {**described, "notices": told}
+    header = Header.from_bytes(row.header)
+    came = answers.of(connection, box, header)
+    return {**described, "notices": told, "answers": came, "unanswered": answers.lacking(header, came)}
 
 
 def read(connection: Connection, box: Store, id: str) -> tuple[Header, dict[str, Any]] | None:

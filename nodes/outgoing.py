@@ -40,6 +40,7 @@ class Outgoing(BaseModel):
     priority: Priority = Priority.NORMAL
     handling: Handling = Handling.H1
     operation: str | None = Field(None, min_length=1, max_length=60)
+    new_operation: bool = Field(False, description="Send it although no plan that is here names its operation.")
     in_reply_to: UUID | None = None
     reply_by: datetime | None = None
     expires: datetime | None = None
@@ -47,8 +48,9 @@ class Outgoing(BaseModel):
     body: dict[str, Any]
 
     def digest(self) -> bytes:
-        """SHA-256 of the whole request, to tell a repeated request from a reused id."""
-        return hashlib.sha256(self.model_dump_json().encode()).digest()
+        """SHA-256 of all that the message is made of, to tell a repeated request from a reused id."""
+        # What it is made of is not changed by this; and what older versions stored was without it.
+        return hashlib.sha256(self.model_dump_json(exclude={"new_operation"}).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from nodes.client import call
-from schemas import plans
-from schemas.amended import CORRECTION, WITHDRAWAL, Received, standing
+from schemas.amended import AMENDING, Received
 from schemas.codes import Agency
 from schemas.registry import newest_body
 from schemas.tally import COUNTED_KINDS
 
-_AMENDING: Final = (CORRECTION, WITHDRAWAL)
 _PAGE: Final = 500
 # When it came or was accepted, by this node's clock, and the message.
 _Timed = tuple[str, Received]
@@ -21,24 +19,8 @@ _Timed = tuple[str, Received]
 
 def reported(home: Path) -> list[Received]:
     """All that counts for operations, received or sent and accepted, in the order in which it came to this node."""
-    kinds = (*COUNTED_KINDS, *_AMENDING)
+    kinds = (*COUNTED_KINDS, *AMENDING)
     return [message for _, message in merge(_sent(home, kinds), _received(home, kinds), key=lambda item: item[0])]
-
-
-def planned(home: Path) -> tuple[str, ...]:
-    """The operations of which this node has a plan that stands, its own among them."""
-    kinds = (plans.PLAN, *_AMENDING)
-    sent = _sent(home, kinds, ("queued", "sent", "accepted"))
-    messages = [message for _, message in (*sent, *_received(home, kinds))]
-    return tuple(plans.plans(standing(messages).standing).counted)
-
-
-def unplanned(wanted: str, known: tuple[str, ...]) -> str:
-    """That no plan names an operation, and which it may be: a sentence's end, for who sends."""
-    meant = plans.near(wanted, known)
-    if meant:
-        return f"did you mean {' or '.join(meant)}?"
-    return f"plans are here of {', '.join(sorted(known))}" if known else "no plan of any operation is here"
 
 
 def _received(home: Path, kinds: tuple[str, ...]) -> list[_Timed]:
@@ -54,9 +36,9 @@ def _received(home: Path, kinds: tuple[str, ...]) -> list[_Timed]:
     return [timed for _, timed in sorted(found, key=lambda item: item[0])]
 
 
-def _sent(home: Path, kinds: tuple[str, ...], states: tuple[str, ...] = ("accepted",)) -> list[_Timed]:
+def _sent(home: Path, kinds: tuple[str, ...]) -> list[_Timed]:
     """What this node has sent of these kinds, the oldest first: the Centre's own plan, above all."""
-    wanted = [m for m in _listed(home) if m["kind"] in kinds and m["state"] in states]
+    wanted = [m for m in _listed(home) if m["kind"] in kinds and m["state"] == "accepted"]
     return [
         (message["times"]["accepted"] or "", _of(call(home, "GET", f"/v1/messages/{message['id']}")))
         for message in reversed(wanted)

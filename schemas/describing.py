@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
-from schemas.codes import TASK_FORCES
+from schemas.codes import MEANINGS, TASK_FORCES
 from schemas.entities import Facts
 from schemas.kinds.kind import Kind, Rule
+from schemas.personal import PERSONAL_KINDS
 from schemas.registry import KINDS, find, json_schema, newest
 from schemas.usage import users_of
 from schemas.wording import of_pattern
@@ -89,8 +90,14 @@ def _shared() -> Schema:
 def _definitions(schema: Schema, elsewhere: Collection[str]) -> Iterator[str]:
     for name, inner in schema.get("$defs", {}).items():
         if name not in elsewhere:
-            fields = _table(inner, elsewhere) if "properties" in inner else _kind(inner, elsewhere)
+            fields = _table(inner, elsewhere) if "properties" in inner else _codes(name) or _kind(inner, elsewhere)
             yield "\n\n".join(part for part in (f"### {name}", inner.get("description", ""), fields) if part)
+
+
+def _codes(name: str) -> str:
+    """The codes of a scale with what each means; empty for one whose codes say it themselves."""
+    found = [(str(code), meaning) for code, meaning in MEANINGS.items() if type(code).__name__ == name]
+    return "\n".join(f"- `{code}`: {meaning}" for code, meaning in found)
 
 
 def _use(kind: str, rule: Rule) -> str:
@@ -100,8 +107,8 @@ def _use(kind: str, rule: Rule) -> str:
         said.append(f"Handling must be {' or '.join(rule.handling)}.")
     if rule.named:
         said.append("Recipients are named one by one, never a whole task force.")
-    if rule.personal:
-        said.append("Holds personal data.")
+    if kind in PERSONAL_KINDS:
+        said.append("May hold personal data.")
     return " ".join(said)
 
 

@@ -84,12 +84,19 @@ def _vin(text: str) -> str:
     return str(vin.num)
 
 
+def _container(text: str) -> str:
+    """ISO 6346; the check digit is painted apart, and written so: CSQU 305438-3."""
+    return _by_stdnum("iso6346", _SEPARATORS.sub("", text))
+
+
 def _phone(text: str) -> str:
     """E.164, of a number in international form. Raises ValueError also for one that no country has given out."""
     import phonenumbers
 
+    # What all of Europe dials before a country's code (ITU-T E.164); nothing national begins so.
+    international = re.sub(r"^[\s(]*00", "+", text)
     try:
-        number = phonenumbers.parse(text, None)
+        number = phonenumbers.parse(international, None)
     except phonenumbers.NumberParseException as error:
         raise ValueError("no international number") from error
     if not phonenumbers.is_valid_number(number):
@@ -148,7 +155,7 @@ def demanded(name: str) -> AfterValidator:
 
 Vin = Annotated[Identifier, checked(_vin), Field(description="vehicle identification number, ISO 3779")]
 Imo = Annotated[Identifier, checked(partial(_by_stdnum, "imo")), Field(description="IMO ship identification number")]
-Container = Annotated[Identifier, checked(partial(_by_stdnum, "iso6346")), Field(description="ISO 6346 number")]
+Container = Annotated[Identifier, checked(_container), Field(description="ISO 6346 number")]
 Iban = Annotated[Identifier, checked(partial(_by_stdnum, "iban")), Field(description="IBAN, ISO 13616")]
 Bic = Annotated[Identifier, checked(partial(_by_stdnum, "bic")), Field(description="BIC, ISO 9362")]
 Imei = Annotated[Identifier, checked(partial(_by_stdnum, "imei")), Field(description="IMEI, 3GPP TS 23.003")]

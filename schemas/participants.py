@@ -7,7 +7,9 @@ there. ISO 3166-1 codes are those in force in November 2004: Serbia and Monteneg
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -214,6 +216,32 @@ def speaks_for(node: str, country: str) -> bool:
     own = known.reports_of if known is not None and known.reports_of is not None else node.upper()
     succeeded = {(member.iso, successor.iso) for member in MEMBERS for successor in member.successors}
     return own == country or not succeeded.isdisjoint({(own, country), (country, own)})
+
+
+# By a successor's code: the state before it, and the day from which on it is one itself.
+_BEFORE: Final[Mapping[str, tuple[str, date]]] = MappingProxyType(
+    {
+        successor.iso: (member.iso, date.fromisoformat(successor.since))
+        for member in MEMBERS
+        for successor in member.successors
+        if member.iso is not None and successor.iso != member.iso
+    }
+)
+
+
+def state_then(country: str, on: date) -> str:
+    """The state that a country (ISO 3166-1 alpha-2) was on a day: itself, or the one that it has succeeded."""
+    before, since = _BEFORE.get(country, (country, date.min))
+    return before if on < since else country
+
+
+def answers_for(reporting: str, asked: str, on: date) -> bool:
+    """Whether what one country reports of a day is what another was asked for: the same, or the state that both were.
+
+    Who has succeeded a state reports today of what was done under its name. Two successors are never each other.
+    """
+    state = state_then(reporting, on)
+    return reporting == asked or (state in (reporting, asked) and state == state_then(asked, on))
 
 
 def category_of(node: str) -> Category:

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from schemas.amended import Received, Standing, standing
+from schemas.amended import AMENDING, Received, Standing, carries, standing
 from schemas.codes import Agency
 from schemas.kinds.drugs import DrugsSeizure
 from schemas.kinds.operations import OperationPlan, OperationReport
-from schemas.participants import CENTRE, speaks_for
+from schemas.participants import CENTRE, answers_for, speaks_for
 
 PLAN: Final = "operation.plan"
 REPORT: Final = "operation.report"
@@ -42,6 +42,18 @@ class Plan:
         """Whose reports it asks for, in its order."""
         return tuple((country, agency) for country in self.body.countries for agency in self.body.agencies)
 
+    def missing(self, reported: Collection[Party]) -> tuple[Party, ...]:
+        """Whom it asks for and who is not among these, nor the state that stood or stands for them."""
+        return tuple(one for one in self.parties if not any(self._is(other, one) for other in reported))
+
+    def unasked(self, reported: Collection[Party]) -> tuple[Party, ...]:
+        """Who is among these and is not asked for, under whichever name of the state."""
+        return tuple(sorted(one for one in reported if not any(self._is(one, other) for other in self.parties)))
+
+    def _is(self, reporting: Party, asked: Party) -> bool:
+        # By the day on which the operation begins: which states there were then.
+        return reporting[1] == asked[1] and answers_for(reporting[0], asked[0], self.body.begins)
+
 
 @dataclass(frozen=True, slots=True)
 class Plans:
@@ -63,7 +75,7 @@ class Operation:
     @property
     def missing(self) -> tuple[Party, ...]:
         """Whom the plan asks for and who has reported nothing; empty without a plan."""
-        return () if self.plan is None else tuple(one for one in self.plan.parties if one not in self.reported)
+        return () if self.plan is None else self.plan.missing(self.reported)
 
 
 def title(name: object, year: object) -> str:
@@ -90,7 +102,15 @@ def title_of(message: Received) -> str:
 
 
 def named_by(kind: str, operation: str | None, body: Any) -> tuple[str, ...]:
-    """The operations that a message to be sent names, one or none; two if a report's body and its header differ."""
+    """The operations that a message to be sent names, one or none; two if a report's body and its header differ.
+
+    What amends is of the operation of what it amends, whatever its own header says; but a report may be corrected into
+    one of another.
+    """
+    if kind in AMENDING:
+        content = body.get("content") if isinstance(body, dict) else None
+        kind, operation = carries(body) if isinstance(body, dict) else "", None
+        body = content.get("body") if isinstance(content, dict) else None
     found = [] if operation is None else [as_title(operation)]
     if kind in (PLAN, REPORT) and isinstance(body, dict) and {"name", "year"} <= body.keys():
         found.insert(0, title(body["name"], body["year"]))

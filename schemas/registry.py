@@ -113,11 +113,12 @@ class BodyInvalid(ValueError):
 
 
 def find(kind: str, version: int, kinds: Kinds = KINDS) -> Kind:
-    """A kind in one version. Raises KindUnknown, naming the kinds there are."""
+    """A kind in one version. Raises KindUnknown, naming the versions that there are of it, or else all kinds."""
     try:
         return kinds[kind, version]
     except KeyError:
-        known = ", ".join(f"{name}/{number}" for name, number in sorted(kinds))
+        of_kind = [name for name in sorted(kinds) if name[0] == kind]
+        known = ", ".join(f"{name}/{number}" for name, number in of_kind or sorted(kinds))
         raise KindUnknown(f"kind {kind[:40]}/{version} is not known; known are {known}") from None
 
 
@@ -131,14 +132,16 @@ def newest(kind: str, kinds: Kinds = KINDS) -> Kind:
 
 
 def body_bytes(kind: str, version: int, body: Any) -> bytes:
-    """The UTF-8 JSON of a sender's body, validated strictly. Raises KindUnknown, BodyInvalid."""
+    """The UTF-8 JSON of a sender's body, validated strictly, as is what it carries. Raises KindUnknown, BodyInvalid."""
     try:
         valid = find(kind, version).model.model_validate(body)
     except ValidationError as error:
         raise BodyInvalid(kind, _field_errors(error, body)) from error
     carried = getattr(valid, "content", None)
     if isinstance(carried, Content):
-        _check_carried(kind, carried, find(carried.kind, carried.kind_version).model, extra="forbid")
+        if (carried.kind, carried.kind_version) not in KINDS:
+            raise BodyInvalid(kind, (_unknown(carried),))
+        _check_carried(kind, carried, KINDS[carried.kind, carried.kind_version].model, extra="forbid")
     return valid.model_dump_json(exclude_none=True, exclude_unset=True).encode()
 
 
@@ -170,6 +173,13 @@ def _carries(model: type[Body]) -> bool:
     """Whether bodies of this model carry another message."""
     field = model.model_fields.get("content")
     return field is not None and field.annotation is Content
+
+
+def _unknown(carried: Content) -> FieldError:
+    versions = [version for name, version in sorted(KINDS) if name == carried.kind]
+    if versions:
+        return FieldError("content.kind_version", f"must be {' or '.join(map(str, versions))}", "number")
+    return FieldError("content.kind", "must be a kind that there is; see: seci-node schema list", "string")
 
 
 def _check_carried(kind: str, carried: Content, model: type[Body], extra: Literal["forbid", "ignore"]) -> None:

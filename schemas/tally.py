@@ -18,7 +18,7 @@ from schemas.codes import Agency
 from schemas.kinds.drugs import DrugsSeizure, Seizure
 from schemas.kinds.operations import INDICATOR_NAMES, Indicator, OperationReport, Result
 from schemas.numerals import common, readings, write
-from schemas.participants import speaks_for
+from schemas.participants import answers_for, speaks_for, state_then
 from schemas.plans import PLAN, REPORT, SEIZURE, Party, Plan, plans, read, title, title_of
 from schemas.printed import SUBSTANCE_NAMES
 from schemas.quantities import base, total
@@ -125,7 +125,6 @@ def operation_tables(received: Iterable[Received], name: str, year: int) -> Oper
         used.append(item)
     counted, doubles = once(found)
     parties = {(report.country, report.agency) for report in reports.values()} | {(f.country, f.agency) for f in found}
-    asked = () if plan is None else plan.parties
     return OperationTables(
         name=name,
         year=year,
@@ -142,8 +141,8 @@ def operation_tables(received: Iterable[Received], name: str, year: int) -> Oper
         void=tuple(one.id for one, about in amended.void if title_of(about) == wanted),
         plan=plan,
         other_plans=planned.others.get(wanted, ()),
-        missing=tuple(one for one in asked if one not in parties),
-        unasked=() if plan is None else tuple(sorted(parties - set(asked))),
+        missing=() if plan is None else plan.missing(parties),
+        unasked=() if plan is None else plan.unasked(parties),
     )
 
 
@@ -153,7 +152,8 @@ def once(found: Sequence[Found]) -> tuple[list[Found], list[Double]]:
     counted: dict[tuple[str, Substance, Unit], list[tuple[Found, set[tuple[Agency, str]]]]] = {}
     kept, doubles = [], []
     for item in found:
-        key = (item.country, item.seizure.substance, base(item.seizure.quantity, item.seizure.unit)[1])
+        state, unit = state_then(item.country, item.begins), base(item.seizure.quantity, item.seizure.unit)[1]
+        key = (state, item.seizure.substance, unit)
         known = counted.setdefault(key, [])
         teller = (item.agency, item.kind)
         for first, tellers in known:
@@ -175,7 +175,7 @@ def _same(first: Found, second: Found, *, by_teller: bool) -> str:
     """
     one, other = first.seizure, second.seizure
     # What one message says twice, it means twice.
-    if first.message == second.message:
+    if first.message == second.message or not answers_for(second.country, first.country, first.begins):
         return ""
     if one.reference is not None and other.reference is not None:
         return "the same reference" if one.reference == other.reference else ""

@@ -126,7 +126,8 @@ def of_pattern(pattern: str) -> str:
 
 def _one_of(expected: str) -> str:
     # As pydantic lists them: 'a', 'b' or 'c'.
-    names = re.findall(r"'([^']*)'", expected)
+    # A comma alone would pass for what stands between.
+    names = [name if name[:1].isalnum() else repr(name) for name in re.findall(r"'([^']*)'", expected)]
     return f"must be {names[0]}" if len(names) == 1 else f"must be one of {', '.join(names)}"
 
 

@@ -22,7 +22,7 @@ from deploy.local.clock import Clock
 from deploy.local.errors import LocalError
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import REPOSITORY, discard, say
-from deploy.local.replayed import ALL, CENTRE, Post, others, posts
+from deploy.local.replayed import ALL, CENTRE, SENDERS, Post, others, posts
 from deploy.local.seedtables import EXCHANGE, OPERATIONS, Printed
 from deploy.local.services import running
 from nodes.cli import app
@@ -59,8 +59,11 @@ class Replay:
                 [post for post in everything if (post.year, post.sender) == (moment.year, sender)] for sender in ALL
             ]
             say(f"{moment.year}: sending {sum(map(len, by_sender))} messages ...")
-            with ThreadPoolExecutor(len(ALL)) as pool:
-                list(pool.map(self._send_of, ALL, by_sender))
+            # The Centre's are the plans: without them nobody's node knows the names of operations.
+            self._send_of(CENTRE, by_sender[ALL.index(CENTRE)])
+            self._await_plans()
+            with ThreadPoolExecutor(len(SENDERS)) as pool:
+                list(pool.map(self._send_of, SENDERS, by_sender))
             self._sent.update({sender: len(mine) for sender, mine in zip(ALL, by_sender, strict=True)})
             self._to_centre += sum(post.request.get("to") == [CENTRE] for mine in by_sender for post in mine)
             self._await_settled()
@@ -75,6 +78,18 @@ class Replay:
                 if answer.status_code != 202:
                     raise LocalError(f"{sender} would not take {request['kind']}: {answer.text}")
                 self._ids[id(post)] = answer.json()["id"]
+
+    def _await_plans(self) -> None:
+        """Waits until all have what the Centre has sent."""
+        until = time.monotonic() + PATIENCE_S
+        with self._exchange.api(CENTRE) as api:
+            while True:
+                plans = api.get("/v1/messages", params={"limit": 500}).json()["messages"]
+                if all(to["state"] == "delivered" for plan in plans for to in plan["deliveries"]):
+                    return
+                if time.monotonic() > until:
+                    raise LocalError(f"not all plans are delivered after {PATIENCE_S} s")
+                time.sleep(0.2)
 
     def _await_settled(self) -> None:
         """Waits until all that was sent is accepted, and the Centre's node has what went to it."""

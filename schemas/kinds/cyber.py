@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from schemas.codes import Tlp
 from schemas.entities import Facts
 from schemas.kinds.common import Body, Evaluation, Line, Text
 from schemas.kinds.kind import PERSONAL, Kind
@@ -42,7 +43,7 @@ class Source(Body):
 
 
 class Indicator(Body):
-    """A pattern that shows suspicious activity where it is seen. The fields have STIX's names and meaning."""
+    """A pattern that shows suspicious activity where it is seen. All but `tlp` have STIX's names and meaning."""
 
     id: StixId
     name: Line | None = None
@@ -59,6 +60,7 @@ class Indicator(Body):
     labels: Annotated[tuple[Line, ...], Field(max_length=50)] = ()
     confidence: Annotated[int, Field(ge=0, le=100)] | None = None
     external_references: Annotated[tuple[Source, ...], Field(max_length=50)] = ()
+    tlp: Annotated[Tlp, Field(description="Of STIX, the marking: to whom it may be told.")] | None = None
 
 
 class CyberIndicator(Facts):
@@ -90,6 +92,7 @@ KINDS: Final = (
                         "modified": "2004-11-15T03:00:00.000Z",
                         "valid_from": "2004-11-15T03:00:00Z",
                         "confidence": 70,
+                        "tlp": "TLP:AMBER",
                     }
                 ],
                 "entities": [

@@ -66,7 +66,7 @@ KINDS: Final = (
                     {"substance": "mdma", "quantity": "6838", "unit": "tablets"},
                 ],
                 "suspects": 3,
-                "text": "In a bus on its way from Istanbul.",
+                "text": "In a bus from Istanbul; driver Γεώργιος Παπαδόπουλος, with Ştefan Zăvoianu and Иван Стоянов.",
             },
         ),
     ),

@@ -204,7 +204,7 @@ KINDS: Final = (
                     },
                     {"substance": "amphetamines", "quantity": "250000", "unit": "tablets", "stated": "250,000 tablets"},
                 ],
-                "text": "At Kapikule, on the way from Капитан Андреево.",
+                "text": "At Kapıkule, on the way from Капитан Андреево; ask Mehmet Çelik, at Ορμένιο Νίκος Παππάς.",
             },
             {
                 "name": "ROAD SHOW",

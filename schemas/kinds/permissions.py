@@ -65,7 +65,7 @@ KINDS: Final = (
                 "message": "01a20f97-e270-71d7-88d6-b834d3465199",
                 "use": "forward",
                 "recipients": ["hu"],
-                "purpose": "The trucks are expected in Hungary",
+                "purpose": "The trucks of Иван Стоянов, Νίκος Παπαδάκης and Ştefan Zăvoianu are expected in Hungary",
             },
         ),
     ),
@@ -79,7 +79,8 @@ KINDS: Final = (
                 "use": "forward",
                 "granted": True,
                 "recipients": ["hu"],
-                "restrictions": "For the customs of Hungary only; no checks before the trucks have left Bulgaria.",
+                "restrictions": "For the customs of Hungary only; Νίκος Παπαδάκης and Nagy István may know of it. "
+                "No check is made before Иван Стоянов has left Bulgaria.",
             },
             {"message": "01a20f97-e270-71d7-88d6-b834d3465199", "use": "judicial", "granted": False},
         ),

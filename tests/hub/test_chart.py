@@ -47,3 +47,8 @@ def test_an_empty_table_and_strange_names_make_a_picture_too() -> None:
     assert {"2003", "2004 (so far)"} <= set(_texts(chart(exchange_table(2003, 2004, {}), 2004)))
     strange = (replace(FIELDS[0], name='<Drugs> & "more"'),)
     assert '<Drugs> & "more"' in _texts(chart(exchange_table(2003, 2004, {}, strange)))
+
+
+def test_a_total_that_lacks_a_field_says_so() -> None:
+    known = {2003: {"drugs": Count(imported=44), "wmd": None}, 2004: {"drugs": Count(ledger=48)}}
+    assert "TOTAL 44 / 48  (not all fields are known)" in _texts(chart(exchange_table(2003, 2004, known)))

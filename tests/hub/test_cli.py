@@ -16,6 +16,7 @@ from crypto.keyfile import load_tls_key, put_tls, save_tls_key
 from crypto.keys import EncryptionKey, SigningKey
 from hub.broker import BrokerAddress
 from hub.cli import main
+from hub.cli_status import refused_line
 from hub.settings import Settings, Tsa
 from hub.setup import BrokerNames, ledger_of, make_keys
 from hub.topology import HUB_USERS
@@ -295,3 +296,8 @@ def test_a_renewal_of_certificates_that_was_killed_goes_on(home: Path) -> None:
     assert put_tls(home, "hub-ingest")
     assert load_tls_key(home / "hub-ingest.key", secret).private_numbers() == key.private_numbers()
     assert not put_tls(home, "hub-ingest")
+
+
+def test_refusals_are_told_by_code_if_there_are_any() -> None:
+    assert refused_line({}) == "refused     0"
+    assert refused_line({"expired": 1, "not_a_member": 2}) == "refused     3 (expired 1, not_a_member 2)"

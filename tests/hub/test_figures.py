@@ -78,3 +78,12 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         read(json.dumps([1, {"year": 2003, "field": "tea"}, AHEAD, AHEAD]).encode(), 2026)
     told = [fault["field"] for fault in refused.value.fields]
     assert told == ["figure 1", "figure 2, field", "figure 2, count", "figure 3, year", "figure 4, year", "figure 4"]
+
+
+def test_what_is_wrong_is_told_in_the_order_of_the_file() -> None:
+    lines = "2027,drugs,5\n2003,tea,1\n2003,wmd,1\n2003,wmd,2\n2003,salw,x\n"
+    with pytest.raises(FiguresRefused) as refused:
+        read(f"year,field,count\n{lines}".encode(), 2026)
+    assert [fault["field"] for fault in refused.value.fields] == [
+        *("line 2, year", "line 3, field", "line 5", "line 6, count"),
+    ]

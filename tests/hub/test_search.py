@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import ledger, search, tables
+from hub.cli import main
 from hub.pen import writing
 from hub.rows import insert
 from hub.search import Sought
@@ -14,6 +15,7 @@ from schemas.control import Entry, Event
 from schemas.refusals import RefusalCode
 from tests.hub.ownhub import OwnHub
 from tests.hub.plans import questions, rows_read
+from tests.typed import type_aside
 
 pytestmark = pytest.mark.system
 A, B, THREAD, OTHER = (UUID(int=number) for number in (0xA, 0xB, 0x7, 0x8))
@@ -131,6 +133,8 @@ async def test_each_question_has_its_answer(own: OwnHub, own_engine: AsyncEngine
         assert [item.get("task_force") for item in found] == [
             *("trafficking", None, None, None, "drugs", "trafficking", "drugs", "drugs", None)
         ]
+        _, out, _ = type_aside(main, "ledger", "search", "--event", "declined", "--home", own.home)
+        assert [line.split()[0] for line in out.splitlines()] == ["entry", "4"]
         declined = found[4]
     assert declined == {
         "index": 4,
@@ -153,9 +157,11 @@ async def test_each_question_has_its_answer(own: OwnHub, own_engine: AsyncEngine
 async def test_names_that_nobody_has_are_refused_and_the_known_ones_named(own: OwnHub) -> None:
     code, said = own.type("ledger", "search", "--node", "xx")
     assert (code, said["code"], "seci" in said["next"]) == (2, "node_unknown", True)
-    for option, known in (("--task-force", "drugs"), ("--event", "accepted"), ("--since", "%Y-%m-%d")):
+    for option, known in (("--task-force", "drugs"), ("--event", "accepted"), ("--since", "2026-11-24T14:00")):
         code, said = own.type("ledger", "search", option, "xx")
         assert (code, said["code"], known in str(said)) == (2, "usage", True)
+    for time in ("2026-01-01T10:00", "2026-01-01T10:00+02:00", "20260101"):
+        assert own.type("ledger", "search", "--until", time)[0] == 0
     # A member state that is not in the roster yet is somebody all the same.
     assert own.type("ledger", "search", "--node", "ro", "--since", "2026-01-01", "--until", "2026-02-01T10:00:00Z") == (
         0,

@@ -55,15 +55,16 @@ async def told(own: OwnHub, own_engine: AsyncEngine) -> OwnHub:
     return own
 
 
-def _stats(hub: OwnHub, *options: str) -> str:
-    code, out, _ = type_aside(main, "stats", "exchange", *options, "--home", hub.home)
-    assert code == 0
+def _stats(hub: OwnHub, *options: str, code: int = 0) -> str:
+    ended, out, _ = type_aside(main, "stats", "exchange", *options, "--home", hub.home)
+    assert ended == code
     return out
 
 
-def _totals(found: dict[str, Any]) -> dict[str, list[int]]:
+def _totals(found: dict[str, Any]) -> dict[str, list[int | None]]:
     return {
-        row["field"]: [count["total"] for count in row["counts"].values()] for row in [*found["rows"], found["total"]]
+        row["field"]: [count and count["total"] for count in row["counts"].values()]
+        for row in [*found["rows"], found["total"]]
     }
 
 
@@ -101,7 +102,7 @@ def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp
         f"setup/{getpass.getuser()}: stats import 2002,2003 Annual report 2003",
     )
     assert entry.evidence == hashlib.sha256(file.read_bytes()).digest()
-    found = json.loads(_stats(told, "--year", "2003", "--json"))
+    found = json.loads(_stats(told, "--year", "2003", "--json", code=3))
     drugs = next(row for row in found["rows"] if row["field"] == "drugs")
     assert drugs["counts"]["2002"] == {"total": 7, "ledger": 0, "imported": 7}
     assert drugs["counts"]["2003"] == {"total": 44, "ledger": 13, "imported": 31}
@@ -109,11 +110,11 @@ def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp
     assert {one["operator"] for one in found["imported"]} == {f"setup/{getpass.getuser()}"}
     assert origins == {(year, count, "Annual report 2003") for year, count in ((2002, 7), (2002, 0), (2003, 31))}
     assert {one["digest"] for one in found["imported"]} == {said["digest"]}
-    lines = _stats(told, "--year", "2003").splitlines()
+    lines = _stats(told, "--year", "2003", code=3).splitlines()
     assert ["Anti-Drug", "7*", "44*", "↑"] in [line.split() for line in lines]
-    assert ["Weapons", "of", "Mass", "Destruction", "0*", "0"] in [line.split() for line in lines]
-    assert lines[-1].startswith("* imported")
-    table = list(csv.DictReader(io.StringIO(_stats(told, "--year", "2003", "--csv"))))
+    assert ["Weapons", "of", "Mass", "Destruction", "0*", "-"] in [line.split() for line in lines]
+    assert lines[-3].startswith("* imported")
+    table = list(csv.DictReader(io.StringIO(_stats(told, "--year", "2003", "--csv", code=3))))
     assert [row for row in table if row["field"] == "drugs"] == [
         {
             "field": "drugs",
@@ -125,6 +126,31 @@ def test_imported_figures_are_added_and_marked_in_every_output(told: OwnHub, tmp
             "imported in 2003": "31",
         }
     ]
+
+
+def test_a_field_that_was_not_imported_as_others_were_is_not_known_and_not_none(told: OwnHub, tmp_path: Path) -> None:
+    file = tmp_path / "before.csv"
+    # The ledger began in June 2003 and has drugs since then; the whole of 2004 it has.
+    file.write_text("year,field,count\n2002,drugs,7\n2002,wmd,0\n2003,fraud,40\n2004,fraud,1\n")
+    assert told.type("stats", "import", str(file), "--source", "Annual report 2003")[0] == 0
+    others = ["trafficking", "financial", "vehicles", "terrorism", "salw", "other"]
+    found = json.loads(_stats(told, "--year", "2003", "--json", code=3))
+    assert found["missing"] == {"2002": [*others[:1], "fraud", *others[1:]], "2003": [*others[:-1], "wmd", "other"]}
+    totals = _totals(found)
+    assert (totals["wmd"], totals["fraud"], totals["salw"], totals["total"]) == (
+        [0, None],
+        [None, 40],
+        [None] * 2,
+        [7, 53],
+    )
+    assert (found["total"]["comparison"], found["total"]["percent"]) == ("", None)
+    found = json.loads(_stats(told, "--year", "2004", "--json", code=3))
+    assert (list(found["missing"]), _totals(found)["salw"], _totals(found)["fraud"]) == (["2003"], [None, 0], [40, 1])
+    table = list(csv.DictReader(io.StringIO(_stats(told, "--year", "2004", "--csv", code=3))))
+    assert [(row["2003"], row["2004"], row["comparison"]) for row in table if row["field"] == "salw"] == [("", "0", "")]
+    assert "not imported of 2003, so not known and not in its TOTAL: Trafficking" in _stats(
+        told, "--year", "2004", code=3
+    )
 
 
 async def test_what_is_imported_is_replaced_only_if_that_is_said_and_none_is_lost(
@@ -143,7 +169,7 @@ async def test_what_is_imported_is_replaced_only_if_that_is_said_and_none_is_los
     assert said["errors"][0]["found"].startswith("9, from Report 9, imported by ")
     code, said = importing(8, "--replace")
     assert (code, [old["count"] for old in said["replaced"]]) == (0, [9])
-    assert _totals(json.loads(_stats(told, "--year", "2003", "--json")))["wmd"] == [8, 0]
+    assert _totals(json.loads(_stats(told, "--year", "2003", "--json", code=3)))["wmd"] == [8, 0]
     listed = told.type("stats", "imported", "--all")[1]["imported"]
     assert [(one["count"], one["source"], one["replaced"]) for one in listed] == [
         (8, "Report 8", False),

@@ -189,7 +189,8 @@ async def test_what_an_older_version_stored_is_read_at_the_start(bg: Agent, tmp_
             *(f"notice DROP COLUMN {name}" for name in ("roster", "code", "heir")),
         )
         database.executescript(
-            f"DROP TABLE amendment; {''.join(f'ALTER TABLE {one}; ' for one in later)}PRAGMA user_version = 7"
+            f"DROP TABLE amendment; {''.join(f'ALTER TABLE {one}; ' for one in later)}"
+            "DROP INDEX outbox_plan; DROP INDEX inbox_plan; DROP INDEX inbox_thread; PRAGMA user_version = 7"
         )
     bg.box = Store.open(tmp_path / "node.db", bytes(32))
     assert sorted(await bg.box.run(amendments.unread)) == sorted([by, gone])

@@ -373,10 +373,17 @@ async def test_an_operation_that_no_plan_names_is_told_to_its_sender(
     given = ("map", "--mapping", mapping, export, "--home", home, "--send", "--json")
     code, out, _ = await asyncio.to_thread(typed, *given)
     found = json.loads(out)
-    assert (code, len(found["sent"]), found["errors"]) == (3, 2, [])
-    assert found["notes"][0].startswith("2 of the messages say 'MIRAGE 2004', which no plan that came here names")
+    [error] = found["errors"]
+    assert (code, found["sent"], error["field"]) == (4, [], "2 records alike: message")
+    assert error["found"].startswith("no plan that is here names 'MIRAGE 2004': plans are here of")
+    code, out, _ = await asyncio.to_thread(typed, *given, "--new-operation")
+    assert (code, len(json.loads(out)["sent"])) == (0, 2)
+    # What was sent once is not sent again, whatever is said of its operation by then.
+    code, out, _ = await asyncio.to_thread(typed, *given)
+    assert (code, [one["new"] for one in json.loads(out)["sent"]]) == (0, [False, False])
 
     report = {"name": "MIRAGE", "year": 2004, "country": "BG", "agency": "police"}
+    report |= {"results": [{"indicator": "requests-initiated", "count": 1}]}
     body.write_text(json.dumps(report | {"begins": "2004-05-17", "ends": "2004-05-26"}))
     code, out, _ = await sending("--kind", "operation.report", "--operation", "CONTAINMENT 2004", "--json")
     assert (code, json.loads(out)["code"]) == (2, "operation_mismatch")

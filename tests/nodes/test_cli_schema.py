@@ -169,3 +169,12 @@ def test_what_is_odd_or_unverified_is_told_and_valid_all_the_same(typed: Typed, 
     assert len(json.loads(typed("validate", file, "--kind", "alert", "--json")[1])["warnings"]) == 2
     file.write_text(json.dumps({"title": "t", "text": "x", "entities": [person | {"born": "2099"}]}), encoding="utf-8")
     assert "must not be in the future" in typed("validate", file, "--kind", "alert")[2]
+
+
+def test_spellings_of_one_name_have_one_key_and_others_another(typed: Typed) -> None:
+    code, out, _ = typed("key", "Živković Milan", "МИЛАН ЖИВКОВИЋ", "--json")
+    found = json.loads(out)
+    assert (code, found["same"], found["keys"][1]["text"]) == (0, True, "МИЛАН ЖИВКОВИЋ")
+    code, out, _ = typed("key", "Petrov", "Petrović")
+    assert (code, [line.split() for line in out.splitlines()]) == (3, [["petrov", "Petrov"], ["petrovic", "Petrović"]])
+    assert json.loads(typed("key", "--plate", "СА 4711 ВК", "ca-4711-bk", "--json")[1])["same"]  # noqa: RUF001

@@ -94,7 +94,7 @@ def test_a_value_is_read_by_its_rule(rule: str, value: str, wanted: str) -> None
         ("", '["x", "y"]', "2 values", 'must be one, or the target a list: "body.text[]"'),
         ("", '{"x": 1}', "a part with parts of its own", "must be a single value"),
         ('join = " "', '["x", {"x": 1}]', "a part with parts of its own", "must be a single value"),
-        ('codes = "t"', f'"{"x" * 50}"', "str of 52 characters", "must be in"),
+        ('codes = "t"', f'"{"x" * 50}"', "a text of 50 characters", "must be in"),
         ("", "null", "nothing", "is required"),
     ],
 )
@@ -365,6 +365,24 @@ def test_a_mapping_that_is_wrong_is_told_before_any_record(text: str, field: str
     with pytest.raises(MappingInvalid) as refused:
         mapping(f'[body]\ntitle = "a"\n{text}')
     assert [item["field"] for item in refused.value.fields] == [field]
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "wanted"),
+    [
+        ("[csv]\ndelimiter = '::'", "'::'", "must be a single character, and no end of a line"),
+        ("[csv]\nencoding = 'klingon'", "'klingon'", "must be an encoding, for example "),
+        ('text = { from = "v", decimal = "x" }', "'x'", "must be one of ',', '.'"),
+        ("text = { from = [] }", "an empty list", "must not be empty"),
+        ("text = { from = 12 }", "12", "must be a list"),
+        ('vehicle.vin = "x"', "'x'", 'a path with dots stands in quotes, as "vehicle.vin"'),
+    ],
+)
+def test_what_is_found_in_a_mapping_is_told_in_a_persons_words(text: str, found: str, wanted: str) -> None:
+    with pytest.raises(MappingInvalid) as refused:
+        mapping(f'[body]\ntitle = "a"\n{text}')
+    [fault] = refused.value.fields
+    assert (fault["found"], wanted in fault["wanted"]) == (found, True), fault
 
 
 @pytest.mark.parametrize(

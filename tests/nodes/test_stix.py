@@ -45,6 +45,15 @@ BUNDLE: dict[str, Any] = {
     ],
 }
 
+RED_2, AMBER_2, RED_1, WHITE_1 = (
+    f"marking-definition--{id}"
+    for id in (
+        *("e828b379-4e03-4974-9ac4-e53a884c97c1", "55d920b0-5e8b-4f79-9ee9-91f868d9b421"),
+        *("5e57c739-391a-4eb3-b6be-7d15ca92d5ed", "613f2e26-407d-48c7-9eca-b8e91df99dc9"),
+    )
+)
+OTHER = "marking-definition--8f0a5a3e-5a0c-4c3f-9a51-2f8f1e5f2f10"
+
 
 def changed(**fields: Any) -> dict[str, Any]:
     bundle = deepcopy(BUNDLE)
@@ -68,8 +77,30 @@ def test_what_goes_out_is_what_the_library_reads() -> None:
     from stix2 import parse
 
     parsed = parse(to_stix(BODY), version="2.1")
-    assert [item.type for item in parsed.objects] == ["indicator"]
-    assert parsed.objects[0].created.microsecond == 0
+    assert [item.type for item in parsed.objects] == ["marking-definition", "indicator"]
+    assert parsed.objects[1].created.microsecond == 0
+    assert parsed.objects[1].object_marking_refs == [parsed.objects[0].id]
+    assert parsed.objects[0].name == "TLP:AMBER"
+
+
+@pytest.mark.parametrize(
+    ("markings", "tlp", "told"),
+    [
+        ([RED_2], "TLP:RED", 0),
+        ([RED_1], "TLP:RED", 0),
+        ([WHITE_1], "TLP:CLEAR", 0),
+        # The strictest holds, and no marking is dropped without a word.
+        ([AMBER_2, RED_2], "TLP:RED", 0),
+        ([OTHER, AMBER_2], "TLP:AMBER", 1),
+        ([OTHER], None, 1),
+    ],
+)
+def test_to_whom_an_indicator_may_be_told_comes_with_it(markings: list[str], tlp: str | None, told: int) -> None:
+    found = from_stix(changed(object_marking_refs=markings, tlp="TLP:CLEAR"), "t")
+    assert found.body["indicators"][0].get("tlp") == tlp
+    assert found.left_out.get("property object_marking_refs", 0) == told
+    # What is called so in STIX is somebody's own property.
+    assert found.left_out["property tlp"] == 1
 
 
 @pytest.mark.parametrize(
@@ -77,6 +108,10 @@ def test_what_goes_out_is_what_the_library_reads() -> None:
     [
         (changed(pattern="[file:name = ]"), "no STIX"),
         (changed(pattern=None), "no STIX"),
+        (changed(id=["indicator"]), "no STIX"),
+        (changed(id=RED_2), "no STIX"),
+        (changed(object_marking_refs=5), "no STIX"),
+        (changed(object_marking_refs=[["x"]]), "no STIX"),
         (changed(spec_version="2.0"), "2.1"),
         (changed(id="indicator--1"), "no STIX"),
         (changed(extensions={"x": 5}), "no STIX"),

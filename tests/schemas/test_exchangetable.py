@@ -83,3 +83,14 @@ def test_nothing_is_known_of_a_year_without_counts_and_none_is_not_nothing() -> 
     table = exchange_table(2003, 2004, {2004: {"drugs": Count(ledger=48)}})
     assert (table.unknown, table.total.earlier, table.total.change) == ((2003,), None, None)
     assert exchange_table(2003, 2004, {2003: {}, 2004: {}}).unknown == ()
+
+
+def test_a_field_that_is_not_known_is_blank_and_the_total_that_lacks_it_is_compared_with_nothing() -> None:
+    known = {2003: {"drugs": Count(imported=44), "wmd": None}, 2004: {"drugs": Count(ledger=48), "wmd": Count(1)}}
+    table = exchange_table(2003, 2004, known)
+    rows = {row.code: row for row in table.rows}
+    assert (rows["wmd"].earlier, rows["wmd"].change, str(rows["drugs"].change)) == (None, None, "↑ 9")
+    assert (table.missing, table.unknown) == ({2003: ("wmd",)}, ())
+    assert (table.total.earlier, table.total.later, table.total.change) == (Count(0, 44), Count(49), None)
+    # Of a year of which nothing is known, no field is told by itself.
+    assert exchange_table(2002, 2004, known).missing == {}

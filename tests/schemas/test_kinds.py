@@ -68,8 +68,8 @@ def test_an_example_agrees_with_the_schema_and_its_identifiers_hold(kind: Kind, 
     assert unverified(json.loads(body_bytes(kind.name, kind.version, kind.examples[number]))) == []
 
 
-@pytest.mark.parametrize("name", sorted(name for name, rule in RULES.items() if rule.personal))
-def test_examples_about_persons_name_some_in_three_scripts(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_examples_of_every_kind_have_names_in_three_scripts(name: str) -> None:
     text = json.dumps(newest(name).examples, ensure_ascii=False)
     for script, letters in (
         ("Latin", "[A-Z\u00c0-\u021b][a-z\u00c0-\u021b]{2}"),
@@ -110,6 +110,9 @@ def test_a_correction_is_of_a_valid_body_and_carries_no_other() -> None:
         body_bytes("correction", 1, example | {"content": wrong})
     with pytest.raises(BodyInvalid, match=r"content\.kind"):
         body_bytes("correction", 1, example | {"content": {"kind": "correction", "body": dict(example)}})
+    for field, value in (("kind", "drugs.siezure"), ("kind_version", 9)):
+        with pytest.raises(BodyInvalid, match=rf"correction: content\.{field}: must be "):
+            body_bytes("correction", 1, example | {"content": example["content"] | {field: value}})
     unknown = example | {"content": {"kind": "of.tomorrow", "kind_version": 1, "body": {"a": 1}}}
     assert read_body("correction", 1, json.dumps(unknown).encode()) == unknown
 

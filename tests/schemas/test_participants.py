@@ -1,6 +1,7 @@
 """The participants are those of pages 3 to 6, under the names and codes of November 2004, and the Centre."""
 
 import re
+from datetime import date
 
 import pytest
 
@@ -14,6 +15,7 @@ from schemas.participants import (
     PARTICIPANTS,
     Category,
     Instrument,
+    answers_for,
     in_category,
     speaks_for,
 )
@@ -144,3 +146,28 @@ def test_the_participants_cannot_be_changed_in_a_running_program() -> None:
 )
 def test_who_may_report_of_which_country(node: str, country: str, may: bool) -> None:
     assert speaks_for(node, country) == may
+
+
+@pytest.mark.parametrize(
+    ("reporting", "asked", "on", "is_it"),
+    [
+        ("RS", "CS", "2003-10-13", True),
+        ("ME", "CS", "2003-10-13", True),
+        ("CS", "RS", "2003-10-13", True),
+        ("RS", "ME", "2003-10-13", False),
+        ("RS", "RS", "2003-10-13", True),
+        # Montenegro was a state two days before Serbia was one.
+        ("ME", "CS", "2006-06-02", True),
+        ("ME", "CS", "2006-06-03", False),
+        ("CS", "ME", "2006-06-03", False),
+        ("RS", "CS", "2006-06-04", True),
+        ("RS", "CS", "2006-06-05", False),
+        ("MK", "MK", "2003-10-13", True),
+        ("RO", "CS", "2003-10-13", False),
+        ("XK", "CS", "2003-10-13", False),
+    ],
+)
+def test_a_successor_answers_for_the_state_that_it_was_a_part_of_and_until_then(
+    reporting: str, asked: str, on: str, is_it: bool
+) -> None:
+    assert answers_for(reporting, asked, date.fromisoformat(on)) is is_it

@@ -28,9 +28,11 @@ def main(file: Path = BODIES) -> None:
     for (kind, version), found in sorted(KINDS.items()):
         mine = [body for _, name, number, body in there if (name, number) == (kind, version)]
         shown = {path for body in mine for path in _paths(body)}
-        for body in (*map(dict, found.examples), *_random(kind, version)):
+        examples = [dict(example) for example in found.examples]
+        for number, body in enumerate((*examples, *_random(kind, version))):
             paths = set(_paths(body))
-            if paths <= shown or len(mine) == _MOST + len(found.examples):
+            # An example shows what is new, also of a kind that has enough.
+            if paths <= shown or (number >= len(examples) and len(mine) >= _MOST + len(examples)):
                 continue
             shown |= paths
             mine.append(body)
