@@ -15,7 +15,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
@@ -54,10 +54,16 @@ class Secret:
         return cls(text.encode(), True)
 
     @classmethod
-    def from_passphrase_file(cls, path: Path) -> Self:
-        """The passphrase that a file holds, without the line's end. Raises KeyFileRefused."""
+    def from_passphrase_file(cls, path: Path, *, of_systemd: bool = False) -> Self:
+        """The passphrase that a file holds, without the line's end. Raises KeyFileRefused.
+
+        Who else may read a credential `of_systemd` its ACL says, and not its mode.
+        """
         try:
-            return cls.passphrase(path.read_text().strip())
+            with path.open() as file:
+                if not of_systemd:
+                    check_private(file, path)
+                return cls.passphrase(file.read().strip())
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
             raise KeyFileRefused(f"the passphrase file {path} does not read: {why}") from error
@@ -129,7 +135,7 @@ class SecretSource:
         if sum(given is not None for given in (self.passphrase_file, self.key_file, self.credential)) > 1:
             raise KeyFileRefused("the keys open with one of: passphrase file, key file, credential; several are named")
         if self.credential is not None:
-            return Secret.from_passphrase_file(_credential(self.credential))
+            return Secret.from_passphrase_file(_credential(self.credential), of_systemd=True)
         if self.passphrase_file is not None:
             return Secret.from_passphrase_file(self.passphrase_file)
         return Secret.from_key_file(self.key_file or home / "secret.key")
@@ -343,11 +349,16 @@ def is_sealed(path: Path) -> bool:
     return isinstance(fields, dict) and fields.keys() == {"v", "kdf", "nonce", "ciphertext"}
 
 
+def check_private(file: IO[Any], path: Path) -> None:
+    """Raises KeyFileRefused for an open file with a secret that others can use."""
+    if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+        raise KeyFileRefused(f"{path} is readable by others; run: chmod 600 {path}")
+
+
 def _read_private(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise KeyFileRefused(f"{path} is readable by others; run: chmod 600 {path}")
+            check_private(file, path)
             return file.read()
     except OSError as error:
         raise KeyFileRefused(f"{path} does not read: {error.strerror}; is this the right folder?") from error

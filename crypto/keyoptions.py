@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from crypto.hsm import Token
-from crypto.keyfile import SecretSource
+from crypto.keyfile import SecretSource, check_private
 
 PassphraseFile = Annotated[Path | None, typer.Option(help="The keys open with the passphrase in this file.")]
 KeyFile = Annotated[Path | None, typer.Option(help="The keys open with this key file; made if it is not there.")]
@@ -41,13 +41,19 @@ def named_source(passphrase_file: Path | None, key_file: Path | None, credential
 
 
 def token_of(module: Path | None, label: str | None, pin_file: Path | None) -> Token | None:
-    """The token that was named, or None. Raises BadParameter for one that was named by half, or without its PIN."""
+    """The token that was named, or None.
+
+    Raises BadParameter for one that was named by half, or without its PIN, KeyFileRefused for a PIN that others can
+    read.
+    """
     if module is None and label is None and pin_file is None:
         return None
     if module is None or label is None or pin_file is None:
         raise typer.BadParameter("a token needs all of --pkcs11-module, --pkcs11-token, --pkcs11-pin-file")
     try:
-        pin = pin_file.read_text().strip()
+        with pin_file.open() as file:
+            check_private(file, pin_file)
+            pin = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise typer.BadParameter(f"the PIN file {pin_file} does not read: {why}") from error

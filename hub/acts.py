@@ -14,8 +14,11 @@ from typing import Any, Final
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto import merkle
+from crypto.errors import CryptoError
+from crypto.note import Checkpoint, open_note
 from crypto.receipt import leaf_of
-from hub import ledger, rows, tables
+from hub import ledger, rows, tables, tilestore
 from hub.errors import OperatorsTampered
 from hub.ledger import DETAIL_SIZE, Ledger
 from hub.roles import Action, Role
@@ -30,6 +33,7 @@ UNKNOWN: Final = "unknown"
 # The first operator makes the account alone, in a name of one's own; nobody else ever does.
 _FIRST: Final = re.compile(r"([a-z0-9.-]+): operator\.add name=\1 role=security-officer")
 _ADDS: Final = "position(convert_to('operator.add name=', 'UTF8') IN entry) > 0"
+_NAMES: Final = "position(convert_to(:words, 'UTF8') IN entry) > 0"
 _ABOUT: Final = "convert_from(act, 'UTF8')::jsonb #>> CAST(CAST(:path AS text) AS text[]) = :value"
 
 
@@ -105,17 +109,20 @@ async def record(connection: AsyncConnection, log: Ledger, actor: Actor) -> int:
 
 
 async def newest(
-    connection: AsyncConnection, action: Action, operator: str | None = None, about: tuple[str, str] | None = None
+    connection: AsyncConnection,
+    log: Ledger,
+    action: Action,
+    operator: str | None = None,
+    about: tuple[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """The last act of its kind, by anybody or one operator; `about` is a path into it and what stands there.
 
-    Raises OperatorsTampered unless the ledger has it: a row alone is nobody's word.
+    Raises OperatorsTampered unless a checkpoint that we signed has it: rows alone are nobody's word.
     """
-    act, content, leaf = tables.operator_act.c, tables.ledger_content.c, tables.ledger_leaf.c
+    act, content = tables.operator_act.c, tables.ledger_content.c
     query = (
-        select(act.leaf_index, act.act, content.salt, content.entry, leaf.hash)
+        select(act.leaf_index, act.act, content.salt, content.entry)
         .outerjoin_from(tables.operator_act, tables.ledger_content, content.leaf_index == act.leaf_index)
-        .outerjoin(tables.ledger_leaf, leaf.leaf_index == act.leaf_index)
         .where(act.action == str(action))
     )
     if operator is not None:
@@ -125,14 +132,42 @@ async def newest(
     row = (await connection.execute(query.order_by(act.leaf_index.desc()).limit(1))).first()
     if row is None:
         return None
-    # The entry is what its leaf commits to, and the act is its evidence.
-    if row.entry is None or leaf_of(row.salt, row.entry) != row.hash or ledger.evidence(row.act) not in row.entry:
-        raise OperatorsTampered(
-            f"the act of entry {row.leaf_index} is not the one in the ledger",
-            "somebody wrote to the database behind the hub's back: keep it as it is, and run `seci-hub ledger verify`",
-        )
+    # The entry is in the tree, and the act is its evidence; what nodes have sent is the evidence of other entries.
+    entry = _entry(row.entry or b"")
+    is_ours = entry is not None and (entry.event, entry.evidence) == (Event.OPERATOR, ledger.evidence(row.act))
+    if not is_ours or not await _is_in(connection, log, row):
+        raise _tampered(row.leaf_index, "is not the one in the ledger")
     found: dict[str, Any] = json.loads(row.act)
+    # Whose it is and what is not for the columns to say: they are no part of what the ledger has.
+    if found["action"] != str(action) or (operator is not None and found["operator"] != operator):
+        raise _tampered(row.leaf_index, "is another's, or another act")
     return found
+
+
+async def _is_in(connection: AsyncConnection, log: Ledger, row: Any) -> bool:
+    note = (await ledger.head(connection)).note
+    try:
+        tree = Checkpoint.parse(open_note(note, log.signer.verifier))
+        if not 0 <= row.leaf_index < tree.size:
+            return False
+        path = (await tilestore.inclusion(connection, [row.leaf_index], tree.size))[row.leaf_index]
+        merkle.verify_inclusion(row.leaf_index, tree.size, leaf_of(row.salt, row.entry), path, tree.root)
+    except CryptoError:
+        return False
+    return tree.origin == log.origin
+
+
+async def told(connection: AsyncConnection, words: str, pattern: str) -> Entry | None:
+    """The last entry of an act whose detail begins with a name and `: `, goes on as `pattern` says, and has `words` in
+    it: by the ledger's entries, for who takes a row out of the table of acts takes none out of these.
+    """
+    table, whole = tables.ledger_content.c, re.compile(f"[a-z0-9.-]+(?:/[^:]*)?: {pattern}")
+    query = select(table.entry).where(table.event == str(Event.OPERATOR), text(_NAMES).bindparams(words=words))
+    for data in (await connection.execute(query.order_by(table.leaf_index.desc()))).scalars():
+        entry = _entry(data)
+        if entry is not None and whole.fullmatch(entry.detail or ""):
+            return entry
+    return None
 
 
 async def anybody_began(connection: AsyncConnection) -> bool:
@@ -144,11 +179,23 @@ async def anybody_began(connection: AsyncConnection) -> bool:
 
 
 def _tells_of_first(entry: bytes) -> bool:
+    found = _entry(entry)
+    # One that does not read, somebody made so behind the hub's back, and not to take rights from himself.
+    return found is None or _FIRST.fullmatch(found.detail or "") is not None
+
+
+def _entry(data: bytes) -> Entry | None:
     try:
-        return _FIRST.fullmatch(Entry.from_bytes(entry).detail or "") is not None
+        return Entry.from_bytes(data)
     except ControlRefused:
-        # Somebody made it so behind the hub's back, and not to take rights from himself.
-        return True
+        return None
+
+
+def _tampered(index: int, why: str) -> OperatorsTampered:
+    return OperatorsTampered(
+        f"the act of entry {index} {why}",
+        "somebody wrote to the database behind the hub's back: keep it as it is, and run `seci-hub ledger verify`",
+    )
 
 
 def _words(value: Any) -> str:

@@ -12,8 +12,8 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining
-from hub import accounts, authorities, ledger, registrar, rosternews, standing, topology
-from hub.errors import EnrolmentUnknown
+from hub import accounts, authorities, consent, ledger, registrar, rosternews, standing, topology
+from hub.errors import EnrolmentUnknown, HubError
 from hub.joining import Enrolment, ask, change, check_request, listing, locked
 from hub.ledger import Ledger
 from hub.pen import writing
@@ -104,11 +104,20 @@ async def carry_on(office: Office, invitation: bytes) -> Enrolment:
 
 
 async def carry_all_on(office: Office) -> list[Enrolment]:
-    """`carry_on` for each that was left in the middle; those that there were."""
+    """`carry_on` for each that was left in the middle; those that there were. Raises as it, when all had their turn."""
     async with office.engine.connect() as connection:
         found = await listing(connection, _UNFINISHED)
     left = [item for item in found if item.stage is not Stage.REJECTED or item.certificate is not None]
-    return [await carry_on(office, item.invitation) for item in left]
+    done, stuck = [], None
+    for item in left:
+        try:
+            done.append(await carry_on(office, item.invitation))
+        except HubError as error:
+            # It holds up none of the others.
+            stuck = stuck or error
+    if stuck is not None:
+        raise stuck
+    return done
 
 
 async def answer(office: Office, found: Enrolment) -> JoinAnswer:
@@ -135,6 +144,7 @@ async def _provision(office: Office, found: Enrolment) -> None:
     settings, request = office.settings, found.asked.request
     async with office.engine.begin() as connection:
         roster = await registrar.current(connection, office.log.signer.key.public)
+        await consent.check(connection, office.log, found, roster)
         check_request(found.asked, roster, found.terms)
         if found.certificate is None:
             # Kept before the broker is told: from here on there is something to take back.
@@ -144,11 +154,17 @@ async def _provision(office: Office, found: Enrolment) -> None:
             if await change(connection, found.invitation, Stage.CONFIRMED, certificate=certificate) is None:
                 return
         users = await accounts.of_nodes(connection)
-    nodes = {found.node, *(node.node for node in roster.nodes)}
-    # Who was revoked comes back with new keys; who is suspended is not let in by that.
-    back = found.terms.replace_keys and all(registrar.comes_back(n) for n in roster.nodes if n.node == found.node)
-    absent = [node for node in registrar.absent(roster) if not (back and node == found.node)]
-    await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent, users)
+    told: registrar.Unsigned | None = None
+    while told is None or registrar.absent(told) != registrar.absent(roster):
+        # Whoever is shut out while the broker is told would have a user there again.
+        told, nodes = roster, {found.node, *(node.node for node in roster.nodes)}
+        # Who was revoked comes back with new keys; who is suspended is not let in by that.
+        back = found.terms.replace_keys and all(registrar.comes_back(n) for n in roster.nodes if n.node == found.node)
+        absent = [node for node in registrar.absent(roster) if not (back and node == found.node)]
+        await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent, users)
+        async with office.engine.connect() as connection:
+            roster = await registrar.current(connection, office.log.signer.key.public)
+            users = await accounts.of_nodes(connection)
     async with office.engine.begin() as connection:
         moved = await change(connection, found.invitation, Stage.CONFIRMED, stage=Stage.PROVISIONED)
         now = moved or await locked(connection, found.invitation)
@@ -165,6 +181,7 @@ async def _enter(office: Office, found: Enrolment) -> None:
         if now is None or now.stage is not Stage.PROVISIONED or now.certificate is None:
             return
         roster = await registrar.current(connection, office.log.signer.key.public)
+        await consent.check(connection, office.log, now, roster)
         check_request(now.asked, roster, now.terms)
         terms, request, pem, crl = now.terms, now.asked.request, now.certificate.encode(), None
         await registrar.keep_certificate(connection, pem, now.node)
@@ -187,8 +204,10 @@ async def _take_back(office: Office, found: Enrolment) -> None:
     async with office.engine.connect() as connection:
         roster = await registrar.current(connection, office.log.signer.key.public)
         users = await accounts.of_nodes(connection)
+        others = await listing(connection, (Stage.CONFIRMED, Stage.PROVISIONED))
     nodes = {node.node for node in roster.nodes}
-    if found.node not in nodes:
+    # By now the node may have come in, or be on its way again: what is at the broker is for that.
+    if found.node not in nodes | {other.node for other in others}:
         await asyncio.to_thread(topology.remove, settings.broker_ctl, found.node, settings.vhost)
     elif found.terms.replace_keys:
         # The user that it was, and not the one that it would have become.

@@ -7,6 +7,7 @@ it expires.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,7 +19,7 @@ from hub import acts, ledger, tables
 from hub.acts import Actor, digest_of
 from hub.errors import ApprovalClosed, ApprovalUnknown, OperatorsTampered, OwnApproval
 from hub.ledger import Ledger
-from hub.roles import DANGEROUS, Action
+from hub.roles import DANGEROUS, Action, of_two
 from hub.watch import iso
 
 _TABLE: Final = tables.approval.c
@@ -65,10 +66,16 @@ class Approval:
         }
 
 
-async def chosen(connection: AsyncConnection) -> frozenset[Action]:
-    """What takes two: as the operators decided last, or what is dangerous."""
-    found = await acts.newest(connection, Action.FOUR_EYES)
-    return DANGEROUS if found is None else frozenset(map(Action, found["subject"]["actions"]))
+async def chosen(connection: AsyncConnection, log: Ledger) -> frozenset[Action]:
+    """What takes two: as the operators decided last, or what is dangerous. Raises OperatorsTampered."""
+    found = await acts.newest(connection, log, Action.FOUR_EYES)
+    told = await acts.told(connection, f": {Action.FOUR_EYES} ", rf"{Action.FOUR_EYES}(?: \(approval \d+\))? .*")
+    if (told and told.evidence) != (found and ledger.evidence(acts.canonical(found))):
+        raise OperatorsTampered(
+            "the ledger's last decision on what takes two is another one than the table of acts has",
+            "somebody wrote to the database behind the hub's back: keep it as it is, and run `seci-hub ledger verify`",
+        )
+    return DANGEROUS if found is None else of_two(map(Action, found["subject"]["actions"]))
 
 
 async def listing(connection: AsyncConnection, now: int, limit: int, *, every: bool) -> list[Approval]:
@@ -111,9 +118,9 @@ async def ask(connection: AsyncConnection, log: Ledger, actor: Actor, lasts_ms: 
         "expires": turn.at + lasts_ms,
     }
     number = int(await connection.scalar(insert(tables.approval).values(row).returning(_TABLE.id)) or 0)
-    subject = {"approval": number, "for": str(actor.action), **actor.subject}
-    await acts.record(connection, log, replace(actor, action=Action.ASK, subject=subject))
-    return await get(connection, number)
+    asked = await get(connection, number)
+    await acts.record(connection, log, replace(actor, action=Action.ASK, subject=asking(asked)))
+    return asked
 
 
 async def confirm(connection: AsyncConnection, number: int, operator: str) -> Approval:
@@ -134,24 +141,45 @@ async def refuse(connection: AsyncConnection, number: int, operator: str) -> App
     return await get(connection, number)
 
 
-async def take(connection: AsyncConnection, number: int, actor: Actor) -> Approval:
-    """Uses it up, in the transaction of what is done. Raises ApprovalUnknown, ApprovalClosed."""
+async def take(connection: AsyncConnection, log: Ledger, number: int, actor: Actor) -> Approval:
+    """Uses it up, in the transaction of what is done. Raises ApprovalUnknown, ApprovalClosed, OperatorsTampered."""
     found, now = await _open(connection, number)
     if found.confirmed_by is None or digest_of(actor.action, actor.subject) != digest_of(found.action, found.subject):
         raise _closed(found, "is for something else, or nobody has confirmed it")
-    await _check_word(connection, found, found.confirmed_by)
+    await _check_words(connection, log, found)
     await _end(connection, found, now, "done", actor.name)
     return found
 
 
-async def _check_word(connection: AsyncConnection, found: Approval, operator: str) -> None:
-    """Raises OperatorsTampered unless the ledger has it that just this was confirmed."""
-    act = await acts.newest(connection, Action.CONFIRM, operator, ("{subject,approval}", str(found.id)))
-    if act is None or act["subject"] != confirming(found):
-        raise OperatorsTampered(
-            f"the ledger does not have it that {operator} confirmed approval {found.id}",
-            "somebody wrote to the database behind the hub's back: keep it as it is; refuse the approval",
-        )
+async def _check_words(connection: AsyncConnection, log: Ledger, found: Approval) -> None:
+    """Raises OperatorsTampered unless the ledger has it that one asked for just this and another confirmed it, that
+    nobody refused it, and that it was not done yet.
+    """
+    about, confirmer = ("{subject,approval}", str(found.id)), found.confirmed_by or ""
+    asked = await acts.newest(connection, log, Action.ASK, found.asked_by, about)
+    if asked is None or asked["subject"] != asking(found):
+        raise _tampered(found, f"{found.asked_by} asked for")
+    confirmed = await acts.newest(connection, log, Action.CONFIRM, confirmer, about)
+    if confirmed is None or confirmed["subject"] != confirming(found) or confirmer == found.asked_by:
+        raise _tampered(found, f"{confirmer} confirmed")
+    refused = f"{Action.REFUSE} approval={found.id} "
+    if await acts.told(connection, refused, f"{re.escape(refused)}.*") is not None:
+        raise _tampered(found, "nobody refused")
+    used = f" (approval {found.id})"
+    if await acts.told(connection, used, f"[^ ]+{re.escape(used)}.*") is not None:
+        raise _tampered(found, "nobody has used up")
+
+
+def _tampered(found: Approval, who: str) -> OperatorsTampered:
+    return OperatorsTampered(
+        f"the ledger does not have it that {who} approval {found.id}",
+        "somebody wrote to the database behind the hub's back: keep it as it is; refuse the approval",
+    )
+
+
+def asking(found: Approval) -> dict[str, Any]:
+    """The subject of the act that asks for it."""
+    return {"approval": found.id, "for": str(found.action), **found.subject}
 
 
 def confirming(found: Approval) -> dict[str, Any]:

@@ -54,6 +54,7 @@ from hub.cli_watch import deadlines, messages, queues, trace
 from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
+from hub.locked import hold_keys
 from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.roles import Action
@@ -87,6 +88,7 @@ app.add_typer(requests_app, name="requests")
 
 @app.command()
 def init(
+    context: typer.Context,
     home: Home,
     admin_database: Annotated[
         str, typer.Option(envvar="SECI_HUB_ADMIN_DATABASE_URL", help="Owner's URL, for migrations.")
@@ -94,8 +96,8 @@ def init(
     database_url: Annotated[
         str, typer.Option("--database", envvar="SECI_HUB_DATABASE_URL", help="URL of role seci_hub.")
     ],
-    broker_host: str = "localhost",
-    broker_port: Annotated[int, typer.Option(min=1, max=65535)] = 5671,
+    broker_host: Annotated[str, typer.Option(help="RabbitMQ's name, as nodes call it.")] = "localhost",
+    broker_port: Annotated[int, typer.Option(min=1, max=65535, help="RabbitMQ's port for TLS.")] = 5671,
     broker_ctl: Annotated[str, typer.Option(help="How rabbitmqctl is called.")] = "rabbitmqctl",
     broker_ip: Annotated[list[str] | None, typer.Option(help="IP addresses for the broker's certificate.")] = None,
     passphrase_file: PassphraseFile = None,
@@ -108,6 +110,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make the hub's keys, certificates, tables and settings. Safe to repeat."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hold_keys(context, home)
     known = Settings.stored(home) if (home / "hub.json").exists() else None
     source = source_of(passphrase_file, key_file, credential)
     if known is not None:
@@ -178,8 +182,8 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
     # To repeat what the roster says to the broker, anybody may who has the broker.
     actor = acting(settings, Action.PROVISION) if first else None
-    nodes, absent, users = with_database(settings, work, log, actor)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent, users)
+    with_database(settings, work, log, actor)
+    nodes = topology.settle(settings.broker_ctl, settings.vhost, lambda: with_database(settings, work, log))
     answer({"nodes": nodes}, as_json, f"the broker is provisioned for {len(nodes)} nodes")
 
 
@@ -230,8 +234,8 @@ def enrol(
         out.mkdir(parents=True, exist_ok=True)
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
-    nodes, absent, users = with_database(settings, check)
-    topology.apply(settings.broker_ctl, nodes, settings.vhost, absent, users)
+    topology.settle(settings.broker_ctl, settings.vhost, lambda: with_database(settings, check))
+    users = with_database(settings, accounts.of_nodes)
     certificates_pem = {item.node: admission.certify(settings, item, users.get(item.node)) for item in requests}
     version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))

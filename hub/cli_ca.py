@@ -17,6 +17,7 @@ from hub.acts import Actor
 from hub.authorities import Issuing, Known, Stage
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable, HubError, RolloverRefused
+from hub.locked import hold_keys
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import broker_follows, hub_key, ledger_of, probe, users_follow
@@ -44,11 +45,12 @@ def show(home: Home, as_json: AsJson = False) -> None:
 
 
 @ca_app.command()
-def roll(home: Home, as_json: AsJson = False) -> None:
+def roll(context: typer.Context, home: Home, as_json: AsJson = False) -> None:
     """Make another authority, vouched for by the one of today; hub and nodes trust both from now on.
 
     The running workers tell the nodes. Certificates are still issued by the old one.
     """
+    hold_keys(context, home)
     settings, stage = Settings.load(home), authorities.known(home).stage
     if stage is Stage.SWITCHED:
         _refuse(settings, "another authority has just taken over", "first `seci-hub ca finish`")
@@ -62,11 +64,12 @@ def roll(home: Home, as_json: AsJson = False) -> None:
 
 
 @ca_app.command()
-def switch(home: Home, force: Force = None, as_json: AsJson = False) -> None:
+def switch(context: typer.Context, home: Home, force: Force = None, as_json: AsJson = False) -> None:
     """Let the new authority issue: the hub's users get new certificates, and the nodes ask for theirs.
 
     Refused (4) unless the broker takes certificates of the new one.
     """
+    hold_keys(context, home)
     settings, known = Settings.load(home), authorities.known(home)
     if known.stage is Stage.SETTLED:
         _refuse(settings, "there is no other authority yet", "first `seci-hub ca roll`")
@@ -80,16 +83,18 @@ def switch(home: Home, force: Force = None, as_json: AsJson = False) -> None:
     authorities.let_newest_issue(home)
     renewed = users_follow(home, settings.secret())
     say(f"new certificates: {', '.join(renewed) or 'none'}")
+    say("a join desk that is running shows the old authority's: start it anew; open invitations are outdated")
     _answer(settings, authorities.known(home), as_json)
 
 
 @ca_app.command()
-def finish(home: Home, force: Force = None, as_json: AsJson = False) -> None:
+def finish(context: typer.Context, home: Home, force: Force = None, as_json: AsJson = False) -> None:
     """Give the broker a certificate of the new authority, and trust the old one no more.
 
     Refused (4) while a node has not said that it has a certificate of the new one, or the broker shows one of the old.
     With --force such a node is shut out, until it is enrolled again. The broker keeps its key.
     """
+    hold_keys(context, home)
     settings, known = Settings.load(home), authorities.known(home)
     if known.stage is Stage.ROLLED:
         _refuse(settings, "the old authority still issues", "first `seci-hub ca switch`")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +17,12 @@ from crypto import joining as proofs
 from crypto import typed
 from crypto.journal import configure_logging
 from crypto.keyfile import write_private
-from hub import admission, approvals, database, joindesk, joining, registrar
+from hub import admission, approvals, database, joindesk, joining, joinwords, registrar
 from hub.acts import Actor
 from hub.admission import Office
 from hub.errors import FileUnwritable, RequestUnreadable, SettingsInvalid
 from hub.joining import Enrolment, Terms
+from hub.locked import keys_alone
 from hub.metrics import count_event
 from hub.roles import Action
 from hub.settings import HOME_VARIABLE, Settings
@@ -29,7 +31,7 @@ from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.joining import MAX_REQUEST, JoinToken, Stage
-from schemas.participants import NODE_ID
+from schemas.participants import NODE_ID, PARTICIPANTS, category_of
 
 T = TypeVar("T")
 requests_app: Final = typer.Typer(invoke_without_command=True, help="Nodes that ask to join.")
@@ -93,7 +95,7 @@ def invite(
     pin = proofs.pin_of(admission.identity_of(settings, log))
     until = joining.now_ms() + int(expires.total_seconds() * 1000)
     terms = Terms(agency, None if task_force is None else tuple(sorted(set(task_force))), replace_keys, until)
-    actor = acting(settings, Action.INVITE, {"node": node, **_said(terms)})
+    actor = acting(settings, Action.INVITE, {"node": node, **terms.said()})
 
     async def work(connection: AsyncConnection) -> JoinToken:
         roster = await registrar.current(connection, log.signer.key.public)
@@ -106,6 +108,8 @@ def invite(
     else:
         _write(out, f"{token.text()}\n".encode())
         answer(result | {"file": str(out)}, as_json, f"the token is in {out}")
+    if node not in PARTICIPANTS:
+        say(f"{node} is not in the Center's list (docs/node.md): is it spelt so? It will be a {category_of(node)}")
     say(f"good once, for {node}, until {iso(until)}; hand it over sealed or in person, not by mail")
     say("next: seci-hub join-desk, or for a node with no way in: seci-hub requests import FILE")
 
@@ -119,7 +123,7 @@ def invitations(
     stages, settings = tuple(Stage) if every else (Stage.INVITED,), Settings.load(home)
     acting(settings, Action.LOOK)
     found = with_database(settings, lambda connection: joining.listing(connection, stages))
-    rows = [_invited(item) for item in found]
+    rows = [joinwords.invited(item) for item in found]
     lines = [
         f"{row['invitation']}  {row['node']:8} {row['stage']:11} until {row['expires']}  by {row['invited_by']}"
         + ("  replaces keys" if row["replace_keys"] else "")
@@ -144,7 +148,8 @@ def requests(
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
     found = with_database(settings, lambda connection: joining.listing(connection, stages))
-    answer({"requests": [_asked(item) for item in found]}, as_json, "\n".join(map(_told, found)) or "nobody waits")
+    lines = "\n".join(map(joinwords.told, found))
+    answer({"requests": [joinwords.asked(item) for item in found]}, as_json, lines or "nobody waits")
     if any(item.stage is Stage.REQUESTED for item in found):
         say("telephone the node under a number you know, let it read its words to you, and type what you hear:")
         say('      seci-hub approve NODE --words "..."')
@@ -174,7 +179,7 @@ def import_(
         return await joining.ask(connection, join, pin, roster, by_file=True)
 
     found = with_database(settings, work, log, actor)
-    answer(_asked(found), as_json, _told(found))
+    answer(joinwords.asked(found), as_json, joinwords.told(found))
     if found.stage is Stage.REQUESTED:
         say(f'next: let {found.node} read its words by telephone: seci-hub approve {found.node} --words "..."')
 
@@ -187,7 +192,6 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the answer for a node to a file: its welcome, sealed, once it is in the roster."""
-
     settings = Settings.load(home)
     _on_record(settings, acting(settings, Action.INVITE, {"node": node, "answer": str(out.name)}))
 
@@ -201,6 +205,8 @@ def export(
     result = _with_office(settings, work)
     answer(result, as_json, f"{out}: {node} is {result['stage']}")
     say(f"next, at the node: seci-node join --hub {out.name}")
+    if result["stage"] in (Stage.REQUESTED, Stage.APPROVED):
+        say(f"it has no welcome yet, and lets {node} prove its encryption key only; export again when {node} is in")
 
 
 @requests_app.command()
@@ -210,7 +216,7 @@ def resume(home: Home, as_json: AsJson = False) -> None:
     _on_record(settings, acting(settings, Action.PROVISION, {"resume": "enrolments"}))
     found = _with_office(settings, admission.carry_all_on)
     lines = [f"{item.node} is {item.stage}" for item in found]
-    answer({"requests": [_asked(item) for item in found]}, as_json, "\n".join(lines) or "nothing was left")
+    answer({"requests": [joinwords.asked(item) for item in found]}, as_json, "\n".join(lines) or "nothing was left")
 
 
 def approve(
@@ -224,30 +230,44 @@ def approve(
     Where to enrol takes two (`seci-hub operator four-eyes`), a second one has to confirm.
     """
     settings = Settings.load(home)
+    log = ledger_of(settings)
 
-    async def work(connection: AsyncConnection, by: Actor) -> Enrolment:
-        four_eyes = by.session is not None and Action.ENROL in await approvals.chosen(connection)
-        return await joining.approve(connection, node, words, by.name, four_eyes=four_eyes)
+    async def work(connection: AsyncConnection, seen: Enrolment, by: Actor) -> Enrolment:
+        four_eyes = by.session is not None and Action.ENROL in await approvals.chosen(connection, log)
+        return joining.same(await joining.approve(connection, node, words, by.name, four_eyes=four_eyes), seen)
 
     found = _decide(settings, Action.APPROVE, node, work)
-    answer(_asked(found), as_json, f"{node} is {found.stage}")
+    answer(joinwords.asked(found), as_json, f"{node} is {found.stage}")
     if found.stage is Stage.APPROVED:
-        say(f"next: another operator: seci-hub confirm {node}")
+        say(f"next: a security officer, another person than you: seci-hub confirm {node}")
     else:
         _say_in(found)
 
 
-def confirm(node: Node, home: Home, as_json: AsJson = False) -> None:
-    """As the second operator: let an approved node in. Certificate, broker, roster and ledger follow at once.
+def confirm(
+    node: Node,
+    home: Home,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not show it and ask first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """As a security officer who has not approved it: let an approved node in; certificate, broker, roster follow.
 
+    Read what it shows, and ask who approved it: what is confirmed is that, and nothing that took its place meanwhile.
     Killed in the middle, `seci-hub requests resume` or the join desk goes on.
     """
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter("it asks first, and nobody is there to answer: see `seci-hub requests`, and say --yes")
 
-    async def work(connection: AsyncConnection, by: Actor) -> Enrolment:
-        return await joining.confirm(connection, node, by.name)
+    def agreed(seen: Enrolment) -> None:
+        if not yes:
+            say(joinwords.told(seen))
+            typer.confirm(f"Let {node} in with these keys, on these terms?", abort=True, err=True)
 
-    found = _decide(Settings.load(home), Action.ADMIT, node, work)
-    answer(_asked(found), as_json, f"{node} is {found.stage}; roster version {found.roster_version}")
+    async def work(connection: AsyncConnection, seen: Enrolment, by: Actor) -> Enrolment:
+        return await joining.confirm(connection, seen, by.name)
+
+    found = _decide(Settings.load(home), Action.ADMIT, node, work, agreed=agreed)
+    answer(joinwords.asked(found), as_json, f"{node} is {found.stage}; roster version {found.roster_version}")
     _say_in(found)
 
 
@@ -261,11 +281,11 @@ def reject(
     if not reason.strip() or len(reason) > 300:
         raise SettingsInvalid("the reason is empty or longer than 300 characters", "say why: the node is told")
 
-    async def work(connection: AsyncConnection, _: Actor) -> Enrolment:
-        return await joining.reject(connection, node, reason.strip())
+    async def work(connection: AsyncConnection, seen: Enrolment, _: Actor) -> Enrolment:
+        return await joining.reject(connection, seen, reason.strip())
 
     found = _decide(Settings.load(home), Action.REJECT, node, work, {"reason": reason.strip()})
-    answer(_asked(found), as_json, f"{node} is rejected")
+    answer(joinwords.asked(found), as_json, f"{node} is rejected")
 
 
 def join_desk(
@@ -281,7 +301,9 @@ def join_desk(
     configure_logging(count_event)
     settings = Settings.load(home)
     names = tuple(name or (settings.broker_host,))
-    desk_certificate(home, settings.secret(), names)
+    with keys_alone(home):
+        settings = Settings.load(home)
+        desk_certificate(home, settings.secret(), names)
 
     async def work(office: Office) -> None:
         stop = asyncio.Event()
@@ -298,16 +320,16 @@ def _decide(
     settings: Settings,
     action: Action,
     node: str,
-    work: Callable[[AsyncConnection, Actor], Coroutine[Any, Any, Enrolment]],
+    work: Callable[[AsyncConnection, Enrolment, Actor], Coroutine[Any, Any, Enrolment]],
     more: dict[str, Any] | None = None,
+    agreed: Callable[[Enrolment], None] = lambda _: None,
 ) -> Enrolment:
-    """An operator's word on a request, on record with what it is about; and what follows from it."""
+    """An operator's word on a request as it is seen, on record with what it is about; and what follows from it."""
     log = ledger_of(settings)
-    found = with_database(settings, lambda connection: joining.latest(connection, node))
-    fingerprint = found.asked.request.fingerprint()
-    about = {"node": node, "invitation": found.invitation.hex(), "fingerprint": fingerprint, **_said(found.terms)}
-    actor = acting(settings, action, {**about, **(more or {})})
-    decided = with_database(settings, lambda connection: work(connection, actor), log, actor)
+    seen = with_database(settings, lambda connection: joining.latest(connection, node))
+    actor = acting(settings, action, {**seen.about(), **(more or {})})
+    agreed(seen)
+    decided = with_database(settings, lambda connection: work(connection, seen, actor), log, actor)
     return _with_office(settings, lambda office: admission.carry_on(office, decided.invitation))
 
 
@@ -316,14 +338,6 @@ def _on_record(settings: Settings, actor: Actor) -> None:
         return None
 
     with_database(settings, nothing_else, ledger_of(settings), actor)
-
-
-def _said(terms: Terms) -> dict[str, Any]:
-    return {
-        "agencies": terms.agencies and list(map(str, terms.agencies)),
-        "task_forces": terms.task_forces and list(terms.task_forces),
-        "replace_keys": terms.replace_keys or None,
-    }
 
 
 def _with_office(settings: Settings, work: Callable[[Office], Coroutine[Any, Any, T]]) -> T:
@@ -350,48 +364,10 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _say_in(found: Enrolment) -> None:
+    if found.terms.replace_keys:
+        say(f"RabbitMQ still takes certificates that {found.node} had before, until they end: if somebody may have the")
+        say("      old TLS key, let another certification authority take over: seci-hub ca roll")
     if found.by_file:
         say(f"next: seci-hub requests export {found.node} --out {found.node}.answer.json")
     else:
         say(f"{found.node} fetches its welcome by itself, or when its administrator runs `seci-node join` again")
-
-
-def _invited(item: Enrolment) -> dict[str, Any]:
-    return {
-        "invitation": item.invitation.hex(),
-        "node": item.node,
-        "stage": str(item.stage),
-        "expires": iso(item.terms.expires),
-        "invited_by": item.invited_by,
-        "agencies": item.terms.agencies,
-        "task_forces": item.terms.task_forces,
-        "replace_keys": item.terms.replace_keys,
-    }
-
-
-def _asked(item: Enrolment) -> dict[str, Any]:
-    return _invited(item) | {
-        "since": iso(item.since),
-        "age_s": (joining.now_ms() - item.since) // 1000,
-        "words": item.words,
-        "by_file": item.by_file,
-        "key_proven": item.proven,
-        "approved_by": item.approved_by,
-        "confirmed_by": item.confirmed_by,
-        "roster": item.roster_version,
-        "reason": item.reason,
-    }
-
-
-def _told(item: Enrolment) -> str:
-    hours, minutes = divmod((joining.now_ms() - item.since) // 60_000, 60)
-    key = "proven" if item.proven else "proven by opening its answer" if item.by_file else "not proven yet"
-    lines = [
-        f"{item.node}  {item.stage} for {hours}:{minutes:02} h, invitation {item.invitation.hex()}"
-        + (", replaces keys" if item.terms.replace_keys else ""),
-        f"  encryption key {key}"
-        + (f"; approved by {item.approved_by}" if item.approved_by else "")
-        + (f"; confirmed by {item.confirmed_by}" if item.confirmed_by else ""),
-    ]
-    words = (item.words or "").split()
-    return "\n".join([*lines, *(f"    {'  '.join(words[place : place + 4])}" for place in range(0, len(words), 4))])

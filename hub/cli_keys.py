@@ -13,6 +13,7 @@ from crypto.keyfile import make_key_file, write_private
 from crypto.keyoptions import Credential, KeyFile, PassphraseFile, named_source
 from crypto.reseal import check_another, prepare
 from hub.errors import FileUnwritable, SettingsInvalid
+from hub.locked import hold_keys
 from hub.settings import Settings
 from hub.setup import BROKER, broker_password
 from hub.setup import renew as renew_certificates
@@ -20,6 +21,7 @@ from hub.shell import AsJson, Home, answer, say
 
 
 def reseal(
+    context: typer.Context,
     home: Home,
     passphrase_file: PassphraseFile = None,
     key_file: KeyFile = None,
@@ -30,6 +32,7 @@ def reseal(
 
     Workers may be running: each needs the new secret when it starts next, or renews a node's certificate.
     """
+    hold_keys(context, home)
     source, settings = named_source(passphrase_file, key_file, credential), Settings.stored(home)
     check_another(home, settings.source, source)
     old = settings.secret()
@@ -61,11 +64,13 @@ def broker_key(
 
 
 def renew(
+    context: typer.Context,
     home: Home,
     within: Annotated[int, typer.Option(min=0, max=800, help="Renew what ends within so many days.")] = 60,
     as_json: AsJson = False,
 ) -> None:
     """New TLS keys and certificates for the hub's users and the broker, where they end soon. Safe to repeat."""
+    hold_keys(context, home)
     settings = Settings.load(home)
     before_ms = time.time_ns() // 1_000_000 + within * 86_400_000
     found = renew_certificates(home, settings.secret(), before_ms)

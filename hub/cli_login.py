@@ -1,5 +1,6 @@
 """`seci-hub login`, `logout`, `whoami`: an operator's session."""
 
+import sys
 import syslog
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +56,7 @@ def login(
     if certificate is not None and key is not None:
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
     else:
-        proof = PasswordProof(read_password(password_file, "Password"), code or typer.prompt("Code", err=True))
+        proof = PasswordProof(read_password(password_file, "Password"), code or read_code())
     account, step = judged(settings, log, name, proof)
 
     async def work(connection: AsyncConnection) -> tuple[str, Role]:
@@ -89,10 +90,10 @@ def judged(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[Ac
 def logout(home: Home, as_json: AsJson = False) -> None:
     """End the session. Does nothing if there is none."""
     settings = Settings.load(home)
-    log, token = ledger_of(settings), sessionfile.read(home)
+    log, token, secret = ledger_of(settings), sessionfile.read(home), operators_secret(settings)
 
     async def work(connection: AsyncConnection) -> str | None:
-        found = await sessions.of_token(connection, token, limits_of(settings), operators_secret(settings), now_ms())
+        found = await sessions.of_token(connection, log, token, limits_of(settings), secret, now_ms())
         if found is None:
             return None
         await sessions.end(connection, found.session)
@@ -107,14 +108,14 @@ def logout(home: Home, as_json: AsJson = False) -> None:
 def whoami(home: Home, as_json: AsJson = False) -> None:
     """Say who is logged in, in which role, and until when. Exit code 4 if nobody is."""
     settings = Settings.load(home)
-    actor = acting(settings, Action.LOOK)
+    actor, log = acting(settings, Action.LOOK), ledger_of(settings)
     if actor.is_setup:
         answer({"operator": None, "setup": True}, as_json, "there are no operators yet; seci-hub operator add --help")
         return
 
     async def look(connection: AsyncConnection) -> dict[str, Any]:
-        token = sessionfile.read(home)
-        found = await sessions.holder(connection, token, limits_of(settings), operators_secret(settings), now_ms())
+        token, limits = sessionfile.read(home), limits_of(settings)
+        found = await sessions.holder(connection, log, token, limits, operators_secret(settings), now_ms())
         return {"operator": found.name, "role": str(found.role), "begun": iso(found.begun), "ends": iso(found.ends)}
 
     found = with_database(settings, look)
@@ -122,8 +123,9 @@ def whoami(home: Home, as_json: AsJson = False) -> None:
 
 
 def read_password(file: Path | None, words: str, *, twice: bool = False) -> str:
-    """From the file, or asked for on the terminal. Raises SettingsInvalid."""
+    """From the file, or asked for on the terminal. Raises SettingsInvalid, typer.BadParameter if nobody is there."""
     if file is None:
+        _somebody_types("a file with it")
         return str(typer.prompt(words, hide_input=True, confirmation_prompt=twice, err=True))
     try:
         if file.stat().st_mode & 0o077:
@@ -131,6 +133,17 @@ def read_password(file: Path | None, words: str, *, twice: bool = False) -> str:
         return file.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{file} does not read", "name a text file with the password") from error
+
+
+def read_code() -> str:
+    """The authenticator's, asked for on the terminal. Raises typer.BadParameter if nobody is there."""
+    _somebody_types("--code")
+    return str(typer.prompt("Code", err=True))
+
+
+def _somebody_types(else_give: str) -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"it asks for a password or code, and nobody is there to type it: give {else_give}")
 
 
 def _certificate_proof(

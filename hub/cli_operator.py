@@ -1,6 +1,7 @@
 """`seci-hub operator`: who may work at the hub, in which role, and what takes two of them."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -9,14 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates, typed
-from hub import acts, approvals, authorities, credentials, operators
+from hub import acts, approvals, authorities, credentials, operators, sessions
 from hub import login as logins
 from hub.acts import Actor
-from hub.cli_login import Name, PasswordFile, judged, read_password
+from hub.cli_login import Name, PasswordFile, judged, read_code, read_password
 from hub.credentials import Credential
 from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
-from hub.roles import DANGEROUS, MAY_TAKE_TWO, Action, Role
+from hub.roles import DANGEROUS, MAY_TAKE_TWO, Action, Role, of_two
 from hub.settings import Settings
 from hub.setup import ledger_of, operators_secret
 from hub.shell import AsJson, Home, acting, answer, now_ms, say, with_database
@@ -65,9 +66,10 @@ def list_(home: Home, as_json: AsJson = False) -> None:
     """List all operators, also those that were disabled, and what takes two."""
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
+    log = ledger_of(settings)
 
     async def work(connection: AsyncConnection) -> tuple[list[dict[str, Any]], list[str]]:
-        return await operators.listing(connection), sorted(await approvals.chosen(connection))
+        return await operators.listing(connection), sorted(await approvals.chosen(connection, log))
 
     found, two = with_database(settings, work)
     head = f"{'name':32}  {'role':16}  {'created':24}  disabled"
@@ -78,20 +80,21 @@ def list_(home: Home, as_json: AsJson = False) -> None:
 
 @operator_app.command()
 def show(name: Name, home: Home, as_json: AsJson = False) -> None:
-    """Show one operator's account; never the credential."""
+    """Show one operator's account, and how many logins have failed in a row; never the credential."""
     settings = Settings.load(home)
     acting(settings, Action.LOOK)
 
     async def work(connection: AsyncConnection) -> dict[str, Any]:
-        return operators.described(await operators.get(connection, name))
+        found = operators.described(await operators.get(connection, name))
+        return {**found, "failed_logins": await sessions.failures(connection, name)}
 
     found = with_database(settings, work)
-    answer(found, as_json, "\n".join(f"{key:12} {value if value is not None else '-'}" for key, value in found.items()))
+    answer(found, as_json, "\n".join(f"{key:13} {value if value is not None else '-'}" for key, value in found.items()))
 
 
 @operator_app.command()
 def role(name: Name, role: RoleOption, home: Home, as_json: AsJson = False) -> None:
-    """Give an operator another role; logs the operator out. Takes two."""
+    """Give an operator another role; logs the operator out, and voids what waits of theirs. Takes two."""
     settings = Settings.load(home)
     secret = operators_secret(settings)
     actor = _acting_on(settings, Action.OPERATOR_ROLE, {"name": name, "role": str(role)})
@@ -102,6 +105,7 @@ def role(name: Name, role: RoleOption, home: Home, as_json: AsJson = False) -> N
         found = Credential.open(row.sealed, secret, name, row.role)
         changed = Credential(name, role, found.password, found.totp)
         await operators.replace(connection, changed, secret, totp=False)
+        await operators.void(connection, name, now_ms())
 
     _change(settings, actor, work)
     answer({"ok": True, "operator": name, "role": str(role)}, as_json, f"{name} is {role}")
@@ -134,13 +138,15 @@ def password(
     new_password_file: NewPasswordFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change your password, or let another operator, who sits beside you, choose a new one. Another's takes two."""
+    """Change your password, or let another operator, who sits beside you, choose a new one. Another's takes two.
+
+    Of another's, a certificate to log in with ends, too.
+    """
     settings = Settings.load(home)
     actor, old = _whose(settings, name, "password", password_file, code)
     new = read_password(new_password_file, f"{old.name}'s new password", twice=True)
-    changed = Credential(old.name, old.role, credentials.hashed(old.name, new), old.totp)
-    secret = operators_secret(settings)
-    _change(settings, actor, lambda connection: operators.replace(connection, changed, secret, totp=False))
+    new_hash = credentials.hashed(old.name, new)
+    _reset(settings, actor, old.name, lambda found: replace(found, password=new_hash))
     answer({"ok": True, "operator": old.name}, as_json, f"{old.name} has a new password, and must log in again")
 
 
@@ -152,11 +158,14 @@ def totp(
     code: Annotated[str | None, typer.Option(help="Of your own: what your authenticator shows now.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new TOTP secret, your own or another operator's; the old one is good no more. Another's takes two."""
+    """Make a new TOTP secret, your own or another operator's; the old one is good no more. Another's takes two.
+
+    Of another's, a certificate to log in with ends, too.
+    """
     settings = Settings.load(home)
     actor, old = _whose(settings, name, "totp", password_file, code)
-    changed, secret = Credential(old.name, old.role, old.password, credentials.new_totp()), operators_secret(settings)
-    _change(settings, actor, lambda connection: operators.replace(connection, changed, secret, totp=True))
+    new_secret = credentials.new_totp()
+    changed = _reset(settings, actor, old.name, lambda found: replace(found, totp=new_secret), totp=True)
     _tell_credential(changed, as_json, f"{old.name} has a new TOTP secret, and must log in again")
 
 
@@ -208,21 +217,24 @@ def four_eyes(
 ) -> None:
     """Show, or decide, what takes two: one operator to ask and a security officer to confirm.
 
-    To decide takes two itself, unless it is `off` already; it is on record, as all that is done without.
+    To decide takes two itself, unless it is `off` already, and so does what makes a second person (operators, roles,
+    credentials). It is on record, as all that is done without.
     """
     settings = Settings.load(home)
     if not action:
         acting(settings, Action.LOOK)
-        now = sorted(with_database(settings, approvals.chosen))
+        log = ledger_of(settings)
+        now = sorted(with_database(settings, lambda connection: approvals.chosen(connection, log)))
         answer({"four_eyes": now}, as_json, "\n".join(now) or "nothing")
         return
     words = set(action)
     if len(words) > 1 and words & {"default", "off"}:
         raise typer.BadParameter("`default` and `off` stand alone")
-    new: set[str] = set() if words == {"off"} else {str(a) for a in DANGEROUS} if words == {"default"} else words
-    actor = acting(settings, Action.FOUR_EYES, {"actions": sorted(new)})
+    named = {"off": frozenset[Action](), "default": DANGEROUS}
+    new = sorted(named[action[0]] if action[0] in named else of_two(map(Action, words)))
+    actor = acting(settings, Action.FOUR_EYES, {"actions": new})
     _change(settings, actor, _nothing_more)
-    answer({"ok": True, "four_eyes": sorted(new)}, as_json, f"takes two: {', '.join(sorted(new)) or 'nothing'}")
+    answer({"ok": True, "four_eyes": new}, as_json, f"takes two: {', '.join(new) or 'nothing'}")
 
 
 @operator_app.command()
@@ -256,7 +268,7 @@ def recover(
     async def work(connection: AsyncConnection) -> None:
         await acts.record(connection, log, Actor(acts.OWNER, Action.RECOVER, {"name": name}))
         await look(connection)
-        await operators.replace(connection, credential, secret, totp=True)
+        await operators.replace(connection, credential, secret, totp=True, by_another=True)
         await operators.enable(connection, name)
 
     with_database(settings, work, log)
@@ -290,17 +302,34 @@ def _whose(
     if whose != me.name:
         actor = _acting_on(settings, Action.OPERATOR_CREDENTIALS, subject)
         return actor, with_database(settings, look)
-    proof = PasswordProof(read_password(password_file, "Your password"), code or typer.prompt("Code", err=True))
+    proof = PasswordProof(read_password(password_file, "Your password"), code or read_code())
     account, step = judged(settings, ledger_of(settings), whose, proof)
     if account.credential is None or not with_database(
         settings, lambda connection: logins.prove(connection, whose, step)
     ):
         raise logins.refused()
-    return acting(settings, Action.OWN_CREDENTIALS, subject), account.credential
+    # Not as what is only looked at: it is on record with what is done.
+    return replace(me, action=Action.OWN_CREDENTIALS, subject=subject), account.credential
 
 
 def _change(settings: Settings, actor: Actor, work: Callable[[AsyncConnection], Coroutine[Any, Any, None]]) -> None:
     with_database(settings, work, ledger_of(settings), actor)
+
+
+def _reset(
+    settings: Settings, actor: Actor, name: str, change: Callable[[Credential], Credential], *, totp: bool = False
+) -> Credential:
+    """Changes the credential as it is by then: while somebody typed, the account may have got another role."""
+    secret = operators_secret(settings)
+
+    async def work(connection: AsyncConnection) -> Credential:
+        row = await operators.get(connection, name)
+        changed = change(Credential.open(row.sealed, secret, name, row.role))
+        others = actor.action is Action.OPERATOR_CREDENTIALS
+        await operators.replace(connection, changed, secret, totp=totp, by_another=others)
+        return changed
+
+    return with_database(settings, work, ledger_of(settings), actor)
 
 
 async def _nothing_more(_: AsyncConnection) -> None:

@@ -18,6 +18,7 @@ from hub.settings import Settings
 from hub.setup import hub_key, ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
+from schemas import policywords
 from schemas.access import Access
 from schemas.codes import TASK_FORCES, Agency, Handling
 from schemas.policy import Decision as Verdict
@@ -37,8 +38,10 @@ def _node(text: str) -> str:
 
 _CODE: Final = typed.one_of(TASK_FORCES)
 _KIND: Final = typed.one_of(RULES)
-TaskForce = Annotated[str, typer.Option("--task-force", parser=_CODE, metavar="CODE")]
-TaskForceName = Annotated[str, typer.Argument(parser=_CODE, metavar="TASK_FORCE")]
+_CODES: Final = f"One of {', '.join(TASK_FORCES)}."
+TaskForce = Annotated[str, typer.Option("--task-force", parser=_CODE, metavar="CODE", help=_CODES)]
+TaskForceName = Annotated[str, typer.Argument(parser=_CODE, metavar="TASK_FORCE", help=_CODES)]
+HandlingCode = Annotated[Handling, typer.Option("--handling", help="The message's handling code.")]
 Kind = Annotated[str, typer.Option("--kind", parser=_KIND, metavar="KIND", help="As `seci-node schema list` has it.")]
 Agencies = Annotated[Agency | None, typer.Option("--agency", help="The sender's; else the first it is enrolled with.")]
 
@@ -52,12 +55,7 @@ def list_(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     roster = _roster(settings)
     changes = with_database(settings, _changes)
-    lines = []
-    for number, rule in enumerate(roster.policy.table, 1):
-        lines += [f"{number:>3}  {rule.effect:6}  {rule.id}: {rule.words}", *_conditions(rule)]
-    lines += ["", *(f"coordinator of {code}: {node}" for code, node in sorted(roster.policy.leaders.items()))]
-    lines += [f"opened in {item.task_force} to {item.node}: {', '.join(item.kinds)}" for item in _opened(roster)]
-    lines += [f"suspended from {item.task_force}: {item.node}" for item in roster.policy.suspended or ()]
+    lines = policywords.lines(roster.policy)
     lines += [f"{item['at']}  {item['operator']}: {item['change']} ({item['reason']})" for item in changes]
     answer({**_described(roster), "changes": changes}, as_json, "\n".join(lines))
 
@@ -65,11 +63,11 @@ def list_(home: Home, as_json: AsJson = False) -> None:
 @policy_app.command()
 def explain(
     home: Home,
-    sender: Annotated[str, typer.Option("--from", parser=_node, metavar="NODE")],
-    recipient: Annotated[str, typer.Option("--to", parser=_node, metavar="NODE")],
+    sender: Annotated[str, typer.Option("--from", parser=_node, metavar="NODE", help="Who sends, as bg.")],
+    recipient: Annotated[str, typer.Option("--to", parser=_node, metavar="NODE", help="Who receives; one.")],
     kind: Kind,
     task_force: TaskForce,
-    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    handling: HandlingCode = Handling.H1,
     agency: Agencies = None,
     as_json: AsJson = False,
 ) -> None:
@@ -95,7 +93,7 @@ def matrix(
     home: Home,
     kind: Kind,
     task_force: TaskForce,
-    handling: Annotated[Handling, typer.Option()] = Handling.H1,
+    handling: HandlingCode = Handling.H1,
     agency: Agencies = None,
     node: Annotated[list[str] | None, typer.Option(help="Only these; else all that are enrolled.")] = None,
     as_json: AsJson = False,
@@ -126,7 +124,7 @@ def matrix(
 def add(
     id: RuleName,
     home: Home,
-    effect: Annotated[Effect, typer.Option()],
+    effect: Annotated[Effect, typer.Option(help="What becomes of a message that fits.")],
     words: Annotated[str, typer.Option(help="What it says, for who is refused by it.")],
     reason: Because,
     sender: Annotated[list[str] | None, typer.Option("--from", help="Node or category; repeat for more.")] = None,
@@ -135,7 +133,7 @@ def add(
     agency: Annotated[list[Agency] | None, typer.Option(help="The sender's.")] = None,
     task_force: Annotated[list[str] | None, typer.Option(help="And its sub-projects.")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="A kind, a pattern as drugs.*, or personal.")] = None,
-    handling: Annotated[list[Handling] | None, typer.Option()] = None,
+    handling: Annotated[list[Handling] | None, typer.Option(help="Repeat for more.")] = None,
     only: Annotated[Only | None, typer.Option(help="A further condition; see docs/operations.md.")] = None,
     before: Annotated[str | None, typer.Option(help="The rule to stand before; else before all.")] = None,
     as_json: AsJson = False,
@@ -202,7 +200,7 @@ def coordinators(home: Home, as_json: AsJson = False) -> None:
 @coordinator_app.command("set")
 def set_(
     task_force: TaskForceName,
-    node: Annotated[str, typer.Argument(parser=_node, metavar="NODE")],
+    node: Annotated[str, typer.Argument(parser=_node, metavar="NODE", help="Its id, for example ro.")],
     home: Home,
     reason: Because,
     as_json: AsJson = False,
@@ -278,20 +276,6 @@ def _opened(roster: Unsigned) -> Sequence[Any]:
 def _described(roster: Unsigned) -> dict[str, Any]:
     policy = roster.policy.written_out().model_dump(mode="json", exclude_none=True)
     return {"roster": roster.version, "opened": [], "suspended": [], **policy}
-
-
-def _conditions(rule: PolicyRule) -> list[str]:
-    lists = (
-        ("from", rule.senders),
-        ("to", rule.recipients),
-        ("agency", rule.agencies),
-        ("task force", rule.task_forces),
-        ("kind", rule.kinds),
-        ("handling", rule.handling),
-    )
-    said = [f"{name} {' or '.join(values)}" for name, values in lists if values]
-    said += ["in both directions"] * bool(rule.mutual) + [f"only {rule.only}"] * (rule.only is not None)
-    return [f"             {'; '.join(said)}"] if said else []
 
 
 def _by(found: Verdict) -> str:

@@ -24,7 +24,7 @@ from hub.quarantine import Decision
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import hub_key, ledger_of, write
-from hub.shell import AsJson, Home, acting, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, now_ms, say, with_database
 from hub.standing import Act, Done
 from hub.watch import iso
 from schemas import rosterwords
@@ -93,10 +93,14 @@ def unsuspend(node: Node, home: Home, reason: Because, as_json: AsJson = False) 
     """Let a suspended node in again; what was kept for it is delivered in order. Safe to repeat."""
     settings = Settings.load(home)
     done = _decide(settings, Wanted(Event.REINSTATED, node, reason, Cause.UNSPECIFIED))
-    known = _roster(settings)
-    names, absent = [found.node for found in known.nodes], [found.node for found in known.nodes if not found.active]
-    topology.apply(settings.broker_ctl, names, settings.vhost, absent, with_database(settings, accounts.of_nodes))
-    _write_crl(settings, known.crl)
+
+    def read() -> tuple[list[str], list[str], dict[str, str]]:
+        nodes = _roster(settings).nodes
+        absent = [found.node for found in nodes if not found.active]
+        return [found.node for found in nodes], absent, with_database(settings, accounts.of_nodes)
+
+    topology.settle(settings.broker_ctl, settings.vhost, read)
+    _write_crl(settings, _roster(settings).crl)
     result = {"node": node, "state": "active", "changed": done.changed, "roster": done.version}
     was = "" if done.changed else "; it was already"
     answer(result, as_json, f"{node} takes part again (roster version {done.version}){was}")
@@ -158,9 +162,13 @@ def _decide(settings: Settings, wanted: Wanted) -> Done:
         since = _roster(settings).at if known.standing is None else known.standing.since
         return Done(_roster(settings).version, changed=False, since=since)
 
-    async def possible(_: AsyncConnection) -> None:
+    async def possible(connection: AsyncConnection) -> None:
         standing.changed(known, wanted.event, wanted.cause, 0)
+        if wanted.event is Event.REMOVED:
+            asked = Act(wanted.event, wanted.node, Decision(looking.name, words), wanted.cause, wanted.heir)
+            await standing.owed(connection, asked, nodes, now_ms())
 
+    nodes = _roster(settings).nodes
     subject = {"node": wanted.node, "reason": words, "cause": str(wanted.cause)}
     if wanted.heir is not None:
         subject["heir"] = wanted.heir

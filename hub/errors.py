@@ -52,6 +52,13 @@ class RosterChanged(HubError):
     code = "roster_changed"
 
 
+class KeysBusy(HubError):
+    """Another command writes keys in the hub's folder, or gives them another secret."""
+
+    code = "keys_busy"
+    exit_code = 4
+
+
 class PortTaken(HubError):
     """The monitor's port is in use."""
 
@@ -477,6 +484,7 @@ class OwnApproval(HubError):
     """Who asks cannot be who confirms."""
 
     code = "own_approval"
+    exit_code = 4
 
 
 class FiguresPresent(HubError):

@@ -1,5 +1,6 @@
 """Who gets how much of the hub: pure arithmetic, no clock and no broker of its own."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,3 +49,12 @@ class Allowance:
 
     def _owed(self, now: float) -> float:
         return max(0.0, self._spent - (now - self._at) * self.rate)
+
+
+def place_of(address: str) -> str:
+    """What counts as one caller: an IPv4 address, or the /64 that an IPv6 address is in."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if known.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))

@@ -6,7 +6,6 @@ there are, and hears each address only so often.
 """
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import time
@@ -25,9 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crypto import keyfile
+from crypto.errors import CryptoError
 from hub import admission, database
 from hub.admission import Office
 from hub.database import DATABASE_TROUBLE
+from hub.deskdoor import DeskProtocol
 from hub.errors import (
     EnrolmentRefused,
     HubError,
@@ -40,7 +41,7 @@ from hub.errors import (
     TokenUsed,
     TooMany,
 )
-from hub.fairness import Allowance
+from hub.fairness import Allowance, place_of
 from hub.monitor import CLOSE_S, PROBLEM, Server
 from hub.setup import DESK
 from schemas.joining import MAX_REQUEST, JoinRequest
@@ -80,7 +81,7 @@ class Doorkeeper:
 
     def admit(self, address: str, now: float) -> None:
         """Raises TooMany. Who is kept out spends nothing of what all have together."""
-        place = _network(address)
+        place = place_of(address)
         own = self._each.pop(place, None) or Allowance(EACH[1], EACH[0])
         self._each[place] = own
         if len(self._each) > _ADDRESSES:
@@ -89,14 +90,6 @@ class Doorkeeper:
             raise TooMany("too many requests", f"wait {_AGAIN_S} seconds, then ask again")
         own.spend(1, now)
         self._all.spend(1, now)
-
-
-def _network(address: str) -> str:
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return address if known.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))
 
 
 def make_app(office: Office) -> Starlette:
@@ -125,6 +118,9 @@ def make_app(office: Office) -> Starlette:
                 return _refused(error)
             except DATABASE_TROUBLE as error:
                 return _refused(database.explained(error))
+            except (CryptoError, OSError) as error:
+                log.warning("join_failed", error=type(error).__name__, detail=str(error)[:200])
+                return _refused(HubError("its keys do not open", "start the desk anew"))
 
         return handle
 
@@ -182,6 +178,9 @@ async def work_off(office: Office) -> None:
             await admission.carry_all_on(office)
         except HubError as error:
             log.warning("enrolment_stuck", code=error.code, detail=str(error), next=error.next_step)
+        except (CryptoError, OSError) as error:
+            # The hub's keys do not open, say, since they have another secret: it must go on, and say so.
+            log.warning("enrolment_stuck", error=type(error).__name__, detail=str(error)[:200])
         except DATABASE_TROUBLE as error:
             log.warning("enrolment_stuck", code=database.explained(error).code)
         await asyncio.sleep(_ROUND_S)
@@ -214,7 +213,7 @@ def _configured(office: Office) -> uvicorn.Config:
     home, secret = office.settings.home, office.settings.secret()
     config = uvicorn.Config(
         make_app(office),
-        http="httptools",
+        http=DeskProtocol,
         ws="none",
         proxy_headers=False,
         server_header=False,

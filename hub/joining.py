@@ -59,6 +59,14 @@ class Terms:
     replace_keys: bool
     expires: int
 
+    def said(self) -> dict[str, Any]:
+        """As it is put on record."""
+        return {
+            "agencies": self.agencies and list(map(str, self.agencies)),
+            "task_forces": self.task_forces and list(self.task_forces),
+            "replace_keys": self.replace_keys or None,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
@@ -103,6 +111,11 @@ class Enrolment:
         if self.request is None:
             raise EnrolmentUnknown(f"{self.node} has not asked to join yet", "wait until it has")
         return self.request
+
+    def about(self) -> dict[str, Any]:
+        """What operators decide on: whose keys come in, and on which terms. It is the subject of their acts."""
+        named = {"invitation": self.invitation.hex(), "fingerprint": self.asked.request.fingerprint()}
+        return {"node": self.node, **named, **self.terms.said()}
 
 
 def now_ms() -> int:
@@ -242,11 +255,19 @@ async def approve(connection: AsyncConnection, node: str, typed: str, by: str, *
     return await _move(connection, found, Stage.CONFIRMED, approved_by=by, confirmed_by=by)
 
 
-async def confirm(connection: AsyncConnection, node: str, by: str) -> Enrolment:
-    """The second operator's word. Raises EnrolmentUnknown, SameOperator, OperatorRefused."""
-    found = await _at(connection, node, Stage.APPROVED)
+def same(found: Enrolment, seen: Enrolment) -> Enrolment:
+    """What was found, if it is what was seen before. Raises EnrolmentUnknown."""
+    if found.about() != seen.about():
+        raise EnrolmentUnknown(f"by now {found.node} has another request", "look at it: `seci-hub requests`")
+    return found
+
+
+async def confirm(connection: AsyncConnection, seen: Enrolment, by: str) -> Enrolment:
+    """The second operator's word on what was `seen`. Raises EnrolmentUnknown, SameOperator, OperatorRefused."""
+    node = seen.node
+    found = same(await _at(connection, node, Stage.APPROVED), seen)
     if found.approved_by == by:
-        raise SameOperator(f"{by} has approved {node}", "another operator has to confirm")
+        raise SameOperator(f"{by} has approved {node}", "another person has to confirm, who is a security officer")
     approver = await operators.find(connection, found.approved_by or "")
     if approver is not None and approver.disabled_at is not None:
         raise OperatorRefused(
@@ -255,9 +276,9 @@ async def confirm(connection: AsyncConnection, node: str, by: str) -> Enrolment:
     return await _move(connection, found, Stage.CONFIRMED, confirmed_by=by)
 
 
-async def reject(connection: AsyncConnection, node: str, reason: str) -> Enrolment:
-    """Ends it before it is in the roster. Raises EnrolmentUnknown."""
-    found = await _at(connection, node, *_REJECTABLE)
+async def reject(connection: AsyncConnection, seen: Enrolment, reason: str) -> Enrolment:
+    """Ends what was `seen` before it is in the roster. Raises EnrolmentUnknown."""
+    found = same(await _at(connection, seen.node, *_REJECTABLE), seen)
     return await _move(connection, found, Stage.REJECTED, reason=reason)
 
 

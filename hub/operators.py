@@ -90,11 +90,18 @@ def taken(name: str) -> OperatorRefused:
     )
 
 
-async def replace(connection: AsyncConnection, credential: Credential, secret: Secret, *, totp: bool) -> None:
-    """Another role, password or TOTP secret (`totp`); who is logged in must log in again."""
+async def replace(
+    connection: AsyncConnection, credential: Credential, secret: Secret, *, totp: bool, by_another: bool = False
+) -> None:
+    """Another role, password or TOTP secret (`totp`); who is logged in must log in again.
+
+    What `by_another` is reset may be lost with all that the operator logs in with: a certificate is good no more.
+    """
     changes: dict[str, Any] = {"role": str(credential.role), "sealed": credential.seal(secret)}
     if totp:
         changes["totp_step"] = 0
+    if by_another:
+        changes["certificate"] = None
     await connection.execute(update(tables.operator).where(_TABLE.name == credential.name).values(changes))
     await end_sessions(connection, credential.name)
 
@@ -114,6 +121,11 @@ async def disable(connection: AsyncConnection, name: str, now: int) -> None:
     await check_may_go(connection, row)
     await connection.execute(update(tables.operator).where(_TABLE.name == name).values(disabled_at=now))
     await end_sessions(connection, name)
+    await void(connection, name, now)
+
+
+async def void(connection: AsyncConnection, name: str, now: int) -> None:
+    """What this one asked for or confirmed, and is not done, is not to be done."""
     waits = tables.approval.c
     theirs = waits.ended.is_(None) & ((waits.asked_by == name) | (waits.confirmed_by == name))
     await connection.execute(update(tables.approval).where(theirs).values(ended="void", ended_by=name, ended_at=now))

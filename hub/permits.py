@@ -14,12 +14,13 @@ from hub import acts, approvals, ledger, operators, sessions
 from hub.acts import Actor
 from hub.errors import ApprovalWaiting, RoleMissing, SessionRequired
 from hub.ledger import Ledger
-from hub.roles import RULES, Action, Leaf, Role, allows, takes_two
+from hub.roles import RULES, TWO, Action, Leaf, Role, allows, takes_two
 from hub.sessions import Limits
 
 
 async def permit(
     connection: AsyncConnection,
+    log: Ledger,
     action: Action,
     subject: Mapping[str, Any],
     token: str | None,
@@ -33,10 +34,12 @@ async def permit(
     """
     if not await operators.begun(connection):
         return acts.setup_actor(action, subject)
-    found = await sessions.holder(connection, token, limits, secret, now)
+    found = await sessions.holder(connection, log, token, limits, secret, now)
     if not allows(found.role, action):
         who = " or ".join(sorted(RULES[action].roles)) or "the database's owner"
-        raise RoleMissing(f"{found.name} is {found.role}, and may not {action}", f"let one do it who is {who}")
+        raise RoleMissing(
+            f"{found.name} is {found.role}: that role does not allow `{action}`", f"let one do it who is {who}"
+        )
     return Actor(found.name, action, subject, found.role, found.session)
 
 
@@ -45,7 +48,7 @@ async def approved(connection: AsyncConnection, log: Ledger, actor: Actor, lasts
 
     In a transaction that may append: it asks where nobody has yet, and that must be committed.
     """
-    if not await needs_second(connection, actor):
+    if not await needs_second(connection, log, actor):
         return actor
     found = await approvals.standing(connection, actor.action, actor.subject, now)
     if found is None:
@@ -53,12 +56,16 @@ async def approved(connection: AsyncConnection, log: Ledger, actor: Actor, lasts
     return found.id if found.confirmed_by is None else replace(actor, approval=found.id)
 
 
-async def needs_second(connection: AsyncConnection, actor: Actor) -> bool:
+async def needs_second(connection: AsyncConnection, log: Ledger, actor: Actor) -> bool:
     """Whether somebody else must confirm it."""
     if actor.session is None:
         return False
+    chosen, officers = await approvals.chosen(connection, log), await operators.officers(connection)
     adds = actor.action is Action.OPERATOR_ADD and actor.subject.get("role") == Role.OFFICER
-    chosen, officers = await approvals.chosen(connection), await operators.officers(connection)
+    if adds and officers < TWO:
+        # As many as there are now the table says; whether there were two, the ledger: the first made the account alone.
+        last = await acts.newest(connection, log, Action.OPERATOR_ADD, about=("{subject,role}", Role.OFFICER))
+        adds = last is not None and "session" not in last
     return takes_two(actor.action, chosen, officers, adds_officer=adds)
 
 
@@ -73,8 +80,9 @@ async def begin(connection: AsyncConnection, log: Ledger, actor: Actor, now: int
     elif await operators.begun(connection):
         raise SessionRequired("there are operators by now", "run `seci-hub login NAME`, then repeat the command")
     if actor.approval is not None:
-        await approvals.take(connection, actor.approval, actor)
-    elif await needs_second(connection, actor):
+        await approvals.take(connection, log, actor.approval, actor)
+    elif await needs_second(connection, log, actor):
         raise ApprovalWaiting(0, f"by now {actor.action} takes two", "repeat the command: it asks for the second")
-    if RULES[actor.action].leaf is Leaf.ENTRY:
+    if RULES[actor.action].leaf is Leaf.ENTRY or actor.approval is not None:
+        # That an approval was used up is on record, too, whatever entry of its own the act has.
         await acts.record(connection, log, actor)

@@ -11,19 +11,21 @@ from collections.abc import Iterable
 from typing import Final
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.errors import CryptoError
-from hub import accounts, authorities, registrar
+from hub import accounts, authorities, registrar, tables
 from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
 from hub.errors import HubError, RenewalRefused
-from hub.judge import Renewing, Reporting, Verdict
+from hub.judge import Arrival, Renewing, Reporting, Verdict, judge
 from hub.ledger import Ledger, take_turn
 from hub.pen import writing
 from hub.publication import Publication
-from hub.renewing import renewed
+from hub.registrar import DAY_MS
+from hub.renewing import NEXT, renewed
 from hub.settings import Settings
 from schemas.control import MessageType
 from schemas.renewal import MOST_TEXT, RenewalAnswer, RenewalRequest
@@ -31,6 +33,8 @@ from schemas.renewal import MOST_TEXT, RenewalAnswer, RenewalRequest
 log = structlog.get_logger()
 
 PAUSE_S: Final = 1.0
+# Of a node, in a day. One that dies again and again while it renews asks each time that it starts.
+MOST_CERTIFICATES: Final = 30
 
 
 class Renewals:
@@ -94,7 +98,7 @@ class Renewals:
             async with self._engine.connect() as connection:
                 user = (await accounts.of_nodes(connection)).get(node)
             certificate = await asyncio.to_thread(self._certified, verdict.request, user)
-            refused = await self._listed(verdict.request, certificate)
+            refused = await self._listed(verdict, certificate)
         except (HubError, CryptoError) as error:
             # Whatever is wrong with one, the others are answered.
             certificate, refused = None, error
@@ -119,25 +123,38 @@ class Renewals:
         log.info("certificate_renewed", node=request.node)
         return pem
 
-    async def _listed(self, request: RenewalRequest, certificate: str | None) -> RenewalRefused | None:
+    async def _listed(self, verdict: Renewing, certificate: str | None) -> RenewalRefused | None:
+        request = verdict.request
         try:
-            await self._list(request, certificate)
+            await self._list(verdict.arrival, request, certificate)
         except RenewalRefused as error:
             if request.csr_pem is None:
                 raise
             # Who may have no more keys may have a certificate: without one it would be cut off in the end.
             only = request.model_copy(update=dict.fromkeys(("signing", "encryption", "witness")))
-            await self._list(only, certificate)
+            await self._list(verdict.arrival, only, certificate)
             return error
         return None
 
-    async def _list(self, request: RenewalRequest, certificate: str | None) -> None:
+    async def _list(self, arrival: Arrival, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:
-            await take_turn(connection)
-            before = await registrar.current(connection, self._ledger.signer.key.public)
-            after = renewed(before, request, time.time_ns() // 1_000_000)
+            turn, now = await take_turn(connection), time.time_ns() // 1_000_000
+            # It was judged a moment ago; since then its key may have been taken away, and the node have others.
+            if not isinstance(judge(arrival, await registrar.trust(connection, self._key.public), now), Renewing):
+                raise RenewalRefused(f"the key that {request.node} asks with is not good any more", NEXT)
+            before = await registrar.current(connection, self._key.public)
+            after = renewed(before, request, now)
             if certificate is not None:
+                await _check_not_too_many(connection, request.node, turn.at)
                 await registrar.keep_certificate(connection, certificate.encode(), request.node)
             if after != before.nodes:
                 roster = await registrar.publish_roster(connection, self._ledger, after, self._ledger.signer.key)
                 log.info("keys_renewed", node=request.node, roster=roster.version)
+
+
+async def _check_not_too_many(connection: AsyncConnection, node: str, now: int) -> None:
+    """Raises RenewalRefused: when the node is revoked each certificate goes onto a list that all nodes hold."""
+    table = tables.certificate.c
+    query = select(func.count()).where(table.node == node, table.at > now - DAY_MS)
+    if (await connection.scalar(query) or 0) >= MOST_CERTIFICATES:
+        raise RenewalRefused(f"{node} was given {MOST_CERTIFICATES} certificates within a day", NEXT)

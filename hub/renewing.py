@@ -21,35 +21,35 @@ OVERLAP_MS: Final = DAY_MS
 LISTED_MS: Final = OLDEST_MS + MAX_LIFETIME_MS
 # Keys of one use that may be listed: renewing each week is not what it is for, and each key costs every node its bytes.
 MOST_KEYS: Final = 12
-_NEXT: Final = "tell the hub's operators; nothing has changed"
+NEXT: Final = "tell the hub's operators; nothing has changed"
 
 
 def renewed(roster: Unsigned, request: RenewalRequest, now: int) -> tuple[RosterNode, ...]:
     """The nodes with the new keys of one of them; the same ones if it has them already. Raises RenewalRefused."""
     known = {node.node: node for node in roster.nodes}
     if request.node not in known:
-        raise RenewalRefused(f"{request.node} is not in the roster", _NEXT)
+        raise RenewalRefused(f"{request.node} is not in the roster", NEXT)
     if not known[request.node].active:
         # It may have been shut out since it asked, for its keys may be somebody else's.
-        raise RenewalRefused(f"{request.node} takes no part", _NEXT)
+        raise RenewalRefused(f"{request.node} takes no part", NEXT)
     node, new = known[request.node], _keys_of(request, now)
     listed = {key.public: (other.node, key.use) for other in roster.nodes for key in other.keys}
     for key in new:
         if listed.get(key.public, (node.node, key.use)) != (node.node, key.use):
-            raise RenewalRefused(f"a new key of {node.node} is in the roster for something else", _NEXT)
+            raise RenewalRefused(f"a new key of {node.node} is in the roster for something else", NEXT)
     fresh = [key for key in new if key.public not in listed]
     if not fresh:
         return roster.nodes
     keys = tuple(key for key in (_ending(key, fresh, now) for key in node.keys) if key.not_after > now - LISTED_MS)
     for use in {key.use for key in fresh}:
         if sum(key.use is use for key in keys) >= MOST_KEYS:
-            raise RenewalRefused(f"{node.node} has renewed its keys for {use} too often", _NEXT)
+            raise RenewalRefused(f"{node.node} has renewed its keys for {use} too often", NEXT)
     after = node.model_copy(update={"keys": (*keys, *fresh)})
     nodes = tuple(after if other.node == node.node else other for other in roster.nodes)
     try:
         Trust.of(Roster(version=roster.version + 1, at=now, nodes=nodes))
     except CryptoError as error:
-        raise RenewalRefused(f"the new keys of {node.node}: {error}", _NEXT) from error
+        raise RenewalRefused(f"the new keys of {node.node}: {error}", NEXT) from error
     return nodes
 
 
@@ -76,5 +76,5 @@ def _keys_of(request: RenewalRequest, now: int) -> list[RosterKey]:
             kid = VerifyKey.from_public_bytes(request.witness).key_id
             found.append(RosterKey(kid=kid, use=KeyUse.WITNESS, public=request.witness, **validity))
     except CryptoError as error:
-        raise RenewalRefused(f"the new keys of {request.node}: {error}", _NEXT) from error
+        raise RenewalRefused(f"the new keys of {request.node}: {error}", NEXT) from error
     return found

@@ -3,7 +3,7 @@
 An action of a new command is a line in `Action` and one in `RULES`; nothing else decides on it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
@@ -134,6 +134,13 @@ RULES: Final[Mapping[Action, Rule]] = {
 # What takes two while nobody decided otherwise, and what may be made to.
 DANGEROUS: Final = frozenset(action for action, rule in RULES.items() if rule.dangerous)
 _OF_TWO: Final = (Action.ASK, Action.CONFIRM, Action.REFUSE, Action.APPROVE, Action.ADMIT)
+# Who could do these alone would be both: they take two as long as anything does.
+_OF_THE_TWO: Final = frozenset(
+    {
+        *(Action.OPERATOR_ADD, Action.OPERATOR_ROLE, Action.OPERATOR_ENABLE, Action.OPERATOR_CREDENTIALS),
+        Action.FOUR_EYES,
+    }
+)
 MAY_TAKE_TWO: Final = frozenset(
     action for action, rule in RULES.items() if rule.roles and rule.changes and action not in _OF_TWO
 )
@@ -144,12 +151,17 @@ def allows(role: Role, action: Action) -> bool:
     return role in RULES[action].roles
 
 
-def takes_two(action: Action, chosen: Collection[Action], officers: int, *, adds_officer: bool = False) -> bool:
-    """Whether a second person must confirm it, `chosen` being what the operators decided takes two.
+def of_two(decided: Iterable[Action]) -> frozenset[Action]:
+    """What takes two, once these were decided: that decision itself, and whatever makes a second person, too."""
+    chosen = frozenset(decided)
+    return chosen | _OF_THE_TWO if chosen else chosen
 
-    That decision itself takes two as long as anything does. Who is the only one of the security `officers` may add the
-    second alone: there is nobody to confirm.
+
+def takes_two(action: Action, chosen: Collection[Action], officers: int, *, adds_officer: bool = False) -> bool:
+    """Whether a second person must confirm it, `chosen` being what takes two (`of_two`).
+
+    Who is the only one of the security `officers` there ever were may add the second alone: there is nobody to confirm.
     """
     if adds_officer and officers < TWO:
         return False
-    return action in chosen or (action is Action.FOUR_EYES and bool(chosen))
+    return action in chosen

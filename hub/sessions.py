@@ -15,6 +15,7 @@ from crypto.keyfile import Secret
 from hub import acts, tables
 from hub.credentials import Credential, digest
 from hub.errors import LoginPaused, OperatorsTampered, SessionRequired
+from hub.ledger import Ledger
 from hub.operators import find
 from hub.roles import Action, Role
 
@@ -50,8 +51,8 @@ def pause_ms(failures: int) -> int:
 
 
 def lasts(last_used: int, ends: int, idle: int, now: int) -> bool:
-    """Whether a session is still one. All in ms."""
-    return now < ends and now < last_used + idle
+    """Whether a session is still one. All in ms. One that was used in the future was begun when the clock was wrong."""
+    return now < ends and last_used - idle < now < last_used + idle
 
 
 async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
@@ -60,7 +61,9 @@ async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
     Raises LoginPaused, and counts nothing, while there is a pause. Of names that nobody has, too.
     """
     table, key = tables.login_failure, digest(name)
-    await connection.execute(delete(table).where(table.c.last < now - _FORGOTTEN_MS))
+    # Nor does a clock that was ahead keep anybody out until its time has come.
+    old_or_ahead = (table.c.last < now - _FORGOTTEN_MS) | (table.c.last > now + _LONGEST_PAUSE_MS)
+    await connection.execute(delete(table).where(old_or_ahead))
     begin = postgresql.insert(table).values(digest=key, failures=0, last=now)
     await connection.execute(begin.on_conflict_do_nothing())
     row = (await connection.execute(select(table).where(table.c.digest == key).with_for_update())).one()
@@ -73,6 +76,12 @@ async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
     failures = int(row.failures) + 1
     await connection.execute(update(table).where(table.c.digest == key).values(failures=failures, last=now))
     return failures
+
+
+async def failures(connection: AsyncConnection, name: str) -> int:
+    """How many logins by this name have failed in a row, lately."""
+    table = tables.login_failure
+    return await connection.scalar(select(table.c.failures).where(table.c.digest == digest(name))) or 0
 
 
 async def begin(connection: AsyncConnection, name: str, limits: Limits, now: int) -> str:
@@ -97,7 +106,9 @@ async def forgive(connection: AsyncConnection, name: str) -> None:
     await connection.execute(delete(table).where(table.c.digest == digest(name)))
 
 
-async def holder(connection: AsyncConnection, token: str | None, limits: Limits, secret: Secret, now: int) -> Holder:
+async def holder(
+    connection: AsyncConnection, log: Ledger, token: str | None, limits: Limits, secret: Secret, now: int
+) -> Holder:
     """Whose token it is; the session is used by that. Raises SessionRequired, OperatorsTampered."""
     if token is None:
         raise _required("nobody is logged in")
@@ -108,7 +119,7 @@ async def holder(connection: AsyncConnection, token: str | None, limits: Limits,
     account = await find(connection, row.operator)
     if account is None or account.disabled_at is not None:
         raise _required("the session is over")
-    if await acts.newest(connection, Action.LOGIN, account.name, ("{session}", key.hex())) is None:
+    if await acts.newest(connection, log, Action.LOGIN, account.name, ("{session}", key.hex())) is None:
         raise OperatorsTampered(
             f"the ledger does not have it that {account.name} logged in with this session",
             "somebody wrote to the database behind the hub's back: keep it as it is",
@@ -119,11 +130,11 @@ async def holder(connection: AsyncConnection, token: str | None, limits: Limits,
 
 
 async def of_token(
-    connection: AsyncConnection, token: str | None, limits: Limits, secret: Secret, now: int
+    connection: AsyncConnection, log: Ledger, token: str | None, limits: Limits, secret: Secret, now: int
 ) -> Holder | None:
     """As `holder`, and None if nobody is logged in. Raises OperatorsTampered."""
     try:
-        return await holder(connection, token, limits, secret, now)
+        return await holder(connection, log, token, limits, secret, now)
     except SessionRequired:
         return None
 

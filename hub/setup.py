@@ -198,11 +198,7 @@ def _new_hub_key(token: Token | None) -> SigningKey:
 
 def write(path: Path, content: bytes) -> None:
     """Puts a file of the home in its place, whole or not at all; readable by the owner only."""
-    # Through a temporary name, so that a kill leaves the whole file or none.
-    partial = path.with_suffix(".partial")
-    partial.touch(mode=0o600)
-    partial.write_bytes(content)
-    partial.rename(path)
+    keyfile.write_private(path, content)
 
 
 def broker_password(home: Path, secret: Secret) -> str | None:

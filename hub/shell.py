@@ -68,9 +68,10 @@ def acting(
     then it was asked for.
     """
     token, limits, secret = sessionfile.read(settings.home), limits_of(settings), operators_secret(settings)
+    log = ledger_of(settings)
 
     async def look(connection: AsyncConnection) -> Actor:
-        found = await permits.permit(connection, action, subject or {}, token, limits, secret, now_ms())
+        found = await permits.permit(connection, log, action, subject or {}, token, limits, secret, now_ms())
         if possible is not None:
             await possible(connection)
         return found
@@ -81,9 +82,9 @@ def acting(
         if actor.is_setup:
             say(f"there are no operators yet: this is on record as `{actor.name}`; see `seci-hub operator add --help`")
             return actor
-        return _approved(settings, actor)
+        return _approved(settings, log, actor)
     if rule.leaf is Leaf.ENTRY and not actor.is_setup:
-        _on_record(settings, actor)
+        _on_record(settings, log, actor)
     return actor
 
 
@@ -95,9 +96,7 @@ def looking(settings: Settings) -> None:
         say(f"who you are cannot be asked: {error}")
 
 
-def _approved(settings: Settings, actor: Actor) -> Actor:
-    log = ledger_of(settings)
-
+def _approved(settings: Settings, log: Ledger, actor: Actor) -> Actor:
     async def work(connection: AsyncConnection) -> Actor | int:
         return await permits.approved(connection, log, actor, settings.approval_s * 1000, now_ms())
 
@@ -111,8 +110,7 @@ def _approved(settings: Settings, actor: Actor) -> Actor:
     )
 
 
-def _on_record(settings: Settings, actor: Actor) -> None:
-    log = ledger_of(settings)
+def _on_record(settings: Settings, log: Ledger, actor: Actor) -> None:
     try:
         with_database(settings, lambda connection: acts.record(connection, log, actor), log)
     except (LedgerBehind, LedgerForked, LockStoreUnusable) as error:

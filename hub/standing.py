@@ -136,9 +136,7 @@ async def apply(connection: AsyncConnection, log: Ledger, authority: Issuing, ac
     if is_so(node, act.event):
         return Done(roster.version, changed=False, since=turn.at if node.standing is None else node.standing.since)
     known[act.node] = changed(node, act.event, act.cause, turn.at)
-    open_threads = await deadlines.owed_by(connection, act.node, turn.at) if state is NodeState.REMOVED else []
-    if open_threads or act.heir is not None:
-        _check_heir(act, roster, {row.task_force for row in open_threads})
+    open_threads = await owed(connection, act, roster.nodes, turn.at) if state is NodeState.REMOVED else []
     crl = await _revocations(connection, authority, list(known.values()), roster, turn.at)
     published = await registrar.publish_roster(connection, log, list(known.values()), signer, crl)
     await _record(connection, log, act, published.version)
@@ -150,6 +148,17 @@ async def apply(connection: AsyncConnection, log: Ledger, authority: Issuing, ac
         await _hand_over(connection, log, act, open_threads)
     await sort_out(connection, [name for name, found in known.items() if not found.active])
     return Done(published.version, changed=True, since=turn.at, returned=returned, handed_over=len(open_threads))
+
+
+async def owed(connection: AsyncConnection, act: Act, nodes: Sequence[RosterNode], now: int) -> Sequence[Any]:
+    """The questions that a node which is removed has not answered by `now` (ms). Raises HandOverRefused.
+
+    That is so if nobody is named who takes them over, or it is somebody who cannot.
+    """
+    found = await deadlines.owed_by(connection, act.node, now)
+    if found or act.heir is not None:
+        _check_heir(act, nodes, {row.task_force for row in found})
+    return found
 
 
 async def _record(connection: AsyncConnection, log: Ledger, act: Act, version: int) -> None:
@@ -214,8 +223,8 @@ def _missed(row: Any) -> Missed:
     return Missed(row.sender, row.id, row.thread, row.envelope, row.node)
 
 
-def _check_heir(act: Act, roster: Unsigned, task_forces: set[str]) -> None:
-    nodes = {node.node: node for node in roster.nodes}
+def _check_heir(act: Act, listed: Sequence[RosterNode], task_forces: set[str]) -> None:
+    nodes = {node.node: node for node in listed}
     if act.heir is None:
         raise HandOverRefused(
             f"{act.node} owes answers in threads of {', '.join(sorted(task_forces))}",

@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -220,6 +220,23 @@ def apply(
     if absent or users:
         theirs = {users.get(node, user_of(node)) for node in nodes if node not in absent}
         shut_out(ctl, _users_of(ctl, nodes) - theirs)
+
+
+def settle(
+    ctl: Sequence[str],
+    vhost: str,
+    read: Callable[[], tuple[Collection[str], Collection[str], Mapping[str, str]]],
+) -> list[str]:
+    """`apply` for the nodes, the absent and the users that `read` gives, until it gives the same again; the nodes.
+
+    For whoever is shut out while the broker is told would have a user there again. Raises as `apply`.
+    """
+    while True:
+        nodes, absent, users = read()
+        apply(ctl, nodes, vhost, absent, users)
+        _, now, theirs = read()
+        if (sorted(now), theirs) == (sorted(absent), users):
+            return sorted(nodes)
 
 
 def _users_of(ctl: Sequence[str], nodes: Collection[str]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -35,9 +36,11 @@ _LONGEST_PAUSE_S: Final = 15.0
 # While it waits, it says so each time so many seconds have gone.
 _SAY_S: Final = 30.0
 _MOST_TOKEN: Final = 1000
+# What somebody types who leaves https:// out, and who would get a file of that name.
+_HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}")
 _WAITING: Final = {
     Stage.REQUESTED: "waits for an operator, who compares the words with you by telephone",
-    Stage.APPROVED: "approved; a second operator has to confirm",
+    Stage.APPROVED: "approved; a second person has to confirm",
     Stage.CONFIRMED: "confirmed; the hub is setting it up",
     Stage.PROVISIONED: "confirmed; the hub is setting it up",
     Stage.IN_ROSTER: "in the roster",
@@ -73,6 +76,8 @@ def join(
 
     Exit code 3 if the operators have not decided yet.
     """
+    if not hub.startswith("https://") and ("://" in hub or _HOST_AND_PORT.fullmatch(hub)):
+        raise typer.BadParameter("--hub must begin with https://, if it is an address")
     given = _token(token, token_file)
     if _enrolled(home, given):
         answer({"node": Settings.load(home).node, "stage": "enrolled"}, as_json, "it is enrolled already")
@@ -84,8 +89,6 @@ def join(
     said: JoinAnswer | None
     if hub.startswith("https://"):
         known, said = _over_https(known, hub, wait)
-    elif hub.startswith("http://"):
-        raise typer.BadParameter("--hub must begin with https://")
     else:
         known, said = _by_file(known, Path(hub))
     result = {"node": known.join.request.node, "words": " ".join(known.words)}
@@ -93,6 +96,8 @@ def join(
         stage = Stage.INVITED if said is None else said.stage
         answer(result | {"stage": str(stage)}, as_json, _WAITING.get(stage, "the request is written"))
         say("run the same command again, without the token, to go on" if said else f"next: give {hub} to the operators")
+        if said is None and given is None:
+            say(f"(was {hub} to be their answer? There was no such file: name it as it is called)")
         raise typer.Exit(3)
     settings = asyncio.run(joining.come_in(known, said.sealed, lost_keys=lost_keys))
     answer(result | {"stage": "enrolled"}, as_json, f"{settings.node} is enrolled")
@@ -171,7 +176,7 @@ def _by_file(known: Joining, file: Path) -> tuple[Joining, JoinAnswer | None]:
         if reply == file:
             raise AnswerUnfit(f"{file} would be written over", "give the answer another name")
         _write(reply, opened)
-        say(f"the hub's challenge is opened: {reply} may go back to the operators, and need not")
+        say(f"the encryption key is proven in {reply}: the operators may import it again, but need not wait for it")
     return opened, said
 
 

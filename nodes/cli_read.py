@@ -124,9 +124,9 @@ def notices(
 ) -> None:
     """List who has not answered or taken a message in time, whose messages went elsewhere, and what rosters changed."""
     found = call(home, "GET", "/v1/notices", params={"after": after, "limit": limit})
-    head = f"{'number':>6}  {'at (UTC)':19}  {'event':13} {'who':5} about"
+    head = f"{'number':>6}  {'at (UTC)':19}  {'event':16} {'who':5} about"
     lines = [
-        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:13} {n.get('node') or n['recipient']:5} {_about(n)}"
+        f"{n['seq']:>6}  {n['at'][:19]}  {n['event']:16} {n.get('node') or n['recipient']:5} {_about(n)}"
         for n in found["notices"]
     ]
     answer(found, as_json, "\n".join([head, *lines] if lines else [_none(after)]))
@@ -279,6 +279,7 @@ def _about(notice: dict[str, Any]) -> str:
     if "node" in notice:
         cause = f" ({notice['cause']})" if "cause" in notice else ""
         where = f"{notice['task_force']}, " if "task_force" in notice else ""
-        return f"{where}by roster version {notice['roster']}{cause}"
+        more = "; see `seci-node roster --history`" if notice["event"] == "policy_changed" else ""
+        return f"{where}by roster version {notice['roster']}{cause}{more}"
     heir = f", which {notice['heir']} takes over" if "heir" in notice else ""
     return f"message {notice['message']} of {notice['sender']}{heir}"

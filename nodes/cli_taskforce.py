@@ -22,8 +22,11 @@ def _name(text: str) -> str:
     return text.strip().lower()
 
 
-TaskForce = Annotated[str, typer.Argument(parser=typed.one_of(TASK_FORCES), metavar="TASK_FORCE")]
-Node = Annotated[str, typer.Argument(parser=_name, metavar="NODE")]
+TaskForce = Annotated[
+    str,
+    typer.Argument(parser=typed.one_of(TASK_FORCES), metavar="TASK_FORCE", help=f"One of {', '.join(TASK_FORCES)}."),
+]
+Node = Annotated[str, typer.Argument(parser=_name, metavar="NODE", help="Its id, for example hr.")]
 Because = Annotated[str, typer.Option("--reason", help="Why; it stays in the ledger for ever: name no person.")]
 Kinds = Annotated[
     list[str] | None, typer.Option("--kind", parser=typed.one_of(RULES), metavar="KIND", help="Repeat it for more.")

@@ -27,6 +27,13 @@ class NotSetUp(NodeError):
     exit_code = 2
 
 
+class KeysElsewhere(NodeError):
+    """The folder has its keys already, and not where they are asked for."""
+
+    code = "keys_elsewhere"
+    exit_code = 2
+
+
 class SettingsInvalid(NodeError):
     """node.json, or a file that it names, cannot be understood."""
 

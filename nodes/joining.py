@@ -61,7 +61,7 @@ def begin(home: Path, token: JoinToken | None, source: SecretSource | None = Non
     """Makes keys and request, or takes those that are there: with another token the request is signed anew.
 
     `source` and `hsm` are as for `setup.create`. Raises TokenUnfit if there is neither token nor request; FolderTaken,
-    FileUnwritable, NotSetUp, HsmUnavailable.
+    KeysElsewhere, FileUnwritable, NotSetUp, HsmUnavailable.
     """
     file = home / REQUEST
     found = _stored(file)
@@ -75,6 +75,8 @@ def begin(home: Path, token: JoinToken | None, source: SecretSource | None = Non
         setup.create(home, token.node, source, hsm)
         found = proofs.sign_join(token, setup.read_request(home))
         keep(home, found)
+    elif (home / "node.json").exists():
+        setup.check_same(Settings.load(home), source or SecretSource(), hsm)
     if found is None:
         raise NotSetUp(f"{file} is missing", "give the token again")
     return Joining(home, found, proofs.join_words(found))

@@ -68,6 +68,13 @@ async def connect(settings: Settings, context: ssl.SSLContext, purpose: str) -> 
     properties: FieldTable = {"connection_name": f"{settings.node} {purpose}"}
     try:
         return await aio_pika.connect(url, ssl_context=context, timeout=CONNECT_S, client_properties=properties)
+    except aiormq.exceptions.ProbableAuthenticationError as error:
+        # The certificate is good, or TLS would have failed: the broker has no such user, or not any more.
+        raise BrokerUnreachable(
+            f"the broker at {settings.broker_host}:{settings.broker_port} does not let {settings.node} log in "
+            "(ACCESS_REFUSED): the node was shut out, or is not set up there",
+            "telephone the hub's operators; messages are kept, and go out when it is let in",
+        ) from error
     except TROUBLE as error:
         raise BrokerUnreachable(
             f"no connection to {settings.broker_host}:{settings.broker_port}: {typed.why(error)}",

@@ -2,8 +2,9 @@
 
 reminded, escalated: `recipient` has not answered by the time asked for. expired: it did not take the message. returned:
 it takes no part, and will not get it. handed_over: it is gone, and the `heir` answers in its place. suspended,
-revoked, removed, active: what a node, the `recipient`, is by a new roster. member_joined, keys_changed: by a new roster
-it reads what goes to all of a task force, or has another key.
+revoked, removed, active: what a node, the `recipient`, is by a new roster. member_joined, member_suspended,
+keys_changed: by a new roster it reads what goes to all of a task force, does not any more, or has another key.
+policy_changed: the rules are others, or who coordinates, or what is opened to whom, for `all`.
 """
 
 from collections.abc import Sequence
@@ -18,17 +19,20 @@ from crypto.receipt import Proven
 from crypto.trust import Trust
 from nodes import store
 from nodes.times import iso
-from schemas import rosterwords
+from schemas import policywords, rosterwords
 from schemas.codes import TASK_FORCES
 from schemas.control import Event
 from schemas.header import Header
+from schemas.policy import Policy
 from schemas.roster import KeyUse, RosterNode
 
 log = structlog.get_logger()
 
 OF_MESSAGES: Final = (Event.REMINDED, Event.ESCALATED, Event.EXPIRED, Event.RETURNED, Event.HANDED_OVER)
 JOINED: Final = "member_joined"
+SUSPENDED: Final = "member_suspended"
 KEYS_CHANGED: Final = "keys_changed"
+POLICY_CHANGED: Final = "policy_changed"
 
 
 def keep(connection: Connection, proven: Proven, node: str) -> bool:
@@ -93,6 +97,22 @@ def tell_of_members(connection: Connection, before: Trust | None, after: Trust, 
             _tell(connection, KEYS_CHANGED, name, after, index)
 
 
+def tell_of_policy(connection: Connection, before: Trust | None, after: Trust, index: int | None) -> None:
+    """Keeps whom a coordinator has suspended by the roster `after`, and that the rest of the policy is another.
+
+    A rule or an opening that lets others read more is so seen by people, as a further member is.
+    """
+    if before is None:
+        return
+    old, new = before.roster.policy or Policy(), after.roster.policy or Policy()
+    known = {(item.task_force, item.node) for item in old.suspended or ()}
+    for item in new.suspended or ():
+        if (item.task_force, item.node) not in known:
+            _tell(connection, SUSPENDED, item.node, after, index, item.task_force)
+    if policywords.differences(*(one.model_copy(update={"suspended": None}) for one in (old, new))):
+        _tell(connection, POLICY_CHANGED, "all", after, index)
+
+
 def _keys(node: RosterNode) -> set[tuple[KeyUse, bytes]]:
     return {(key.use, key.kid) for key in node.keys}
 
@@ -138,7 +158,7 @@ def _described(row: Row[Any]) -> dict[str, Any]:
     place = {"at": iso(row.at), "ledger_index": row.ledger_index}
     if row.roster is not None:
         of_node = {"seq": row.seq, "event": row.event, "node": row.recipient, **place, "roster": row.roster}
-        if row.event == JOINED:
+        if row.event in (JOINED, SUSPENDED):
             return {**of_node, "task_force": row.id.rpartition(" ")[2]}
         return of_node if row.code is None else {**of_node, "cause": row.code}
     of_message = {

@@ -97,6 +97,7 @@ class Reader:
             log.info("roster_taken", version=row.version, nodes=len(found.nodes))
             notices.tell_of_nodes(connection, before, found, row.leaf_index)
             notices.tell_of_members(connection, before, found, self.node, row.leaf_index)
+            notices.tell_of_policy(connection, before, found, row.leaf_index)
             before = found
         return None if found is None else trust_of(connection, self.hub)
 

@@ -20,7 +20,7 @@ from crypto.keyfile import NodeKeys, SecretSource, load_node_keys, load_tls_key,
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
 from nodes import histories, rosters
-from nodes.errors import FileUnreadable, FileUnwritable, FolderTaken, WelcomeRefused
+from nodes.errors import FileUnreadable, FileUnwritable, FolderTaken, KeysElsewhere, WelcomeRefused
 from nodes.histories import HubCaught
 from nodes.settings import TOKEN_SIZE, Settings
 from nodes.store import Store
@@ -35,7 +35,7 @@ _AGAIN: Final = "ask the hub's operators for it again"
 def create(home: Path, node: str, source: SecretSource | None = None, token: Token | None = None) -> Settings:
     """Keys, settings, API token and enrolment.json in `home`; the signing key in `token` if one is given.
 
-    Safe to repeat. Raises FileUnwritable, FolderTaken, NotSetUp, HsmUnavailable.
+    Safe to repeat. Raises FileUnwritable, FolderTaken, KeysElsewhere, NotSetUp, HsmUnavailable.
     """
     source = source or SecretSource()
     try:
@@ -46,6 +46,7 @@ def create(home: Path, node: str, source: SecretSource | None = None, token: Tok
         settings = Settings.load(home)
         if settings.node != node:
             raise FolderTaken(f"{home} belongs to node {settings.node}", "use a folder of its own for each node")
+        check_same(settings, source, token)
     else:
         settings = Settings(home=home, node=node, **asdict(source))
         keyfile.make_key_file(home, source)
@@ -62,6 +63,26 @@ def create(home: Path, node: str, source: SecretSource | None = None, token: Tok
         keyfile.save_signing_key(home / "witness.key", SigningKey.generate(), secret)
     write_request(home, node, settings)
     return settings
+
+
+def check_same(settings: Settings, source: SecretSource, token: Token | None) -> None:
+    """Keys that are there stay where they are: nobody is to believe that they were put elsewhere.
+
+    Raises KeysElsewhere, and what opening them may.
+    """
+    if not source.is_default and source.place(settings.home) != settings.source.place(settings.home):
+        raise KeysElsewhere(
+            f"the keys in {settings.home} open with another secret: {settings.source.place(settings.home)}",
+            "change it: seci-node reseal; or leave that option out",
+        )
+    if token is None or not (settings.home / "node.key").exists():
+        return
+    kept = load_node_keys(settings.home / "node.key", settings.secret()).signing.reference
+    if kept is None or kept.token.label != token.label:
+        raise KeysElsewhere(
+            f"the signing key of {settings.home} was made already, and not in the token {token.label!r}",
+            "for one in the token, begin in a new folder; or leave the --pkcs11 options out",
+        )
 
 
 def _new_keys(node: str, token: Token | None) -> NodeKeys:
@@ -177,8 +198,8 @@ async def welcome(home: Path, file: Path, *, lost_keys: bool = False) -> Setting
         ) from error
     finally:
         box.close()
-    (home / "tls.pem").write_text(told.certificate_pem)
-    (home / "ca.pem").write_text(told.ca_pem)
+    write_private(home / "tls.pem", told.certificate_pem.encode())
+    write_private(home / "ca.pem", told.ca_pem.encode())
     fields = ("broker_host", "broker_port", "vhost", "hub_key", "log_origin", "log_vkey")
     # A welcome without a second key takes none away: what is witnessed does not become worth less.
     known = {"log_vkey_mldsa": told.log_vkey_mldsa or settings.log_vkey_mldsa}

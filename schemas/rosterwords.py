@@ -4,20 +4,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas import policywords
+from schemas.policy import Policy
 from schemas.roster import Roster, RosterKey, RosterNode
 
 ACTIVE = "active"
 
 
 def lines(roster: Roster) -> list[str]:
-    """One line or more for each node."""
+    """One line or more for each node, and the policy."""
     found = [f"version {roster.version} of {_iso(roster.at)}, {len(roster.nodes)} nodes"]
     for node in roster.nodes:
         found.append(f"{node.node:8} {node.name}, {node.category}: {_state(node)}")
         agencies, task_forces = ", ".join(node.agencies) or "none", ", ".join(node.task_forces) or "none"
         found.append(f"{'':8} agencies {agencies}; task forces {task_forces}")
         found += [f"{'':8} {_key(key)}" for key in node.keys]
-    return found
+    return [*found, "the rules, of which the first that fits decides:", *policywords.lines(roster.policy or Policy())]
 
 
 def fields(roster: Roster) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def fields(roster: Roster) -> dict[str, Any]:
         }
         for node in roster.nodes
     ]
-    return {"version": roster.version, "at": _iso(roster.at), "nodes": nodes}
+    policy = (roster.policy or Policy()).written_out().model_dump(mode="json", exclude_none=True)
+    return {"version": roster.version, "at": _iso(roster.at), "nodes": nodes, "policy": policy}
 
 
 def state(node: RosterNode) -> str:
@@ -60,6 +63,10 @@ def differences(before: Roster | None, after: Roster) -> list[str]:
     found = [f"{name}: is not listed any more" for name in old if name not in new]
     for name, node in new.items():
         found += [f"{name}: {words}" for words in _changes(old.get(name), node)]
+    found += policywords.differences(None if before is None else before.policy, after.policy)
+    if not found and before is not None and before.crl != after.crl:
+        # Whoever is shut out, or comes back, is on it, or not any more: that was said.
+        found.append("nothing but the revocation list of TLS certificates")
     return found
 
 

@@ -20,6 +20,7 @@ from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.forgery import seal_as
 from deploy.local.instance import REPOSITORY, discard
 from deploy.local.leaks import find_leaks
+from deploy.local.officers import Officers
 from deploy.local.scenario import ALERT, EXPECTED_SUMS, MARKER, OPERATION, REPLY, REQUEST, SEIZURES, Line
 from deploy.local.services import running
 from schemas.refusals import RefusalCode
@@ -54,8 +55,10 @@ class Demo:
         self.attack(alert)
         tell(f"5. The hub is killed (SIGKILL) while {BURST} messages are under way, and started again")
         self.kill_hub_in_flight()
+        tell("6. Ana, a security officer, changes who may say what to whom, which takes another one")
+        self.change_a_rule()
         self.await_settled()
-        tell("6. Proofs")
+        tell("7. Proofs")
         return self.account()
 
     def post(self, line: Line) -> str:
@@ -149,6 +152,16 @@ class Demo:
             self.post(Line(sender, {"kind": "alert", "task_force": "fraud", "body": body}))
         self.exchange.start_hub()
         tell("   hub started again")
+
+    def change_a_rule(self) -> None:
+        """Two officers, each with an account; from here on every act at the hub has a name in the ledger."""
+        officers = Officers(self.exchange)
+        for name in ("ana", "bob"):
+            officers.add(name, by="ana")
+        for line in officers.act_together("ana", "bob"):
+            tell(f"   {line}")
+        if not officers.in_force("bg", PATIENCE_S / 3):
+            self.faults.append("the new rule is not in force at bg")
 
     def account(self) -> dict[str, Any]:
         """What happened to every message, the checks, and the summary."""

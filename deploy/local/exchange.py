@@ -178,5 +178,6 @@ class Exchange:
             argv, cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
         )
         if done.returncode not in (0, 3, 6):
-            raise CommandFailed(f"{module} {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+            raise CommandFailed(f"{module} {arguments[0]} ended with {done.returncode}: {said}")
         return json.loads(done.stdout) if done.stdout.strip() else None

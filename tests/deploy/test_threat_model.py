@@ -41,12 +41,20 @@ def _tests_in(file: Path) -> frozenset[str]:
     return frozenset(node.name for node in made if node.name.startswith("test_"))
 
 
+def _priority(impact: str, likelihood: str) -> str:
+    """As the page's first section says."""
+    return "H" if impact == "H" or (impact, likelihood) == ("M", "H") else impact
+
+
 def _wrong(threat: Threat) -> list[str]:
     """What is wrong with one threat."""
     found = [f"has no {part}" for part in PARTS if not threat.get(part, "").strip()]
     found += [f"{part} is no part" for part in threat if part not in PARTS]
-    if not re.match(r"\*\*[HML]\*\* \((impact )?[HML], (likelihood )?[HML]\)", threat.get("priority", "")):
+    priority = re.match(r"\*\*([HML])\*\* \((?:impact )?([HML]), (?:likelihood )?([HML])\)", threat.get("priority", ""))
+    if priority is None:
         found.append("has a priority without its reasons")
+    elif priority[1] != _priority(priority[2], priority[3]):
+        found.append("has another priority than its impact and likelihood give")
     places = re.findall(r"`([^`]+)`", threat.get("enforced in", ""))
     found += [f"names no file: {place}" for place in places if not (REPOSITORY / place).is_file()]
     tests = re.findall(r"`([^`]+)`", threat.get("verified by", ""))
@@ -92,6 +100,8 @@ def test_boundaries_assets_and_adversaries_are_defined_and_each_is_threatened() 
         ("enforced in", "`hub/nothing.py`", "names no file"),
         ("left", " ", "has no left"),
         ("priority", "**H**", "priority"),
+        ("priority", "**M** (H, L)", "another priority"),
+        ("priority", "**H** (M, M)", "another priority"),
         ("hope", "it will not happen", "is no part"),
     ],
 )

@@ -10,16 +10,20 @@ from crypto import joining as proofs
 from crypto.certificates import create_csr, new_tls_key, to_pem
 from crypto.enrolment import sign_request
 from crypto.keys import EncryptionKey, SigningKey
-from hub import admission, joining, registrar
+from hub import acts, admission, joining, registrar
+from hub.acts import Actor
 from hub.admission import Office
 from hub.joining import Enrolment, Terms
+from hub.pen import writing
 from hub.registrar import Unsigned
+from hub.roles import Action, Role
 from hub.settings import Settings
 from schemas.joining import JoinRequest, JoinToken, Stage
 from schemas.roster import RosterNode
 from tests.hub.ownhub import OwnHub
 
 T = TypeVar("T")
+_ACTIONS = {joining.approve: Action.APPROVE, joining.confirm: Action.ADMIT}
 HOUR_MS = 3_600_000
 
 
@@ -96,10 +100,17 @@ async def asked(office: Office, who: Applicant, token: JoinToken) -> Enrolment:
 async def decided(
     office: Office, transition: Callable[..., object], *arguments: object, **options: object
 ) -> Enrolment:
-    """One transition, in a transaction of its own."""
-    async with office.engine.begin() as connection:
-        found = await transition(connection, *arguments, **options)  # type: ignore[misc]
+    """One transition of the node that is named first, by who is named last, in a transaction of its own; on record."""
+    node, *others = arguments
+    async with office.engine.connect() as connection:
+        seen = await joining.latest(connection, str(node))
+    async with writing(office.engine, office.log) as connection:
+        what = node if transition is joining.approve else seen
+        found = await transition(connection, what, *others, **options)  # type: ignore[misc]
         assert isinstance(found, Enrolment)
+        if action := _ACTIONS.get(transition):
+            actor = Actor(str(others[-1]), action, seen.about(), Role.OFFICER, bytes(32))
+            await acts.record(connection, office.log, actor)
         return found
 
 

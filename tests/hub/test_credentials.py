@@ -12,7 +12,7 @@ from crypto.keyfile import Secret
 from hub import credentials, sessionfile
 from hub.credentials import Credential
 from hub.errors import FileUnwritable, OperatorsTampered, PasswordWeak
-from hub.roles import DANGEROUS, MAY_TAKE_TWO, RULES, Action, Leaf, Role, allows, takes_two
+from hub.roles import DANGEROUS, MAY_TAKE_TWO, RULES, Action, Leaf, Role, allows, of_two, takes_two
 from hub.sessions import FREE_ATTEMPTS, lasts, pause_ms
 
 SECRET = Secret.passphrase("a poem that nobody has written")
@@ -35,8 +35,10 @@ def test_what_takes_two_is_chosen_and_that_choice_takes_two() -> None:
     assert takes_two(Action.ENROL, DANGEROUS, 2)
     assert not takes_two(Action.RELEASE, DANGEROUS, 2)
     assert takes_two(Action.RELEASE, {Action.RELEASE}, 2)
-    assert takes_two(Action.FOUR_EYES, {Action.RELEASE}, 2)
-    assert not takes_two(Action.FOUR_EYES, (), 2)
+    # Whoever could decide on that, or make another officer, alone, would be both of the two.
+    for action in (Action.FOUR_EYES, Action.OPERATOR_ADD, Action.OPERATOR_ROLE, Action.OPERATOR_CREDENTIALS):
+        assert takes_two(action, of_two({Action.RELEASE}), 2)
+    assert of_two(()) == frozenset()
     assert not takes_two(Action.OPERATOR_ADD, DANGEROUS, 1, adds_officer=True)
     assert takes_two(Action.OPERATOR_ADD, DANGEROUS, 2, adds_officer=True)
     assert takes_two(Action.OPERATOR_ADD, DANGEROUS, 1)

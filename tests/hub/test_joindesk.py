@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto import joining as proofs
 from crypto.keyfile import load_node_keys, load_tls_key
 from crypto.tls import server_context
-from hub import admission, database, joindesk, joining
+from hub import admission, database, deskdoor, joindesk, joining
 from hub.admission import Office
 from hub.errors import TooMany
 from hub.joindesk import Doorkeeper
@@ -173,6 +173,44 @@ async def test_the_desk_takes_no_rubbish_and_not_too_much(office: Office, url: s
         assert statuses[0] == 200 and statuses[-1] == 429
         assert (await client.get("/healthz")).status_code == 200
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+
+
+async def test_who_sends_without_end_or_never_ends_keeps_nobody_out(
+    office: Office, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deskdoor, "READ_S", 0.5)
+    context, port = server_context((office.settings.home / "ca.pem").read_text()), int(url.rsplit(":", 1)[1])
+
+    async def call(first: bytes, more: bytes = b"") -> int:
+        """How much of it was taken before the desk ended the connection."""
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        writer.write(first)
+        sent = 0
+        try:
+            while sent < 64 * 1024 * 1024:
+                if more:
+                    writer.write(more)
+                    sent += len(more)
+                    await writer.drain()
+                if more and not reader.at_eof():
+                    await asyncio.sleep(0)
+                    continue
+                assert await reader.read() == b""
+                break
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+        return sent
+
+    head = b"GET /v1/hub HTTP/1.1\r\nHost: localhost\r\n"
+    async with asyncio.timeout(20):
+        for endless in (head + b"X: ", b"GET /"):
+            assert await call(endless, b"a" * 65_536) < 16 * 1024 * 1024
+        # As many as there may be say half of it, and then nothing; one address has only so many.
+        await asyncio.gather(*(call(head) for _ in range(joindesk._CONNECTIONS)))
+    async with httpx2.AsyncClient(base_url=url, verify=context) as client:
+        assert (await client.get("/healthz")).status_code == 200
 
 
 async def test_what_is_wrong_with_the_hub_itself_is_not_told(office: Office) -> None:

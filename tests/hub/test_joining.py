@@ -1,18 +1,19 @@
 """An enrolment from the invitation to the welcome, on a real database: how it is refused, and where it dies."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining as proofs
 from crypto.certificates import common_name, read_certificate, read_crl
 from crypto.errors import KeyRevoked
 from crypto.trust import Trust
-from hub import accounts, admission, authorities, joining, registrar, standing, tables, topology
+from hub import accounts, admission, authorities, database, joining, registrar, standing, tables, topology
 from hub.admission import Office
 from hub.errors import (
     BrokerUnreachable,
@@ -21,6 +22,7 @@ from hub.errors import (
     EnrolmentUnknown,
     InvitationOutdated,
     KeyUnproven,
+    OperatorsTampered,
     SameOperator,
     TokenExpired,
     TokenOfAnother,
@@ -48,9 +50,10 @@ async def office(own: OwnHub, own_engine: AsyncEngine) -> AsyncIterator[Office]:
     return office_of(own, own_engine)
 
 
-async def _entries(office: Office) -> int:
+async def _rosters(office: Office) -> int:
     async with office.engine.connect() as connection:
-        return int(await connection.scalar(select(func.count()).select_from(tables.ledger_leaf)) or 0)
+        rosters = select(func.count()).where(tables.ledger_content.c.event == "roster")
+        return int(await connection.scalar(rosters) or 0)
 
 
 def _opened(who: Applicant, token: JoinToken, sealed: str | None) -> Welcome:
@@ -88,7 +91,7 @@ async def test_from_the_invitation_to_the_welcome(office: Office) -> None:
         told = _opened(ro, token, answer.sealed)
         assert (told.node, told.certificate_pem) == ("ro", done.certificate)
         assert proofs.pin_of(proofs.identity_in(told)) == token.pin
-    assert await _entries(office) == 1
+    assert await _rosters(office) == 1
 
 
 async def test_a_token_is_good_once_in_time_for_its_node_and_its_hub(office: Office) -> None:
@@ -182,7 +185,7 @@ async def test_wherever_it_dies_it_goes_on_and_does_nothing_twice(
         assert (done.node, done.stage) == (node, Stage.IN_ROSTER)
         assert kept in (done.certificate, None)
         assert (done.roster_version, (await roster_of(office)).version) == (version, version)
-        assert await _entries(office) == version
+        assert await _rosters(office) == version
         answer = await admission.answer(office, await _row(office, token))
         assert _opened(who, token, answer.sealed).certificate_pem == done.certificate
     assert await admission.carry_all_on(office) == []
@@ -240,7 +243,22 @@ async def test_a_rejected_one_is_taken_back_from_the_broker(office: Office, monk
         patched.setattr(topology, "remove", lambda _ctl, node, _vhost: removed.append(node))
         assert stages(await admission.carry_all_on(office)) == [("ro", Stage.REJECTED)]
         assert await admission.carry_all_on(office) == []
-    assert removed == ["ro", "ro"]
+        assert removed == ["ro", "ro"]
+        # Not while the node is on its way again.
+        for death, name in ((True, "apply"), (False, "_enter")):
+            await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+            with monkeypatch.context() as dying:
+                _dies(dying, topology if name == "apply" else admission, name, 1, after=death)
+                with pytest.raises(_Killed):
+                    await admission.carry_on(office, token.id)
+            if name == "apply":
+                await decided(office, joining.reject, "ro", "a mistake")
+                first = token
+        await admission.carry_on(office, first.id)
+        assert removed == ["ro", "ro"]
+        await decided(office, joining.reject, "ro", "a mistake")
+        await admission.carry_on(office, token.id)
+        assert removed == ["ro", "ro", "ro"]
     assert await roster_of(office) == registrar.Unsigned(0, ())
     # Once it is in the roster it is too late.
     token = await invited(office, "ro")
@@ -346,6 +364,110 @@ async def test_new_keys_undo_a_revocation_and_no_suspension(office: Office) -> N
     assert {key.public for key in node.keys if key.revoked is None} == after.public
 
 
+async def test_a_row_of_the_database_lets_nobody_in(office: Office) -> None:
+    """The hub's own role may write rows of enrolments; that two operators decided is for the ledger to say."""
+
+    async def written(token: JoinToken, **values: object) -> None:
+        async with office.engine.begin() as connection:
+            this = tables.enrolment.c.invitation == token.id
+            await connection.execute(update(tables.enrolment).where(this).values(**values))
+
+    async def found_out(token: JoinToken, words: str) -> None:
+        with pytest.raises(OperatorsTampered, match=words):
+            await admission.carry_on(office, token.id)
+
+    token = await invited(office, "ro")
+    await asked(office, Applicant.new("ro"), token)
+    both = {"approved_by": "ana", "confirmed_by": "dan", "certificate": "x"}
+    for stage in (Stage.CONFIRMED, Stage.PROVISIONED):
+        await written(token, stage=stage, **both)
+        await found_out(token, "'ana' approved ro")
+    # One of the two has, and who approved once more, as it were.
+    await written(token, stage=Stage.REQUESTED)
+    row = await _row(office, token)
+    await decided(office, joining.approve, "ro", row.words or "", "ana", four_eyes=True)
+    await written(token, stage=Stage.CONFIRMED, **both)
+    await found_out(token, "'dan' confirmed ro")
+    await written(token, confirmed_by="ana")
+    await found_out(token, "takes two")
+    # Both have, on other terms.
+    await written(token, stage=Stage.APPROVED)
+    await decided(office, joining.confirm, "ro", "dan")
+    await written(token, task_forces=["drugs", "terrorism"])
+    await found_out(token, "approved ro so")
+    assert (await roster_of(office)).nodes == ()
+
+
+async def test_who_is_suspended_while_the_broker_is_told_has_no_user_there_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirmed(office, Applicant.new("bg"), token := await invited(office, "bg"))
+    await admission.carry_on(office, token.id)
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    told: list[list[str]] = []
+
+    def apply(_ctl: object, _nodes: object, _vhost: str, absent: list[str], _users: object) -> None:
+        if not told:
+            act = Act(Event.SUSPENDED, "bg", Decision("ana", "a laptop is missing"), Cause.CERTIFICATE_HOLD)
+            asyncio.run(_decide(office, act))
+        told.append(absent)
+
+    monkeypatch.setattr(topology, "apply", apply)
+    await admission.carry_on(office, token.id)
+    assert told == [[], ["bg"]]
+    # By whatever else the broker is told, too.
+    rosters = iter([(["bg", "ro"], []), (["bg", "ro"], ["bg"]), (["bg", "ro"], ["bg"]), (["bg", "ro"], ["bg"])])
+    told.append([])
+    assert topology.settle((), "siex", lambda: (*next(rosters), {})) == ["bg", "ro"]
+    assert told[3:] == [[], ["bg"]]
+
+
+async def _decide(office: Office, act: Act) -> None:
+    engine = database.engine_of(office.settings.database_url)
+    authority = authorities.issuing(office.settings.home, office.settings.secret())
+    async with writing(engine, office.log) as connection:
+        await standing.apply(connection, office.log, authority, act)
+    await engine.dispose()
+
+
+async def test_one_that_is_stuck_holds_up_no_other(office: Office) -> None:
+    for node in ("ro", "bg"):
+        await confirmed(office, Applicant.new(node), token := await invited(office, node))
+        if node == "ro":
+            async with office.engine.begin() as connection:
+                this = tables.enrolment.c.invitation == token.id
+                await connection.execute(update(tables.enrolment).where(this).values(confirmed_by="eve"))
+    with pytest.raises(OperatorsTampered):
+        await admission.carry_all_on(office)
+    assert [node.node for node in (await roster_of(office)).nodes] == ["bg"]
+
+
+async def test_who_was_revoked_since_does_not_come_back_by_what_was_confirmed_before(office: Office) -> None:
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    await admission.carry_on(office, token.id)
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
+    act = Act(Event.REVOKED, "ro", Decision("ana", "it was not they who telephoned"), Cause.KEY_COMPROMISE)
+    async with writing(office.engine, office.log) as connection:
+        authority = authorities.issuing(office.settings.home, office.settings.secret())
+        await standing.apply(connection, office.log, authority, act)
+    with pytest.raises(EnrolmentRefused, match="after its enrolment was confirmed"):
+        await admission.carry_on(office, token.id)
+    node = await listed(office, "ro")
+    assert node is not None and not node.active
+
+
+async def test_what_is_confirmed_or_rejected_is_what_was_seen(office: Office) -> None:
+    await asked(office, Applicant.new("ro"), first := await invited(office, "ro"))
+    seen = await _row(office, first)
+    await decided(office, joining.reject, "ro", "a mistake")
+    await asked(office, Applicant.new("ro"), second := await invited(office, "ro"))
+    await decided(office, joining.approve, "ro", (await _row(office, second)).words or "", "ana", four_eyes=True)
+    for transition in (joining.confirm, joining.reject):
+        with pytest.raises(EnrolmentUnknown, match="another request"):
+            async with office.engine.begin() as connection:
+                await transition(connection, seen, "dan")
+
+
 def test_as_operators_type_it(own: OwnHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     people = People(own, tmp_path, monkeypatch)
     people.officers()
@@ -368,8 +490,9 @@ def test_as_operators_type_it(own: OwnHub, tmp_path: Path, monkeypatch: pytest.M
     assert (waits["node"], waits["words"], waits["key_proven"]) == ("ro", words, False)
     assert type_("approve", "ro", "--words", "zoo " * 12)[1]["code"] == "words_differ"
     assert type_("approve", "ro", "--words", words)[1]["stage"] == "approved"
-    assert type_("confirm", "ro")[1]["code"] == "same_operator"
-    assert type_("confirm", "ro", who="bob")[1]["stage"] == "in_roster"
+    assert type_("confirm", "ro", "--yes")[1]["code"] == "same_operator"
+    assert type_("confirm", "ro", who="bob")[1]["code"] == "usage"
+    assert type_("confirm", "ro", "--yes", who="bob")[1]["stage"] == "in_roster"
     acts = [line for line in people.acts() if "node=ro" in line]
     assert [line.split()[1] for line in acts] == ["invite", "invite", "enrolment.approve", "enrolment.confirm"]
     assert [line.split(":")[0] for line in acts] == ["ana", "ana", "ana", "bob"]

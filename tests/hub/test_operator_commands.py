@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from crypto import certificates
+from hub import cli_operator
 from tests.hub.ownhub import OwnHub
 
 PASSWORD = "correct horse battery"
@@ -98,7 +99,10 @@ def test_from_nobody_to_two_officers_who_act_together(people: People) -> None:
     code, said = people.add("ana", "eve", "auditor")
     assert (code, said["code"], said["errors"][0]["found"]) == (3, "approval_waiting", "1")
     assert people.add("ana", "eve", "auditor")[1]["errors"][0]["found"] == "1", "it is not asked twice"
-    assert people.type("ana", "approvals", "confirm", "1", "--yes")[1]["code"] == "own_approval"
+    code, said = people.type("ana", "approvals", "confirm", "1", "--yes")
+    assert (code, said["code"]) == (4, "own_approval")
+    # Where nobody can type, it does not wait, and says what to give.
+    assert people.type("bob", "login", "bob")[1]["code"] == "usage"
     assert people.login("bob")[0] == 0
     assert people.type("bob", "approvals", "show", "1")[1]["subject"] == {"name": "eve", "role": "auditor"}
     assert people.type("bob", "approvals", "confirm", "1")[1]["code"] == "usage"
@@ -128,7 +132,9 @@ def test_from_nobody_to_two_officers_who_act_together(people: People) -> None:
 
 
 @pytest.mark.system
-def test_what_two_officers_do_to_accounts_and_to_the_rule_itself(people: People, tmp_path: Path) -> None:
+def test_what_two_officers_do_to_accounts_and_to_the_rule_itself(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people.officers()
     # The last two stay, and neither makes the rule alone.
     assert people.type("ana", "operator", "disable", "bob")[1]["code"] == "operator_refused"
@@ -137,6 +143,12 @@ def test_what_two_officers_do_to_accounts_and_to_the_rule_itself(people: People,
     assert people.type("ana", "operator", "four-eyes", "off")[0] == 3
     assert people.type("bob", "approvals", "confirm", "2", "--yes")[0] == 0
     assert people.type("ana", "operator", "four-eyes", "off")[1]["four_eyes"] == []
+    # What takes two brings with it what makes a second person.
+    assert people.type("ana", "operator", "four-eyes", "erase")[0] == 0
+    assert people.add("ana", "eve", "security-officer")[1]["code"] == "approval_waiting"
+    assert people.type("ana", "operator", "four-eyes", "off")[0] == 3
+    assert people.type("bob", "approvals", "confirm", "4", "--yes")[0] == 0
+    assert people.type("ana", "operator", "four-eyes", "off")[0] == 0
     # Who is disabled is out at once, and does not come in.
     assert people.add("ana", "eve", "auditor")[0] == people.login("eve")[0] == 0
     assert people.type("ana", "operator", "disable", "eve")[0] == 0
@@ -153,6 +165,18 @@ def test_what_two_officers_do_to_accounts_and_to_the_rule_itself(people: People,
     shown = ("--certificate", str(pem), "--key", str(file), "--password-file", str(people.password))
     assert people.type("bob", "login", "bob", *shown)[0] == 0
     assert people.type("eve", "login", "ana", *shown)[1]["code"] == "login_refused"
+    # While somebody types a new password for bob, he gets another role: that stays, and his certificate is no more.
+    assert people.add("ana", "dan", "security-officer")[0] == 0
+
+    def typed(*_: object, **__: object) -> str:
+        assert people.type("ana", "operator", "role", "bob", "--role", "auditor")[0] == 0
+        return PASSWORD
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cli_operator, "read_password", typed)
+        assert people.type("ana", "operator", "password", "bob")[0] == 0
+    assert people.type("ana", "operator", "show", "bob")[1]["role"] == "auditor"
+    assert people.type("bob", "login", "bob", *shown)[1]["code"] == "login_refused"
     # The owner of the database helps when nobody can confirm any more; that is on record, too.
     owner = people.hub.options[1]
     recover = ("operator", "recover", "ana", "--new-password-file", str(people.password), "--admin-database")

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crypto.receipt import leaf_of
 from hub import approvals, credentials, erasure, ledger, operators, permits, sessions
 from hub import login as logins
 from hub.acts import Actor
@@ -33,6 +34,7 @@ from hub.roles import Action, Role
 from hub.sessions import FREE_ATTEMPTS, Limits, pause_ms
 from hub.settings import Settings
 from hub.setup import operators_secret
+from schemas.control import Entry, Event
 from tests.hub.ownhub import OwnHub
 
 pytestmark = pytest.mark.system
@@ -96,7 +98,8 @@ class Clocked:
     async def permit(self, name: str, action: Action, at: int, **subject: Any) -> Actor:
         """As `acting` asks for it."""
         async with self.engine.begin() as connection:
-            return await permits.permit(connection, action, subject, self.token[name], LIMITS, self.secret, at)
+            token = self.token[name]
+            return await permits.permit(connection, self.log, action, subject, token, LIMITS, self.secret, at)
 
     async def ask(self, actor: Actor, lasts_ms: int = 60_000) -> Actor | int:
         """As `acting` asks for the second."""
@@ -147,15 +150,20 @@ async def test_what_is_asked_for_is_confirmed_by_one_other_and_done_once(clocked
     assert [one for one in done if one is None] == [None]
     assert {type(one) for one in done if one is not None} == {ApprovalClosed}
     assert await clocked.ask(actor) == 2
+    # Nor is what an officer confirmed who is one no more.
+    await clocked.confirm(2, "bob")
+    async with writing(clocked.engine, clocked.log) as connection:
+        await operators.void(connection, "bob", NOW)
+    assert await clocked.ask(actor) == 3
     # What has expired is asked for anew, confirmed or not; what a disabled operator asked for is void.
-    assert await clocked.ask(replace(actor, subject={"node": "hu"}), lasts_ms=1) == 3
+    assert await clocked.ask(replace(actor, subject={"node": "hu"}), lasts_ms=1) == 4
     await asyncio.sleep(0.01)
     with pytest.raises(ApprovalClosed, match="expired"):
-        await clocked.confirm(3, "ana")
+        await clocked.confirm(4, "ana")
     async with writing(clocked.engine, clocked.log) as connection:
         await operators.disable(connection, "eve", NOW)
     with pytest.raises(ApprovalClosed, match="void"):
-        await clocked.confirm(2, "ana")
+        await clocked.confirm(3, "ana")
     with pytest.raises(SessionRequired):
         await clocked.do(approved)
 
@@ -197,6 +205,17 @@ async def test_a_session_is_over_when_idle_and_after_its_time(clocked: Clocked) 
     for name, moment in (("ana", NOW + LIMITS.longest), ("bob", NOW + LIMITS.idle)):
         with pytest.raises(SessionRequired):
             await clocked.permit(name, Action.LOOK, moment)
+
+
+async def test_a_clock_that_was_ahead_keeps_no_session_and_nobody_out(clocked: Clocked) -> None:
+    ahead = NOW + 365 * 86_400_000
+    clocked.token["ana"] = await clocked.finish(Account("ana", clocked.who["ana"], None, 0), 0, ahead)
+    with pytest.raises(SessionRequired):
+        await clocked.permit("ana", Action.LOOK, NOW)
+    async with clocked.engine.begin() as connection:
+        for _ in range(FREE_ATTEMPTS):
+            await sessions.attempt(connection, "bob", ahead)
+        assert await sessions.attempt(connection, "bob", NOW) == 1
 
 
 async def test_what_is_changed_in_the_database_is_found_or_forbidden(clocked: Clocked) -> None:
@@ -248,3 +267,86 @@ async def test_what_is_changed_in_the_database_is_found_or_forbidden(clocked: Cl
     clocked.own.sql("DELETE FROM operator", "DELETE FROM operator_act")
     with pytest.raises(SessionRequired):
         await clocked.permit("ana", Action.ENROL, NOW)
+
+
+async def _asked(clocked: Clocked, actor: Actor, confirmer: str = "") -> Actor:
+    """With an approval of its own, which the one named has confirmed."""
+    number = await clocked.ask(actor)
+    assert isinstance(number, int)
+    if confirmer:
+        await clocked.confirm(number, confirmer)
+    return replace(actor, approval=number)
+
+
+async def _found_out(clocked: Clocked, actor: Actor, words: str) -> None:
+    with pytest.raises(OperatorsTampered, match=words):
+        await clocked.do(actor)
+
+
+async def test_an_act_is_whose_and_what_the_ledger_says(clocked: Clocked) -> None:
+    sql = clocked.own.sql
+    # What bob refused, written down as confirmed.
+    ana = await _asked(clocked, await clocked.permit("ana", Action.POLICY, NOW, change="open"))
+    number = ana.approval or 0
+    async with clocked.engine.connect() as connection:
+        about = approvals.confirming(await approvals.get(connection, number))
+    bob = await clocked.permit("bob", Action.REFUSE, NOW, **about)
+    async with writing(clocked.engine, clocked.log) as connection:
+        await permits.begin(connection, clocked.log, bob, NOW)
+        await approvals.refuse(connection, number, "bob")
+    sql("UPDATE approval SET ended = NULL, confirmed_by = 'bob', confirmed_at = asked_at")
+    sql("UPDATE operator_act SET action = 'confirm' WHERE action = 'refuse'")
+    await _found_out(clocked, ana, "another act")
+    # Eve's login, written down as ana's.
+    sql("UPDATE operator_act SET operator = 'ana' WHERE operator = 'eve'")
+    sql("UPDATE operator_session SET operator = 'ana' WHERE operator = 'eve'")
+    with pytest.raises(OperatorsTampered, match="another's"):
+        await clocked.permit("eve", Action.LOOK, NOW)
+
+
+async def test_an_approval_is_of_two_and_good_once_whatever_its_row_says(clocked: Clocked) -> None:
+    # What ana asked for herself, written down as somebody else's question.
+    ana = await _asked(clocked, await clocked.permit("ana", Action.POLICY, NOW, change="open"))
+    clocked.own.sql("UPDATE approval SET asked_by = 'bob'")
+    await clocked.confirm(ana.approval or 0, "ana")
+    await _found_out(clocked, ana, "bob asked for")
+    # What was done once, written down as not done yet, also where it has an entry of its own.
+    for action in (Action.POLICY, Action.REVOKE):
+        ana = await _asked(clocked, await clocked.permit("ana", action, NOW, node="bg"), "bob")
+        await clocked.do(ana)
+        clocked.own.sql("UPDATE approval SET ended = NULL")
+        await _found_out(clocked, ana, "nobody has used up")
+
+
+async def test_an_act_counts_in_the_tree_and_there_the_last_one(clocked: Clocked) -> None:
+    """As somebody writes it who has the password of the hub's own role; but for a row that goes."""
+    ana = await clocked.permit("ana", Action.POLICY, NOW, change="open")
+    off = Actor("bob", Action.FOUR_EYES, {"actions": []}, Role.OFFICER, bytes(32)).described(NOW)
+    # On an entry of what a node has sent; and beside the tree.
+    sent = Entry(event=Event.REFUSED, at=NOW, node="ro", evidence=ledger.evidence(off))
+    async with writing(clocked.engine, clocked.log) as connection:
+        turn = await ledger.take_turn(connection)
+        index = (await ledger.append(connection, clocked.log, turn, [sent])).receipts[0].index
+    entry = sent.model_copy(update={"event": Event.OPERATOR, "node": "seci", "detail": "bob: four-eyes actions=none"})
+    data = entry.to_bytes()
+    values = {"at": index, "act": off, "salt": bytes(16), "leaf": leaf_of(bytes(16), data), "entry": data}
+    act = "INSERT INTO operator_act VALUES (:at, 0, 'bob', 'four-eyes', :act)"
+    leaf = "INSERT INTO ledger_leaf VALUES (:at, :leaf)"
+    content = "INSERT INTO ledger_content VALUES (:at, 'operator', 0, :salt, :entry)"
+    for at, statements in ((index, (act,)), (10**9, (leaf, content, act))):
+        async with clocked.engine.begin() as connection:
+            for statement in statements:
+                await connection.execute(text(statement), values | {"at": at})
+        with pytest.raises(OperatorsTampered, match="not the one in the ledger"):
+            await clocked.ask(ana)
+    clocked.own.sql("DELETE FROM operator_act WHERE action = 'four-eyes'")
+    clocked.own.sql(
+        "DELETE FROM ledger_content WHERE leaf_index > 1000", "DELETE FROM ledger_leaf WHERE leaf_index > 1000"
+    )
+    # A decision of long ago, once the one that took its place is out of the table.
+    for actions in (["erase"], ["enrol", "erase"]):
+        actor = await clocked.permit("ana", Action.FOUR_EYES, NOW, actions=actions)
+        await clocked.do(await _asked(clocked, actor, "bob"))
+    clocked.own.sql("DELETE FROM operator_act WHERE leaf_index = (SELECT max(leaf_index) FROM operator_act)")
+    with pytest.raises(OperatorsTampered, match="last decision"):
+        await clocked.ask(ana)

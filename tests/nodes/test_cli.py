@@ -122,8 +122,11 @@ def test_a_node_that_is_not_enrolled_does_not_run(home: Path, typed: Type) -> No
 def test_the_wrong_passphrase_is_told_and_nothing_is_changed(tmp_path: Path, typed: Type) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("correct horse battery staple\n")
-    home = tmp_path / "ro"
-    assert typed("init", "--home", home, "--node", "ro", "--passphrase-file", passphrase)[0] == 0
+    home, init = tmp_path / "ro", ("init", "--home", tmp_path / "ro", "--node", "ro", "--passphrase-file", passphrase)
+    passphrase.chmod(0o644)
+    assert typed(*init)[1]["code"] == "key_file_refused"
+    passphrase.chmod(0o600)
+    assert typed(*init)[0] == 0
     _enrol(home, days=10)
     keys = (home / "node.key").read_bytes()
     passphrase.write_text("wrong\n")

@@ -22,6 +22,7 @@ from nodes.acknowledging import acknowledging
 from nodes.agent import Agent
 from nodes.outgoing import Outgoing
 from schemas.control import Entry, Event, MessageType, Outcome, Receipts
+from schemas.policy import Effect, Policy, PolicyRule, Suspension, default_rules
 from schemas.roster import Roster, RosterNode
 from tests.crypto.people import BG, HUB, NOW, RO, TR, person, roster_key
 from tests.nodes.conftest import FAR, ORIGIN
@@ -35,6 +36,10 @@ BODY = {"title": "a lorry", "text": "white, with a trailer"}
 
 def _signed(version: int, *nodes: RosterNode) -> bytes:
     return sign_roster(Roster(version=version, at=NOW, nodes=nodes or EVERYBODY.nodes), HUB.signing)
+
+
+def _ruled(version: int, policy: Policy) -> bytes:
+    return sign_roster(Roster(version=version, at=NOW, nodes=EVERYBODY.nodes, policy=policy), HUB.signing)
 
 
 def _digest(signed: bytes) -> str:
@@ -202,6 +207,22 @@ async def test_the_hub_cannot_take_out_by_which_roster_a_message_was_made(bg: Ag
     assert len(lied) == len(honest)
     with pytest.raises(SignatureInvalid):
         verify(sealed.replace(honest, lied), bg.trust.signer_of)
+
+
+async def test_a_rule_that_lets_others_read_is_a_notice_and_so_is_who_is_suspended(bg: Agent) -> None:
+    rule = PolicyRule(id="mine", effect=Effect.ALLOW, words="anybody")
+    policies = (
+        Policy(rules=(rule, *default_rules())),
+        Policy(rules=(rule, *default_rules()), suspended=(Suspension(task_force="wmd", node="ro"),)),
+    )
+    log = await in_force(bg, _ruled(2, policies[0]))
+    await in_force(bg, _ruled(3, policies[1]), log=log)
+    found = await bg.box.run(notices.listing, 0, 10)
+    assert [(item["event"], item["node"], item["roster"], item.get("task_force")) for item in found] == [
+        ("policy_changed", "all", 2, None),
+        ("member_suspended", "ro", 3, "wmd"),
+    ]
+    assert cli_read._about(found[0]).startswith("by roster version 2; see")
 
 
 async def test_who_is_added_to_a_task_force_is_a_notice_and_so_is_another_s_new_key(bg: Agent) -> None:

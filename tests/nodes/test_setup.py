@@ -10,13 +10,14 @@ import pytest
 
 from crypto.cosignature import Cosigner
 from crypto.enrolment import verify_request
-from crypto.keyfile import load_node_keys
+from crypto.hsm import Token
+from crypto.keyfile import SecretSource, load_node_keys
 from crypto.keys import VerifyKey
 from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
 from crypto.trust import sign_roster
 from nodes import histories, rosters, setup
-from nodes.errors import WelcomeRefused
+from nodes.errors import KeysElsewhere, WelcomeRefused
 from nodes.receiving import Arrival
 from nodes.serving import open_agent
 from nodes.settings import Settings
@@ -34,6 +35,17 @@ def home(tmp_path: Path) -> Path:
     """Romania's folder after the first step."""
     setup.create(tmp_path / "ro", "ro")
     return tmp_path / "ro"
+
+
+def test_nobody_is_let_believe_that_keys_which_are_there_were_put_elsewhere(home: Path) -> None:
+    passphrase = home.parent / "passphrase"
+    passphrase.write_text("several words\n")
+    with pytest.raises(KeysElsewhere, match="open with another secret"):
+        setup.create(home, "ro", SecretSource(passphrase_file=passphrase))
+    with pytest.raises(KeysElsewhere, match="not in the token"):
+        setup.create(home, "ro", None, Token(Path("library.so"), "seci", "1234"))
+    # The place that they are in may be said again.
+    setup.create(home, "ro", SecretSource(key_file=home / "secret.key"))
 
 
 @pytest.mark.parametrize("ca_pem", [CA_PEM, CA_PEM + CA_PEM])

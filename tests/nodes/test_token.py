@@ -34,6 +34,7 @@ def _typed(home: Path, *words: str, body: bytes = b"") -> tuple[int, dict[str, A
 def home(tmp_path: Path) -> Path:
     """Romania's folder, its signing key made in a token by `seci-node init`; enrolled."""
     token, home, pin = make_token(tmp_path / "softhsm", "ro"), tmp_path / "ro", tmp_path / "pin"
+    pin.touch(0o600)
     pin.write_text(PIN)
     where = ("--pkcs11-module", str(token.module), "--pkcs11-token", token.label, "--pkcs11-pin-file", str(pin))
     assert _typed(home, "init", "--node", "ro", *where)[0] == 0

@@ -39,4 +39,6 @@ def test_the_demo_tells_a_whole_story_and_proves_it(tmp_path: Path) -> None:
     indices = [message["ledger_index"] for message in summary["messages"]]
     assert len(set(indices)) == len(indices)
     assert max(indices) < summary["ledger"]["size"]
+    assert "refused   own_approval: ana would confirm it too" in done.stdout
+    assert "done      by ana: rule iom-victims added" in done.stdout
     assert "heroin 124 kg" in done.stdout
