@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto import typed
 from hub import acts, database, permits, sessionfile
 from hub.acts import Actor
 from hub.errors import ApprovalWaiting, DatabaseUnreachable, LedgerBehind, LedgerForked, LockStoreUnusable
@@ -129,9 +130,9 @@ def now_ms() -> int:
 
 def answer(result: Any, as_json: bool, text: str) -> None:
     """Data, to stdout."""
-    typer.echo(json.dumps(result) if as_json else text)
+    typer.echo(json.dumps(result) if as_json else typed.shown(text))
 
 
 def say(text: str) -> None:
     """Everything else, to stderr."""
-    typer.echo(text, err=True)
+    typer.echo(typed.shown(text), err=True)
