@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from crypto.errors import CertificateRefused
 
 TlsKey = ec.EllipticCurvePrivateKey
-COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}|hub-[a-z]+|operator-[a-z0-9.-]{1,32}|broker")
+COMMON_NAME: Final = re.compile(r"node-[a-z]{2,8}(-[0-9]{1,4})?|hub-[a-z]+|operator-[a-z0-9.-]{1,32}|broker")
 _SKEW: Final = timedelta(minutes=10)
 # The library reads the parts only when they are asked for: they are, at once, so that nothing is raised later.
 _UNREADABLE: Final = (ValueError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -91,16 +91,18 @@ def issue(
     *,
     common_name: str,
     days: int,
+    asked: str | None = None,
     dns: Sequence[str] = (),
     ips: Sequence[str] = (),
 ) -> x509.Certificate:
     """A certificate for the request's key under `common_name`. Raises CertificateRefused.
 
-    The name, validity, use and host names are the issuer's; whatever else the request asks for is ignored.
+    The name, validity, use and host names are the issuer's; the request is for that name, or for `asked`. Whatever
+    else it asks for is ignored.
     """
     if not COMMON_NAME.fullmatch(common_name):
         raise CertificateRefused(f"{common_name!r} is not a name of a node, a hub user, an operator or the broker")
-    key = check_csr(csr, common_name)
+    key = check_csr(csr, asked or common_name)
     names = [*(x509.DNSName(name) for name in dns), *(x509.IPAddress(ip_address(ip)) for ip in ips)]
     builder = (
         _builder(_name(common_name), ca.subject, key, days)

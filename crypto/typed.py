@@ -85,7 +85,20 @@ def fail(program: str, code: str, detail: str, next_step: str, fields: Sequence[
         structlog.get_logger().critical("ended", code=code, detail=detail, next=next_step)
         return
     lines = [f"  {item['field']}: found {item['found']}; it {item['wanted']}" for item in fields]
-    typer.echo("\n".join([f"{program}: {detail} [{code}]", *lines, f"next: {next_step}"]), err=True)
+    said = [f"{program}: {detail} [{code}]", *lines, f"next: {next_step}"]
+    typer.echo("\n".join(map(printable, said)), err=True)
+
+
+def printable(line: str) -> str:
+    """A line for people. What strangers wrote must not steer the terminal, turn the order of what is read, or pass
+    for a line of ours.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def shown(text: str) -> str:
+    """The same of a text of some lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def why(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining
-from hub import authorities, consent, ledger, registrar, rosternews, standing, topology
+from hub import accounts, authorities, consent, ledger, registrar, rosternews, standing, topology
 from hub.errors import EnrolmentUnknown, HubError
 from hub.joining import Enrolment, ask, change, check_request, listing, locked
 from hub.ledger import Ledger
@@ -50,10 +50,10 @@ def identity_of(settings: Settings, log: Ledger) -> HubIdentity:
     )
 
 
-def certify(settings: Settings, request: EnrolmentRequest) -> bytes:
-    """The node's certificate, PEM. Raises EnrolmentRefused, WrongPassphrase, KeyFileRefused."""
+def certify(settings: Settings, request: EnrolmentRequest, user: str | None = None) -> bytes:
+    """The node's certificate, PEM, for its `user`. Raises EnrolmentRefused, WrongPassphrase, KeyFileRefused."""
     ca = authorities.issuing(settings.home, settings.secret())
-    return registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key)
+    return registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key, user)
 
 
 def welcome_of(settings: Settings, log: Ledger, node: str, certificate: bytes, news: bytes) -> Welcome:
@@ -148,9 +148,12 @@ async def _provision(office: Office, found: Enrolment) -> None:
         check_request(found.asked, roster, found.terms)
         if found.certificate is None:
             # Kept before the broker is told: from here on there is something to take back.
-            certificate = (await asyncio.to_thread(certify, settings, request)).decode()
+            user = accounts.following(await accounts.of_nodes(connection), found.node)
+            named = user if found.terms.replace_keys else None
+            certificate = (await asyncio.to_thread(certify, settings, request, named)).decode()
             if await change(connection, found.invitation, Stage.CONFIRMED, certificate=certificate) is None:
                 return
+        users = await accounts.of_nodes(connection)
     told: registrar.Unsigned | None = None
     while told is None or registrar.absent(told) != registrar.absent(roster):
         # Whoever is shut out while the broker is told would have a user there again.
@@ -158,9 +161,10 @@ async def _provision(office: Office, found: Enrolment) -> None:
         # Who was revoked comes back with new keys; who is suspended is not let in by that.
         back = found.terms.replace_keys and all(registrar.comes_back(n) for n in roster.nodes if n.node == found.node)
         absent = [node for node in registrar.absent(roster) if not (back and node == found.node)]
-        await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent)
+        await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent, users)
         async with office.engine.connect() as connection:
             roster = await registrar.current(connection, office.log.keys)
+            users = await accounts.of_nodes(connection)
     async with office.engine.begin() as connection:
         moved = await change(connection, found.invitation, Stage.CONFIRMED, stage=Stage.PROVISIONED)
         now = moved or await locked(connection, found.invitation)
@@ -199,9 +203,16 @@ async def _take_back(office: Office, found: Enrolment) -> None:
     settings = office.settings
     async with office.engine.connect() as connection:
         roster = await registrar.current(connection, office.log.keys)
+        users = await accounts.of_nodes(connection)
         others = await listing(connection, (Stage.CONFIRMED, Stage.PROVISIONED))
+    nodes = {node.node for node in roster.nodes}
     # By now the node may have come in, or be on its way again: what is at the broker is for that.
-    if found.node not in {node.node for node in roster.nodes} | {other.node for other in others}:
+    if found.node not in nodes | {other.node for other in others}:
         await asyncio.to_thread(topology.remove, settings.broker_ctl, found.node, settings.vhost)
+    elif found.terms.replace_keys:
+        # The user that it was, and not the one that it would have become.
+        users.setdefault(found.node, topology.user_of(found.node))
+        absent = registrar.absent(roster)
+        await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent, users)
     async with office.engine.begin() as connection:
         await change(connection, found.invitation, Stage.REJECTED, certificate=None)

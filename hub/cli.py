@@ -32,7 +32,7 @@ from crypto.keyoptions import (
     source_of,
     token_of,
 )
-from hub import admission, database, registrar, rosternews, topology
+from hub import accounts, admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
 from hub.cli_ca import ca_app
@@ -174,12 +174,12 @@ def provision(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     log = ledger_of(settings)
 
-    async def work(connection: AsyncConnection) -> tuple[list[str], list[str]]:
+    async def work(connection: AsyncConnection) -> tuple[list[str], list[str], dict[str, str]]:
         await take_turn(connection)
         roster = await registrar.current(connection, log.keys)
         if not roster.version:
             await registrar.publish_roster(connection, log, (), log.signer.key)
-        return [node.node for node in roster.nodes], registrar.absent(roster)
+        return [node.node for node in roster.nodes], registrar.absent(roster), await accounts.of_nodes(connection)
 
     first = not with_database(settings, lambda connection: registrar.newest(connection, 0))
     # To repeat what the roster says to the broker, anybody may who has the broker.
@@ -214,12 +214,12 @@ def enrol(
     log = ledger_of(settings)
     signer = log.signer.key
 
-    async def check(connection: AsyncConnection) -> tuple[list[str], list[str]]:
+    async def check(connection: AsyncConnection) -> tuple[list[str], list[str], dict[str, str]]:
         roster = await registrar.current(connection, log.keys)
         for item in requests:
             registrar.check_request(item, roster)
         nodes = {node.node for node in roster.nodes} | {item.node for item in requests}
-        return sorted(nodes), registrar.absent(roster)
+        return sorted(nodes), registrar.absent(roster), await accounts.of_nodes(connection)
 
     async def admit(connection: AsyncConnection) -> int:
         await take_turn(connection)
@@ -237,7 +237,8 @@ def enrol(
     # The broker first, and outside of the transaction: queues without a roster entry do no harm.
     actor = acting(settings, Action.ENROL, _subject(requests, agency, task_force), check)
     topology.settle(settings.broker_ctl, settings.vhost, lambda: with_database(settings, check))
-    certificates_pem = {item.node: admission.certify(settings, item) for item in requests}
+    users = with_database(settings, accounts.of_nodes)
+    certificates_pem = {item.node: admission.certify(settings, item, users.get(item.node)) for item in requests}
     version = with_database(settings, admit, log, actor)
     news = with_database(settings, lambda connection: rosternews.of(connection, log, version))
     for item in requests:

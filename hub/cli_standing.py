@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
 from crypto.errors import CertificateRefused
-from hub import authorities, registrar, standing, topology
+from hub import accounts, authorities, registrar, standing, topology
 from hub.cli_erase import words_of
 from hub.errors import FileUnwritable, NodeStateRefused, NodeUnknown, NothingRevoked
 from hub.quarantine import Decision
@@ -94,9 +94,10 @@ def unsuspend(node: Node, home: Home, reason: Because, as_json: AsJson = False) 
     settings = Settings.load(home)
     done = _decide(settings, Wanted(Event.REINSTATED, node, reason, Cause.UNSPECIFIED))
 
-    def read() -> tuple[list[str], list[str]]:
+    def read() -> tuple[list[str], list[str], dict[str, str]]:
         nodes = _roster(settings).nodes
-        return [found.node for found in nodes], [found.node for found in nodes if not found.active]
+        absent = [found.node for found in nodes if not found.active]
+        return [found.node for found in nodes], absent, with_database(settings, accounts.of_nodes)
 
     topology.settle(settings.broker_ctl, settings.vhost, read)
     _write_crl(settings, _roster(settings).crl)
@@ -121,7 +122,8 @@ def _shut_out(home: Path, wanted: Wanted, as_json: bool) -> None:
     done = _decide(settings, wanted)
     decided_s = time.monotonic() - begin
     say(f"{node} is {event} since {iso(done.since)} (roster version {done.version}); now the broker ...")
-    broker_s = topology.shut_out(settings.broker_ctl, node)
+    user = with_database(settings, accounts.of_nodes).get(node, topology.user_of(node))
+    broker_s = topology.shut_out(settings.broker_ctl, [user])
     _write_crl(settings, _roster(settings).crl)
     result = {
         "node": node,

@@ -102,6 +102,9 @@ async def see_to(connection: AsyncConnection, log_: Ledger) -> int:
         missed = await _missed(connection, event, [row.id for row in due])
         if missed:
             await record(connection, log_, turn, event, missed)
+        for item in missed:
+            # Here, for a worker has a log. Commands that record what was missed say how much that was.
+            log.warning(str(event), message=str(item.id), node=item.recipient, sender=item.sender)
         progress = tables.deadline_progress
         values = {"upto": due[-1].due, "leaf_index": due[-1].leaf_index}
         await connection.execute(update(progress).where(progress.c.event == str(event)).values(values))
@@ -171,8 +174,6 @@ async def record(
         await _drop_held(connection, missed)
     owed = bundles(appended, [Owed((item.sender, heir or item.recipient)) for item in missed])
     await hold(connection, [Untaken(publication, OWED) for publication in owed], now, pause=0)
-    for item in missed:
-        log.warning(str(event), message=str(item.id), node=item.recipient, sender=item.sender)
 
 
 async def _drop_held(connection: AsyncConnection, missed: Sequence[Missed]) -> None:

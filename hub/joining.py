@@ -134,7 +134,7 @@ async def invite(
         )
     if terms.replace_keys and not known:
         raise EnrolmentRefused(f"{node} is not in the roster", "invite it without --replace-keys")
-    _check_back(roster, node)
+    _check_back(roster, node, terms)
     found = await _open(connection, node)
     if found is not None and found.stage is Stage.INVITED and found.terms.expires <= now_ms():
         await _move(connection, found, Stage.WITHDRAWN, reason="it expired")
@@ -209,7 +209,7 @@ def check_request(join: JoinRequest, roster: Unsigned, terms: Terms) -> None:
     request = join.request
     others = roster.nodes
     if terms.replace_keys:
-        _check_back(roster, request.node)
+        _check_back(roster, request.node, terms)
         # Its new keys must not be among its old ones either: those are lost.
         others = tuple(node for node in roster.nodes if node.node != request.node)
     registrar.check_request(request, Unsigned(roster.version, others))
@@ -225,11 +225,14 @@ def check_request(join: JoinRequest, roster: Unsigned, terms: Terms) -> None:
         raise EnrolmentRefused(f"the certificate request of {request.node}: {error}", "make a new one") from error
 
 
-def _check_back(roster: Unsigned, name: str) -> None:
-    """Raises EnrolmentRefused for a node that is suspended: new keys do not undo that."""
+def _check_back(roster: Unsigned, name: str, terms: Terms) -> None:
+    """Raises EnrolmentRefused for a node that new keys alone do not bring back."""
     standing = next((node.standing for node in roster.nodes if node.node == name), None)
     if standing is not None and standing.state is NodeState.SUSPENDED:
         raise EnrolmentRefused(f"{name} is suspended", "decide on that first: seci-hub unsuspend, or revoke")
+    if standing is not None and standing.state is NodeState.REMOVED and terms.task_forces is None:
+        # It could speak to nobody.
+        raise EnrolmentRefused(f"{name} was removed from all task forces", "name those to be: --task-force CODE, each")
 
 
 async def approve(connection: AsyncConnection, node: str, typed: str, by: str, *, four_eyes: bool) -> Enrolment:

@@ -22,6 +22,9 @@ from schemas.refusals import RefusalCode
 from schemas.roster import Roster
 
 _TABLE: Final = tables.membership_order
+# Each makes a roster, which all nodes keep for ever: of one coordinator so many are carried out in a day.
+MOST_A_DAY: Final = 200
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ async def _obey(
     code, detail, after = None, order.in_words(), None
     try:
         await _check_newest(connection, order)
+        await _check_many(connection, order.node, now)
         after = carried_out(roster, order)
     except OrderRefused as error:
         code, detail = error.code, f"{order.act} {order.subject}: {error}"
@@ -95,3 +99,12 @@ async def _check_newest(connection: AsyncConnection, order: MembershipOrder) -> 
     newest = await connection.scalar(query)
     if newest is not None and newest >= order.at:
         raise OrderRefused(RefusalCode.ORDER_OUTDATED, "a later order on this node in this task force is in force")
+
+
+async def _check_many(connection: AsyncConnection, node: str, now: int) -> None:
+    """Raises OrderRefused for who could fill everybody's store."""
+    columns = _TABLE.c
+    lately = (columns.node == node) & (columns.at > now - _DAY_MS) & columns.code.is_(None)
+    if (await connection.scalar(select(func.count()).where(lately)) or 0) >= MOST_A_DAY:
+        said = f"{MOST_A_DAY} orders of {node} were carried out within a day"
+        raise OrderRefused(RefusalCode.TOO_MANY_ORDERS, said)

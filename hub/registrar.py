@@ -23,6 +23,7 @@ from hub import ledger, policies, rows, tables
 from hub.errors import EnrolmentRefused, SettingsInvalid
 from hub.judge import OLDEST_MS
 from hub.ledger import Appended, Ledger
+from hub.topology import user_of
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.control import Entry, Event
@@ -314,13 +315,18 @@ def _with_witness(keys: tuple[RosterKey, ...], request: EnrolmentRequest) -> tup
     return (*others, RosterKey(kid=kid, use=KeyUse.WITNESS, public=public, **validity))
 
 
-def certify(node: str, csr_pem: str, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The node's TLS client certificate, PEM. Raises EnrolmentRefused."""
-    name = f"node-{node}"
+def certify(
+    node: str, csr_pem: str, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, user: str | None = None
+) -> bytes:
+    """The node's TLS client certificate, PEM, for its `user` at the broker (`accounts`). Raises EnrolmentRefused."""
+    asked = user_of(node)
     try:
         csr = certificates.read_csr(csr_pem.encode())
         certificate = certificates.issue(
-            csr, ca, ca_key, certificates.Profile.CLIENT, common_name=name, days=CERTIFICATE_DAYS
+            *(csr, ca, ca_key, certificates.Profile.CLIENT),
+            common_name=user or asked,
+            days=CERTIFICATE_DAYS,
+            asked=asked,
         )
         certificates.check_validity(certificate, datetime.now(UTC))
     except CryptoError as error:

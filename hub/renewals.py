@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.errors import CryptoError
-from hub import authorities, registrar, tables
+from hub import accounts, authorities, registrar, tables
 from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
@@ -96,7 +96,9 @@ class Renewals:
         certificate: str | None = None
         refused: HubError | CryptoError | None = None
         try:
-            certificate = await asyncio.to_thread(self._certified, verdict.request)
+            async with self._engine.connect() as connection:
+                user = (await accounts.of_nodes(connection)).get(node)
+            certificate = await asyncio.to_thread(self._certified, verdict.request, user)
             refused = await self._listed(verdict, certificate)
         except HandedOver:
             # Nobody is refused for that: the node asks again.
@@ -115,13 +117,13 @@ class Renewals:
         first = [] if verdict.request.csr_pem is None else [publication(node, news(self._settings.home, self._key))]
         return [*first, renewed]
 
-    def _certified(self, request: RenewalRequest) -> str | None:
+    def _certified(self, request: RenewalRequest, user: str | None) -> str | None:
         if request.csr_pem is None:
             return None
         # As it is now: since this worker has started, the keys may have got another secret.
         home = self._settings.home
         ca = authorities.issuing(home, Settings.stored(home).secret())
-        pem = registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key).decode()
+        pem = registrar.certify(request.node, request.csr_pem, ca.certificate, ca.key, user).decode()
         log.info("certificate_renewed", node=request.node)
         return pem
 

@@ -13,6 +13,7 @@ import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto import typed
 from crypto.errors import HubKeyForeign, SignatureInvalid
 from hub import acts, database, handing, permits, sessionfile
 from hub.acts import Actor
@@ -188,9 +189,9 @@ def now_ms() -> int:
 
 def answer(result: Any, as_json: bool, text: str) -> None:
     """Data, to stdout."""
-    typer.echo(json.dumps(result) if as_json else text)
+    typer.echo(json.dumps(result) if as_json else typed.shown(text))
 
 
 def say(text: str) -> None:
     """Everything else, to stderr."""
-    typer.echo(text, err=True)
+    typer.echo(typed.shown(text), err=True)

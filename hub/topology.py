@@ -11,7 +11,8 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from hub.errors import BrokerUnreachable, ProvisioningFailed
@@ -36,6 +37,8 @@ NODE_CHANNELS: Final = 16
 # vhost's just above what all nodes may have, one node could fill it and keep out the others and the hub.
 VHOST_CONNECTIONS: Final = 4096
 _ANSWER_S: Final = 120
+# A node's id, and from the second of its users on which one it is.
+_NODE_USER: Final = re.compile(r"node-([a-z]{2,8})(?:-([0-9]+))?")
 # For so long connections of a node that was shut out are ended again and again.
 SHUT_OUT_S: Final = 30.0
 # How rabbitmqctl ends (sysexits.h) when there is no broker, or none that answers in time; and what it says when one
@@ -64,15 +67,24 @@ def inbox_key(node: str, *, urgent: bool) -> str:
     return f"{node}.urgent" if urgent else node
 
 
-def user_of(node: str) -> str:
-    """The node's user at the broker, which is its certificate's common name."""
-    return f"node-{node}"
+def user_of(node: str, generation: int = 1) -> str:
+    """The node's user at the broker, its certificate's common name; with new keys it is the next (`hub.accounts`)."""
+    return f"node-{node}" if generation == 1 else f"node-{node}-{generation}"
 
 
-def definitions(nodes: Iterable[str], vhost: str, absent: Collection[str] = ()) -> dict[str, Any]:
+def generation_of(user: str) -> int:
+    """Which of its node's users that is, from 1 on."""
+    found = _NODE_USER.fullmatch(user)
+    return int(found[2] or 1) if found is not None else 1
+
+
+def definitions(
+    nodes: Iterable[str], vhost: str, absent: Collection[str] = (), users: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Everything the broker must hold for these nodes, in RabbitMQ's definitions format.
 
-    Those that are `absent`, being suspended or worse, keep their queues and have no user.
+    Those that are `absent`, being suspended or worse, keep their queues and have no user. Of the others `users` has
+    those that are not the first of their node.
     """
     known = sorted(nodes)
     queues = [QUARANTINE_QUEUE, CANARY_QUEUE]
@@ -88,12 +100,12 @@ def definitions(nodes: Iterable[str], vhost: str, absent: Collection[str] = ()) 
             key = inbox_key(node, urgent=urgent)
             bindings.append(_binding(vhost, DISPATCH, inbox_queue(node, urgent=urgent), key))
     exchanges = [(DISPATCH, "direct"), ("dlx", "fanout"), *((exchange_of(node), "direct") for node in known)]
-    users = [*HUB_USERS, *(user_of(node) for node in known if node not in absent)]
+    names = [*HUB_USERS, *(users.get(node, user_of(node)) for node in known if node not in absent)]
     return {
         "vhosts": [{"name": vhost}],
         "parameters": [_vhost_limit(vhost)],
-        "users": [_user(name) for name in users],
-        "permissions": [_permission(vhost, name) for name in users],
+        "users": [_user(name) for name in names],
+        "permissions": [_permission(vhost, name) for name in names],
         "exchanges": [_exchange(vhost, name, kind) for name, kind in exchanges],
         "queues": [_queue(vhost, name) for name in queues],
         "bindings": bindings,
@@ -115,8 +127,8 @@ def _vhost_limit(vhost: str) -> dict[str, Any]:
 
 
 def _permission(vhost: str, user: str) -> dict[str, Any]:
-    if user.startswith("node-"):
-        node = user.removeprefix("node-")
+    if (found := _NODE_USER.fullmatch(user)) is not None:
+        node = found[1]
         write, read = rf"^in\.{node}$", rf"^q\.inbox\.{node}(\.urgent)?$"
     else:
         write = {"hub-dispatch": r"^dispatch$"}.get(user, "^$")
@@ -192,50 +204,67 @@ def _policies(vhost: str) -> list[dict[str, Any]]:
     ]
 
 
-def apply(ctl: Sequence[str], nodes: Iterable[str], vhost: str, absent: Collection[str] = ()) -> None:
+def apply(
+    ctl: Sequence[str],
+    nodes: Collection[str],
+    vhost: str,
+    absent: Collection[str] = (),
+    users: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Imports the definitions, removes the broker's default user, and shuts out who is `absent`. Idempotent.
 
-    Raises BrokerUnreachable, ProvisioningFailed.
+    And every user of these nodes that it is no more: see `definitions`. Raises BrokerUnreachable, ProvisioningFailed.
     """
-    _run([*ctl, "import_definitions"], json.dumps(definitions(nodes, vhost, absent)))
+    _run([*ctl, "import_definitions"], json.dumps(definitions(nodes, vhost, absent, users)))
     _run([*ctl, "delete_user", "guest"], "", tolerate="no_such_user")
-    users = set(_run([*ctl, "--quiet", "list_users", "--formatter", "json"], "").split('"')) if absent else set()
-    for node in absent:
-        if user_of(node) in users:
-            shut_out(ctl, node)
+    if absent or users:
+        theirs = {users.get(node, user_of(node)) for node in nodes if node not in absent}
+        shut_out(ctl, _users_of(ctl, nodes) - theirs)
 
 
-def settle(ctl: Sequence[str], vhost: str, read: Callable[[], tuple[Collection[str], Collection[str]]]) -> list[str]:
-    """`apply` for the nodes and the absent that `read` gives, until it gives the same absent when it was done; nodes.
+def settle(
+    ctl: Sequence[str],
+    vhost: str,
+    read: Callable[[], tuple[Collection[str], Collection[str], Mapping[str, str]]],
+) -> list[str]:
+    """`apply` for the nodes, the absent and the users that `read` gives, until it gives the same again; the nodes.
 
     For whoever is shut out while the broker is told would have a user there again. Raises as `apply`.
     """
     while True:
-        nodes, absent = read()
-        apply(ctl, nodes, vhost, absent)
-        if sorted(read()[1]) == sorted(absent):
+        nodes, absent, users = read()
+        apply(ctl, nodes, vhost, absent, users)
+        _, now, theirs = read()
+        if (sorted(now), theirs) == (sorted(absent), users):
             return sorted(nodes)
 
 
-def shut_out(ctl: Sequence[str], node: str) -> float:
-    """Takes the node's user away and ends its open connections; returns after how many seconds none was left.
+def _users_of(ctl: Sequence[str], nodes: Collection[str]) -> set[str]:
+    listed = _run([*ctl, "--quiet", "list_users", "--formatter", "json"], "").split('"')
+    return {user for user in listed if (found := _NODE_USER.fullmatch(user)) is not None and found[1] in nodes}
+
+
+def shut_out(ctl: Sequence[str], users: Collection[str]) -> float:
+    """Takes users away and ends their open connections; returns after how many seconds none was left.
 
     Idempotent. Raises BrokerUnreachable, ProvisioningFailed.
     """
     begin = time.monotonic()
-    user = user_of(node)
     # Without a user nobody logs in, and RabbitMQ ends the connections that there are; those that it has not counted
     # yet, having been opened at that moment, are ended by the second.
-    _run([*ctl, "delete_user", user], "", tolerate="no_such_user")
-    while True:
-        _run([*ctl, "close_all_user_connections", user, "shut out by the hub's operators"], "")
-        if user not in _run([*ctl, "--quiet", "list_connections", "user"], "").split():
-            return time.monotonic() - begin
-        if time.monotonic() > begin + SHUT_OUT_S:
+    for user in users:
+        _run([*ctl, "delete_user", user], "", tolerate="no_such_user")
+    left = set(users)
+    while left:
+        for user in left:
+            _run([*ctl, "close_all_user_connections", user, "shut out by the hub's operators"], "")
+        left &= set(_run([*ctl, "--quiet", "list_connections", "user"], "").split())
+        if left and time.monotonic() > begin + SHUT_OUT_S:
             raise ProvisioningFailed(
-                f"the broker still has connections of {user} after {SHUT_OUT_S:.0f} s",
+                f"the broker still has connections of {', '.join(sorted(left))} after {SHUT_OUT_S:.0f} s",
                 "repeat the command; the hub takes nothing from the node already",
             )
+    return time.monotonic() - begin
 
 
 def purge_inbox(ctl: Sequence[str], node: str, vhost: str) -> None:
@@ -257,7 +286,7 @@ def remove(ctl: Sequence[str], node: str, vhost: str) -> None:
 
     Its exchange stays, which nobody may publish to then. Raises BrokerUnreachable, ProvisioningFailed.
     """
-    _run([*ctl, "delete_user", f"node-{node}"], "", tolerate="no_such_user")
+    _run([*ctl, "delete_user", user_of(node)], "", tolerate="no_such_user")
     for urgent in (False, True):
         for queue in (ingress_queue(node, urgent=urgent), inbox_queue(node, urgent=urgent)):
             _run([*ctl, "delete_queue", "-p", vhost, queue], "", tolerate="not_found")

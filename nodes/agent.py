@@ -379,7 +379,7 @@ class Agent:
         if not alone and not inbox.knows(connection, arrival.after):
             raise inbox.Undecided(asides.AFTER + arrival.after)
         new = inbox.keep(connection, self.box, received, now)
-        if new and received.code in inbox.MEMBERSHIP:
+        if new and received.let_through and received.code is not None:
             breaches.keep(connection, received.header, received.code, now)
         log.info("received", message=str(received.header.id), new=new, code=received.code and str(received.code))
 

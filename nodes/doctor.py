@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from crypto import typed
-from crypto.certificates import check_validity, read_certificate
+from crypto.certificates import check_validity, common_name, read_certificate
 from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, tls_password
 from crypto.tls import client_context
@@ -181,7 +181,8 @@ async def _amqp(settings: Settings) -> str:
     context = client_context(settings.home / "ca.pem", settings.home / "tls.pem", key, password)
     connection = await connect(settings, context, "doctor")
     await connection.close()
-    return f"logged in as node-{settings.node} by certificate"
+    user = common_name(read_certificate((settings.home / "tls.pem").read_bytes()))
+    return f"logged in as {user} by certificate"
 
 
 async def _permission(settings: Settings) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
-from crypto.envelope import Opened, open_envelope, reopen, verify
+from crypto.envelope import open_envelope, reopen, verify
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.trust import InTime, Trust, never
@@ -50,7 +50,10 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that was opened, or declined with a code. `content_key` opens the envelope's content once more."""
+    """A message that was opened, or declined with a code. `content_key` opens the envelope's content once more.
+
+    `let_through`: the hub had all that it takes to refuse it.
+    """
 
     header: Header
     digest: bytes
@@ -58,6 +61,7 @@ class Received:
     content_key: bytes | None
     code: RefusalCode | None
     amends: Said | None = None
+    let_through: bool = False
 
 
 class Undecided(Exception):
@@ -85,7 +89,7 @@ def receive(
     Undecided, unless `final`, where the roster alone speaks against it.
     """
     verified = verify(envelope, lambda header, kid: trust.signer_of(header, kid, in_time(header.sender)))
-    header = verified.header
+    header, opened = verified.header, None
     try:
         trust.check_recipient_keys(verified, header.created)
         if registry.lacks_care(header.kind, header.handling):
@@ -94,15 +98,17 @@ def receive(
         _check_policy(header, node, trust)
         if header.expires + CLOCK_MS <= now:
             raise _Declined(RefusalCode.EXPIRED)
-        opened: Opened = open_envelope(verified, node, keys.encryption)
+        opened = open_envelope(verified, node, keys.encryption)
         body = registry.read_body(header.kind, header.kind_version, opened.body)
+        _check_policy(header, node, trust, carries(body))
         _check_care(header, body, trust, final=final)
         if header.kind == FORWARD:
             check_forward(header, body, node, trust)
     except (CryptoError, registry.BodyInvalid, registry.KindUnknown, _Declined, ForwardRefused) as error:
         if not final and error.code in MEMBERSHIP:
             raise Undecided(error.code) from error
-        return Received(header, verified.digest, envelope, None, RefusalCode(error.code))
+        let_through = opened is None and error.code in MEMBERSHIP
+        return Received(header, verified.digest, envelope, None, RefusalCode(error.code), let_through=let_through)
     return Received(header, verified.digest, envelope, opened.content_key, None, said_in(header, body))
 
 
@@ -112,13 +118,13 @@ class _Declined(Exception):
         self.code = code
 
 
-def _check_policy(header: Header, node: str, trust: Trust) -> None:
+def _check_policy(header: Header, node: str, trust: Trust, carried: str = "") -> None:
     # The hub checked this; a recipient does not take its word for it. By the roster of when it was written: what has
     # been allowed since then does no harm either.
     then = trust.then(header.created)
-    denied = then.access.denial(header, only=node)
+    denied = then.access.denial(header, node, carried)
     if denied is not None and then is not trust and header.sender in trust.nodes:
-        denied = trust.access.denial(header, only=node)
+        denied = trust.access.denial(header, node, carried)
     if denied is not None:
         raise _Declined(denied.code)
     if not trust.access.takes_part(node, header.task_force):

@@ -77,7 +77,7 @@ async def accept(
     routing = route(message, node, trust, answered, now, earlier)
     if (operation := operations.named(message)) is not None:
         warnings += await box.run(operations.check, box, operation)
-    if message.kind in onward.KINDS:
+    if onward.uses_earlier(message):
         # What the handling of earlier messages forbids, and what a recipient needs to see that it does not.
         completed = await box.run(onward.complete, box, message, routing)
         body = registry.body_bytes(message.kind, message.kind_version, completed)

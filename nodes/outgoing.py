@@ -126,7 +126,7 @@ def route(
         roster=trust.reference,
     )
     # The hub asks the same of the same rules; here the message is not made, and who typed it is told at once.
-    denied = trust.access.denial(routing)
+    denied = trust.access.denial(routing, carried=carries(message.body))
     if denied is not None:
         raise _refused(denied.code, denied.detail)
     return routing
@@ -145,7 +145,8 @@ def _as_earlier(message: Outgoing, node: str, trust: Trust, earlier: Earlier) ->
     handling = message.handling if "handling" in message.model_fields_set else earlier.handling
     agency = message.agency or next(iter(trust.nodes[node].agencies), Agency.POLICE)
     # Who has left since cannot be told any more, nor who may have the message and not this about it.
-    reached = trust.access.reached(node, agency, earlier.task_force, message.kind, handling)
+    asked = node, agency, earlier.task_force, message.kind, handling, carries(message.body)
+    reached = trust.access.reached(*asked)
     there = tuple(name for name in earlier.recipients if name in reached)
     to = message.to or there or earlier.recipients
     return message.model_copy(update={"task_force": earlier.task_force, "to": to, "handling": handling})
@@ -235,7 +236,7 @@ def _recipients(
     if answered is not None:
         return (answered.sender,)
     # Those who take part and may not have this are not named by anybody: they get nothing, and stop nothing.
-    reached = access.reached(node, agency, task_force, message.kind, message.handling)
+    reached = access.reached(node, agency, task_force, message.kind, message.handling, carries(message.body))
     others = tuple(member for member in trust.members(task_force) if member != node)
     if not reached and not others:
         detail, step = f"{task_force} has no other members", "the hub's operators say who is to join it"

@@ -69,7 +69,6 @@ def _frames(channel: Any, node: str, item: Publication) -> list[Any]:
         delivery_mode=2,
         message_id=item.message_id,
         message_type=str(item.type),
-        user_id=f"node-{node}",
         app_id="seci-node",
     )
     key = "urgent" if item.urgent else "normal"

@@ -243,7 +243,8 @@ def take_answer(settings: Settings, answer: RenewalAnswer) -> None:
     if certificate.public_key() != load_tls_key(files.tls, settings.secret()).public_key():
         raise CertificateRefused("the hub's certificate is not for the key that it was asked for")
     # What the broker would not take must not take the place of what it takes.
-    if certificates.common_name(certificate) != f"node-{settings.node}":
+    now = certificates.read_certificate((settings.home / "tls.pem").read_bytes())
+    if certificates.common_name(certificate) != certificates.common_name(now):
         raise CertificateRefused("the hub's certificate is for another name")
     certificates.check_validity(certificate, datetime.now(UTC))
     certificates.check_issued(certificate, certificates.read_authorities((settings.home / "ca.pem").read_bytes()))

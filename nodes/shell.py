@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from crypto import typed
 from nodes.settings import HOME_VARIABLE
 
 PROGRAM: Final = "seci-node"
@@ -15,9 +16,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def answer(result: Any, as_json: bool, text: str) -> None:
     """Data, to stdout."""
-    typer.echo(json.dumps(result) if as_json else text)
+    typer.echo(json.dumps(result) if as_json else typed.shown(text))
 
 
 def say(text: str) -> None:
     """Everything else, to stderr."""
-    typer.echo(text, err=True)
+    typer.echo(typed.shown(text), err=True)

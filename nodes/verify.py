@@ -107,10 +107,10 @@ def verify(
             lines, fields = _bundle(_evidence(what), _of(trusted))
     except (PolicyInvalid, TsaRootsUnusable) as error:
         file, step = (tsa_roots, _ROOTS) if isinstance(error, TsaRootsUnusable) else (policy, _POLICY)
-        typed.fail(PROGRAM, error.code, _printable(f"{file}: {error}"), step)
+        typed.fail(PROGRAM, error.code, typed.printable(f"{file}: {error}"), step)
         raise typer.Exit(USAGE) from error
     except OSError as error:
-        detail = _printable(f"{error.filename} does not read: {error.strerror}")
+        detail = typed.printable(f"{error.filename} does not read: {error.strerror}")
         typed.fail(PROGRAM, "file_unreadable", detail, "name a file that is there, and that you may read")
         raise typer.Exit(USAGE) from error
     except LedgerUnproven as error:
@@ -121,14 +121,14 @@ def verify(
         step = _NEXT.get(error.code, "do not rely on this bundle; ask for another, written anew by `seci-node receipt`")
         _fail(error, step, as_json)
         raise typer.Exit(UNPROVEN) from error
-    typer.echo(json.dumps(fields) if as_json else "\n".join(map(_printable, lines)))
+    typer.echo(json.dumps(fields) if as_json else "\n".join(map(typed.printable, lines)))
 
 
 def _evidence(file: Path) -> bytes:
     data = _read(file, MAX_EVIDENCE)
     other = other_kind(data)
     if other is not None:
-        typed.fail(PROGRAM, typed.USAGE, _printable(f"{file} is {other.what}"), other.next_step)
+        typed.fail(PROGRAM, typed.USAGE, typed.printable(f"{file} is {other.what}"), other.next_step)
         raise typer.Exit(USAGE)
     return data
 
@@ -209,12 +209,7 @@ def _fail(error: CryptoError | ControlRefused, step: str, as_json: bool, **more:
         )
     else:
         named = f"{error.code}: {more['fault']}, {more['file']}" if more else error.code
-        typer.echo(_printable(f"NOT PROVEN: {error} [{named}]") + f"\nnext: {step}", err=True)
-
-
-def _printable(text: str) -> str:
-    # What strangers wrote must not steer the terminal, turn the order of what is read, or pass for a line of ours.
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        typer.echo(typed.printable(f"NOT PROVEN: {error} [{named}]") + f"\nnext: {step}", err=True)
 
 
 def _lines(found: Established) -> Iterator[str]:

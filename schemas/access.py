@@ -14,6 +14,7 @@ from schemas.kinds.kind import FEW_RECIPIENTS
 from schemas.participants import Category, categories_of
 from schemas.policy import (
     Decision,
+    Only,
     Party,
     Policy,
     PolicyRule,
@@ -104,21 +105,24 @@ class Access:
         """The kinds that are opened to a node in a task force, or in what that stands under."""
         return frozenset().union(*(self.opened.get((code, node), ()) for code in ancestry(task_force)))
 
-    def denial(self, header: Routing, only: str | None = None) -> Denial | None:
-        """Why this message may not be, or None; to `only` one of its recipients, or to all of them."""
+    def denial(self, header: Routing, only: str | None = None, carried: str = "") -> Denial | None:
+        """Why this message may not be, or None; to `only` one of its recipients, or to all of them.
+
+        `carried` is the kind of what is in it, which only nodes see: who may not have that may not have it so either.
+        """
         key = (
             *(header.sender, header.agency, header.task_force, header.kind, header.handling),
-            *(header.recipients, only),
+            *(header.recipients, only, carried),
         )
         try:
             return self._known[key]
         except KeyError:
             pass
-        found = self._denial(header, header.recipients if only is None else (only,))
+        found = self._denial(header, header.recipients if only is None else (only,), carried)
         _keep(self._known, key, found)
         return found
 
-    def _denial(self, header: Routing, recipients: Collection[str]) -> Denial | None:
+    def _denial(self, header: Routing, recipients: Collection[str], carried: str) -> Denial | None:
         sender, task_force = header.sender, header.task_force
         if header.agency not in self.nodes[sender].agencies:
             return Denial(RefusalCode.AGENCY_NOT_OF_SENDER, f"{sender} has no agency {header.agency}")
@@ -131,10 +135,16 @@ class Access:
                 return Denial(RefusalCode.RECIPIENT_NOT_A_MEMBER, self.outside(recipient, task_force))
         whole = self.is_whole(sender, task_force, header.recipients)
         for recipient in recipients:
-            found = self.decide(sender, recipient, header.agency, task_force, header.kind, header.handling, whole=whole)
-            if not found.allowed:
-                said = f"{sender} may not send {header.kind} to {recipient} in {task_force}: {found.words}"
-                return Denial(found.code or RefusalCode.POLICY_REFUSED, said)
+            for kind in (header.kind, carried) if carried else (header.kind,):
+                found = self.decide(
+                    *(sender, recipient, header.agency, task_force, kind, header.handling),
+                    whole=whole,
+                    carried=kind != header.kind,
+                )
+                if not found.allowed:
+                    what = header.kind if kind == header.kind else f"{kind} in {header.kind}"
+                    said = f"{sender} may not send {what} to {recipient} in {task_force}: {found.words}"
+                    return Denial(found.code or RefusalCode.POLICY_REFUSED, said)
         return None
 
     def outside(self, node: str, task_force: str) -> str:
@@ -161,20 +171,30 @@ class Access:
         handling: Handling,
         *,
         whole: bool = False,
+        carried: bool = False,
     ) -> Decision:
-        """What the rules say of one recipient; both nodes are in the roster."""
+        """What the rules say of one recipient; both nodes are in the roster.
+
+        `carried`, of what is in another message: a task force may be told what only others use.
+        """
         one, other = self._parties[sender], self._parties[recipient]
         outsiders = [party.node for party in (one, other) if party.categories.isdisjoint(INSIDERS)]
         opened = bool(outsiders) and all(kind in self.opened_to(node, task_force) for node in outsiders)
-        return decide(self.rules, Question(one, other, agency, task_force, kind, handling, whole, opened))
+        rules = [rule for rule in self.rules if rule.only is not Only.UNUSED] if carried else self.rules
+        return decide(rules, Question(one, other, agency, task_force, kind, handling, whole, opened))
 
-    def reached(self, sender: str, agency: Agency, task_force: str, kind: str, handling: Handling) -> tuple[str, ...]:
+    def reached(
+        self, sender: str, agency: Agency, task_force: str, kind: str, handling: Handling, carried: str = ""
+    ) -> tuple[str, ...]:
         """Whom a message reaches that names nobody: all active nodes that take part and may have it, but its sender."""
-        key = (sender, agency, task_force, kind, handling)
+        key = (sender, agency, task_force, kind, handling, carried)
         if key not in self._reached:
             taking_part = (name for name in self.nodes if name != sender and self.takes_part(name, task_force))
-            found = sorted(name for name in taking_part if self.decide(sender, name, *key[1:]).allowed)
-            _keep(self._reached, key, tuple(found))
+            found = [name for name in taking_part if self.decide(sender, name, *key[1:5]).allowed]
+            if carried:
+                asked = agency, task_force, carried, handling
+                found = [name for name in found if self.decide(sender, name, *asked, carried=True).allowed]
+            _keep(self._reached, key, tuple(sorted(found)))
         return self._reached[key]
 
 

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.access import INSIDERS, Access
 from schemas.codes import TASK_FORCES, Agency, Handling
@@ -46,6 +46,14 @@ class MembershipOrder(Wire):
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1, max_length=100, fail_fast=True)] | None = None
     at: Millis
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
+
+    @field_validator("reason")
+    @classmethod
+    def _one_line(cls, reason: str) -> str:
+        # It is read at the hub, on terminals, as a part of a line.
+        if not reason.isprintable():
+            raise ValueError("is one line of printable characters")
+        return reason
 
     @model_validator(mode="after")
     def _of_kinds(self) -> Self:

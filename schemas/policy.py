@@ -91,7 +91,9 @@ class Opening(Wire):
 
 
 class Suspension(Wire):
-    """A member that the coordinator has suspended from its task force, and so from what stands under it."""
+    """A member that the coordinator has suspended from its task force; and from those under it, if it is in none by
+    name.
+    """
 
     task_force: Code
     node: NodeId

@@ -49,6 +49,7 @@ class RefusalCode(StrEnum):
     HANDLING_WEAKENED = "handling_weakened"
     NOT_COORDINATOR = "not_coordinator"
     ORDER_OUTDATED = "order_outdated"
+    TOO_MANY_ORDERS = "too_many_orders"
 
 
 NEXT_STEP: Final = MappingProxyType(
@@ -92,5 +93,6 @@ NEXT_STEP: Final = MappingProxyType(
         RefusalCode.HANDLING_WEAKENED: "send it with the handling of the earlier message, or a stricter one",
         RefusalCode.NOT_COORDINATOR: "only the coordinator that the roster names may order this; ask it",
         RefusalCode.ORDER_OUTDATED: "a newer order of the same coordinator is in force; look at the members first",
+        RefusalCode.TOO_MANY_ORDERS: "order it again tomorrow; if it cannot wait, ask the hub's operators",
     }
 )

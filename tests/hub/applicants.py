@@ -71,9 +71,16 @@ async def listed(office: Office, node: str) -> RosterNode | None:
     return next((item for item in (await roster_of(office)).nodes if item.node == node), None)
 
 
-async def invited(office: Office, node: str, *, replace_keys: bool = False, lasts_ms: int = HOUR_MS) -> JoinToken:
+async def invited(
+    office: Office,
+    node: str,
+    *,
+    task_forces: tuple[str, ...] | None = ("drugs",),
+    replace_keys: bool = False,
+    lasts_ms: int = HOUR_MS,
+) -> JoinToken:
     """The token of a new invitation."""
-    terms = Terms(None, ("drugs",), replace_keys, joining.now_ms() + lasts_ms)
+    terms = Terms(None, task_forces, replace_keys, joining.now_ms() + lasts_ms)
     async with office.engine.begin() as connection:
         roster = await registrar.current(connection, office.log.signer.key.public)
         return await joining.invite(connection, node, proofs.pin_of(office.identity), terms, roster, "ana")

@@ -10,10 +10,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto import joining as proofs
-from crypto.certificates import read_certificate, read_crl
+from crypto.certificates import common_name, read_certificate, read_crl
 from crypto.errors import KeyRevoked
 from crypto.trust import Trust
-from hub import admission, authorities, database, joining, registrar, standing, tables, topology
+from hub import accounts, admission, authorities, database, joining, registrar, standing, tables, topology
 from hub.admission import Office
 from hub.errors import (
     BrokerUnreachable,
@@ -266,6 +266,20 @@ async def test_a_rejected_one_is_taken_back_from_the_broker(office: Office, monk
     await admission.carry_on(office, token.id)
     with pytest.raises(EnrolmentUnknown, match="no open"):
         await decided(office, joining.reject, "ro", "a mistake")
+    # Of one that was to come back with new keys, the user is again who it was.
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
+    with monkeypatch.context() as patched:
+        _dies(patched, topology, "apply", 1, after=True)
+        with pytest.raises(_Killed):
+            await admission.carry_on(office, token.id)
+    async with office.engine.connect() as connection:
+        assert await accounts.of_nodes(connection) == {"ro": "node-ro-2"}
+    await decided(office, joining.reject, "ro", "a mistake")
+    users: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(topology, "apply", lambda *arguments: users.append(arguments[-1]))
+        assert stages(await admission.carry_all_on(office)) == [("ro", Stage.REJECTED)]
+    assert users == [{"ro": "node-ro"}]
 
 
 def _fail() -> None:
@@ -282,7 +296,8 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
         with pytest.raises(EnrolmentRefused, match="already"):
             await admission.receive(office, known.asks(token), by_file=False)
     await confirmed(office, after, token)
-    assert (await admission.carry_on(office, token.id)).roster_version == 2
+    second = await admission.carry_on(office, token.id)
+    assert second.roster_version == 2
     node = await listed(office, "ro")
     assert node is not None
     assert {key.public for key in node.keys} == before.public | after.public
@@ -297,6 +312,12 @@ async def test_lost_keys_end_and_what_they_signed_stays_verifiable(office: Offic
         trust.signing_key("ro", old.key_id, signed_at)
     serials = await _revoked(office)
     assert serials == {read_certificate((first.certificate or "").encode()).serial_number}
+    assert [common_name(read_certificate((found.certificate or "").encode())) for found in (first, second)] == [
+        "node-ro",
+        "node-ro-2",
+    ]
+    async with office.engine.connect() as connection:
+        assert await accounts.of_nodes(connection) == {"ro": "node-ro-2"}
     assert trust.sealing_key("ro", now) == after.encryption.public
     assert trust.witnesses(now)["ro"].encoded.endswith(after.witness.public.public_bytes()[1:])
     ended = {key.use: key.not_after for key in node.keys if key.public in before.public}
@@ -308,6 +329,21 @@ async def _revoked(office: Office) -> set[int]:
     assert crl is not None
     ca = read_certificate((office.settings.home / "ca.pem").read_bytes())
     return {item.serial_number for item in read_crl(crl, ca)}
+
+
+async def test_who_was_removed_comes_back_to_task_forces_that_are_named(office: Office) -> None:
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
+    await admission.carry_on(office, token.id)
+    act = Act(Event.REMOVED, "ro", Decision("ana", "it leaves"), Cause.CESSATION_OF_OPERATION)
+    async with writing(office.engine, office.log) as connection:
+        authority = authorities.issuing(office.settings.home, office.settings.secret())
+        await standing.apply(connection, office.log, authority, act)
+    with pytest.raises(EnrolmentRefused, match="all task forces"):
+        await invited(office, "ro", task_forces=None, replace_keys=True)
+    await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro", replace_keys=True))
+    await admission.carry_on(office, token.id)
+    node = await listed(office, "ro")
+    assert node is not None and (node.active, node.task_forces) == (True, ("drugs",))
 
 
 async def test_new_keys_undo_a_revocation_and_no_suspension(office: Office) -> None:
@@ -370,7 +406,7 @@ async def test_who_is_suspended_while_the_broker_is_told_has_no_user_there_again
     await confirmed(office, Applicant.new("ro"), token := await invited(office, "ro"))
     told: list[list[str]] = []
 
-    def apply(_ctl: object, _nodes: object, _vhost: str, absent: list[str]) -> None:
+    def apply(_ctl: object, _nodes: object, _vhost: str, absent: list[str], _users: object) -> None:
         if not told:
             act = Act(Event.SUSPENDED, "bg", Decision("ana", "a laptop is missing"), Cause.CERTIFICATE_HOLD)
             asyncio.run(_decide(office, act))
@@ -382,7 +418,7 @@ async def test_who_is_suspended_while_the_broker_is_told_has_no_user_there_again
     # By whatever else the broker is told, too.
     rosters = iter([(["bg", "ro"], []), (["bg", "ro"], ["bg"]), (["bg", "ro"], ["bg"]), (["bg", "ro"], ["bg"])])
     told.append([])
-    assert topology.settle((), "siex", lambda: next(rosters)) == ["bg", "ro"]
+    assert topology.settle((), "siex", lambda: (*next(rosters), {})) == ["bg", "ro"]
     assert told[3:] == [[], ["bg"]]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crypto.orders import sign_order
 from crypto.receipt import verify_receipts
 from crypto.trust import Trust, open_roster
-from hub import ledger, registrar, tables
+from hub import ledger, orders, registrar, tables
 from hub.judge import CLOCK_AHEAD_MS, OLDEST_MS, Arrival, Ordered, Unreadable, judge
 from hub.pen import writing
 from hub.record import record
@@ -65,7 +65,9 @@ async def _take(own: OwnHub, engine: AsyncEngine, *bodies: bytes) -> list[Entry]
 
 
 @pytest.mark.system
-async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(own: OwnHub, own_engine: AsyncEngine) -> None:
+async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(
+    own: OwnHub, own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = own.log
     async with writing(own_engine, log) as connection:
         await registrar.publish(connection, log, NODES, log.signer.key, registrar.Change(POLICY))
@@ -87,6 +89,10 @@ async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(own: Own
     # What is so already is on record, and makes no roster.
     [same] = await _take(own, own_engine, order(Act.ADMIT, NOW + 20))
     assert same.code is None
+    # Each could make a roster that all nodes keep for ever.
+    monkeypatch.setattr(orders, "MOST_A_DAY", 4)
+    [many] = await _take(own, own_engine, order(Act.SUSPEND, NOW + 30))
+    assert many.code == RefusalCode.TOO_MANY_ORDERS
     async with own_engine.connect() as connection:
         signed = list((await connection.execute(select(tables.roster.c.signed).order_by("version"))).scalars())
     suspended = []
@@ -98,4 +104,4 @@ async def test_an_order_is_carried_out_once_and_none_undoes_a_later_one(own: Own
     assert own.type("ledger", "verify")[0] == 0
     code, found = own.type("ledger", "search", "--event", "membership", "--task-force", "drugs")
     assert code == 0, found
-    assert [entry["node"] for entry in found["entries"]] == 5 * ["ro"]
+    assert [entry["node"] for entry in found["entries"]] == 6 * ["ro"]

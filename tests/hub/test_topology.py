@@ -11,10 +11,11 @@ from nodes.settings import Settings as NodeSettings
 
 # One node's name begins like another's.
 NODES = ("ro", "rom", "bg")
-FOUND = definitions(NODES, "siex")
+FOUND = definitions(NODES, "siex", users={"bg": "node-bg-2"})
 EVERYTHING = (*(item["name"] for item in chain(FOUND["queues"], FOUND["exchanges"])), "amq.default", "amq.gen-x", "")
 RIGHTS = {
     "node-ro": {"write": {"in.ro"}, "read": {"q.inbox.ro", "q.inbox.ro.urgent"}},
+    "node-bg-2": {"write": {"in.bg"}, "read": {"q.inbox.bg", "q.inbox.bg.urgent"}},
     "hub-ingest": {
         "write": set(),
         "read": {CANARY_QUEUE, *(f"q.in.{node}{lane}" for node in NODES for lane in ("", ".urgent"))},
@@ -34,7 +35,8 @@ def test_a_user_may_do_what_its_work_takes_and_no_more(user: str, right: str) ->
 
 def test_everybody_has_rights_of_their_own_and_nobody_a_password() -> None:
     names = {user["name"] for user in FOUND["users"]}
-    assert names == {*HUB_USERS, *(f"node-{node}" for node in NODES)}
+    # Who came back with new keys is another user, and not the one before.
+    assert names == {*HUB_USERS, "node-ro", "node-rom", "node-bg-2"}
     assert {item["user"] for item in FOUND["permissions"]} == names
     assert all(user["password_hash"] == "" and user["tags"] == [] for user in FOUND["users"])
 

@@ -158,6 +158,31 @@ async def test_what_is_handed_on_is_what_came(bulgaria: Desk) -> None:
     assert await bulgaria.may_not("forward", forward(id, provider="tr")) == "original_differs"
 
 
+async def test_what_is_handed_on_says_what_the_message_said(bulgaria: Desk, hungary: Desk) -> None:
+    secret = {"title": "Informant", "text": "Mirel speaks to us."}
+    id = await bulgaria.gets("alert", ALERT, handling="H0")
+    await bulgaria.gets("alert", secret)
+    told = forward(id) | {"content": {"kind": "alert", "body": secret}}
+    # Under the id of what is free, what is not.
+    assert await bulgaria.may_not("forward", told, handling="H0") == "original_differs"
+    # But as its provider corrected it, with the care that the correction asks for. Others' words change nothing.
+    corrects = {"message": id, "content": told["content"], "text": "Who said it."}
+    await bulgaria.gets("correction", corrects, TR, handling="H0")
+    assert await bulgaria.may_not("forward", told, handling="H0") == "original_differs"
+    await bulgaria.gets("correction", corrects)
+    assert await bulgaria.may_not("forward", told, handling="H0") == "handling_weakened"
+    assert await bulgaria.may_not("forward", told) == "permission_missing"
+    assert await hungary.takes(await bulgaria.sends("forward", forward(id), handling="H0")) is None
+    # The same of what came in a forward.
+    assert await hungary.may_not("forward", told, "tr", handling="H0") == "original_differs"
+    await hungary.sends("forward", forward(id), "tr", handling="H0")
+    # What its provider took back goes on no more.
+    await bulgaria.gets("withdrawal", {"message": id, "reason": "case_closed"}, TR)
+    await bulgaria.sends("forward", forward(id), handling="H0")
+    await bulgaria.gets("withdrawal", {"message": id, "reason": "case_closed"})
+    assert await bulgaria.may_not("forward", forward(id), handling="H0") == "original_withdrawn"
+
+
 async def test_h3_says_in_words_what_it_forbids(bulgaria: Desk) -> None:
     assert await bulgaria.may_not("alert", ALERT, handling="H3") == "restrictions_missing"
     await bulgaria.sends("alert", ALERT | {"restrictions": "No checks at the border."}, handling="H3")
@@ -172,6 +197,13 @@ async def test_nothing_goes_from_h1_into_judicial_proceedings_without_permission
     assert await bulgaria.may_not("judicial.assistance", JUDICIAL | {"sources": [wrong]}) == "permission_missing"
     given = source | {"permission": await bulgaria.gets("permission", permission(id, use="judicial"))}
     await bulgaria.sends("judicial.assistance", JUDICIAL | {"sources": [given]}, in_reply_to=id)
+    # Nor by a correction of what used nothing.
+    [sent] = await bulgaria.box.run(outbox.recent, 1, None)
+    corrected = {"kind": "judicial.assistance", "body": JUDICIAL | {"sources": [source]}}
+    correction = {"message": sent["id"], "content": corrected, "text": "One more source."}
+    assert await bulgaria.may_not("correction", correction) == "permission_missing"
+    corrected["body"] = JUDICIAL | {"sources": [given]}
+    await bulgaria.sends("correction", correction)
     free = {"message": await bulgaria.gets("alert", ALERT, handling="H0")}
     await bulgaria.sends("judicial.assistance", JUDICIAL | {"sources": [free]})
 

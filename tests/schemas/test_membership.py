@@ -94,7 +94,17 @@ def test_what_is_not_a_coordinator_s_to_order_is_refused(changes: dict[str, Any]
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("changes", [{"act": Act.OPEN}, {"kinds": ("alert",)}, {"reason": ""}, {"act": "rule"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"act": Act.OPEN},
+        {"kinds": ("alert",)},
+        {"reason": ""},
+        {"reason": "a\nb"},
+        {"reason": "\x1b[2K"},
+        {"act": "rule"},
+    ],
+)
 def test_an_order_says_what_it_must(changes: dict[str, Any]) -> None:
     whole = order(Act.OPEN, subject="iom", kinds=("alert",))
     assert MembershipOrder.from_bytes(whole.to_bytes()) == whole

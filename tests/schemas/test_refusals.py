@@ -44,6 +44,7 @@ PUBLISHED = [
     "handling_weakened",
     "not_coordinator",
     "order_outdated",
+    "too_many_orders",
 ]
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
+from aio_pika.exceptions import AMQPError
 
 from deploy.local import processes
-from deploy.local.attacker import publish
+from deploy.local.attacker import open_connection, publish
 from deploy.local.exchange import Exchange
 from deploy.local.processes import Process
 
@@ -116,6 +118,47 @@ def process(folder: Path, name: str) -> Process:
 def kill(exchange: Exchange, name: str) -> None:
     """SIGKILL to a process of the exchange."""
     processes.kill(exchange.folder, [process(exchange.folder, name)])
+
+
+def lose_keys(exchange: Exchange, node: str, *terms: str) -> tuple[Path, str]:
+    """A node's folder is lost, and it asks to come back with new keys; where the folder is, and the request's words."""
+    home = exchange.node_home(node)
+    lost, token, request = home.with_name(f"{node}.lost"), exchange.folder / "token", exchange.folder / "join.json"
+    home.rename(lost)
+    exchange.hub("invite", node, "--agency", "police,customs", "--replace-keys", "--out", str(token), *terms)
+    waits = exchange.node(node, "join", "--hub", str(request), "--token-file", str(token))
+    exchange.hub("requests", "import", str(request))
+    return lost, str(waits["words"])
+
+
+def come_back(exchange: Exchange, node: str) -> None:
+    """The node whose new keys were approved is welcomed, and runs."""
+    answer = exchange.folder / "answer.json"
+    exchange.hub("requests", "export", node, "--out", str(answer))
+    assert exchange.node(node, "join", "--hub", str(answer), "--lost-keys")["stage"] == "enrolled"
+    exchange.start_node(node)
+    exchange.await_nodes([node])
+
+
+def put_out(home: Path, work: Callable[[], Any]) -> Any:
+    """Does something while somebody is connected under a node's certificate: it puts him out, and he stays out."""
+    return asyncio.run(_put_out(home, work))
+
+
+async def _put_out(home: Path, work: Callable[[], Any]) -> Any:
+    thief, closed = await open_connection(home), asyncio.Event()
+    thief.close_callbacks.add(lambda *_: closed.set())
+    done = await asyncio.to_thread(work)
+    async with asyncio.timeout(PATIENCE_S):
+        await closed.wait()
+    await keep_out(home)
+    return done
+
+
+async def keep_out(home: Path) -> None:
+    """Nobody can connect under the certificate in that folder."""
+    with pytest.raises(AMQPError, match="ACCESS_REFUSED"):
+        await open_connection(home)
 
 
 async def bury(exchange: Exchange, letters: list[tuple[str, bytes, str]]) -> None:

@@ -19,6 +19,7 @@ import pytest
 from crypto.keys import EncryptionKey
 from crypto.trust import open_roster, sign_roster
 from deploy.local import processes
+from deploy.local.attacker import open_connection
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import REPOSITORY
 from deploy.local.services import running
@@ -29,7 +30,7 @@ from hub.setup import ledger_of
 from hub.topology import inbox_queue
 from schemas.control import Entry, Event
 from schemas.roster import KeyUse
-from tests.system.play import await_delivered, post, process, until
+from tests.system.play import await_delivered, come_back, keep_out, lose_keys, post, process, put_out, until
 
 pytestmark = pytest.mark.system
 
@@ -180,21 +181,22 @@ def test_the_operator_may_know_the_key(growing: Exchange) -> None:
 
 def test_a_node_that_lost_its_keys_comes_back_as_itself(growing: Exchange) -> None:
     processes.end(growing.folder, [process(growing.folder, "node-bg")])
-    home = growing.node_home("bg")
-    home.rename(home.with_name("lost"))
-    token, request, back = (growing.folder / name for name in ("bg.token", "bg.join.json", "bg.answer.json"))
-    _invite(growing, "bg", "--replace-keys")
-    waits = growing.node("bg", "join", "--hub", str(request), "--token-file", str(token))
-    growing.hub("requests", "import", str(request))
-    assert growing.hub("approve", "bg", "--words", waits["words"])["roster"] == 7
-    growing.hub("requests", "export", "bg", "--out", str(back))
-    assert growing.node("bg", "join", "--hub", str(back), "--lost-keys")["stage"] == "enrolled"
-    growing.start_node("bg")
-    growing.await_nodes(["bg"])
+    lost, words = lose_keys(growing, "bg")
+    assert put_out(lost, lambda: growing.hub("approve", "bg", "--words", words)["roster"]) == 7
+    come_back(growing, "bg")
     _await_version(growing, 7, "ro", "bg")
     await_delivered(growing, [("bg", post(growing, "bg", to=["ro"])), ("ro", post(growing, "ro", to=["bg"]))])
     assert _witness(growing, "bg")["alarm"] is None
     assert growing.node("bg", "status")["warnings"] == []
+    # What it renews is of the user that it is now, and provisioning lets the other one in no more.
+    growing.node("bg", "renew", "--what", "tls", "--wait")
+    growing.hub("provision")
+    asyncio.run(keep_out(lost))
+    asyncio.run(_look_in(growing.node_home("bg")))
+
+
+async def _look_in(home: Path) -> None:
+    await (await open_connection(home)).close()
 
 
 async def _sign_another(exchange: Exchange) -> None:
