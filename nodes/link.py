@@ -88,6 +88,8 @@ class Link:
     def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
         self._settings = settings
         self._context = context
+        # The user that the broker takes us for: what our certificate is made out to.
+        self._user = ""
         self._publishing: Any = None
         self._lanes: list[Receiver] = []
         self._sizes = {suffix: Sizes() for suffix in (URGENT, "")}
@@ -157,7 +159,7 @@ class Link:
         if channel is None or gone is None or channel.is_closed:
             return [False] * len(items)
         size, confirmations = sum(len(item.body) for item in items), list[asyncio.Future[Any]]()
-        sending = asyncio.create_task(publish(channel, self._settings.node, items, confirmations))
+        sending = asyncio.create_task(publish(channel, self._settings.node, self._user, items, confirmations))
         self._under_way += size
         try:
             done, before = 0, -1
@@ -239,6 +241,7 @@ class Link:
         self._arrivals = _Arrivals()
         for suffix in (URGENT, ""):
             self._lanes.append(await self._consume(receiving, suffix))
+        self._user = _user_of(self._settings)
         self._publishing, self._gone = publishing, asyncio.get_running_loop().create_future()
 
     async def _consume(self, connection: AbstractConnection, suffix: str) -> Receiver:
@@ -293,6 +296,10 @@ class Link:
         since = _now() if self.state.connected else self.state.since
         self.state = LinkState(False, since, reason)
         log.warning("link_down", reason=reason)
+
+
+def _user_of(settings: Settings) -> str:
+    return certificates.common_name(certificates.read_certificate((settings.home / "tls.pem").read_bytes()))
 
 
 def _look_at(closed: asyncio.Future[Any]) -> None:

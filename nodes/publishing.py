@@ -33,7 +33,7 @@ class Publication:
 
 
 async def publish(
-    channel: Any, node: str, items: Sequence[Publication], confirmations: list[asyncio.Future[Any]]
+    channel: Any, node: str, user: str, items: Sequence[Publication], confirmations: list[asyncio.Future[Any]]
 ) -> list[bool]:
     """Whether the broker has confirmed each, in their order. Meanwhile `confirmations` shows how far it is.
 
@@ -48,7 +48,7 @@ async def publish(
             confirmation = channel.confirmations[channel.delivery_tag] = channel.create_future()
             confirmations.append(confirmation)
             channel.message_id_delivery_tag[item.message_id] = channel.delivery_tag
-            frames += _frames(channel, node, item)
+            frames += _frames(channel, node, user, item)
             size += len(item.body)
             if size > WRITE_BYTES:
                 await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
@@ -63,12 +63,13 @@ async def publish(
     return [_confirmed(item, answer) for item, answer in zip(items, answers, strict=True)]
 
 
-def _frames(channel: Any, node: str, item: Publication) -> list[Any]:
+def _frames(channel: Any, node: str, user: str, item: Publication) -> list[Any]:
     properties = Basic.Properties(
         content_type="application/cbor",
         delivery_mode=2,
         message_id=item.message_id,
         message_type=str(item.type),
+        user_id=user,
         app_id="seci-node",
     )
     key = "urgent" if item.urgent else "normal"

@@ -1,6 +1,7 @@
 """A node's link over a slow line, with a real broker: large messages take their time, and nothing is given up."""
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -42,6 +43,7 @@ async def bulgaria(
     """Its agent, not working yet, with a link over the line."""
     way = {"broker_host": services.broker.host, "broker_port": line.port, "vhost": provisioned}
     agent.link = Link(agent.settings.model_copy(update=way), authority.client("node-bg"))
+    shutil.copy(authority.folder / "node-bg.pem", agent.settings.home / "tls.pem")
     agent.settings = agent.link._settings
     yield agent
 
