@@ -120,7 +120,7 @@ class Agent:
     async def run(self) -> None:
         """Works until cancelled; an unexpected error ends the whole agent."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.link.run())
+            tasks.create_task(through_trouble(self.link.run, "_link"))
             tasks.create_task(through_trouble(self.renewing.run, "_renew"))
             ask = partial(self.witness.run, self.box, self.link)
             tasks.create_task(through_trouble(ask, "_witness"))

@@ -205,6 +205,12 @@ class AlreadyRunning(NodeError):
     exit_code = 4
 
 
+class AgentEnded(NodeError):
+    """The agent has ended without being told to, and without an error."""
+
+    code = "agent_ended"
+
+
 class KeysBusy(NodeError):
     """The agent is renewing the folder's keys, or somebody else gives them another secret."""
 

@@ -24,6 +24,7 @@ from crypto.errors import CryptoError
 from crypto.keyfile import write_private
 from crypto.tls import client_context, refuse_revoked
 from nodes.errors import BrokerUnreachable
+from nodes.loops import raise_if_ours
 from nodes.publishing import Publication, publish
 from nodes.receiving import SLOWEST, Arrival, Receiver, Sizes
 from nodes.settings import Settings
@@ -141,7 +142,7 @@ class Link:
                     await self._until_closed()
                     self._down("the connection closed")
                 except (Exception, asyncio.CancelledError) as error:
-                    _raise_if_ours(error)
+                    raise_if_ours(error)
                     self._down(typed.why(error))
                 await self._close()
                 failures += 1
@@ -173,7 +174,7 @@ class Link:
                 raise TimeoutError("no confirm")
             return sending.result()
         except (Exception, asyncio.CancelledError) as error:
-            _raise_if_ours(error)
+            raise_if_ours(error)
             # Unknown what arrived: an id is never published again on this channel.
             log.warning("publish_interrupted", error=type(error).__name__, messages=len(items))
             # The other lane may have had the link closed, and a new one may be up.
@@ -210,7 +211,7 @@ class Link:
             for source, tag in newest.items():
                 await source.acknowledge(tag)
         except (Exception, asyncio.CancelledError) as error:
-            _raise_if_ours(error)
+            raise_if_ours(error)
             log.info("acknowledge_failed", error=type(error).__name__)
 
     async def _open(self) -> None:
@@ -223,7 +224,7 @@ class Link:
         preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while not preparing.done():
-                if any(connection.is_closed for connection in (sending, receiving)):
+                if _is_lost(sending) or _is_lost(receiving):
                     raise ConnectionError("the connection closed while it was being prepared")
                 await asyncio.wait((preparing,), timeout=0.1)
             await preparing
@@ -262,7 +263,7 @@ class Link:
         # Beside it: on a slow line the broker's answer comes behind all that is on its way.
         renewing = asyncio.create_task(self._renew())
         try:
-            while not any(connection.is_closed for connection in self._connections):
+            while not any(map(_is_lost, self._connections)):
                 if self._publishing is None or self._publishing.is_closed or any(lane.closed for lane in self._lanes):
                     return
                 await asyncio.wait((renewing,), timeout=0.1)
@@ -298,6 +299,12 @@ class Link:
         log.warning("link_down", reason=reason)
 
 
+def _is_lost(connection: AbstractConnection) -> bool:
+    # The library says that it is closed when it has closed it, which may take for ever once the other side is gone.
+    transport = connection.transport
+    return connection.is_closed or transport is None or not transport.connection.is_opened
+
+
 def _user_of(settings: Settings) -> str:
     return certificates.common_name(certificates.read_certificate((settings.home / "tls.pem").read_bytes()))
 
@@ -305,13 +312,6 @@ def _user_of(settings: Settings) -> str:
 def _look_at(closed: asyncio.Future[Any]) -> None:
     if closed.cancelled() or closed.exception() is not None:
         log.info("link_close_failed")
-
-
-def _raise_if_ours(error: BaseException) -> None:
-    # aiormq ends a channel that is lost with CancelledError or a bare Exception: neither must end a loop of ours.
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error
 
 
 def _now() -> int:

@@ -1,4 +1,8 @@
-"""What the agent's loops have in common: they pause until there is work, and go on after trouble with the disk."""
+"""What the agent's loops have in common: they pause until there is work, and go on after trouble with the disk.
+
+None of them ends before the agent does, least of all without a word: a group of tasks takes one that was cancelled, by
+whomever, for one that is done, and the others would go on without it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,10 +35,21 @@ async def gather(done: int) -> None:
 
 
 async def through_trouble(loop: Callable[[], Awaitable[None]], name: str) -> None:
-    """Runs a loop for ever, and anew when the store fails."""
+    """Runs a loop for ever, and anew when the store fails or somebody else's cancelling ends it."""
     while True:
         try:
             await loop()
         except (SQLAlchemyError, OSError) as error:
             log.error("store_failed", error=type(error).__name__, loop=name)
-            await asyncio.sleep(TICK_S)
+        except asyncio.CancelledError as error:
+            raise_if_ours(error)
+            log.error("loop_cancelled", loop=name)
+        await asyncio.sleep(TICK_S)
+
+
+def raise_if_ours(error: BaseException) -> None:
+    """Raises it if it is the cancelling of this task."""
+    # aiormq ends a channel that is lost with CancelledError or a bare Exception: neither must end a loop of ours.
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error

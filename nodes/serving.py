@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import structlog
 import uvicorn
 import uvloop
 
@@ -24,13 +25,15 @@ from crypto.tls import client_context
 from nodes import handovers, renewal, rosters
 from nodes.agent import Agent
 from nodes.api import make_app
-from nodes.errors import NotSetUp, PortTaken
+from nodes.errors import AgentEnded, NotSetUp, PortTaken
 from nodes.link import Link
 from nodes.locked import alone, keys_alone
 from nodes.older import read_older
 from nodes.settings import Settings
 from nodes.signing import finish
 from nodes.store import Store
+
+log = structlog.get_logger()
 
 # What a slow caller may have to get its answer at the end.
 CLOSE_S: Final = 3
@@ -63,7 +66,8 @@ async def open_agent(settings: Settings) -> Agent:
 def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> None:
     """Runs the agent until it is told to stop; `announce` is given the API's URL.
 
-    Raises AlreadyRunning, PortTaken, what `open_agent` does, and what the agent failed of, if it did.
+    Raises AlreadyRunning, PortTaken, what `open_agent` does, and what the agent failed of, if it did; AgentEnded if it
+    did not say of what.
     """
     with _stoppable() as told, alone(settings.home), _listening(port) as listener:
         # What is there by now stays: the collector of garbage need not look at it again and again.
@@ -92,6 +96,8 @@ async def _serve(settings: Settings, listener: socket.socket, told: "_Told", ann
         with _announced(settings.home, url):
             announce(url)
             await asyncio.wait((work, serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            log.info("told_to_stop", signal=told.signal)
         server.should_exit = True
         work.cancel()
         stopped.cancel()
@@ -102,6 +108,10 @@ async def _serve(settings: Settings, listener: socket.socket, told: "_Told", ann
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result
+    if not stop.is_set():
+        raise AgentEnded(
+            "the agent has ended, and nobody told it to", "start it again; nothing that it accepted is lost"
+        )
 
 
 def _configured(agent: Agent, token: str) -> uvicorn.Config:
@@ -127,20 +137,20 @@ class _Told:
     """
 
     def __init__(self) -> None:
-        self._said = False
+        self.signal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
 
-    def tell(self, *_: object) -> None:
+    def tell(self, number: int, _: object) -> None:
         """The handler; may be called again and again, and when there is no loop."""
-        self._said = True
+        self.signal = signal.Signals(number).name
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def event(self) -> asyncio.Event:
         """Of the running loop: set as soon as there was a signal."""
         self._loop = asyncio.get_running_loop()
-        if self._said:
+        if self.signal:
             self._stop.set()
         return self._stop
 

@@ -213,11 +213,12 @@ async def test_a_connection_lost_before_its_channels_are_open_is_seen(
     async def connect(*_: Any) -> Any:
         return connection
 
-    connection = SimpleNamespace(is_closed=False, channel=_never_a_channel)
+    transport = SimpleNamespace(connection=SimpleNamespace(is_opened=True))
+    connection = SimpleNamespace(is_closed=False, channel=_never_a_channel, transport=transport)
     monkeypatch.setattr("nodes.link.connect", connect)
     opening = asyncio.create_task(cast(Any, agent.link)._open())
     await asyncio.sleep(0.05)
-    connection.is_closed = True
+    transport.connection.is_opened = False
     async with asyncio.timeout(5):
         with pytest.raises(ConnectionError):
             await opening

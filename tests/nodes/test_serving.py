@@ -12,7 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from nodes import setup
+from nodes import serving, setup
+from nodes.errors import AgentEnded
+from nodes.settings import Settings
 from tests.crypto.people import BG
 from tests.nodes.welcomes import running, welcome
 
@@ -60,11 +62,22 @@ def test_told_to_stop_it_ends_with_0_and_leaves_nothing(
     agent.send_signal(number)
     assert agent.wait(END_S) == 0
     assert _left(home) == []
-    assert _log(home)
+    assert [entry["signal"] for entry in _log(home) if entry["event"] == "told_to_stop"] == [number.name]
+
+
+def test_an_agent_that_ends_untold_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def done_at_once(*_: Any, **__: Any) -> None:
+        return None
+
+    monkeypatch.setattr(serving._Server, "serve", done_at_once)
+    with pytest.raises(AgentEnded):
+        serving.serve(Settings.load(home), 0, lambda _: None)
 
 
 def test_told_again_and_again_it_ends_no_less_in_order(home: Path, agent: subprocess.Popen[str]) -> None:
-    while agent.poll() is None:
+    for _ in range(1000):
+        if agent.poll() is not None:
+            break
         agent.send_signal(signal.SIGTERM)
         agent.send_signal(signal.SIGINT)
         time.sleep(0.001)
