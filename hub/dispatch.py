@@ -18,7 +18,7 @@ from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
 from hub.foreword import Foreword
 from hub.publication import Publication
-from hub.tolerance import closed
+from hub.tolerance import closed, is_lost
 from hub.topology import CANARY_KEY, CANARY_TYPE, DISPATCH, inbox_key
 from schemas.control import MessageType
 
@@ -55,6 +55,11 @@ class _Channels:
     connection: AbstractConnection
     by: Mapping[object, Any]
     of: Callable[[Publication], object]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection or a channel is gone."""
+        return is_lost(self.connection) or any(channel.is_closed for channel in self.by.values())
 
 
 # Empty when the broker has taken it, else the reason why not.
@@ -180,7 +185,7 @@ class Dispatcher:
 
     async def _open(self) -> _Channels:
         channels = self._channels
-        if channels is None or any(channel.is_closed for channel in channels.by.values()):
+        if channels is None or channels.lost:
             self._leave()
             self._connection = connection = await self._broker.connect("hub-dispatch")
             both: dict[object, Any] = {kind: await _channel(connection) for kind in (False, True)}

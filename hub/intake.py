@@ -21,7 +21,7 @@ from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
 from hub.metrics import REDELIVERED
-from hub.tolerance import decode_tolerantly, fault_of, give_back, printable
+from hub.tolerance import decode_tolerantly, fault_of, give_back, is_lost, printable
 from hub.topology import ingress_queue
 from schemas.control import MessageType
 
@@ -324,7 +324,7 @@ class Intake:
     @property
     def closed(self) -> bool:
         """Whether the connection, a channel or a consumer is gone."""
-        return self.connection.is_closed or self.urgent.closed or self.normal.closed
+        return is_lost(self.connection) or self.urgent.closed or self.normal.closed
 
     def wake(self) -> None:
         """A batch is done: who waits for the next one looks again."""

@@ -11,7 +11,8 @@ ordinary way.
 Second, aiormq ends a channel that is lost with `CancelledError` or a bare `Exception`, which would look like
 our own cancellation, or like a fault of ours.
 
-Third, its `close` may take a timeout's cancelling for something else and go on waiting.
+Third, its `close` may take a timeout's cancelling for something else and go on waiting; and it says that a connection
+is closed when it has closed it, not when the other side is gone.
 
 Fourth, the broker itself: what it gets back at once it may give again in another order.
 """
@@ -21,6 +22,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeVar
 
 import aiormq.exceptions
+from aio_pika.abc import AbstractConnection
 from pamqp import decode
 
 T = TypeVar("T")
@@ -97,6 +99,12 @@ async def through_cancelled_channels(work: Awaitable[T]) -> T:
         if type(error) is not Exception:
             raise
         raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error
+
+
+def is_lost(connection: AbstractConnection) -> bool:
+    """Whether nothing comes or goes on it any more, closed or not."""
+    transport = connection.transport
+    return connection.is_closed or transport is None or not transport.connection.is_opened
 
 
 async def closed(closing: Awaitable[None]) -> bool:
