@@ -36,6 +36,11 @@ def open_authorities(data: bytes, hub: VerifyKey) -> Authorities:
     return Authorities.from_bytes(signed.payload)
 
 
+def signer_of_authorities(data: bytes) -> bytes:
+    """The id of the key that the hub's word claims to be signed with. Raises EnvelopeMalformed, AlgorithmRefused."""
+    return cose.parse_sign1(data, AUTHORITIES_TYPE).kid
+
+
 def sign_held(held: AuthoritiesHeld, node: SigningKey) -> bytes:
     """A node's word on what it trusts. Raises HsmUnavailable."""
     return cose.sign1(held.to_bytes(), HELD_TYPE, node)

@@ -26,7 +26,7 @@ SUFFIX: Final = ".evidence.json"
 MAX_EVIDENCE: Final = 40 * 1024 * 1024
 _MOST: Final = 200
 _FIELDS: Final = frozenset(
-    ("format", "recipient", "envelope", "digest", "proofs", "acknowledgements", "rosters", "content")
+    ("format", "recipient", "envelope", "digest", "proofs", "acknowledgements", "rosters", "content", "handovers")
 )
 
 
@@ -36,6 +36,7 @@ class Evidence:
 
     `stated` is the envelope's digest where the envelope itself is left out, else None. `content` is nonce and body.
     `recipient` is the node whose side is shown, if it is a recipient's: it has no proof of the hub's decision.
+    `handovers` lead from the hub's key of one time to that of another, where it has been replaced.
     """
 
     proofs: tuple[LogProof, ...]
@@ -45,6 +46,7 @@ class Evidence:
     rosters: tuple[bytes, ...] = ()
     content: bytes | None = None
     recipient: str | None = None
+    handovers: tuple[bytes, ...] = ()
 
     @property
     def digest(self) -> bytes:
@@ -63,6 +65,8 @@ class Evidence:
         fields["proofs"] = [str(proof) for proof in self.proofs]
         fields["acknowledgements"] = [_text(item) for item in self.acknowledgements]
         fields["rosters"] = [_text(item) for item in self.rosters]
+        if self.handovers:
+            fields["handovers"] = [_text(item) for item in self.handovers]
         if self.content is not None:
             fields["content"] = {
                 "nonce": _text(self.content[:NONCE_SIZE]),
@@ -92,6 +96,9 @@ class Evidence:
             rosters=tuple(_bytes(item, "rosters") for item in _list(fields, "rosters")),
             content=_content(fields["content"]) if "content" in fields else None,
             recipient=_node(fields["recipient"]) if "recipient" in fields else None,
+            handovers=tuple(_bytes(item, "handovers") for item in _list(fields, "handovers"))
+            if "handovers" in fields
+            else (),
         )
 
 

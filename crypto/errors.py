@@ -142,6 +142,24 @@ class NoteInvalid(CryptoError):
     code = "note_invalid"
 
 
+class HubKeyForeign(NoteInvalid):
+    """What should be the hub's is signed under its name with another key than its time's."""
+
+    code = "hub_key_foreign"
+
+
+class HandoverForked(CryptoError):
+    """One key has handed over to two, or two to one: one of the handovers is a thief's."""
+
+    code = "handover_forked"
+
+
+class HandoverUnlogged(CryptoError):
+    """The entry that comes with a handover as its proof is another one, or not in its place."""
+
+    code = "handover_unlogged"
+
+
 class NotWitnessed(CryptoError):
     """Fewer witnesses than the policy asks for have cosigned a checkpoint."""
 
@@ -341,6 +359,8 @@ class LedgerFault(StrEnum):
     """The root is another one than was signed: an entry was changed, exchanged or moved."""
     CHECKPOINT_UNSIGNED = "checkpoint_unsigned"
     """A checkpoint is not signed by a key of the log, or is of another log."""
+    HANDOVER_WRONG = "handover_wrong"
+    """A handover of the log's key is missing, damaged, or not the one that an entry names."""
     HISTORY_FORKED = "history_forked"
     """The log has signed two histories: this is proof of it."""
     EXPORT_OLDER = "export_older"

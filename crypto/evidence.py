@@ -27,6 +27,7 @@ from crypto.errors import (
     EntryContradicts,
     EntryForeign,
     EntryRepeated,
+    HubKeyForeign,
     KeyNotValid,
     KeyRevoked,
     KeyUnknown,
@@ -37,11 +38,12 @@ from crypto.errors import (
     SenderUnknown,
     SignatureInvalid,
 )
-from crypto.keys import VerifyKey
-from crypto.note import NoteVerifier
+from crypto.handover import open_handover
+from crypto.hubkeys import HubKeys
 from crypto.policy import Cosigned, Policy
 from crypto.proof import verify_entry
 from crypto.receipt import Proven
+from crypto.succession import Succession
 from crypto.trust import InTime, Trust, open_acknowledgement, open_roster, signer_of_acknowledgement
 from schemas.control import AcknowledgedMessage, Acknowledgement, ControlRefused, Entry, Event
 from schemas.header import NONCE_SIZE, Header
@@ -123,15 +125,17 @@ def verify_evidence(evidence: Evidence, policy: Policy) -> Established:
     """What the bundle proves to whoever trusts the policy's keys.
 
     Raises, of the log: NoteInvalid, NotWitnessed, ProofInvalid, ReceiptInvalid, ControlRefused, LogForked,
-    EntryForeign, EntryRepeated, EntryContradicts, DecisionMissing, AnswerMissing. Of the members' signatures:
-    RosterKeyMissing, RosterMissing, RosterUnproven, SenderUnknown, KeyUnknown, KeyNotValid, KeyRevoked, what
-    `envelope.verify` raises, AcknowledgementMissing, AcknowledgementUnproven, AcknowledgementContradicts,
+    EntryForeign, EntryRepeated, EntryContradicts, DecisionMissing, AnswerMissing, HandoverForked, and what
+    `open_handover` does. Of the members' signatures: RosterKeyMissing, RosterMissing, RosterUnproven, SenderUnknown,
+    KeyUnknown, KeyNotValid, KeyRevoked, what `envelope.verify` raises, AcknowledgementMissing,
+    AcknowledgementUnproven, AcknowledgementContradicts,
     AcknowledgementForeign. Of the content: ContentUnbound, DigestMismatch.
     """
-    logged = [Logged(*verify_entry(proof, policy)) for proof in evidence.proofs]
+    keys = Succession.of(policy, map(open_handover, evidence.handovers))
+    logged = [Logged(*verify_entry(proof, keys.policy_for(proof.checkpoint))) for proof in evidence.proofs]
     _check_one_history(logged)
     decision, basis = _basis(logged, evidence.recipient)
-    trusts = _trusts(evidence.rosters, _roster_keys(policy, basis.proven.checkpoint.origin))
+    trusts = _trusts(evidence.rosters, keys.hub_keys(basis.proven.checkpoint.origin))
     header, signed = None, None
     if evidence.envelope is not None:
         verified, trust = _sealed(evidence.envelope, trusts, basis.entry)
@@ -193,12 +197,7 @@ def _own_answer(logged: Sequence[Logged], recipient: str) -> Logged:
     raise AnswerMissing(f"the bundle proves no entry that {recipient}, whose side it shows, acknowledged the message")
 
 
-def _roster_keys(policy: Policy, origin: str) -> list[VerifyKey]:
-    keys = (log.key for log in policy.logs if log.key.name == origin)
-    return [key.key for key in keys if isinstance(key, NoteVerifier)]
-
-
-def _trusts(rosters: Sequence[bytes], keys: Sequence[VerifyKey]) -> tuple[Trust, ...]:
+def _trusts(rosters: Sequence[bytes], keys: Sequence[HubKeys]) -> tuple[Trust, ...]:
     """The rosters, each signed with one of the keys; the newest first."""
     if rosters and not keys:
         raise RosterKeyMissing("the policy lists no Ed25519 key of this log; with that the hub signs rosters too")
@@ -206,11 +205,11 @@ def _trusts(rosters: Sequence[bytes], keys: Sequence[VerifyKey]) -> tuple[Trust,
     return tuple(sorted(found, key=lambda trust: trust.roster.version, reverse=True))
 
 
-def _trust(data: bytes, keys: Sequence[VerifyKey]) -> Trust:
+def _trust(data: bytes, keys: Sequence[HubKeys]) -> Trust:
     for key in keys:
         try:
             return Trust.of(open_roster(data, key))
-        except SignatureInvalid:
+        except (SignatureInvalid, HubKeyForeign):
             continue
         except (CryptoError, ControlRefused) as error:
             raise RosterUnproven(f"a roster in the bundle is damaged: {error}") from error

@@ -4,6 +4,7 @@
     entries/00000000     the records of the first entries, as many as `chunk` in ledger.json says; and so on
     entries/00000001.p9  the last file, if it is not full: here of 9 entries
     rosters/00000001     each signed roster, by its version
+    handovers/00000044   each handover of the log's key, by its entry; only if there is one
     checkpoint           the newest checkpoint; written last
     witnessed            the checkpoint that most witnesses have cosigned, if any has been
 
@@ -28,12 +29,14 @@ WITNESSED: Final = "witnessed"
 ENTRIES: Final = "entries"
 ROSTERS: Final = "rosters"
 TIMESTAMPS: Final = "timestamps"
+HANDOVERS: Final = "handovers"
 # Entries in a file: small enough to be in memory several times over.
 CHUNK: Final = 4096
 MAX_CHUNK: Final = 1 << 16
 MAX_FILE: Final = 1 << 28
 HEAD_SIZE: Final = 5
 _NAME: Final = re.compile(r"([0-9]{8,12})(?:\.p([1-9][0-9]{0,4}))?")
+_HANDOVER: Final = re.compile(r"([0-9]{8,18})")
 _STAMP: Final = re.compile(r"checkpoint-([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.tsr")
 
 
@@ -81,7 +84,7 @@ def entry_record(salt: bytes, entry: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Which ledger a folder holds: its name, the key that its exporter says it is signed with, entries in a file."""
+    """Which ledger a folder holds: its name, its first key as its exporter says it, entries in a file."""
 
     origin: str
     vkey: str
@@ -131,6 +134,16 @@ def number_of(name: str) -> tuple[int, int | None] | None:
 def roster_file(version: int) -> str:
     """The name of the file of a signed roster."""
     return f"{ROSTERS}/{version:08d}"
+
+
+def handover_file(index: int) -> str:
+    """The name of the file of a handover, by its entry's index."""
+    return f"{HANDOVERS}/{index:08d}"
+
+
+def handover_of(name: str) -> int | None:
+    """Of a handover by its name in its folder: its entry's index. None if it is none."""
+    return int(name) if _HANDOVER.fullmatch(name) else None
 
 
 def stamped_file(size: int) -> str:

@@ -9,15 +9,18 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Self
 
 from crypto.canonical import decimal
 from crypto.errors import LedgerFault, LedgerUnproven, NoteInvalid
 from crypto.export import Kind, Record, records
+from crypto.handover import open_handover
 from crypto.merkle import EMPTY_ROOT, HASH_SIZE, CompactRange, node_hash
 from crypto.note import Checkpoint, Note
-from crypto.policy import LogKey, log_key
+from crypto.policy import LogKey, Policy, log_key
 from crypto.receipt import leaf_of
+from crypto.succession import Succession
 from schemas.control import SALT_SIZE, ControlRefused, Event
 from schemas.entries import EntryReader
 
@@ -27,15 +30,25 @@ NAMED: Final = 20
 
 @dataclass(frozen=True)
 class LogKeys:
-    """The keys of a log, of which one must have signed; its name is the log's origin."""
+    """The keys of a log, of which one must have signed, or one that handovers lead to; its name is the log's origin."""
 
     origin: str
     keys: tuple[LogKey, ...]
+    handovers: tuple[bytes, ...] = ()
 
     @classmethod
-    def of(cls, origin: str, vkeys: Iterable[str]) -> Self:
+    def of(cls, origin: str, vkeys: Iterable[str], handovers: Iterable[bytes] = ()) -> Self:
         """From the keys as they are handed to verifiers. Raises NoteInvalid, PolicyInvalid."""
-        return cls(origin, tuple(log_key(vkey) for vkey in vkeys))
+        return cls(origin, tuple(log_key(vkey) for vkey in vkeys), tuple(handovers))
+
+    @cached_property
+    def succession(self) -> Succession:
+        """The keys of each time. Raises as `open_handover`; HandoverForked."""
+        return Succession.of(Policy.of(self.keys, [], 0), map(open_handover, self.handovers))
+
+    def at(self, size: int) -> tuple[LogKey, ...]:
+        """Those that a tree of that size may be signed with."""
+        return self.succession.at(self.origin, size)
 
     def vkeys(self) -> tuple[str, ...]:
         """The keys as texts."""
@@ -47,7 +60,7 @@ class LogKeys:
         checkpoint = Checkpoint.parse(parsed.text)
         if checkpoint.origin != self.origin or str(parsed) != note:
             raise NoteInvalid("a checkpoint is of another log, or not in its one form")
-        signers = [key for key in self.keys if parsed.is_signed_by(key)]
+        signers = [key for key in self.at(checkpoint.size) if parsed.is_signed_by(key)]
         if signed and not signers:
             raise NoteInvalid("a checkpoint is not signed by any of the log's keys")
         for key in signers if signed else ():
@@ -86,6 +99,15 @@ class RosterEntry:
     file: str
     version: int
     digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverEntry:
+    """Entry `index`: the log's key was handed over; the SHA-256 of the handover, and what the entry says beside."""
+
+    index: int
+    digest: bytes
+    detail: str
 
 
 @dataclass(slots=True)
@@ -135,6 +157,7 @@ class Part:
     subtree: bytes = b""
     stops: list[Stop] = field(default_factory=list)
     rosters: list[RosterEntry] = field(default_factory=list)
+    handovers: list[HandoverEntry] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     holes: list[int] = field(default_factory=list)
     """Entries of which there is the leaf hash alone."""
@@ -212,6 +235,9 @@ class _File:
             if version is None or digest is None:
                 raise self.wrong(LedgerFault.ROSTER_WRONG, f"entry {self.index} does not say which roster it is of")
             self.part.rosters.append(RosterEntry(self.index, self.task.file, version, digest))
+        if event == Event.HANDOVER:
+            named = HandoverEntry(self.index, fields.get("evidence", b""), fields.get("detail", ""))
+            self.part.handovers.append(named)
         if event == Event.ERASED:
             self.part.erasures.append((self.index, tuple(fields.get("erased", ()))))
         tally.events[event] += 1

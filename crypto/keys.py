@@ -51,6 +51,10 @@ class VerifyKey:
 
     encoded: bytes
 
+    def __reduce__(self) -> tuple[type[Self], tuple[bytes]]:
+        # To another process goes what it is made of.
+        return type(self), (self.encoded,)
+
     @cached_property
     def _key(self) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
         tag, raw = self.encoded[:1], self.encoded[1:]

@@ -82,6 +82,11 @@ class NoteVerifier:
             raise NoteInvalid("notes are signed with Ed25519")
 
     @property
+    def origin(self) -> str:
+        """Of a log's key: the log's name."""
+        return self.name
+
+    @property
     def key_hash(self) -> bytes:
         """4 bytes that tell a name's keys apart."""
         # A VerifyKey's encoding of an Ed25519 key is what the format hashes: type 0x01, then 32 bytes.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from crypto import merkle
 from crypto.errors import ReceiptInvalid
-from crypto.note import Checkpoint, NoteVerifier, open_note
+from crypto.hubkeys import LedgerKeys, open_checkpoint
+from crypto.note import Checkpoint
 from schemas.control import Entry, Receipt, Receipts
 
 
@@ -32,15 +33,16 @@ def leaf_of(salt: bytes, entry: bytes) -> bytes:
     return merkle.leaf_hash(commitment_of(salt, entry))
 
 
-def verify_receipts(bundle: Receipts, origin: str, hub: NoteVerifier) -> tuple[Proven, ...]:
+def verify_receipts(bundle: Receipts, origin: str, hub: LedgerKeys) -> tuple[Proven, ...]:
     """The entries of a bundle, all proven. Raises NoteInvalid, ProofInvalid, ReceiptInvalid, ControlRefused."""
-    checkpoint = Checkpoint.parse(open_note(bundle.checkpoint, hub))
+    checkpoint = open_checkpoint(bundle.checkpoint, hub)
     if checkpoint.origin != origin:
         raise ReceiptInvalid(f"the checkpoint is of log {checkpoint.origin!r}, not of {origin!r}")
-    return tuple(_verify(receipt, checkpoint) for receipt in bundle.receipts)
+    return tuple(proven_by(receipt, checkpoint) for receipt in bundle.receipts)
 
 
-def _verify(receipt: Receipt, checkpoint: Checkpoint) -> Proven:
+def proven_by(receipt: Receipt, checkpoint: Checkpoint) -> Proven:
+    """The entry of a receipt under that checkpoint. Raises ProofInvalid, ControlRefused."""
     leaf = leaf_of(receipt.salt, receipt.entry)
     merkle.verify_inclusion(receipt.index, checkpoint.size, leaf, list(receipt.proof), checkpoint.root)
     return Proven(receipt.index, Entry.from_bytes(receipt.entry), checkpoint)

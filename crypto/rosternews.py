@@ -8,10 +8,10 @@ import hashlib
 from dataclasses import dataclass
 
 from crypto.errors import RosterUnlogged
-from crypto.keys import VerifyKey
-from crypto.note import Checkpoint, NoteVerifier
+from crypto.hubkeys import LedgerKeys
+from crypto.note import Checkpoint
 from crypto.receipt import verify_receipts
-from crypto.trust import open_roster
+from crypto.trust import RosterKeys, open_roster
 from schemas.control import Event, Receipts
 from schemas.roster import Roster, RosterNews
 
@@ -25,7 +25,7 @@ class Logged:
     checkpoint: Checkpoint
 
 
-def open_news(news: RosterNews, hub: VerifyKey, origin: str, ledger: NoteVerifier) -> Logged:
+def open_news(news: RosterNews, hub: RosterKeys, origin: str, ledger: LedgerKeys) -> Logged:
     """The roster of that news, proven. Raises as `open_roster` and `verify_receipts`; RosterUnlogged."""
     roster = open_roster(news.roster, hub)
     [proven] = verify_receipts(Receipts(checkpoint=news.checkpoint, receipts=(news.receipt,)), origin, ledger)

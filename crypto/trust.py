@@ -15,6 +15,7 @@ from crypto import cose
 from crypto.cosignature import CosignerKey
 from crypto.envelope import Verified
 from crypto.errors import (
+    HubKeyForeign,
     KeyNotValid,
     KeyRevoked,
     KeyUnknown,
@@ -24,6 +25,7 @@ from crypto.errors import (
     SenderUnknown,
     TooLarge,
 )
+from crypto.hubkeys import HubKeys
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from schemas.access import Access
 from schemas.control import Acknowledgement
@@ -38,6 +40,8 @@ ACKNOWLEDGEMENT_TYPE: Final = "application/vnd.seci.acknowledgement+cbor"
 WITNESS_NAME: Final = "seci.exchange/witness/"
 
 
+# With what rosters are signed; who has no handover to know of may give the one key.
+RosterKeys = VerifyKey | HubKeys
 # Whether what a key signed was on record before the key was revoked: the key is given as the newest roster lists it.
 InTime = Callable[[RosterKey], bool]
 
@@ -52,7 +56,7 @@ class Earlier:
     """A roster that was in force before, as the hub signed it; it is opened when it is first asked for."""
 
     signed: bytes
-    hub: VerifyKey
+    hub: RosterKeys
 
     @cached_property
     def trust(self) -> "Trust":
@@ -223,14 +227,24 @@ def sign_roster(roster: Roster, hub: SigningKey) -> bytes:
     return cose.sign1(roster.to_bytes(), ROSTER_TYPE, hub)
 
 
-def open_roster(data: bytes, hub: VerifyKey) -> Roster:
-    """The roster that the hub signed. Raises EnvelopeMalformed, AlgorithmRefused, SignatureInvalid, ControlRefused."""
+def open_roster(data: bytes, hub: RosterKeys) -> Roster:
+    """The roster that the hub signed, with the key of its time.
+
+    Raises EnvelopeMalformed, AlgorithmRefused, SignatureInvalid, ControlRefused; HubKeyForeign for one of another time.
+    """
     signed = cose.parse_sign1(data, ROSTER_TYPE)
-    signed.verify(hub)
-    return Roster.from_bytes(signed.payload)
+    if isinstance(hub, VerifyKey):
+        signed.verify(hub)
+        return Roster.from_bytes(signed.payload)
+    term = next((term for term in hub.terms if term.key.key.key_id == signed.kid), hub.terms[-1])
+    signed.verify(term.key.key)
+    roster = Roster.from_bytes(signed.payload)
+    if not term.has_roster(roster.version):
+        raise HubKeyForeign(f"version {roster.version} of the roster is signed with a key of the hub of another time")
+    return roster
 
 
-def trust_in(signed: bytes, hub: VerifyKey, earlier: Sequence[Earlier] = ()) -> Trust:
+def trust_in(signed: bytes, hub: RosterKeys, earlier: Sequence[Earlier] = ()) -> Trust:
     """The roster that the hub signed, for who goes by it. Raises what `open_roster` and `Trust.of` do."""
     return replace(Trust.of(open_roster(signed, hub), earlier), digest=hashlib.sha256(signed).digest())
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import merkle
 from crypto.errors import CryptoError
-from crypto.note import Checkpoint, open_note
+from crypto.hubkeys import open_checkpoint
 from crypto.receipt import leaf_of
 from hub import ledger, rows, tables, tilestore
 from hub.errors import OperatorsTampered
@@ -146,8 +146,10 @@ async def newest(
 
 async def _is_in(connection: AsyncConnection, log: Ledger, row: Any) -> bool:
     note = (await ledger.head(connection)).note
+    # Behind it: what another key has signed meanwhile is nobody's tampering. Raises HandedOver.
+    await ledger.check_signer(connection, log)
     try:
-        tree = Checkpoint.parse(open_note(note, log.signer.verifier))
+        tree = open_checkpoint(note, log.keys)
         if not 0 <= row.leaf_index < tree.size:
             return False
         path = (await tilestore.inclusion(connection, [row.leaf_index], tree.size))[row.leaf_index]

@@ -77,7 +77,7 @@ def welcome_of(settings: Settings, log: Ledger, node: str, certificate: bytes, n
 async def receive(office: Office, join: JoinRequest, *, by_file: bool) -> Enrolment:
     """Takes a request in. Raises as `joining.ask`, and what the database raises."""
     async with office.engine.begin() as connection:
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         return await ask(connection, join, joining.pin_of(office.identity), roster, by_file=by_file)
 
 
@@ -143,7 +143,7 @@ async def answer(office: Office, found: Enrolment) -> JoinAnswer:
 async def _provision(office: Office, found: Enrolment) -> None:
     settings, request = office.settings, found.asked.request
     async with office.engine.begin() as connection:
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         await consent.check(connection, office.log, found, roster)
         check_request(found.asked, roster, found.terms)
         if found.certificate is None:
@@ -163,7 +163,7 @@ async def _provision(office: Office, found: Enrolment) -> None:
         absent = [node for node in registrar.absent(roster) if not (back and node == found.node)]
         await asyncio.to_thread(topology.apply, settings.broker_ctl, nodes, settings.vhost, absent, users)
         async with office.engine.connect() as connection:
-            roster = await registrar.current(connection, office.log.signer.key.public)
+            roster = await registrar.current(connection, office.log.keys)
             users = await accounts.of_nodes(connection)
     async with office.engine.begin() as connection:
         moved = await change(connection, found.invitation, Stage.CONFIRMED, stage=Stage.PROVISIONED)
@@ -180,7 +180,7 @@ async def _enter(office: Office, found: Enrolment) -> None:
         now = await locked(connection, found.invitation)
         if now is None or now.stage is not Stage.PROVISIONED or now.certificate is None:
             return
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         await consent.check(connection, office.log, now, roster)
         check_request(now.asked, roster, now.terms)
         terms, request, pem, crl = now.terms, now.asked.request, now.certificate.encode(), None
@@ -202,7 +202,7 @@ async def _enter(office: Office, found: Enrolment) -> None:
 async def _take_back(office: Office, found: Enrolment) -> None:
     settings = office.settings
     async with office.engine.connect() as connection:
-        roster = await registrar.current(connection, office.log.signer.key.public)
+        roster = await registrar.current(connection, office.log.keys)
         users = await accounts.of_nodes(connection)
         others = await listing(connection, (Stage.CONFIRMED, Stage.PROVISIONED))
     nodes = {node.node for node in roster.nodes}

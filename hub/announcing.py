@@ -24,6 +24,7 @@ from hub import authorities, registrar, tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
 from hub.errors import HubError
+from hub.foreword import Foreword
 from hub.held import hold
 from hub.ledger import Ledger
 from hub.publication import Publication
@@ -49,7 +50,7 @@ def publication(node: str, body: bytes) -> Publication:
 
 async def announce(settings: Settings, broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> None:
     """Tells the nodes for ever, and has this worker itself go with the times. Raises on trouble; then begin again."""
-    dispatcher, hub = Dispatcher(broker), ledger.signer.key
+    dispatcher, hub = Dispatcher(broker, foreword=Foreword(ledger)), ledger.signer.key
     version, nodes = 0, set[str]()
     said: Authorities | None = None
     told, body, shown = set[str](), b"", b""
@@ -60,7 +61,7 @@ async def announce(settings: Settings, broker: BrokerAddress, engine: AsyncEngin
             async with engine.connect() as connection:
                 signed = await registrar.newest(connection, version)
             if signed is not None:
-                roster = open_roster(signed, hub.public)
+                roster = open_roster(signed, ledger.keys)
                 version, nodes = roster.version, {node.node for node in roster.nodes if node.active}
             if (now := authorities.known(settings.home).news()) != said:
                 said, told, body = now, set(), sign_authorities(now, hub)

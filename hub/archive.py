@@ -70,7 +70,7 @@ async def take_turn_seeing(connection: AsyncConnection, asked: Sequence[Asked]) 
             seen.messages[row["id"]] = Message(node, envelope, index, row["thread"], tuple(row["recipients"]), urgent)
         elif node is not None:
             seen.refused[node, envelope] = index
-    return ledger.turn_of(rows[0]["at"], rows[0]["size"], rows[0]["frontier"]), seen
+    return ledger.turn_of(*(rows[0][name] for name in ("at", "size", "frontier", "signer"))), seen
 
 
 async def addressed(

@@ -19,8 +19,9 @@ from crypto.note import Checkpoint
 from hub import auditerased as erasures
 from hub import tables
 from hub.auditwalk import Subtrees, Walk, broken
+from hub.batch import STRIDE
 from hub.errors import Fault, LockStoreUnusable
-from hub.ledger import STRIDE, Ledger
+from hub.ledger import Ledger
 from hub.lockstore import Kept, forked
 
 CHUNK: Final = 10_000
@@ -48,7 +49,7 @@ async def audit(connection: AsyncConnection, ledger: Ledger, progress: Callable[
     kept = _kept(ledger)
     await connection.execute(_SNAPSHOT)
     size = await connection.scalar(select(func.max(tables.ledger_checkpoint.c.size))) or 0
-    walk = Walk(ledger.origin, ledger.signer.verifier)
+    walk = Walk(ledger.origin, ledger.keys)
     for start in range(0, size, CHUNK):
         end = min(size, start + CHUNK)
         found = await _entries(connection, start, end)

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from crypto import merkle
 from crypto.errors import NoteInvalid
+from crypto.hubkeys import LedgerKeys, open_checkpoint
 from crypto.merkle import HASH_SIZE, CompactRange
-from crypto.note import Checkpoint, NoteVerifier, open_note
 from crypto.receipt import leaf_of
 from hub import tables
+from hub.batch import STRIDE
 from hub.errors import Fault, LedgerBroken
-from hub.ledger import STRIDE
 from schemas import cbor
 
 Subtrees = Mapping[tuple[int, int], bytes]
@@ -37,7 +37,7 @@ class Walk:
     """How far it has come: the tree of the leaves, and since the last checkpoint what is wrong with what."""
 
     origin: str
-    verifier: NoteVerifier
+    keys: LedgerKeys
     tree: CompactRange = field(default_factory=lambda: CompactRange(0, ()))
     checkpoints: int = 0
     erased: int = 0
@@ -84,7 +84,7 @@ class Walk:
     def _hold_against(self, row: Any) -> None:
         root = self.tree.root()
         try:
-            signed = Checkpoint.parse(open_note(row.note, self.verifier))
+            signed = open_checkpoint(row.note, self.keys)
             unsigned = "" if (signed.origin, signed.size) == (self.origin, row.size) else "its note is of another tree"
         except NoteInvalid as error:
             unsigned = str(error)

@@ -37,6 +37,7 @@ from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
 from hub.cli_ca import ca_app
 from hub.cli_erase import erase, retention
+from hub.cli_hubkey import hubkey_app
 from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
 from hub.cli_keys import broker_key, renew, reseal
 from hub.cli_ledger import ledger_app
@@ -51,7 +52,7 @@ from hub.cli_status import status
 from hub.cli_time import timestamp, timestamps
 from hub.cli_top import top
 from hub.cli_watch import deadlines, messages, queues, trace
-from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HubError, SettingsInvalid
+from hub.errors import DatabaseUnreachable, EnrolmentRefused, FileUnwritable, HandedOver, HubError, SettingsInvalid
 from hub.ingest import Ingest
 from hub.ledger import Ledger, head, take_turn
 from hub.locked import hold_keys
@@ -59,8 +60,8 @@ from hub.metrics import count_event
 from hub.monitor import make_app, monitored
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import BrokerNames, ends, hub_key, ledger_of, make_keys
-from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
+from hub.setup import BrokerNames, ends, ledger_of, make_keys
+from hub.shell import PROGRAM, AsJson, Home, acting, answer, begin_anew, say, with_database
 from schemas.codes import TASK_FORCES, Agency
 from schemas.enrolment import EnrolmentRequest
 
@@ -79,6 +80,7 @@ app.add_typer(operator_app, name="operator")
 app.add_typer(approvals_app, name="approvals")
 app.add_typer(stats_app, name="stats")
 app.add_typer(ca_app, name="ca")
+app.add_typer(hubkey_app, name="hub-key")
 app.add_typer(roster_app, name="roster")
 app.add_typer(held_app, name="held")
 app.add_typer(policy_app, name="policy")
@@ -174,7 +176,7 @@ def provision(home: Home, as_json: AsJson = False) -> None:
 
     async def work(connection: AsyncConnection) -> tuple[list[str], list[str], dict[str, str]]:
         await take_turn(connection)
-        roster = await registrar.current(connection, hub_key(settings).public)
+        roster = await registrar.current(connection, log.keys)
         if not roster.version:
             await registrar.publish_roster(connection, log, (), log.signer.key)
         return [node.node for node in roster.nodes], registrar.absent(roster), await accounts.of_nodes(connection)
@@ -213,7 +215,7 @@ def enrol(
     signer = log.signer.key
 
     async def check(connection: AsyncConnection) -> tuple[list[str], list[str], dict[str, str]]:
-        roster = await registrar.current(connection, signer.public)
+        roster = await registrar.current(connection, log.keys)
         for item in requests:
             registrar.check_request(item, roster)
         nodes = {node.node for node in roster.nodes} | {item.node for item in requests}
@@ -221,7 +223,7 @@ def enrol(
 
     async def admit(connection: AsyncConnection) -> int:
         await take_turn(connection)
-        before = await registrar.current(connection, signer.public)
+        before = await registrar.current(connection, log.keys)
         for item in requests:
             registrar.check_request(item, before)
             await registrar.keep_certificate(connection, certificates_pem[item.node], item.node)
@@ -296,7 +298,10 @@ def run(
     # What is there by now stays: the collector of garbage need not look at it again and again.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except HandedOver:
+        begin_anew(settings)
 
 
 async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:

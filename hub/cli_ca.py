@@ -20,7 +20,7 @@ from hub.errors import BrokerUnreachable, HubError, RolloverRefused
 from hub.locked import hold_keys
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import broker_follows, hub_key, ledger_of, probe, users_follow
+from hub.setup import broker_follows, hub_keys, ledger_of, probe, users_follow
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.topology import HUB_USERS
 from schemas.authorities import AuthoritiesHeld
@@ -173,7 +173,7 @@ def _broker(settings: Settings, known: Known) -> str | None:
 
 
 def _nodes(settings: Settings, known: Known) -> list[dict[str, Any]]:
-    hub, newest = hub_key(settings).public, certificates.digest_of(known.newest)
+    hub, newest = hub_keys(settings), certificates.digest_of(known.newest)
 
     async def read(connection: AsyncConnection) -> dict[str, AuthoritiesHeld | None]:
         roster = await registrar.current(connection, hub)

@@ -20,14 +20,14 @@ from crypto.keyfile import write_private
 from hub import admission, approvals, database, joindesk, joining, joinwords, registrar
 from hub.acts import Actor
 from hub.admission import Office
-from hub.errors import FileUnwritable, RequestUnreadable, SettingsInvalid
+from hub.errors import FileUnwritable, HandedOver, RequestUnreadable, SettingsInvalid
 from hub.joining import Enrolment, Terms
 from hub.locked import keys_alone
 from hub.metrics import count_event
 from hub.roles import Action
 from hub.settings import HOME_VARIABLE, Settings
 from hub.setup import desk_certificate, ledger_of
-from hub.shell import AsJson, Home, acting, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, begin_anew, say, with_database
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.joining import MAX_REQUEST, JoinToken, Stage
@@ -98,7 +98,7 @@ def invite(
     actor = acting(settings, Action.INVITE, {"node": node, **terms.said()})
 
     async def work(connection: AsyncConnection) -> JoinToken:
-        roster = await registrar.current(connection, log.signer.key.public)
+        roster = await registrar.current(connection, log.keys)
         return await joining.invite(connection, node, pin, terms, roster, actor.name)
 
     token = with_database(settings, work, log, actor)
@@ -174,7 +174,7 @@ def import_(
     async def work(connection: AsyncConnection) -> Enrolment:
         pin, roster = (
             proofs.pin_of(admission.identity_of(settings, log)),
-            await registrar.current(connection, log.signer.key.public),
+            await registrar.current(connection, log.keys),
         )
         return await joining.ask(connection, join, pin, roster, by_file=True)
 
@@ -311,9 +311,12 @@ def join_desk(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with joindesk.opened(office, listen, port, names[0]) as url:
             answer({"url": url, "pid": os.getpid()}, as_json, f"join desk on {url}, pid {os.getpid()}")
-            await stop.wait()
+            await joindesk.until(stop, office)
 
-    _with_office(settings, work)
+    try:
+        _with_office(settings, work)
+    except HandedOver:
+        begin_anew(settings)
 
 
 def _decide(

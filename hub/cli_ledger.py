@@ -22,7 +22,7 @@ from hub.exportfolder import ExportFolder
 from hub.roles import Action
 from hub.search import Sought
 from hub.settings import Settings
-from hub.setup import hub_key, ledger_of
+from hub.setup import hub_keys, ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.tilefolder import TileFolder
 from hub.tiles import Tiled
@@ -98,7 +98,7 @@ def export_(
     settings = Settings.load(home)
     acting(settings, Action.EXPORT, {"folder": str(folder), "from": first, "witnessed": witnessed})
     log = ledger_of(settings)
-    manifest = Manifest(log.origin, log.signer.verifier.vkey())
+    manifest = Manifest(log.origin, log.keys.first.vkey())
     progress, begin = Progress("entries"), time.monotonic()
     try:
         with ExportFolder.open(folder, manifest) as opened:
@@ -121,6 +121,7 @@ def export_(
         "left_out": done.left_out,
         "written": written,
         "rosters": done.rosters,
+        "handovers": done.handovers,
         "timestamps": done.timestamps,
         "seconds": round(time.monotonic() - begin, 3),
     }
@@ -146,7 +147,7 @@ def tiles(folder: _Folder, home: Home, as_json: AsJson = False) -> None:
     log = ledger_of(settings)
     progress, begin = Progress("entries"), time.monotonic()
     try:
-        with TileFolder.open(folder, log.signer.verifier) as opened:
+        with TileFolder.open(folder, log.keys) as opened:
             published = opened.published
             chosen = with_database(settings, lambda connection: tiling.choose(connection, log, published))
 
@@ -200,7 +201,7 @@ def search(
 
     async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
         if node is not None:
-            await searching.check_node(connection, node, hub_key(settings).public)
+            await searching.check_node(connection, node, hub_keys(settings))
         return await searching.search(connection, sought)
 
     found = with_database(settings, work)

@@ -15,7 +15,7 @@ from hub.policies import Asked
 from hub.registrar import Change, Unsigned
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import hub_key, ledger_of
+from hub.setup import hub_keys, ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas import policywords
@@ -233,13 +233,13 @@ def _change(
     key = log.signer.key
 
     async def possible(connection: AsyncConnection) -> Policy:
-        return change(await registrar.current(connection, key.public))
+        return change(await registrar.current(connection, log.keys))
 
     actor = acting(settings, Action.POLICY, {"change": what, "reason": why, **about}, possible)
 
     async def work(connection: AsyncConnection) -> int:
         await ledger.take_turn(connection)
-        before = await registrar.current(connection, key.public)
+        before = await registrar.current(connection, log.keys)
         done = await registrar.publish(connection, log, before.nodes, key, Change(change(before)))
         index = done.appended.receipts[0].index
         row = (done.roster.version, index, done.roster.at, actor.name, what, why)
@@ -261,7 +261,7 @@ async def _changes(connection: AsyncConnection) -> list[dict[str, Any]]:
 
 def _roster(settings: Settings) -> Unsigned:
     acting(settings, Action.LOOK)
-    key = hub_key(settings).public
+    key = hub_keys(settings)
     return with_database(settings, lambda connection: registrar.current(connection, key))
 
 

@@ -66,7 +66,7 @@ def release(home: Home, index: Index, reason: Because, as_json: AsJson = False) 
     ledger, decision = ledger_of(settings), Decision(actor.name, words)
 
     async def work(connection: AsyncConnection) -> Verdict:
-        trust = await registrar.trust(connection, ledger.signer.key.public)
+        trust = await registrar.trust(connection, ledger.keys)
         return await quarantine.release(connection, ledger, trust, index, decision)
 
     became = quarantine.outcome(with_database(settings, work, ledger, actor))

@@ -12,7 +12,7 @@ from hub import tables
 from hub.errors import RosterUnknown
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import hub_key
+from hub.setup import hub_keys
 from hub.shell import AsJson, Home, acting, answer, with_database
 from hub.watch import iso
 from schemas import rosterwords
@@ -45,7 +45,7 @@ def history(
     """List the roster's versions, newest first: when each was, its entry in the ledger, and what changed with it."""
     settings = Settings.load(home)
     acting(settings, Action.CONSULT, {"roster": limit})
-    key = hub_key(settings).public
+    key = hub_keys(settings)
 
     async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
         table, act, entry = tables.roster.c, tables.node_act.c, tables.ledger_content.c
@@ -90,7 +90,7 @@ def diff(one: Version, other: Version, home: Home, as_json: AsJson = False) -> N
 
 
 def _roster(settings: Settings, version: int | None) -> Roster:
-    key = hub_key(settings).public
+    key = hub_keys(settings)
 
     async def work(connection: AsyncConnection) -> bytes | None:
         table = tables.roster.c

@@ -23,7 +23,7 @@ from hub.errors import FileUnwritable, NodeStateRefused, NodeUnknown, NothingRev
 from hub.quarantine import Decision
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import hub_key, ledger_of, write
+from hub.setup import hub_keys, ledger_of, write
 from hub.shell import AsJson, Home, acting, answer, now_ms, say, with_database
 from hub.standing import Act, Done
 from hub.watch import iso
@@ -179,7 +179,7 @@ def _decide(settings: Settings, wanted: Wanted) -> Done:
 
 
 def _roster(settings: Settings) -> Roster:
-    key = hub_key(settings).public
+    key = hub_keys(settings)
 
     async def work(connection: AsyncConnection) -> Roster:
         return (await registrar.trust(connection, key)).roster

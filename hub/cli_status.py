@@ -14,7 +14,7 @@ from hub.errors import HubError, SessionRequired
 from hub.overview import overview
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import ends, hub_key, ledger_of
+from hub.setup import ends, hub_keys, ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 
@@ -31,7 +31,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     Exit code 3 if something needs attention, 5 if the broker or the database does not answer.
     """
     settings = Settings.load(home)
-    found = with_database(settings, lambda connection: overview(connection, hub_key(settings).public))
+    found = with_database(settings, lambda connection: overview(connection, hub_keys(settings)))
     if found["roster"] and not _is_known(settings):
         found["roster"]["nodes"] = found["roster"]["absent"] = None
     found["timestamps"] = with_lateness(found["timestamps"], settings)

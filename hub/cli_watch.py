@@ -14,7 +14,7 @@ from hub.errors import MessageUnknown, NodeUnknown
 from hub.glance import idle
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import hub_key
+from hub.setup import hub_keys
 from hub.shell import AsJson, Home, acting, answer, looking, say, with_database
 from schemas.codes import TASK_FORCES
 from schemas.registry import KINDS
@@ -54,7 +54,7 @@ def messages(
 
     async def look(connection: AsyncConnection) -> list[dict[str, Any]]:
         if node is not None:
-            known = [entry.node for entry in (await registrar.current(connection, hub_key(settings).public)).nodes]
+            known = [entry.node for entry in (await registrar.current(connection, hub_keys(settings))).nodes]
             if node not in known:
                 raise NodeUnknown(f"--node: there is no node {node!r}", f"name one of {', '.join(sorted(known))}")
         return await watch.messages(connection, wanted)

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hub import tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher, Untaken
+from hub.foreword import Foreword
 from hub.held import hold
 from hub.judge import Arrival, Refusable, Unreadable
 from hub.ledger import Ledger, evidence, take_turn
@@ -50,7 +51,7 @@ async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> N
     """Takes dead letters one by one, for ever. Raises on trouble with broker or database; then begin again."""
     decode_tolerantly()
     connection = await broker.connect("hub-quarantine")
-    dispatcher = Dispatcher(broker)
+    dispatcher = Dispatcher(broker, foreword=Foreword(ledger))
     arrived: asyncio.Queue[Any] = asyncio.Queue()
     async with connection:
         channel: Any = await (await connection.channel(publisher_confirms=False)).get_underlay_channel()

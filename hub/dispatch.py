@@ -16,6 +16,7 @@ from pamqp.header import ContentHeader
 
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
+from hub.foreword import Foreword
 from hub.publication import Publication
 from hub.tolerance import closed, is_lost
 from hub.topology import CANARY_KEY, CANARY_TYPE, DISPATCH, inbox_key
@@ -74,8 +75,11 @@ class Dispatcher:
     `tries_for` this one: this one passes it over until the other has had an answer from it.
     """
 
-    def __init__(self, broker: BrokerAddress, *, tries_for: "Dispatcher | None" = None) -> None:
+    def __init__(
+        self, broker: BrokerAddress, *, tries_for: "Dispatcher | None" = None, foreword: Foreword | None = None
+    ) -> None:
         self._broker = broker
+        self._foreword = foreword
         self._connection: AbstractConnection | None = None
         self._channels: _Channels | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -92,8 +96,19 @@ class Dispatcher:
 
         `then` goes out once the broker has the others, or a moment later. An inbox that does not answer in time is
         passed over from then on, so that it holds up nobody else.
+        What a node must have first, it gets first: `foreword`.
         Raises BrokerUnreachable or a channel's error when nothing can be known; then the same again is right.
         """
+        owed = [] if self._foreword is None else self._foreword.owed((*publications, *then))
+        if self._foreword is not None and owed:
+            refused = {item.publication.node: item.reason for item in await self._publish(owed, ())}
+            self._foreword.told({item.node for item in owed} - refused.keys())
+            kept = [Untaken(item, refused[item.node]) for item in (*publications, *then) if item.node in refused]
+            going, after = ([item for item in part if item.node not in refused] for part in (publications, then))
+            return kept + await self._publish(going, after)
+        return await self._publish(publications, then)
+
+    async def _publish(self, publications: Sequence[Publication], then: Sequence[Publication]) -> list[Untaken]:
         untaken: list[Untaken] = []
         windows = list(_windows(publications)) or [[]]
         try:

@@ -100,6 +100,20 @@ class RolloverRefused(HubError):
     exit_code = 4
 
 
+class HandedOver(HubError):
+    """Another key signs the ledger by now than this process has."""
+
+    code = "key_handed_over"
+    exit_code = 4
+
+
+class HubKeyMissing(HubError):
+    """The key that the ledger was handed over to is not in the hub's folder."""
+
+    code = "hub_key_missing"
+    exit_code = 2
+
+
 class EnrolmentRefused(HubError):
     """An enrolment request that must not be granted."""
 

@@ -12,12 +12,14 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.errors import NoteInvalid, TileInvalid
-from crypto.export import Kind, Manifest, entry_record, record, roster_file, stamp_file, stamped_file
-from crypto.note import Checkpoint, Note, open_note
+from crypto.export import Kind, Manifest, entry_record, handover_file, record, roster_file, stamp_file, stamped_file
+from crypto.hubkeys import open_checkpoint
+from crypto.note import Note
 from hub import leaves, rounds, tables, tilestore
 from hub.errors import LedgerEmpty, NothingWitnessed
 from hub.exportfolder import ExportFolder
 from hub.ledger import Head, Ledger, covering, head
+from schemas.handover import HandoverNews
 
 _LATER: Final = "run it again in a minute or two, or without --witnessed"
 _SNAPSHOT: Final = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -36,6 +38,7 @@ class Exported:
     """Of `files`: those that were there before."""
     left_out: int = 0
     rosters: int = 0
+    handovers: int = 0
     timestamps: int = 0
     erased: int = 0
     """Entries without content in the files that this run wrote."""
@@ -80,6 +83,10 @@ async def export(
         done.rosters += 1
         if not folder.has(roster_file(version)):
             folder.put(roster_file(version), signed)
+    for index, signed in await _handovers(connection, size):
+        done.handovers += 1
+        if not folder.has(handover_file(index)):
+            folder.put(handover_file(index), signed)
     await _put_timestamps(connection, folder, done)
     witnessed = newest if only_witnessed else await _most_cosigned(connection, size)
     note = "" if witnessed is None else await rounds.cosigned(connection, witnessed.range.size, witnessed.note)
@@ -124,7 +131,7 @@ async def _fuller(connection: AsyncConnection, folder: ExportFolder, log: Ledger
     if there is None or _cosignatures(there, log) <= _cosignatures(note, log):
         return 0
     try:
-        found = Checkpoint.parse(open_note(there, log.signer.verifier))
+        found = open_checkpoint(there, log.keys)
         if not 0 < found.size <= size or await tilestore.root_at(connection, found.size) != found.root:
             return 0
     except (NoteInvalid, TileInvalid):
@@ -178,6 +185,12 @@ async def _rosters(connection: AsyncConnection, size: int) -> AsyncIterator[tupl
         signed = await connection.scalar(select(table.signed).where(table.version == version))
         if signed is not None:
             yield version, signed
+
+
+async def _handovers(connection: AsyncConnection, size: int) -> list[tuple[int, bytes]]:
+    table = tables.handover.c
+    query = select(table.leaf_index, table.news).where(table.leaf_index < size).order_by(table.leaf_index)
+    return [(row.leaf_index, HandoverNews.from_bytes(row.news).handover) for row in await connection.execute(query)]
 
 
 async def _put_timestamps(connection: AsyncConnection, folder: ExportFolder, done: Exported) -> None:

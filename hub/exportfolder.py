@@ -15,6 +15,7 @@ from crypto.errors import LedgerUnproven, NoteInvalid
 from crypto.export import (
     CHECKPOINT,
     ENTRIES,
+    HANDOVERS,
     MANIFEST,
     ROSTERS,
     TIMESTAMPS,
@@ -120,7 +121,7 @@ class ExportFolder:
             raise ExportForeign(f"{self.path} holds other things than an export", "name a folder of its own")
         else:
             self.put(MANIFEST, wanted)
-        for name in (ENTRIES, ROSTERS, TIMESTAMPS):
+        for name in (ENTRIES, ROSTERS, HANDOVERS, TIMESTAMPS):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         folder.sync(self.path)
         (self.path / ASIDE).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hub import tables
 from hub.dispatch import SILENT, UNCONFIRMED, Dispatcher, Untaken
+from hub.ledger import Ledger, check_signer
 from hub.publication import Publication
 from schemas.control import MessageType
 
@@ -83,8 +84,11 @@ async def sort_out(connection: AsyncConnection, absent: Sequence[str]) -> None:
     await connection.execute(update(tables.held).where(back).values(reason=OWED, due=0))
 
 
-async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:
-    """Publishes held deliveries that are due; returns how many the broker took."""
+async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher, log: Ledger | None = None) -> int:
+    """Publishes held deliveries that are due; returns how many the broker took.
+
+    Raises HandedOver if another key than the log's signs by now: some of them may be signed by that.
+    """
     now = time.time_ns() // 1_000_000
     async with engine.begin() as connection:
         if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
@@ -92,6 +96,9 @@ async def retry_held(engine: AsyncEngine, dispatcher: Dispatcher) -> int:
         rows = (await connection.execute(text(_DUE), {"now": now})).all()
         if not rows:
             return 0
+        if log is not None:
+            # Behind the reading: what was handed over later is in none of these.
+            await check_signer(connection, log)
         await connection.execute(_LOCK_PATIENCE)
         tried, untaken = await _publish(dispatcher, rows)
         reasons = {(item.publication.node, item.publication.message_id): item.reason for item in untaken}

@@ -28,10 +28,11 @@ from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
 from hub.dispatch import Dispatcher, Untaken
 from hub.errors import BrokenOff, BrokerUnreachable, RosterChanged, VerifierDied
+from hub.foreword import Foreword
 from hub.held import WITHHELD, hold, retry_held, sort_out
 from hub.intake import SUSPECT, Intake, Lane, Pace
 from hub.judge import OF_WITNESSES, Arrival, Verdict, is_active
-from hub.ledger import Ledger, check, take_turn
+from hub.ledger import Ledger, check, check_signer, take_turn
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.pen import Pen, writing
 from hub.publication import Publication
@@ -99,8 +100,8 @@ class Ingest:
         self._engine = engine
         self._ledger = ledger
         self._pen = Pen(engine, ledger)
-        self._dispatcher = Dispatcher(broker)
-        self._verifiers = Verifiers(settings.verifiers, ledger.signer.key.public)
+        self._dispatcher = Dispatcher(broker, foreword=Foreword(ledger))
+        self._verifiers = Verifiers(settings.verifiers, ledger.keys)
         self._witnessing = Witnessing(settings, broker, engine, ledger)
         self._renewals = Renewals(settings, broker, engine, ledger)
         self._stages = _Stages()
@@ -111,7 +112,10 @@ class Ingest:
         self.intake: Intake | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set, through every failure of broker and database."""
+        """Works until `stop` is set, through every failure of broker and database.
+
+        Raises HandedOver once another key signs the ledger: then all begins anew with that.
+        """
         answers = (self._witnessing.answer, self._renewals.answer)
         works = (
             self._retry,
@@ -154,7 +158,6 @@ class Ingest:
                     continue
 
     async def _beside(self, work: Callable[[], Awaitable[None]]) -> None:
-        # Beside the main loop, so that what is slow or stuck here holds up no new message.
         while True:
             try:
                 await through_cancelled_channels(work())
@@ -164,13 +167,13 @@ class Ingest:
             await asyncio.sleep(5 * TICK_S)
 
     async def _retry(self) -> None:
-        dispatcher = Dispatcher(self._broker, tries_for=self._dispatcher)
+        dispatcher = Dispatcher(self._broker, tries_for=self._dispatcher, foreword=Foreword(self._ledger))
         try:
             while True:
                 if self._in_force is not None:
                     async with self._engine.begin() as connection:
                         await sort_out(connection, self._in_force.absent)
-                taken = await retry_held(self._engine, dispatcher)
+                taken = await retry_held(self._engine, dispatcher, self._ledger)
                 await asyncio.sleep(0 if taken else TICK_S)
         finally:
             await dispatcher.close()
@@ -328,9 +331,11 @@ class Ingest:
     async def _newest(self) -> InForce:
         known = self._in_force
         async with self._engine.connect() as connection:
+            # A worker at rest finds out here.
+            await check_signer(connection, self._ledger)
             signed = await registrar.newest_first(connection, known.trust.roster.version if known else 0)
         if signed:
-            known = InForce(registrar.trust_of(signed, self._ledger.signer.key.public), signed)
+            known = InForce(registrar.trust_of(signed, self._ledger.keys), signed)
         if known is None:
             raise BrokerUnreachable("there is no roster yet", "run `seci-hub provision`")
         self._in_force = known

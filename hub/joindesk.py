@@ -11,7 +11,7 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,6 +42,7 @@ from hub.errors import (
     TooMany,
 )
 from hub.fairness import Allowance, place_of
+from hub.ledger import check_signer
 from hub.monitor import CLOSE_S, PROBLEM, Server
 from hub.setup import DESK
 from schemas.joining import MAX_REQUEST, JoinRequest
@@ -184,6 +185,18 @@ async def work_off(office: Office) -> None:
         except DATABASE_TROUBLE as error:
             log.warning("enrolment_stuck", code=database.explained(error).code)
         await asyncio.sleep(_ROUND_S)
+
+
+async def until(stop: asyncio.Event, office: Office) -> None:
+    """Returns once `stop` is set. Raises HandedOver once another key signs than the office has."""
+    while not stop.is_set():
+        try:
+            async with office.engine.connect() as connection:
+                await check_signer(connection, office.log)
+        except DATABASE_TROUBLE as error:
+            log.warning("signer_unknown", code=database.explained(error).code)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _ROUND_S)
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ appends does it in a transaction of `hub.pen`, which calls `begin` and `settle`.
 
 import asyncio
 import hashlib
-import secrets
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final
 
@@ -23,43 +23,54 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crypto import merkle
 from crypto.cosignature import Cosigner
 from crypto.errors import NoteInvalid
-from crypto.note import Checkpoint, NoteSigner, open_note, sign_note
-from crypto.receipt import leaf_of
+from crypto.handover import open_handover
+from crypto.hubkeys import HubKeys, open_checkpoint
+from crypto.note import Checkpoint, NoteSigner, sign_note
 from hub import rows, tables, tilestore
-from hub.errors import EntryErased, EntryUnknown, LockStoreUnusable
+from hub.batch import Batch
+from hub.errors import EntryErased, EntryUnknown, HandedOver, LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
-from hub.rows import Row, Rows
-from schemas.control import SALT_SIZE, Entry, Receipt
+from hub.rows import Rows
+from schemas.control import Entry, Receipt
+from schemas.handover import HandoverNews
 
 log = structlog.get_logger()
 
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
-STRIDE: Final = 8
 # Letters of what an entry tells in words.
 DETAIL_SIZE: Final = 300
-# Entries that the database is given at a time: enough that what each part costs does not count, and few enough that it
-# does not wait for long for the first.
-PART: Final = 100
 TRIES: Final = 5
+KEY_CHANGED: Final = "another key has taken the place of the hub's signing key"
 # In a connection's `info`: what the transaction under way has put into the lock store.
 _PROPOSED: Final = "seci_proposed"
 # There, too: what the lock store said when it began.
 _EARLY: Final = "seci_early"
-_TAKE_TURN: Final = text("SELECT at, size, frontier FROM take_turn(:key)")
+_TAKE_TURN: Final = text("SELECT at, size, frontier, signer FROM take_turn(:key)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
     """Which log this is, who signs its checkpoints, and where the newest is kept apart from the database.
 
-    `second` signs, beside `signer`, the checkpoints that witnesses are asked to cosign (`hub.rounds`).
+    `second` signs, beside `signer`, the checkpoints that witnesses are asked to cosign (`hub.rounds`). `handovers` led
+    to `signer`, as nodes are told them (`hub.handing`); the nodes in `told` have them (`hub.foreword`). `leaving` is
+    whose place it takes just now: both sign.
     """
 
     origin: str
     signer: NoteSigner
     store: LockStore
     second: Cosigner | None = None
+    handovers: tuple[bytes, ...] = ()
+    leaving: NoteSigner | None = None
+    told: set[str] = field(default_factory=set, compare=False)
+
+    @cached_property
+    def keys(self) -> HubKeys:
+        """The key of today, and those before it, each for what is of its time."""
+        news = map(HandoverNews.from_bytes, self.handovers)
+        return HubKeys.of(self.signer.verifier, [open_handover(item.handover) for item in news])
 
     @property
     def second_vkey(self) -> str | None:
@@ -84,11 +95,12 @@ class Turn:
     """This transaction's turn to write: since when, by the database's clock (ms UTC), and the tree as it was then.
 
     Good for one `append`; who appends again takes another turn first. Of two writers, on whatever machines, the
-    later one has the later time.
+    later one has the later time. `signer` is the id of the key that was handed over to last; None while none was.
     """
 
     at: int
     range: merkle.CompactRange
+    signer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +116,21 @@ async def take_turn(connection: AsyncConnection) -> Turn:
     return turn_of(*(await connection.execute(_TAKE_TURN, {"key": LOCK})).one())
 
 
-def turn_of(at: int, size: int, frontier: bytes) -> Turn:
+def turn_of(at: int, size: int, frontier: bytes, signer: bytes | None) -> Turn:
     """What the database's function of the name `take_turn` said."""
-    return Turn(at, _range(size, frontier))
+    return Turn(at, _range(size, frontier), signer)
+
+
+def see_signer(ledger: Ledger, signer: bytes | None) -> None:
+    """Raises HandedOver unless the key of that id, or any if it is None, is the one that this ledger's signs with."""
+    if signer not in (None, (ledger.leaving or ledger.signer).key.public.key_id):
+        raise HandedOver(KEY_CHANGED, "repeat the command")
+
+
+async def check_signer(connection: AsyncConnection, ledger: Ledger) -> None:
+    """Raises HandedOver if by what is committed another key signs."""
+    table = tables.handover.c
+    see_signer(ledger, await connection.scalar(select(table.key).order_by(table.leaf_index.desc()).limit(1)))
 
 
 async def head(connection: AsyncConnection) -> Head:
@@ -137,15 +161,16 @@ async def append(
 ) -> Appended:
     """Adds entries (at least one) and signs a checkpoint over them; inserts the rows `beside` with them.
 
-    The lock store is asked before anything is signed, and written while the database works. Raises LedgerBehind,
-    LedgerForked, LockStoreUnusable: then the transaction must not be committed.
+    The lock store is asked before anything is signed, and written while the database works. Raises HandedOver,
+    LedgerBehind, LedgerForked, LockStoreUnusable: then the transaction must not be committed.
     """
+    see_signer(ledger, turn.signer)
     old = turn.range
     mine = _proposed(connection)
     # Nothing of this transaction is committed yet: it is still what was before it that the database may go back to.
     before = ledger.checkpoint(old) if mine is None else mine.before
     standing = mine or await _standing(connection, ledger, before)
-    batch, found = _Batch(old, entries), dict(beside or {})
+    batch, found = Batch(old, entries), dict(beside or {})
     # Many are copied while the next are made; few are inserted with all the rest.
     if len(entries) >= rows.MANY:
         await rows.copy_meanwhile(connection, "ledger_content", batch.content(), batch.grow)
@@ -155,76 +180,6 @@ async def append(
     checkpoint = ledger.checkpoint(batch.tree)
     signing = _sign(connection, ledger, checkpoint, batch, found)
     return await _propose(connection, ledger, standing, Kept(before, checkpoint, committed=False), signing)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Entries on their way into the tree `old`, which makes it `tree`; `completed` has the subtrees that are new."""
-
-    old: merkle.CompactRange
-    entries: Sequence[Entry]
-    salts: list[bytes] = field(default_factory=list)
-    encoded: list[bytes] = field(default_factory=list)
-    leaves: list[bytes] = field(default_factory=list)
-    tree: merkle.CompactRange = field(init=False)
-    completed: dict[tuple[int, int], bytes] = field(init=False)
-
-    def content(self) -> Iterator[list[Row]]:
-        """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
-        for start in range(0, len(self.entries), PART):
-            part = self.entries[start : start + PART]
-            drawn = secrets.token_bytes(SALT_SIZE * len(part))
-            salts = [drawn[place : place + SALT_SIZE] for place in range(0, len(drawn), SALT_SIZE)]
-            encoded = [entry.to_bytes() for entry in part]
-            self.salts += salts
-            self.encoded += encoded
-            self.leaves += map(leaf_of, salts, encoded)
-            indices = range(self.old.size + start, self.old.size + start + len(part))
-            events, times = [entry.event for entry in part], [entry.at for entry in part]
-            yield list(zip(indices, events, times, salts, encoded, strict=True))
-
-    def grow(self) -> None:
-        """Appends the leaves, once all content was made."""
-        self.tree, self.completed = self.old.append(self.leaves)
-
-    def receipts(self) -> tuple[Receipt, ...]:
-        """Of each entry, under the checkpoint of `tree`."""
-        paths = proofs(self.old.size, self.tree.size, {**self.old.nodes(), **self.completed})
-        indices = range(self.old.size, self.tree.size)
-        return tuple(map(Receipt, indices, self.encoded, self.salts, paths))
-
-    def subtrees(self) -> list[Row]:
-        """The rows of `ledger_subtree`."""
-        return [(*at, value) for at, value in self.completed.items() if at[0] and not at[0] % STRIDE]
-
-
-def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:
-    """As `merkle.inclusion_proof`, of all leaves from `first` to the last; what they have in common is done once."""
-    found: list[tuple[bytes, ...]] = []
-
-    def root_of(start: int, end: int) -> bytes:
-        level = (end - start).bit_length() - 1
-        if end - start == 1 << level:
-            return nodes[level, start >> level]
-        middle = start + (1 << level)
-        return merkle.node_hash(root_of(start, middle), root_of(middle, end))
-
-    def descend(start: int, end: int, path: tuple[bytes, ...]) -> None:
-        if end - start == 1:
-            found.append(path)
-            return
-        if end - start == 2 and first <= start:
-            # Two leaves in one step: half of all steps would be those of single leaves.
-            found.append((nodes[0, start + 1], *path))
-            found.append((nodes[0, start], *path))
-            return
-        middle = start + (1 << (end - start - 1).bit_length() - 1)
-        if first < middle:
-            descend(start, middle, (root_of(middle, end), *path))
-        descend(middle, end, (root_of(start, middle), *path))
-
-    descend(0, size, ())
-    return found
 
 
 async def begin(connection: AsyncConnection, ledger: Ledger) -> None:
@@ -247,21 +202,23 @@ def settle(connection: AsyncConnection, ledger: Ledger) -> None:
 async def check(connection: AsyncConnection, ledger: Ledger) -> None:
     """Holds the database against the lock store, in a transaction that has taken its turn and not appended.
 
-    Raises LedgerBehind, LedgerForked, LockStoreUnusable.
+    Raises HandedOver, LedgerBehind, LedgerForked, LockStoreUnusable.
     """
+    await check_signer(connection, ledger)
     newest = ledger.checkpoint((await head(connection)).range)
     await _standing(connection, ledger, newest)
     ledger.store.confirm(newest)
 
 
 async def _sign(
-    connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, batch: _Batch, found: Rows
+    connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, batch: Batch, found: Rows
 ) -> Appended:
     """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
     leaves = list(enumerate(batch.leaves, batch.old.size))
 
     def sign() -> Appended:
-        return Appended(sign_note(checkpoint.text(), ledger.signer), batch.receipts())
+        signers = [ledger.signer] if ledger.leaving is None else [ledger.signer, ledger.leaving]
+        return Appended(sign_note(checkpoint.text(), *signers), batch.receipts())
 
     if len(leaves) >= rows.MANY:
         appended = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], sign)
@@ -332,7 +289,7 @@ async def _standing(connection: AsyncConnection, ledger: Ledger, newest: Checkpo
 
 def _is_signed(note: str | None, checkpoint: Checkpoint, ledger: Ledger) -> bool:
     try:
-        return Checkpoint.parse(open_note(note or "", ledger.signer.verifier)) == checkpoint
+        return open_checkpoint(note or "", ledger.keys) == checkpoint
     except NoteInvalid:
         return False
 

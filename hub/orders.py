@@ -59,7 +59,7 @@ async def _obey(
     connection: AsyncConnection, log: Ledger, verdict: Ordered, digest: bytes, now: int
 ) -> tuple[Appended, Entry]:
     order, key = verdict.order, log.signer.key
-    before = await registrar.current(connection, key.public)
+    before = await registrar.current(connection, log.keys)
     roster = Roster(version=max(1, before.version), at=now, nodes=before.nodes, policy=before.policy)
     code, detail, after = None, order.in_words(), None
     try:

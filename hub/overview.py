@@ -6,15 +6,14 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.keys import VerifyKey
-from crypto.trust import open_roster
+from crypto.trust import RosterKeys, open_roster
 from hub import deadlines, joining, ledger, operators, reading, registrar, tables, timestamps
 from hub.watch import iso
 from schemas import rosterwords
 from schemas.roster import Roster
 
 
-async def overview(connection: AsyncConnection, hub: VerifyKey) -> dict[str, Any]:
+async def overview(connection: AsyncConnection, hub: RosterKeys) -> dict[str, Any]:
     """Counts, and how many workers have the database open; times are ISO 8601."""
     head = await ledger.head(connection)
     signed = await registrar.newest(connection, 0)

@@ -43,7 +43,7 @@ _PROBE: Final = """
         (SELECT at FROM contradiction LIMIT 0), (SELECT tried FROM timestamp_progress LIMIT 0),
         CAST('erase_entries(bigint, bigint[], uuid[])' AS regprocedure), (SELECT commitment FROM erasure LIMIT 0),
         (SELECT line FROM witness_round LIMIT 0), (SELECT place FROM imported_statistic LIMIT 0),
-        (SELECT act FROM operator_act LIMIT 0), (SELECT act FROM node_act LIMIT 0)
+        (SELECT act FROM operator_act LIMIT 0), (SELECT act FROM node_act LIMIT 0), (SELECT news FROM handover LIMIT 0)
 """
 
 

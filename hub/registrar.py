@@ -18,7 +18,7 @@ from crypto.enrolment import verify_request
 from crypto.errors import CryptoError
 from crypto.keys import EncryptionPublicKey, SigningKey, VerifyKey
 from crypto.rosternews import detail_of
-from crypto.trust import Earlier, Trust, open_roster, sign_roster, witness_key
+from crypto.trust import Earlier, RosterKeys, Trust, open_roster, sign_roster, witness_key
 from hub import ledger, policies, rows, tables
 from hub.errors import EnrolmentRefused, SettingsInvalid
 from hub.judge import OLDEST_MS
@@ -57,7 +57,7 @@ async def newest(connection: AsyncConnection, after: int) -> bytes | None:
     return signed
 
 
-async def current(connection: AsyncConnection, hub: VerifyKey) -> Unsigned:
+async def current(connection: AsyncConnection, hub: RosterKeys) -> Unsigned:
     """The roster in force; version 0 without nodes if there is none yet."""
     signed = await newest(connection, 0)
     if signed is None:
@@ -85,12 +85,12 @@ def absent(roster: Unsigned) -> list[str]:
     return [node.node for node in roster.nodes if not node.active]
 
 
-def trust_of(signed: Sequence[bytes], hub: VerifyKey) -> Trust:
+def trust_of(signed: Sequence[bytes], hub: RosterKeys) -> Trust:
     """Rosters, the newest first, made ready for questions, their signatures checked even though they are our own."""
     return Trust.of(open_roster(signed[0], hub), [Earlier(older, hub) for older in signed[1:]])
 
 
-async def trust(connection: AsyncConnection, hub: VerifyKey) -> Trust:
+async def trust(connection: AsyncConnection, hub: RosterKeys) -> Trust:
     """The roster in force, as `trust_of`. Raises SettingsInvalid if there is none yet."""
     signed = await newest_first(connection)
     if not signed:
@@ -141,7 +141,7 @@ async def publish(
     It is dated behind all messages that were accepted before it.
     """
     turn = await ledger.take_turn(connection)
-    now, before = await _date(connection, turn.at), await current(connection, signer.public)
+    now, before = await _date(connection, turn.at), await current(connection, log.keys)
     # Said in full, whatever this program has by default: a node may be of another version.
     policy = (before.policy if change is None else change.policy).written_out()
     version = before.version + 1

@@ -19,9 +19,10 @@ from hub import accounts, authorities, registrar, tables
 from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.errors import HubError, RenewalRefused
+from hub.errors import HandedOver, HubError, RenewalRefused
+from hub.foreword import Foreword
 from hub.judge import Arrival, Renewing, Reporting, Verdict, judge
-from hub.ledger import Ledger, take_turn
+from hub.ledger import Ledger, see_signer, take_turn
 from hub.pen import writing
 from hub.publication import Publication
 from hub.registrar import DAY_MS
@@ -67,7 +68,7 @@ class Renewals:
 
     async def answer(self) -> None:
         """Answers for ever. Raises on trouble with broker or database; then begin again."""
-        dispatcher = Dispatcher(self._broker)
+        dispatcher = Dispatcher(self._broker, foreword=Foreword(self._ledger))
         try:
             while True:
                 if not self._reported:
@@ -99,6 +100,9 @@ class Renewals:
                 user = (await accounts.of_nodes(connection)).get(node)
             certificate = await asyncio.to_thread(self._certified, verdict.request, user)
             refused = await self._listed(verdict, certificate)
+        except HandedOver:
+            # Nobody is refused for that: the node asks again.
+            raise
         except (HubError, CryptoError) as error:
             # Whatever is wrong with one, the others are answered.
             certificate, refused = None, error
@@ -139,10 +143,11 @@ class Renewals:
     async def _list(self, arrival: Arrival, request: RenewalRequest, certificate: str | None) -> None:
         async with writing(self._engine, self._ledger) as connection:
             turn, now = await take_turn(connection), time.time_ns() // 1_000_000
+            see_signer(self._ledger, turn.signer)
             # It was judged a moment ago; since then its key may have been taken away, and the node have others.
-            if not isinstance(judge(arrival, await registrar.trust(connection, self._key.public), now), Renewing):
+            if not isinstance(judge(arrival, await registrar.trust(connection, self._ledger.keys), now), Renewing):
                 raise RenewalRefused(f"the key that {request.node} asks with is not good any more", NEXT)
-            before = await registrar.current(connection, self._key.public)
+            before = await registrar.current(connection, self._ledger.keys)
             after = renewed(before, request, now)
             if certificate is not None:
                 await _check_not_too_many(connection, request.node, turn.at)

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.cosignature import CosignerKey, time_of
 from crypto.errors import NoteInvalid, TileInvalid
+from crypto.hubkeys import signer_of
 from crypto.note import Checkpoint, Note
 from hub import ledger, registrar, tables, tilestore
 from hub.ledger import Head, Ledger
@@ -51,18 +52,38 @@ _COSIGNED: Final = text(
     GROUP BY size HAVING count(*) * 2 > :witnesses ORDER BY size DESC
     """
 ).bindparams(bindparam("nodes", type_=ARRAY(Text)))
+# But for those of handovers: who was away for long is asked to cosign them first.
+_OLD: Final = (
+    "size < (SELECT size FROM witness_round ORDER BY size DESC OFFSET :kept LIMIT 1) "
+    "AND size NOT IN (SELECT leaf_index + 1 FROM handover)"
+)
 _CLEAR: Final = (
-    "DELETE FROM cosignature WHERE size < (SELECT size FROM witness_round ORDER BY size DESC OFFSET :kept LIMIT 1)",
-    "DELETE FROM witness_round WHERE size < (SELECT size FROM witness_round ORDER BY size DESC OFFSET :kept LIMIT 1)",
+    f"DELETE FROM cosignature WHERE {_OLD}",  # noqa: S608 ours
+    f"DELETE FROM witness_round WHERE {_OLD}",  # noqa: S608 ours
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The checkpoint that all are asked to cosign: its size, and the note as the ledger has it."""
+    """The checkpoint that all are asked to cosign: its size, and the note as the ledger has it.
+
+    Of the tree of a handover, `news` is what nodes are told of that.
+    """
 
     size: int
     note: str
+    news: bytes | None = None
+
+
+async def boundary(connection: AsyncConnection, log: Ledger, old: int) -> Round | None:
+    """The tree of the first handover that one who has followed `old` entries must come through, if there is one.
+
+    A node goes by the key that it knows: by this checkpoint, which both keys have signed, it comes to the next one.
+    """
+    for size, news in zip(log.keys.boundaries, log.handovers, strict=True):
+        if size > old:
+            return Round(size, (await ledger.covering(connection, size - 1)).note, news)
+    return None
 
 
 async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], round_ms: int) -> Round:
@@ -80,13 +101,14 @@ async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], 
         await ledger.take_turn(connection)
         await ledger.check(connection, log)
         newest = await ledger.head(connection)
-        await _begin(connection, log, newest)
+        await begin(connection, log, newest)
         for statement in _CLEAR:
             await connection.execute(text(statement), {"kept": KEPT})
     return Round(newest.range.size, newest.note)
 
 
-async def _begin(connection: AsyncConnection, log: Ledger, newest: Head) -> None:
+async def begin(connection: AsyncConnection, log: Ledger, newest: Head) -> None:
+    """A round of that checkpoint; it signs it with our second key. For the caller's transaction."""
     table, size, line = tables.witness_round, newest.range.size, None
     if log.second is not None:
         await connection.execute(delete(table).where(table.c.size == size, table.c.line.is_(None)))
@@ -127,7 +149,7 @@ async def witnessed(connection: AsyncConnection, log: Ledger) -> Head | None:
     signed = await registrar.newest(connection, 0)
     if signed is None:
         return None
-    witnesses = registrar.trust_of([signed], log.signer.key.public).witnesses(_now())
+    witnesses = registrar.trust_of([signed], log.keys).witnesses(_now())
     size = (await ledger.head(connection)).range.size
     return await _with_majority(connection, log, size + 1, witnesses)
 
@@ -173,7 +195,7 @@ async def keep(engine: AsyncEngine, ledger: Ledger, node: str, key: CosignerKey,
     """
     note = Note.parse(signed)
     checkpoint = Checkpoint.parse(note.text)
-    ours, theirs = note.check(ledger.signer.verifier), note.check(key)
+    ours, theirs = note.check(signer_of(note, ledger.keys)), note.check(key)
     if checkpoint.origin != ledger.origin or time_of(theirs.value) > time.time() + CLOCK_AHEAD_S:
         raise NoteInvalid(f"a cosignature by {node} of another log, or of a time to come")
     async with engine.begin() as connection:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crypto.keys import VerifyKey
+from crypto.trust import RosterKeys
 from hub import registrar, tables
 from hub.errors import NodeUnknown
 from hub.watch import iso
@@ -51,7 +51,7 @@ class Sought:
     limit: int = 50
 
 
-async def check_node(connection: AsyncConnection, node: str, hub: VerifyKey) -> None:
+async def check_node(connection: AsyncConnection, node: str, hub: RosterKeys) -> None:
     """Raises NodeUnknown unless it is in the roster, the hub itself, or a participant, who may have been in it."""
     roster = await registrar.current(connection, hub)
     known = sorted({CENTRE, *(found.node for found in roster.nodes)})
@@ -135,6 +135,7 @@ def _tables() -> Iterator[_Table]:
     yield _of_one(Event.REFUSED, tables.refusal, tables.refusal.c.node, id=tables.refusal.c.message)
     yield _of_one(Event.QUARANTINED, tables.quarantine, tables.quarantine.c.node)
     yield _of_one(Event.ROSTER, tables.roster, centre)
+    yield _of_one(Event.HANDOVER, tables.handover, centre)
     ordered = tables.membership_order.c
     yield _of_one(
         *(Event.MEMBERSHIP, tables.membership_order, ordered.node, ordered.subject), task_force=ordered.task_force

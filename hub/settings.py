@@ -48,7 +48,7 @@ class Tsa:
 
 # Rosters say whose keys were whose, erasures what is no more, acts of operators and orders of coordinators who answers
 # for what: these stay.
-KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED, Event.OPERATOR, Event.MEMBERSHIP})
+KEPT_EVENTS: Final = frozenset({Event.ROSTER, Event.ERASED, Event.OPERATOR, Event.MEMBERSHIP, Event.HANDOVER})
 MESSAGE_EVENTS: Final = frozenset(
     {
         *(Event.ACCEPTED, Event.DELIVERED, Event.DECLINED, Event.REMINDED, Event.ESCALATED, Event.EXPIRED),

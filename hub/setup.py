@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from secrets import token_hex
 from typing import Final
 
 from crypto import certificates, keyfile
 from crypto.cosignature import Cosigner
-from crypto.hsm import Token, generate_ed25519
+from crypto.hsm import Token
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import Secret, SecretSource
 from crypto.keys import SigningKey
 from crypto.mldsa import MlDsaKey
 from crypto.note import NoteSigner
 from crypto.tls import client_context
-from hub import authorities
+from hub import authorities, handing
 from hub.ledger import Ledger
 from hub.lockstore import LockStore
 from hub.settings import Settings
@@ -48,8 +48,8 @@ def make_keys(home: Path, broker: BrokerNames, source: SecretSource | None = Non
     source = source or SecretSource()
     keyfile.make_key_file(home, source)
     secret = source.read(home)
-    if not (home / "hub.key").exists():
-        keyfile.save_signing_key(home / "hub.key", _new_hub_key(token), secret)
+    if not (home / handing.KEY).exists():
+        keyfile.save_signing_key(home / handing.KEY, handing.new_key(token), secret)
     if not (home / SECOND_KEY).exists():
         keyfile.save_mldsa_key(home / SECOND_KEY, MlDsaKey.generate(), secret)
     if not (home / OPERATORS_KEY).exists():
@@ -190,12 +190,6 @@ def _end(file: Path) -> int:
     return int(certificates.read_certificate(file.read_bytes()).not_valid_after_utc.timestamp() * 1000)
 
 
-def _new_hub_key(token: Token | None) -> SigningKey:
-    # Checkpoints are signed with Ed25519 (C2SP signed-note), also in a token. A name of its own: what an attempt that
-    # was cut off left in the token is nobody's key.
-    return SigningKey.generate() if token is None else SigningKey(generate_ed25519(token, f"seci-hub-{token_hex(4)}"))
-
-
 def write(path: Path, content: bytes) -> None:
     """Puts a file of the home in its place, whole or not at all; readable by the owner only."""
     keyfile.write_private(path, content)
@@ -212,7 +206,12 @@ def broker_password(home: Path, secret: Secret) -> str | None:
 
 def hub_key(settings: Settings) -> SigningKey:
     """The key that signs checkpoints and rosters. Raises WrongPassphrase, KeyFileRefused."""
-    return keyfile.load_signing_key(settings.home / "hub.key", settings.secret())
+    return keyfile.load_signing_key(settings.home / handing.KEY, settings.secret())
+
+
+def hub_keys(settings: Settings) -> HubKeys:
+    """That key, and those before it, each for what is of its time. Raises as `hub_key`, and SettingsInvalid."""
+    return _ledger(settings, None).keys
 
 
 def operators_secret(settings: Settings) -> Secret:
@@ -233,6 +232,10 @@ def second_key(settings: Settings) -> Cosigner | None:
 
 def ledger_of(settings: Settings) -> Ledger:
     """The ledger that this hub writes."""
+    return _ledger(settings, second_key(settings))
+
+
+def _ledger(settings: Settings, second: Cosigner | None) -> Ledger:
     origin = settings.log_origin
     signer, store = NoteSigner(origin, hub_key(settings)), LockStore(settings.lock_file, origin)
-    return Ledger(origin, signer, store, second_key(settings))
+    return Ledger(origin, signer, store, second, handing.news_in(settings.home))

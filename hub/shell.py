@@ -2,24 +2,39 @@
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
+import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import typed
-from hub import acts, database, permits, sessionfile
+from crypto.errors import HubKeyForeign, SignatureInvalid
+from hub import acts, database, handing, permits, sessionfile
 from hub.acts import Actor
-from hub.errors import ApprovalWaiting, DatabaseUnreachable, LedgerBehind, LedgerForked, LockStoreUnusable
-from hub.ledger import Ledger
+from hub.errors import (
+    ApprovalWaiting,
+    DatabaseUnreachable,
+    HandedOver,
+    KeysBusy,
+    LedgerBehind,
+    LedgerForked,
+    LockStoreUnusable,
+)
+from hub.ledger import KEY_CHANGED, Ledger
+from hub.locked import keys_alone
 from hub.pen import writing
 from hub.roles import RULES, Action, Leaf
 from hub.sessions import Limits
 from hub.settings import HOME_VARIABLE, Settings
 from hub.setup import ledger_of, operators_secret
+
+log = structlog.get_logger()
 
 PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
@@ -35,7 +50,8 @@ def with_database(
 ) -> T:
     """Runs `work` in one transaction, which may append to `writes`; what an `actor` does is put on record in it, too.
 
-    Raises DatabaseUnreachable, DatabaseOutdated; SessionRequired, ApprovalClosed if what `acting` found has changed.
+    Raises DatabaseUnreachable, DatabaseOutdated; SessionRequired, ApprovalClosed if what `acting` found has changed;
+    HandedOver if another key signs by now: it is in its place then, and the next command has it.
     """
 
     async def main() -> T:
@@ -50,8 +66,51 @@ def with_database(
 
     try:
         return asyncio.run(main())
+    except (HandedOver, SignatureInvalid, HubKeyForeign) as error:
+        # Whoever handed over may have been killed on the way: what is left to do is done here. What does not verify may
+        # only be of a key that was not in its place.
+        if _took_over(settings) or isinstance(error, HandedOver):
+            raise HandedOver(KEY_CHANGED, "repeat the command") from error
+        raise
     except database.DATABASE_TROUBLE as error:
         raise database.explained(error) from error
+
+
+def take_over(settings: Settings) -> bool:
+    """Puts the hub's signing key of today in its place; whether that was to be done. Raises as `handing.take_over`."""
+
+    async def main() -> bool:
+        engine = database.engine_of(settings.database_url)
+        try:
+            async with engine.connect() as connection:
+                return await handing.take_over(connection, settings.home, Settings.stored(settings.home).secret())
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(main())
+    except database.DATABASE_TROUBLE as error:
+        raise database.explained(error) from error
+
+
+def _took_over(settings: Settings) -> bool:
+    """As `take_over`; but where a command writes keys just now, that is left to it or to the next."""
+    try:
+        with keys_alone(settings.home):
+            return take_over(settings)
+    except KeysBusy:
+        return False
+
+
+def begin_anew(settings: Settings) -> NoReturn:
+    """Begins this very program anew, with the key that signs by now: all in its memory is of the one before.
+
+    While a command writes keys it may have the old one once more, and then begins anew again.
+    """
+    _took_over(settings)
+    log.warning("key_handed_over", next="nothing to do: this process begins anew with the new key")
+    sys.stdout.flush()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 ourselves
 
 
 def acting(

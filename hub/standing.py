@@ -128,7 +128,7 @@ async def apply(connection: AsyncConnection, log: Ledger, authority: Issuing, ac
     Raises NodeUnknown, NodeStateRefused, HandOverRefused.
     """
     turn, signer = await ledger.take_turn(connection), log.signer.key
-    roster = await registrar.current(connection, signer.public)
+    roster = await registrar.current(connection, log.keys)
     known = {node.node: node for node in roster.nodes}
     if act.node not in known:
         raise NodeUnknown(f"there is no node {act.node!r}", f"name one of {', '.join(sorted(known)) or 'none'}")
@@ -267,7 +267,7 @@ async def supersede(
 async def relist(connection: AsyncConnection, log: Ledger, authority: Issuing) -> None:
     """The revocation list, if there is one, by another authority, in a new roster; in the caller's transaction."""
     turn, signer = await ledger.take_turn(connection), log.signer.key
-    roster = await registrar.current(connection, signer.public)
+    roster = await registrar.current(connection, log.keys)
     if roster.crl is not None:
         crl = await _revocations(connection, authority, roster.nodes, roster, turn.at)
         await registrar.publish_roster(connection, log, roster.nodes, signer, crl)

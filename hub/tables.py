@@ -336,6 +336,16 @@ authorities_held: Final = Table(
     Column("authorities", ARRAY(LargeBinary), nullable=False),
     Column("issuer", LargeBinary),
 )
+# Each time that another key took the place of the one that signs: the handover's entry, the id of the new key, and what
+# nodes are told of it.
+handover: Final = Table(
+    "handover",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("news", LargeBinary, nullable=False),
+)
 # Figures of years before the system; of several for one field and year the newest counts. Who imported them, what they
 # are taken from, and the SHA-256 of the file.
 imported_statistic: Final = Table(

@@ -15,7 +15,8 @@ from typing import Final, Self
 
 from crypto.errors import NoteInvalid
 from crypto.export import CHECKPOINT
-from crypto.note import Checkpoint, NoteVerifier, open_note
+from crypto.hubkeys import HubKeys, LedgerKeys, open_checkpoint
+from crypto.note import Checkpoint
 from crypto.tiles import WIDTH, new_tiles
 from hub import folder
 from hub.errors import ExportForeign
@@ -35,10 +36,11 @@ class TileFolder:
     path: Path
     published: Checkpoint | None = None
     written: int = 0
+    key: bytes = b""
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, log: NoteVerifier) -> Iterator[Self]:
+    def open(cls, path: Path, log: LedgerKeys) -> Iterator[Self]:
         """Makes it, or goes on with it. Raises ExportForeign, ExportBusy, FileUnwritable."""
         with folder.alone(path):
             found = cls(path)
@@ -68,6 +70,9 @@ class TileFolder:
             if not checkpoint.exists() or checkpoint.read_bytes() != note.encode():
                 folder.put(self.path, CHECKPOINT, note.encode())
                 self.written += 1
+            if (self.path / KEY).read_bytes() != self.key:
+                # It was handed over since the last run.
+                folder.put(self.path, KEY, self.key)
             # Where a run is killed between these two, they stay: they are tiles of this log all the same.
             for file, width in self._new(size):
                 if width == WIDTH and file.exists():
@@ -91,25 +96,26 @@ class TileFolder:
             if tile.level == 0:
                 yield self.path / tile.entries_path(), tile.width
 
-    def _begin(self, log: NoteVerifier) -> None:
-        key, wanted = self.path / KEY, f"{log.vkey()}\n".encode()
+    def _begin(self, log: LedgerKeys) -> None:
+        known = [term.key for term in log.terms] if isinstance(log, HubKeys) else [log]
+        key, self.key = self.path / KEY, f"{known[-1].vkey()}\n".encode()
         if key.exists():
-            if key.read_bytes() != wanted:
+            if key.read_bytes() not in [f"{one.vkey()}\n".encode() for one in known]:
                 raise ExportForeign(f"{self.path} holds the tiles of another log: see {KEY} in it", _NEXT)
         elif any(item.name != ASIDE for item in self.path.iterdir()):
             raise ExportForeign(f"{self.path} holds other things than a log's tiles", "name a folder of its own")
         else:
-            folder.put(self.path, KEY, wanted)
+            folder.put(self.path, KEY, self.key)
         (self.path / ASIDE).unlink(missing_ok=True)
         if (self.path / CHECKPOINT).exists():
             self.published = self._checkpoint(log)
 
-    def _checkpoint(self, log: NoteVerifier) -> Checkpoint:
+    def _checkpoint(self, log: LedgerKeys) -> Checkpoint:
         try:
-            found = Checkpoint.parse(open_note((self.path / CHECKPOINT).read_text("utf-8"), log))
+            found = open_checkpoint((self.path / CHECKPOINT).read_text("utf-8"), log)
         except (NoteInvalid, UnicodeDecodeError) as error:
             words = f"the checkpoint in {self.path} is damaged, or not signed by this log"
             raise ExportForeign(words, _NEXT) from error
-        if found.origin != log.name:
+        if found.origin != log.origin:
             raise ExportForeign(f"the checkpoint in {self.path} is of the log {found.origin}", _NEXT)
         return found

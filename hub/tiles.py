@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.errors import NoteInvalid, TileInvalid
+from crypto.hubkeys import open_checkpoint
 from crypto.merkle import CompactRange
-from crypto.note import Checkpoint, Note, open_note
+from crypto.note import Checkpoint, Note
 from crypto.tiles import HEIGHT, WIDTH, Tile, bundle, read_tile, tile_at
 from hub import leaves, ledger, rounds, tables, tilestore
 from hub.auditwalk import broken
@@ -70,7 +71,7 @@ async def choose(connection: AsyncConnection, log: Ledger, published: Checkpoint
 
 def _signed(head: Head, log: Ledger) -> Head:
     try:
-        if open_note(head.note, log.signer.verifier) == log.checkpoint(head.range).text():
+        if open_checkpoint(head.note, log.keys) == log.checkpoint(head.range):
             return head
         words = "of another tree"
     except NoteInvalid:

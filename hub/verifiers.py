@@ -18,8 +18,7 @@ from multiprocessing.connection import wait
 from typing import Final
 
 from crypto.journal import configure_logging
-from crypto.keys import VerifyKey
-from crypto.trust import Trust
+from crypto.trust import RosterKeys, Trust
 from hub.errors import VerifierDied
 from hub.judge import Arrival, Verdict, judge
 from hub.registrar import trust_of
@@ -34,7 +33,7 @@ class Verifiers:
     With none, and while they start, which takes a second, the worker judges itself.
     """
 
-    def __init__(self, count: int, hub: VerifyKey) -> None:
+    def __init__(self, count: int, hub: RosterKeys) -> None:
         self._count = count
         self._hub = hub
         self._pool: ProcessPoolExecutor | None = None
@@ -63,8 +62,7 @@ class Verifiers:
         if self._pool is None or self._version != version:
             self.close()
             context = multiprocessing.get_context("spawn")
-            key = self._hub.public_bytes()
-            self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(signed, key))
+            self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(signed, self._hub))
             self._version = version
             self._starting = [self._pool.submit(_judge, (), 0) for _ in range(self._count)]
         return self._pool
@@ -80,14 +78,14 @@ class Verifiers:
 _trust: Trust | None = None
 
 
-def _begin(signed: Sequence[bytes], hub: bytes) -> None:
+def _begin(signed: Sequence[bytes], hub: RosterKeys) -> None:
     global _trust
     configure_logging()
     # The worker is told to stop, and tells us; killed, it cannot.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _trust = trust_of(signed, VerifyKey.from_public_bytes(hub))
+    _trust = trust_of(signed, hub)
 
 
 def _end_with_parent() -> None:

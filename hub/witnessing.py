@@ -16,11 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.cosignature import CosignerKey
 from crypto.errors import CryptoError, NoteInvalid
+from crypto.hubkeys import signer_of
+from crypto.note import Note
 from crypto.tiles import tile_at
 from crypto.trust import Trust
 from hub import rosternews, rounds, tilestore
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
+from hub.foreword import Foreword, publication
 from hub.judge import Verdict, Witnessed, is_active
 from hub.ledger import Ledger
 from hub.publication import Publication
@@ -76,7 +79,7 @@ class Witnessing:
 
     async def answer(self) -> None:
         """Answers for ever. Raises on trouble with broker or database; then begin again."""
-        dispatcher = Dispatcher(self._broker)
+        dispatcher = Dispatcher(self._broker, foreword=Foreword(self._ledger))
         try:
             while True:
                 await self._something.wait()
@@ -108,7 +111,11 @@ class Witnessing:
 
     async def _checkpoint(self, node: str, asked: CheckpointRequest) -> list[Publication]:
         witnesses = self._witnesses()
-        offered = await rounds.current(self._engine, self._ledger, witnesses, self._round_ms)
+        async with self._engine.connect() as connection:
+            behind = await rounds.boundary(connection, self._ledger, asked.old)
+        offered = behind or await rounds.current(self._engine, self._ledger, witnesses, self._round_ms)
+        # A worker of a key that was handed over says nothing of what another one has signed. Raises HubKeyForeign.
+        signer_of(Note.parse(offered.note), self._ledger.keys)
         claims = [size for size in dict.fromkeys(asked.claims) if 0 < size <= offered.size]
         olds = {*claims, *([asked.old] if 0 < asked.old <= offered.size else [])}
         async with self._engine.connect() as connection:
@@ -122,7 +129,9 @@ class Witnessing:
                 others=tuple(await rounds.others(connection, self._ledger, offered.size, witnesses)),
             )
         missing = [rosternews.publication(node, version, news) for version, news in rosters.items()]
-        return [_publication(node, MessageType.CHECKPOINT, answer), *missing]
+        # Should the node have lost it: by the checkpoint alone it comes to no other key.
+        first = [] if offered.news is None else [publication(node, offered.news)]
+        return [*first, _publication(node, MessageType.CHECKPOINT, answer), *missing]
 
     async def _tiles(self, asked: TileRequest) -> Tiles:
         tiles = [tile_at(place.level, place.index, asked.size) for place in dict.fromkeys(asked.tiles)]

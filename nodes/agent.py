@@ -18,12 +18,26 @@ import structlog
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from crypto.authorities import signer_of_authorities
 from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
-from crypto.note import NoteVerifier
 from crypto.trust import Trust
-from nodes import acceptances, asides, breaches, hearsay, histories, inbox, orders, outbox, renewal, rosters, store
+from nodes import (
+    acceptances,
+    asides,
+    breaches,
+    handovers,
+    hearsay,
+    histories,
+    inbox,
+    orders,
+    outbox,
+    renewal,
+    rosters,
+    store,
+)
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
@@ -53,6 +67,8 @@ UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 # Between two looks into the store for what is to be sent again.
 LOOK_S: Final = 1.0
 ACKNOWLEDGE_S: Final = 0.1
+# What may let the witness go on.
+OF_WITNESSES: Final = (MessageType.CHECKPOINT, MessageType.ROSTER, MessageType.HANDOVER)
 
 
 @dataclass
@@ -71,7 +87,7 @@ class Lane:
 
 @dataclass
 class Agent:
-    """One node at work. `trust` is replaced whenever a newer roster comes into force.
+    """One node at work. `trust` is replaced whenever a newer roster comes into force, `hub` with each handover.
 
     `stored` wakes the loop that acknowledges, which looks by itself each second too. `sent` has what the broker took
     and when (ms): it is written with the next transaction, for should it be lost, the message only goes out again.
@@ -82,7 +98,7 @@ class Agent:
     box: Store
     link: Link
     trust: Trust
-    log_verifier: NoteVerifier
+    hub: HubKeys
     urgent: Lane = field(default_factory=lambda: Lane(urgent=True))
     normal: Lane = field(default_factory=lambda: Lane(urgent=False))
     sent: list[tuple[str, int]] = field(default_factory=list)
@@ -93,10 +109,10 @@ class Agent:
     def __post_init__(self) -> None:
         node, origin = self.settings.node, self.settings.log_origin
         second, pause_s = self.settings.log_second(), self.settings.witness_pause
-        self.witness = Witness(node, origin, self.log_verifier, second, pause_s=pause_s)
-        self._receipts = Reader(node, origin, self.log_verifier)
-        hub = self.settings.hub_verify_key()
-        self._rosters = rosters.Reader(node, self.keys, hub, origin, self.log_verifier)
+        self.witness = Witness(node, origin, self.hub, second, pause_s=pause_s)
+        self._receipts = Reader(node, origin, self.hub)
+        self._rosters = rosters.Reader(node, self.keys, self.hub, origin, self.hub)
+        self._pinned = self.settings.log_verifier()
         self.renewing = Renewing(
             self.settings, self.box, self.link, lambda: self.trust, lambda: self.keys, self.go_over
         )
@@ -125,7 +141,11 @@ class Agent:
         own = own_kids(self.keys, self.witness.key) + asked_for.own_kids()
         await self.box.run(self._rosters.remember, own)
         if not self.witness.caught:
+            await self.box.run(self.renew_keys)
             await self.box.run(self.renew_trust)
+            # A handover that was put aside in distrust comes before what the new key has signed since.
+            while await self.box.run(self.decide):
+                pass
 
     def go_over(self, held: renewal.Held) -> None:
         """Uses these keys from now on, and certificate and authorities of the folder from the next connection on."""
@@ -244,18 +264,18 @@ class Agent:
             hurry = self.link.expects_urgent
             batch = await self.link.batch(SMALL_BATCH if hurry else BATCH, TICK_S)
             while batch:
-                before = self.trust
+                before = self.trust, self.hub
                 try:
                     await self._write(self.take_in, batch)
                 except (SQLAlchemyError, OSError) as error:
-                    # A roster that was rolled back is not in force.
-                    self.trust = before
+                    # A roster or key that was rolled back is not in force.
+                    self._go_by(*before)
                     # The disk is full, say. The batch is kept in hand; the broker keeps it too.
                     log.error("store_failed", error=type(error).__name__)
                     await asyncio.sleep(TICK_S)
                 else:
                     self.stored.set()
-                    if any(arrival.type in (MessageType.CHECKPOINT, MessageType.ROSTER) for arrival in batch):
+                    if any(arrival.type in OF_WITNESSES for arrival in batch):
                         self.witness.news.set()
                     if any(arrival.type in OF_RENEWAL for arrival in batch):
                         self.renewing.woken.set()
@@ -279,15 +299,21 @@ class Agent:
                 self._reconsider(connection, digest, now, final=False)
 
     def _try(self, connection: Connection, arrival: Arrival, now: int, *, final: bool = False) -> str | None:
-        before = self.trust
+        before = self.trust, self.hub
         try:
             with alone(connection):
                 return self._take_in_one(connection, arrival, now, final)
-        except (CryptoError, ControlRefused, inbox.Undecided) as error:
-            self.trust = before
+        except (CryptoError, ControlRefused, inbox.Undecided, handovers.HandoverWaits) as error:
+            self._go_by(*before)
             return error.code
         except histories.HubCaught as caught:
-            self.trust = before
+            self._go_by(*before)
+            if caught.by & handovers.coming(connection, self._pinned):
+                return handovers.WAITING
+            if caught.by and arrival.again:
+                # The broker may have turned their order round: the handover may be the next. What is said of it then
+                # is the last word.
+                return handovers.UNTOLD
             histories.raise_alarm(connection, caught, now)
             self.witness.caught = True
             return caught.code
@@ -295,7 +321,7 @@ class Agent:
             raise
         except Exception as error:
             # A fault of ours must not stop the messages behind this one; it is kept, and named by type only.
-            self.trust = before
+            self._go_by(*before)
             return f"unexpected_{type(error).__name__}"
 
     def _take_in_one(self, connection: Connection, arrival: Arrival, now: int, final: bool) -> str | None:
@@ -311,14 +337,24 @@ class Agent:
             case MessageType.RENEWED:
                 renewal.take_answer(self.settings, RenewalAnswer.from_bytes(arrival.body))
             case MessageType.AUTHORITIES:
-                self.renewing.hear(arrival.body)
+                self._take_in_authorities(connection, arrival.body)
+            case MessageType.HANDOVER:
+                self._check_hub()
+                handovers.take_in(connection, self._pinned, arrival.body, now)
+                self.renew_keys(connection)
             case MessageType.CHECKPOINT | MessageType.TILES:
                 if not self.witness.caught:
                     self.witness.take_in(connection, arrival.type, arrival.body, self.trust, now)
+                    self.renew_keys(connection)
                     self.renew_trust(connection)
             case _:
                 raise ControlRefused("the message's type is not known")
         return None
+
+    def _take_in_authorities(self, connection: Connection, body: bytes) -> None:
+        if signer_of_authorities(body) in handovers.coming(connection, self._pinned):
+            raise handovers.HandoverWaits("the authorities are told by a key that is to be the hub's")
+        self.renewing.hear(body, self.hub.newest.key)
 
     def _take_in_roster(self, connection: Connection, body: bytes, now: int) -> str | None:
         self._check_hub()
@@ -347,6 +383,20 @@ class Agent:
             breaches.keep(connection, received.header, received.code, now)
         log.info("received", message=str(received.header.id), new=new, code=received.code and str(received.code))
 
+    def renew_keys(self, connection: Connection) -> None:
+        """Goes on with the hub's keys that handovers lead to by now."""
+        newer = handovers.bring_into_force(connection, self._pinned, self.hub)
+        if newer is not None:
+            self._go_by(self.trust, newer)
+            self._try_again(connection, handovers.WAITING, handovers.UNTOLD)
+
+    def _go_by(self, trust: Trust, hub: HubKeys) -> None:
+        self.trust = trust
+        if hub is not self.hub:
+            self.hub = self.witness.hub = hub
+            self._receipts = replace(self._receipts, hub=hub)
+            self._rosters = replace(self._rosters, hub=hub, ledger=hub)
+
     def renew_trust(self, connection: Connection) -> None:
         """Goes on with the newest roster that can be in force by now."""
         newer = self._rosters.bring_into_force(connection)
@@ -371,6 +421,7 @@ class Agent:
         now = _now()
         self.witness.caught = histories.undecided(connection) is not None
         due = asides.put_aside_after(connection, now - GRACE_MS, BATCH)
+        due += asides.put_aside_for(connection, (handovers.UNTOLD,), now - handovers.GRACE_MS, BATCH)
         if self._has_heard(connection, now):
             due += asides.put_aside_for(connection, inbox.MEMBERSHIP, now - GRACE_MS, BATCH)
         if not self.witness.caught:

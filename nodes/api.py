@@ -129,7 +129,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/messages/{id}/evidence", dependencies=[authorised], summary="What proves a sent message to others")
     async def proof(id: UUID, content: bool = False) -> Response:
         """A bundle for `seci-verify`. With `content=true` whoever gets it can read the message too."""
-        found = await evidence.evidence_of(agent.box, str(id), agent.log_verifier, with_content=content)
+        found = await evidence.evidence_of(agent.box, str(id), agent.hub, with_content=content)
         return Response(found.to_bytes(), media_type="application/json")
 
     @app.get("/v1/inbox", dependencies=[authorised], summary="Received messages, oldest first")
@@ -153,7 +153,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/inbox/{id}/evidence", dependencies=[authorised], summary="What proves a received message to others")
     async def received_proof(id: UUID, content: bool = False) -> Response:
         """A bundle for `seci-verify`: what came, and that this node acknowledged it. `content` as for one sent."""
-        node, ledger = agent.settings.node, agent.log_verifier
+        node, ledger = agent.settings.node, agent.hub
         found = await evidence.evidence_of_received(agent.box, str(id), node, ledger, with_content=content)
         return Response(found.to_bytes(), media_type="application/json")
 

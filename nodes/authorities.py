@@ -17,6 +17,7 @@ from cryptography import x509
 from crypto import certificates
 from crypto.authorities import open_authorities, successors
 from crypto.keyfile import write_private
+from crypto.keys import VerifyKey
 from nodes.settings import Settings
 from schemas.authorities import AuthoritiesHeld
 
@@ -25,13 +26,15 @@ log = structlog.get_logger()
 FILE: Final = "ca.pem"
 
 
-def take_in(settings: Settings, body: bytes) -> bool:
-    """Takes in what the hub says of its authorities. Whether anything is trusted now that was not, or not any more.
+def take_in(settings: Settings, body: bytes, hub: VerifyKey) -> bool:
+    """Takes in what the hub, which has that key, says of its authorities.
+
+    Whether anything is trusted now that was not, or not any more.
 
     Raises CertificateRefused, SignatureInvalid and what else `open_authorities` does, OSError.
     """
     held = _held(settings.home)
-    told = successors(held, open_authorities(body, settings.hub_verify_key()))
+    told = successors(held, open_authorities(body, hub))
     own = certificates.issuer_of(_own(settings.home), held)
     if own is not None and own not in told:
         # Without a certificate of another, the way to the hub would be lost.

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from crypto import typed
 from crypto.trust import open_roster
-from nodes import rosters
+from nodes import handovers, rosters
 from nodes.cli_witness import with_store
 from nodes.errors import NotSetUp, RosterUnknown
 from nodes.settings import Settings
@@ -53,7 +53,7 @@ def roster(
 
 def _known(connection: Connection, settings: Settings) -> list[Roster]:
     """All that were in force, the newest first."""
-    hub = settings.hub_verify_key()
+    hub = handovers.keys_of(connection, settings.log_verifier())
     return [open_roster(signed, hub) for signed in rosters.all_in_force(connection)]
 
 

@@ -15,7 +15,7 @@ from crypto.keyfile import load_node_keys
 from crypto.note import in_short
 from crypto.trust import Trust, open_roster
 from crypto.trust import witness_key as named
-from nodes import histories, rosters
+from nodes import handovers, histories, rosters
 from nodes.errors import AlarmUnknown
 from nodes.locked import alone
 from nodes.settings import Settings
@@ -39,10 +39,10 @@ def witness(home: Home, as_json: AsJson = False) -> None:
     settings = Settings.load(home)
     state, evidence = asyncio.run(with_store(settings, lambda c: _read(c, settings)))
     second = settings.log_vkey_mldsa
-    state |= {"log_vkey": settings.log_vkey, "log_vkey_mldsa": second}
+    state["log_vkey_mldsa"] = second
     lines = [
         f"key        {state['vkey']}",
-        f"hub        {settings.log_vkey}",
+        f"hub        {state['log_vkey']}",
         *(() if second is None else (f"and        {in_short(second)} (all of it with --json)",)),
         f"roster     {_LISTED[state['listed']]}",
         f"followed   {state['followed'] or 'nothing yet'}{', cosigned' if state['cosigned'] else ''}",
@@ -92,10 +92,10 @@ def _read(connection: Connection, settings: Settings) -> tuple[dict[str, Any], t
     now = time.time_ns() // 1_000_000
     found = histories.undecided(connection)
     signed = rosters.newest(connection)
-    listed = None
+    listed, hub = None, handovers.keys_of(connection, settings.log_verifier())
     if signed is not None:
-        listed = Trust.of(open_roster(signed, settings.hub_verify_key())).witnesses(now).get(settings.node)
-    state = describe(connection, settings.log_origin, _own(settings), listed, now)
+        listed = Trust.of(open_roster(signed, hub)).witnesses(now).get(settings.node)
+    state = {"log_vkey": hub.newest.vkey()} | describe(connection, settings.log_origin, _own(settings), listed, now)
     return state, () if found is None else found.evidence
 
 

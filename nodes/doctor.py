@@ -23,7 +23,7 @@ from crypto.errors import CryptoError
 from crypto.keyfile import load_node_keys, tls_password
 from crypto.tls import client_context
 from crypto.trust import Trust, open_roster
-from nodes import clock, histories, rosters
+from nodes import clock, handovers, histories, rosters
 from nodes.client import call
 from nodes.errors import BrokerUnreachable, ClockWrong, HubDistrusted, HubSilent, NodeError, NotSetUp
 from nodes.link import connect
@@ -148,7 +148,7 @@ def _newest_trust(connection: Connection, settings: Settings) -> Trust:
     signed = rosters.newest(connection)
     if signed is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
-    return Trust.of(open_roster(signed, settings.hub_verify_key()))
+    return Trust.of(open_roster(signed, handovers.keys_of(connection, settings.log_verifier())))
 
 
 async def _ask_store(

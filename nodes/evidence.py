@@ -19,12 +19,12 @@ from sqlalchemy.engine import Connection
 from crypto.bundle import Evidence
 from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
 from crypto.evidence import Established, verify_evidence
-from crypto.note import NoteVerifier
+from crypto.hubkeys import HubKeys
 from crypto.policy import Policy
 from crypto.proof import LogProof
 from crypto.receipt import Proven
 from crypto.trust import Trust, open_acknowledgement
-from nodes import inbox, store
+from nodes import handovers, inbox, store
 from nodes.errors import ContentNotKept, EvidenceIncomplete, MessageUnknown, ReceiptMissing
 from nodes.prepared import Prepared
 from nodes.proofs import best_proof
@@ -80,7 +80,7 @@ def keep_words(connection: Connection, found: Mapping[bytes, Word], node: str) -
         _INSERT_WORD.change_each(connection, rows)
 
 
-async def evidence_of(box: Store, id: str, ledger: NoteVerifier, *, with_content: bool) -> Evidence:
+async def evidence_of(box: Store, id: str, ledger: HubKeys, *, with_content: bool) -> Evidence:
     """The bundle about one sent message; it has been verified as its reader will.
 
     Raises MessageUnknown, ReceiptMissing, ContentNotKept, EvidenceIncomplete.
@@ -88,7 +88,7 @@ async def evidence_of(box: Store, id: str, ledger: NoteVerifier, *, with_content
     return await _convincing(box, id, await box.run(_kept, box, id, with_content), ledger)
 
 
-async def evidence_of_received(box: Store, id: str, node: str, ledger: NoteVerifier, *, with_content: bool) -> Evidence:
+async def evidence_of_received(box: Store, id: str, node: str, ledger: HubKeys, *, with_content: bool) -> Evidence:
     """The bundle about one message that this node received, and its own acknowledgement; verified as the other is.
 
     Raises MessageUnknown, ReceiptMissing, ContentNotKept, EvidenceIncomplete.
@@ -96,10 +96,11 @@ async def evidence_of_received(box: Store, id: str, node: str, ledger: NoteVerif
     return await _convincing(box, id, await box.run(_kept_received, box, id, node, with_content), ledger)
 
 
-async def _convincing(box: Store, id: str, kept: Evidence, ledger: NoteVerifier) -> Evidence:
+async def _convincing(box: Store, id: str, kept: Evidence, ledger: HubKeys) -> Evidence:
     signed = await box.run(_rosters)
+    kept = replace(kept, handovers=await box.run(handovers.documents))
     try:
-        return await asyncio.to_thread(_with_rosters, kept, signed, Policy.of([ledger], [], 0))
+        return await asyncio.to_thread(_with_rosters, kept, signed, Policy.of([ledger.newest], [], 0))
     except (CryptoError, ControlRefused) as error:
         raise EvidenceIncomplete(
             f"what is kept of {id} would not be believed: {error} [{error.code}]",

@@ -105,6 +105,9 @@ def known(connection: Connection, now: int, *, unread: bool = False) -> list[dic
         signed = _signed(connection, row.version)
         if signed is None and (takes_none or row.since >= now - histories.WITHHELD_MS):
             continue
+        if signed is not None and _agrees(connection, row.version, row.digest, signed):
+            # It came since, and waits to be in force.
+            continue
         ours = None if signed is None else hashlib.sha256(signed).hexdigest()
         said = {"code": WITHHELD if signed is None else DISPUTED, "node": row.node, "version": row.version}
         found.append({**said, "since": iso(row.since), "digest": row.digest.hex(), "ours": ours})

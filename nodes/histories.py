@@ -6,7 +6,7 @@ are functions of what came and what is stored; `witness` says when they are aske
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -17,8 +17,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from crypto import merkle
-from crypto.errors import LogForked, NoteInvalid, OldSizeWrong, ProofInvalid, ReceiptInvalid
-from crypto.note import Checkpoint, Note, NoteVerifier, open_note
+from crypto.errors import HubKeyForeign, LogForked, NoteInvalid, OldSizeWrong, ProofInvalid, ReceiptInvalid
+from crypto.hubkeys import LedgerKeys, open_checkpoint, signer_of
+from crypto.note import Checkpoint, Note
 from crypto.policy import Policy
 from crypto.witness import AddCheckpoint, follow
 from nodes import store
@@ -45,13 +46,15 @@ class HubCaught(Exception):
 
     With KEY_FOREIGN it contradicts this node: then the evidence is the note, the news of the roster in base64, and a
     `key_line` for each key. With ROSTER_FORKED it is the note, the roster that was known and the news of the other one,
-    both in base64.
+    both in base64; where a key has handed over twice, the note and the news of both. With KEY_CHANGED, `by` names the
+    keys: their ids, or the hashes that stand in a note.
     """
 
-    def __init__(self, code: str, detail: str, *evidence: str) -> None:
+    def __init__(self, code: str, detail: str, *evidence: str, by: Iterable[bytes] = ()) -> None:
         super().__init__(detail)
         self.code = code
         self.evidence = evidence
+        self.by = frozenset(by)
 
 
 class Standing(IntEnum):
@@ -75,33 +78,23 @@ class Followed:
     half_signed: bool = False
 
 
-def opened(note: str, origin: str, hub: NoteVerifier) -> Checkpoint:
+def opened(note: str, origin: str, hub: LedgerKeys) -> Checkpoint:
     """The checkpoint of a note that the hub signed. Raises NoteInvalid, ReceiptInvalid; HubCaught for another key."""
     try:
-        checkpoint = Checkpoint.parse(open_note(note, hub))
-    except NoteInvalid as error:
-        if is_of_another_key(note, origin, hub):
-            detail = "a checkpoint of the ledger is signed with another key than the one this node was given"
-            raise HubCaught(KEY_CHANGED, detail, note) from error
-        raise
+        checkpoint = open_checkpoint(note, hub)
+    except HubKeyForeign as error:
+        parsed = Note.parse(note)
+        if Checkpoint.parse(parsed.text).origin != origin:
+            raise
+        detail = "a checkpoint of the ledger is signed with another key than the one this node was given"
+        by = [signature.key_hash for signature in parsed.signatures if signature.name == hub.origin]
+        raise HubCaught(KEY_CHANGED, detail, note, by=by) from error
     if checkpoint.origin != origin:
         raise ReceiptInvalid(f"the checkpoint is of log {checkpoint.origin!r}, not of {origin!r}")
     return checkpoint
 
 
-def is_of_another_key(note: str, origin: str, hub: NoteVerifier) -> bool:
-    """Whether this is a checkpoint of the ledger by whoever has its name and another key, and not one damaged."""
-    try:
-        parsed = Note.parse(note)
-        known = parsed.is_signed_by(hub) or Checkpoint.parse(parsed.text).origin != origin
-    except NoteInvalid:
-        return False
-    return not known and any(signature.name == hub.name for signature in parsed.signatures)
-
-
-def follow_answer(
-    answer: WitnessCheckpoint, last: Followed | None, origin: str, hub: NoteVerifier
-) -> Checkpoint | None:
+def follow_answer(answer: WitnessCheckpoint, last: Followed | None, origin: str, hub: LedgerKeys) -> Checkpoint | None:
     """The checkpoint that the hub offers, proven to continue `last`; None for an answer to an older question.
 
     Raises HubCaught, NoteInvalid, ReceiptInvalid.
@@ -114,8 +107,9 @@ def follow_answer(
         detail = f"the hub offers a ledger of {new.size} entries, and has signed one of {size}"
         raise HubCaught(ROLLED_BACK, detail, last.note, answer.checkpoint)
     request = AddCheckpoint(answer.old, answer.proof, answer.checkpoint)
+    signer = signer_of(Note.parse(answer.checkpoint), hub)
     try:
-        return follow(request, None if last is None else last.checkpoint, Policy.of([hub], [], 0))
+        return follow(request, None if last is None else last.checkpoint, Policy.of([signer], [], 0))
     except (LogForked, ProofInvalid, OldSizeWrong) as error:
         if last is None:
             # Nothing was signed before that this could contradict.

@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from crypto.errors import NoteInvalid
-from crypto.note import NoteVerifier
+from crypto.hubkeys import LedgerKeys
 from crypto.receipt import Proven, verify_receipts
 from crypto.trust import Trust
 from nodes import acceptances, evidence, hearsay, histories, inbox, notices, orders, outbox, proofs
@@ -27,7 +27,7 @@ class Reader:
 
     node: str
     origin: str
-    hub: NoteVerifier
+    hub: LedgerKeys
 
     def take_in(self, connection: Connection, body: bytes, trust: Trust, now: int) -> bool:
         """Takes in a bundle; returns whether it proves that others' messages were accepted.

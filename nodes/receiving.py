@@ -28,7 +28,8 @@ IN_VAIN_S: Final = 10.0
 class Arrival:
     """Something from the hub. It must be acknowledged to where it came from, or not at all.
 
-    `after` is the id of the message that comes before it in its thread, if the hub named one.
+    `after` is the id of the message that comes before it in its thread, if the hub named one. `again`: the broker has
+    delivered it before, and so maybe not in its turn.
     """
 
     type: str
@@ -36,6 +37,7 @@ class Arrival:
     tag: int
     source: "Receiver | None" = None
     after: str = ""
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -137,7 +139,7 @@ class Receiver:
         self._unsettled.append((tag, size))
         self._bytes += size
         kind, after = properties.message_type or "", properties.correlation_id or ""
-        self._arrived(Arrival(kind, bytes(message.body), tag, self, after))
+        self._arrived(Arrival(kind, bytes(message.body), tag, self, after, bool(message.delivery.redelivered)))
 
 
 async def _soon(answer: Awaitable[Any]) -> None:

@@ -13,6 +13,7 @@ from crypto import expiry
 from crypto.authorities import sign_held
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
+from crypto.keys import VerifyKey
 from crypto.trust import Trust
 from nodes import authorities, renewal, rosters
 from nodes.errors import NodeError
@@ -73,9 +74,12 @@ class Renewing:
         """What is being asked for."""
         return [] if self._held is None else self._held.pending.what(self.keys())
 
-    def hear(self, body: bytes) -> None:
-        """Takes in what the hub says of its authorities; by any thread. Raises as `authorities.take_in`."""
-        self.authorities |= authorities.take_in(self.settings, body)
+    def hear(self, body: bytes, hub: VerifyKey) -> None:
+        """Takes in what the hub, which has that key, says of its authorities; by any thread.
+
+        Raises as `authorities.take_in`.
+        """
+        self.authorities |= authorities.take_in(self.settings, body, hub)
 
     async def run(self) -> None:
         """Renews for ever."""

@@ -18,12 +18,12 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
-from crypto.errors import CryptoError, NoteInvalid, SignatureInvalid
+from crypto.errors import CryptoError, HubKeyForeign, NoteInvalid, SignatureInvalid
+from crypto.hubkeys import HubKeys, LedgerKeys
 from crypto.keyfile import NodeKeys
-from crypto.keys import VerifyKey, key_id_of
-from crypto.note import NoteVerifier
+from crypto.keys import key_id_of
 from crypto.rosternews import Logged, open_news
-from crypto.trust import Earlier, Trust, open_roster, signer_of_roster, trust_in, unverified_roster
+from crypto.trust import Earlier, RosterKeys, Trust, open_roster, signer_of_roster, trust_in, unverified_roster
 from nodes import histories, notices, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
@@ -44,9 +44,9 @@ class Reader:
 
     node: str
     keys: NodeKeys
-    hub: VerifyKey
+    hub: RosterKeys
     origin: str
-    ledger: NoteVerifier
+    ledger: LedgerKeys
 
     def remember(self, connection: Connection, own: Iterable[bytes]) -> None:
         """Tells the store the ids of the keys that this node has.
@@ -129,11 +129,15 @@ class Reader:
         try:
             return open_news(news, self.hub, self.origin, self.ledger)
         except SignatureInvalid as error:
-            if signer_of_roster(news.roster) == self.hub.key_id:
+            kid = signer_of_roster(news.roster)
+            if kid in _ids(self.hub):
                 raise
             detail = "a roster is signed with another key than the one this node was given"
-            raise HubCaught(histories.KEY_CHANGED, detail) from error
-        except NoteInvalid:
+            raise HubCaught(histories.KEY_CHANGED, detail, by=[kid]) from error
+        except NoteInvalid as error:
+            if _is_outlived(news.roster, self.hub):
+                detail = "a roster is signed with a key of the hub that has been replaced"
+                raise HubCaught(histories.KEY_CHANGED, detail, news.checkpoint) from error
             # Raises HubCaught if it is whole and of another key.
             histories.opened(news.checkpoint, self.origin, self.ledger)
             raise
@@ -197,6 +201,18 @@ class Asking:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
+def _ids(hub: RosterKeys) -> set[bytes]:
+    return {term.key.key.key_id for term in hub.terms} if isinstance(hub, HubKeys) else {hub.key_id}
+
+
+def _is_outlived(signed: bytes, hub: RosterKeys) -> bool:
+    try:
+        open_roster(signed, hub)
+    except HubKeyForeign:
+        return True
+    return False
+
+
 def _listed(roster: Roster, name: str) -> list[RosterKey]:
     return [key for node in roster.nodes if node.node == name for key in node.keys]
 
@@ -255,7 +271,7 @@ def all_in_force(connection: Connection) -> list[bytes]:
     return list(connection.execute(query).scalars())
 
 
-def trust_of(connection: Connection, hub: VerifyKey) -> Trust | None:
+def trust_of(connection: Connection, hub: RosterKeys) -> Trust | None:
     """The roster in force, ready for questions, with all that were in force before. None if there is none."""
     signed = all_in_force(connection)
     return trust_in(signed[0], hub, [Earlier(older, hub) for older in signed[1:]]) if signed else None

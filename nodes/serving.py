@@ -22,7 +22,7 @@ import uvloop
 
 from crypto.keyfile import load_node_keys, put_tls, tls_password
 from crypto.tls import client_context
-from nodes import renewal, rosters
+from nodes import handovers, renewal, rosters
 from nodes.agent import Agent
 from nodes.api import make_app
 from nodes.errors import AgentEnded, NotSetUp, PortTaken
@@ -54,10 +54,11 @@ async def open_agent(settings: Settings) -> Agent:
     )
     box = Store.open(home / "node.db", keys.storage)
     await box.run(read_older, box)
-    trust = await box.run(rosters.trust_of, settings.hub_verify_key())
+    hub = await box.run(handovers.keys_of, settings.log_verifier())
+    trust = await box.run(rosters.trust_of, hub)
     if trust is None:
         raise NotSetUp("the store has no roster", "run `seci-node init --welcome FILE` again")
-    agent = Agent(settings, keys, box, Link(settings, context), trust, settings.log_verifier())
+    agent = Agent(settings, keys, box, Link(settings, context), trust, hub)
     await agent.prepare()
     return agent
 

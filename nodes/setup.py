@@ -19,7 +19,7 @@ from crypto.hsm import Token, generate_p256
 from crypto.keyfile import NodeKeys, SecretSource, load_node_keys, load_tls_key, write_private
 from crypto.keys import SigningKey, VerifyKey
 from crypto.note import NoteVerifier
-from nodes import histories, rosters
+from nodes import handovers, histories, rosters
 from nodes.errors import FileUnreadable, FileUnwritable, FolderTaken, KeysElsewhere, WelcomeRefused
 from nodes.histories import HubCaught
 from nodes.settings import TOKEN_SIZE, Settings
@@ -130,10 +130,10 @@ def read_request(home: Path) -> EnrolmentRequest:
 async def remember_keys(settings: Settings) -> None:
     """Tells the store of the keys in the folder, so that an agent at work knows a new one in the roster as its own."""
     keys, witness = load_node_keys(settings.home / "node.key", settings.secret()), witness_key(settings)
-    hub, ledger = settings.hub_verify_key(), settings.log_verifier()
-    reader = rosters.Reader(settings.node, keys, hub, settings.log_origin, ledger)
     box = Store.open(settings.home / "node.db", keys.storage)
     try:
+        hub = await box.run(handovers.keys_of, settings.log_verifier())
+        reader = rosters.Reader(settings.node, keys, hub, settings.log_origin, hub)
         await box.run(reader.remember, own_kids(keys, witness))
     finally:
         box.close()
@@ -173,8 +173,6 @@ async def welcome(home: Path, file: Path, *, lost_keys: bool = False) -> Setting
     told = _read_welcome(file)
     if told.node != settings.node:
         raise WelcomeRefused(f"the file is for {told.node}, this is {settings.node}", "use this node's file")
-    if settings.enrolled and (settings.hub_key, settings.log_vkey) != (told.hub_key, told.log_vkey):
-        raise WelcomeRefused("the file names another hub key than the one trusted so far", "ask the hub's operators")
     _check_second(told)
     if settings.log_vkey_mldsa and told.log_vkey_mldsa not in (None, settings.log_vkey_mldsa):
         raise WelcomeRefused(
@@ -185,6 +183,7 @@ async def welcome(home: Path, file: Path, *, lost_keys: bool = False) -> Setting
     reader = _check(settings, told, keys)
     box = Store.open(home / "node.db", keys.storage)
     try:
+        reader = await _going_by(settings, told, reader, box)
         now, news = time.time_ns() // 1_000_000, base64.b64decode(told.roster)
         earlier = rosters.ended_kids(news, settings.node) if lost_keys else ()
         await box.run(reader.welcome, news, (*own_kids(keys, witness), *earlier), now)
@@ -206,6 +205,20 @@ async def welcome(home: Path, file: Path, *, lost_keys: bool = False) -> Setting
     enrolled = settings.model_copy(update={name: getattr(told, name) for name in fields} | known)
     enrolled.save()
     return enrolled
+
+
+async def _going_by(settings: Settings, told: Welcome, reader: rosters.Reader, box: Store) -> rosters.Reader:
+    """The same, with all keys of the hub that this node knows by now. Raises WelcomeRefused."""
+    if not settings.enrolled:
+        return reader
+    known = await box.run(handovers.keys_of, settings.log_verifier())
+    newest = base64.b64encode(known.newest.key.public_bytes()).decode(), known.newest.vkey()
+    if newest != (told.hub_key, told.log_vkey):
+        raise WelcomeRefused(
+            "the file names another hub key than the one trusted so far",
+            "ask the hub's operators; if they have handed over to another key, let the agent run until it follows that",
+        )
+    return replace(reader, hub=known, ledger=known)
 
 
 def _distrust(connection: Connection, caught: HubCaught, now: int) -> None:

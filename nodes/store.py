@@ -188,6 +188,17 @@ roster: Final = Table(
     # Of its entry; versions before 9 kept none.
     Column("leaf_index", BigInteger),
 )
+# By which key the hub's was replaced: the one before it, the size of the last tree of that, and the news as it came.
+handover: Final = Table(
+    "handover",
+    _metadata,
+    Column("old", LargeBinary, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("news", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    # Not yet while it waits for the link to the tree with its entry.
+    Column("in_force", Integer, nullable=False),
+)
 # Others' messages that are proven to have been accepted: the digest of the envelope, and the entry's place and time.
 acceptance: Final = Table(
     "acceptance",

@@ -22,12 +22,14 @@ from cryptography import x509
 from crypto.errors import CryptoError, LedgerFault, LedgerUnproven, NoteInvalid, NotWitnessed
 from crypto.export import CHECKPOINT, ENTRIES, MANIFEST, MAX_FILE, WITNESSED, Manifest, number_of, roster_file
 from crypto.history import LogKeys, Part, RosterEntry, Tally, Task, Walk, recompute
-from crypto.note import Note, NoteVerifier
+from crypto.note import Note
 from crypto.policy import Cosigned, Log, Policy, read_checkpoint
 from crypto.trust import open_roster
+from nodes.verify_handovers import read_handovers
 from nodes.verify_stamps import Stamps, read_stamps
 from schemas.control import ControlRefused
 from schemas.entries import EntryReader
+from schemas.handover import Handover
 from schemas.roster import Roster
 
 # For fewer files it is not worth to start processes.
@@ -59,6 +61,8 @@ class Audit:
     tally: Tally
     rosters: int
     roster: Roster | None
+    handovers: tuple[Handover, ...]
+    """Of the log's key, in order."""
     stamps: Stamps
     seconds: float
 
@@ -86,9 +90,10 @@ def verify_ledger(
     """
     begin = time.monotonic()
     manifest = Manifest.from_bytes(_read(folder / MANIFEST))
-    keys = _keys(manifest, policy)
-    judge = policy or Policy.of(keys.keys, [], 0)
     note = _newest_note(folder)
+    handovers = read_handovers(folder, note)
+    keys = _keys(manifest, policy, handovers.documents)
+    judge = policy or Policy.of(keys.keys, [], 0)
     newest = _judged(note, keys, judge)
     size = newest.checkpoint.size
     _see_names(folder, manifest, size)
@@ -99,18 +104,20 @@ def verify_ledger(
     for item in held:
         _see_inside(item, size)
     walk, rosters = Walk(keys, manifest.chunk, signed), _Rosters(folder, keys)
-    sizes = [item.cosigned.checkpoint.size for item in held]
+    sizes = [*(item.cosigned.checkpoint.size for item in held), *handovers.sizes]
     for part in _parts(folder, _tasks(manifest, size, sizes), manifest.files(size), keys, signed=signed):
         walk.go_on(part)
         if not walk.doubtful:
             rosters.take(part)
+            handovers.take(part)
         progress(walk.size, size)
     walk.finish(newest.checkpoint, note, CHECKPOINT)
+    handovers.finish(walk.roots)
     for item in held:
         _hold_against(item, walk)
     found = Audit(
         *(newest, keys.vkeys(), policy is not None, held[len(own) :], held, walk.checkpoints, signed, walk.tally),
-        *(rosters.count, rosters.newest, stamps, time.monotonic() - begin),
+        *(rosters.count, rosters.newest, handovers.found, stamps, time.monotonic() - begin),
     )
     if not found.witnessed.quorum:
         words = "the log with each type of key that the policy lists, and cosigned by the quorum"
@@ -118,13 +125,13 @@ def verify_ledger(
     return found
 
 
-def _keys(manifest: Manifest, policy: Policy | None) -> LogKeys:
+def _keys(manifest: Manifest, policy: Policy | None, handovers: tuple[bytes, ...]) -> LogKeys:
     if policy is None:
-        return LogKeys.of(manifest.origin, [manifest.vkey])
+        return LogKeys.of(manifest.origin, [manifest.vkey], handovers)
     keys = tuple(log.key for log in policy.logs if log.key.name == manifest.origin)
     if not keys:
         raise NoteInvalid(f"the export is of the log {manifest.origin}, of which the policy lists no key")
-    return LogKeys(manifest.origin, keys)
+    return LogKeys(manifest.origin, keys, handovers)
 
 
 def _newest_note(folder: Path) -> str:
@@ -141,11 +148,10 @@ def _judged(note: str, keys: LogKeys, policy: Policy) -> Cosigned:
     A log signs with its second key only what witnesses are to cosign: the newest checkpoint, or one that came with
     a receipt, has the first signature alone, and binds the log to its history all the same. Raises NoteInvalid.
     """
-    keys.open(note)
-    parsed = Note.parse(note)
-    signed = [key for key in keys.keys if parsed.is_signed_by(key)]
+    wanted, parsed = keys.at(keys.open(note).size), Note.parse(note)
+    signed = [key for key in wanted if parsed.is_signed_by(key)]
     found = read_checkpoint(note, replace(policy, logs=tuple(map(Log, signed))))
-    whole = {type(key) for key in keys.keys} == {type(key) for key in signed}
+    whole = {type(key) for key in wanted} == {type(key) for key in signed}
     return found if whole else replace(found, quorum=False)
 
 
@@ -205,15 +211,15 @@ def _read(path: Path) -> bytes:
 _worker: tuple[Path, LogKeys, EntryReader, bool]
 
 
-def _begin_worker(folder: Path, origin: str, vkeys: Sequence[str], signed: bool) -> None:
+def _begin_worker(folder: Path, origin: str, vkeys: Sequence[str], handovers: Sequence[bytes], signed: bool) -> None:
     global _worker
-    _worker = (folder, LogKeys.of(origin, vkeys), EntryReader(), signed)
+    _worker = (folder, LogKeys.of(origin, vkeys, handovers), EntryReader(), signed)
 
 
-def _begin_process(folder: Path, origin: str, vkeys: Sequence[str], signed: bool) -> None:
+def _begin_process(folder: Path, origin: str, vkeys: Sequence[str], handovers: Sequence[bytes], signed: bool) -> None:
     # Ctrl-C is for the one who waits for us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _begin_worker(folder, origin, vkeys, signed)
+    _begin_worker(folder, origin, vkeys, handovers, signed)
 
 
 def _work(task: Task) -> Part:
@@ -229,7 +235,7 @@ def _work(task: Task) -> Part:
 
 def _parts(folder: Path, tasks: Iterator[Task], count: int, keys: LogKeys, *, signed: bool) -> Iterator[Part]:
     """All `count` files gone through, in their order."""
-    setting = (folder, keys.origin, keys.vkeys(), signed)
+    setting = (folder, keys.origin, keys.vkeys(), keys.handovers, signed)
     processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if count < _FEW or processes < 2:
         _begin_worker(*setting)
@@ -252,7 +258,7 @@ class _Rosters:
         self.newest: Roster | None = None
         self.count = 0
         self._folder = folder
-        self._keys = [key.key for key in keys.keys if isinstance(key, NoteVerifier)]
+        self._keys = keys.succession.hub_keys(keys.origin)
 
     def take(self, part: Part) -> None:
         """Raises LedgerUnproven."""

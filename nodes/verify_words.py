@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypto.history import NAMED
+from crypto.keys import key_id_of
 from nodes.verify_ledger import Audit
 from nodes.verify_stamps import Stamps
 
@@ -49,6 +50,9 @@ def ledger_lines(found: Audit) -> Iterator[str]:
         names = ", ".join(node.node for node in found.roster.nodes) or "nobody"
         yield line("rosters", f"{found.rosters}, each signed by the log and in its place; the newest, version")
         yield line("", f"{found.roster.version} of {when(found.roster.at)}, has {names}")
+    for step in found.handovers:
+        yield line("the key", f"was handed over by entry {step.size} to {key_id_of(step.new).hex()},")
+        yield line("", f"as both keys signed; the old one counts for no tree of more than {step.size + 1} entries")
     for event, number in sorted(tally.events.items()):
         yield line(event, str(number))
     if tally.erasures:
@@ -126,6 +130,7 @@ def ledger_fields(found: Audit) -> dict[str, Any]:
         },
         "known": [{"file": str(item.file), "size": item.cosigned.checkpoint.size} for item in found.known],
         "timestamps": _stamp_fields(found.stamps),
+        "handovers": [{"index": item.size, "key": key_id_of(item.new).hex()} for item in found.handovers],
         "rosters": found.rosters,
         "roster": None
         if found.roster is None

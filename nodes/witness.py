@@ -18,12 +18,13 @@ from sqlalchemy.engine import Connection
 
 from crypto.cosignature import Cosigner, CosignerKey
 from crypto.errors import CryptoError, NoteInvalid
+from crypto.hubkeys import LedgerKeys, signer_of
 from crypto.keys import SigningKey
 from crypto.note import Note, NoteVerifier, open_note
 from crypto.policy import NONE, Log, Policy, read_checkpoint
 from crypto.trust import WITNESS_NAME, Trust
 from crypto.witness import majority
-from nodes import hearsay, histories, proofs, rosters
+from nodes import handovers, hearsay, histories, proofs, rosters
 from nodes.histories import Followed, Standing
 from nodes.link import Link
 from nodes.publishing import Publication
@@ -49,7 +50,7 @@ class Witness:
 
     node: str
     origin: str
-    hub: NoteVerifier
+    hub: LedgerKeys
     second: CosignerKey | None = None
     key: SigningKey | None = None
     policy: Policy | None = None
@@ -66,16 +67,16 @@ class Witness:
         return None if self.key is None else Cosigner(f"{WITNESS_NAME}{self.node}", self.key)
 
     def quorum(self, trust: Trust, now: int) -> Policy:
-        """The policy by which a checkpoint counts as witnessed."""
-        policy = self.policy or majority(self.hub, list(trust.witnesses(now).values()))
-        return replace(policy, logs=tuple(Log(key) for key in (self.hub, self.second) if key is not None))
+        """The policy by which a checkpoint counts as witnessed, but for which keys the log must have signed it with."""
+        policy = self.policy or majority(_newest(self.hub), list(trust.witnesses(now).values()))
+        return replace(policy, logs=())
 
     async def run(self, box: Store, link: Link) -> None:
         """Asks for ever, at most once in `pause_s` seconds unless there are receipts to upgrade or new rosters."""
         while True:
             await link.up.wait()
             self.news.clear()
-            waiting = await box.run(rosters.waiting)
+            waiting = await box.run(_waiting)
             if not self.caught:
                 await _say(link, MessageType.CHECKPOINT_REQUEST, await box.run(self._question))
             asked, hurry, self._asked = time.monotonic(), True, None
@@ -134,7 +135,7 @@ class Witness:
         if new is None:
             return
         parsed = Note.parse(answer.checkpoint)
-        note = str(Note(parsed.text, (parsed.check(self.hub),)))
+        note = str(Note(parsed.text, (parsed.check(signer_of(parsed, self.hub)),)))
         histories.see(connection, new, note, Standing.LINKED, now)
         histories.take_links(connection, answer.links, new, note, now)
         again = last is not None and last.checkpoint == new
@@ -169,8 +170,9 @@ class Witness:
         """What others have cosigned must be of the history that was followed here, or become so by a proof."""
         try:
             histories.opened(note, self.origin, self.hub)
+            first = Log(signer_of(Note.parse(note), self.hub))
             # One signature of the hub binds it to a history; to be kept as witnessed, a checkpoint needs each.
-            cosigned = read_checkpoint(note, replace(policy, logs=(Log(self.hub),)))
+            cosigned = read_checkpoint(note, replace(policy, logs=(first,)))
         except CryptoError as error:
             log.warning("witness_note_invalid", code=error.code)
             return
@@ -186,7 +188,13 @@ class Witness:
             raise histories.HubCaught(histories.ROLLED_BACK, detail, note, offered.note)
         counts = cosigned.quorum and policy.quorum != NONE and not self._half_signed(note)
         if standing is Standing.LINKED and counts:
-            proofs.keep_witnessed(connection, cosigned.checkpoint.size, _without_strangers(note, policy))
+            logs = first, *(() if self.second is None else (Log(self.second),))
+            known = _without_strangers(note, replace(policy, logs=logs))
+            proofs.keep_witnessed(connection, cosigned.checkpoint.size, known)
+
+
+def _newest(hub: LedgerKeys) -> NoteVerifier:
+    return hub if isinstance(hub, NoteVerifier) else hub.newest
 
 
 def _without_strangers(note: str, policy: Policy) -> str:
@@ -196,9 +204,14 @@ def _without_strangers(note: str, policy: Policy) -> str:
     return str(Note(parsed.text, tuple(parsed.check(key) for key in known if parsed.is_signed_by(key))))
 
 
-async def _has_more(box: Store, waiting: tuple[int, ...]) -> bool:
-    """Whether rosters wait, and other ones than when the hub was asked last: then its next answer brings them on."""
-    return await box.run(rosters.waiting) not in ((), waiting)
+def _waiting(connection: Connection) -> tuple[tuple[int, ...], ...]:
+    """What waits for a link: rosters and handovers."""
+    return rosters.waiting(connection), handovers.waiting(connection)
+
+
+async def _has_more(box: Store, waiting: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether anything waits, and other than when the hub was asked last: then its next answer brings it on."""
+    return await box.run(_waiting) not in (((), ()), waiting)
 
 
 async def _say(link: Link, kind: MessageType, said: Wire) -> bool:
@@ -234,6 +247,7 @@ def describe(
         "unwitnessed_since": iso(waiting.since),
         "withheld": histories.withheld(connection, now),
         "roster_overdue": rosters.overdue(connection, now),
+        "handover_overdue": handovers.overdue(connection, now),
         "roster_unread_after": asking.known if asking is not None and unread else None,
         "roster_hearsay": hearsay.known(connection, now, unread=unread),
         "alarm": alarm,
@@ -259,6 +273,11 @@ def warnings(state: dict[str, Any]) -> list[str]:
         found.append(
             f"the hub's checkpoint of {state['followed']} entries has no signature by its second key (ML-DSA-44), or a "
             "wrong one: it does not count as witnessed; tell the hub's operators"
+        )
+    if state["handover_overdue"] is not None:
+        found.append(
+            f"another key of the hub waits since entry {state['handover_overdue']}: the hub withholds the proof that "
+            "it took the old one's place in the ledger that is followed here; tell the hub's operators"
         )
     if state["roster_overdue"] is not None:
         found.append(

@@ -50,6 +50,7 @@ class MessageType(StrEnum):
     RENEWED = "renewed"
     AUTHORITIES = "authorities"
     AUTHORITIES_HELD = "authorities_held"
+    HANDOVER = "handover"
 
 
 class Event(StrEnum):
@@ -75,6 +76,7 @@ class Event(StrEnum):
     RETURNED = "returned"
     HANDED_OVER = "handed_over"
     MEMBERSHIP = "membership"
+    HANDOVER = "handover"
 
 
 class Outcome(StrEnum):

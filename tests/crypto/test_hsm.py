@@ -13,9 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from crypto import hsm, keyfile
 from crypto.errors import HsmUnavailable, KeyUnusable, SignatureInvalid
+from crypto.handover import open_handover, sign_handover
 from crypto.hsm import HsmKey, Reference, Token
 from crypto.keyfile import NodeKeys, Secret
 from crypto.keys import SignatureAlgorithm, SigningKey
+from hub import handing
+from tests.crypto.handing import handover
 from tests.crypto.softhsm import PIN, make_token, needs_softhsm
 
 pytestmark = needs_softhsm
@@ -171,3 +174,20 @@ def test_a_key_that_was_put_in_another_s_place_signs_nothing(token: Token) -> No
         swapped = hsm.opened(dataclasses.replace(old.reference, key=new.reference.key))
         with pytest.raises(HsmUnavailable, match="another than it was"):
             SigningKey(swapped).sign(b"refused by everybody")
+
+
+def test_the_hub_s_next_key_is_made_where_today_s_is_and_both_sign_the_handover(
+    token: Token, secret: Secret, tmp_path: Path
+) -> None:
+    keyfile.save_signing_key(tmp_path / handing.KEY, handing.new_key(token), secret)
+    old, new = (
+        keyfile.load_signing_key(tmp_path / handing.KEY, secret),
+        handing.prepare(tmp_path, secret, None),
+    )
+    assert new.reference is not None
+    assert new.reference.token == token
+    assert new.public != old.public
+    # Asked again, it is the same.
+    assert handing.prepare(tmp_path, secret, None).public == new.public
+    said = handover(old, new)
+    assert open_handover(sign_handover(said, old, new)) == said

@@ -12,6 +12,8 @@ from sqlalchemy.engine import Connection
 
 from crypto import cose
 from crypto.envelope import CONTENT_TYPE
+from crypto.handover import HANDOVER_TYPE, MAX_HANDOVER, VOUCHED_TYPE
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.receipt import leaf_of
 from crypto.trust import ROSTER_TYPE, sign_roster
@@ -24,6 +26,7 @@ from nodes.store import Store
 from schemas import cbor
 from schemas.control import MessageType, Receipts
 from schemas.witnessing import TileHashes, Tiles
+from tests.crypto import handing
 from tests.crypto.people import BG, HUB, RO, trust
 from tests.fuzz import documents
 from tests.fuzz.target import OF_CBOR, Target
@@ -40,6 +43,7 @@ def agent(folder: Path) -> tuple[Target, ...]:
         node="bg",
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=documents.ORIGIN,
+        log_vkey=documents.SIGNER.verifier.vkey(),
     )
     box = Store.open(folder / "node.db", bytes(32))
     # As if a quorum had cosigned it: so what is behind the first check of tiles is reached.
@@ -48,7 +52,7 @@ def agent(folder: Path) -> tuple[Target, ...]:
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
     asyncio.run(box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id]))
     link = Link(settings, ssl.create_default_context())
-    bulgaria = Agent(settings, keys, box, link, trust(), documents.SIGNER.verifier)
+    bulgaria = Agent(settings, keys, box, link, trust(), HubKeys.of(documents.SIGNER.verifier))
 
     def take_in(kind: MessageType, data: bytes) -> None:
         reason = asyncio.run(_taken_in(bulgaria, Arrival(kind, data, 0)))
@@ -58,6 +62,17 @@ def agent(folder: Path) -> tuple[Target, ...]:
     payload = cbor.decode(documents.envelope()).value[2]
     roster = trust().roster.to_bytes()
     news = documents.news(sign_roster(trust().roster, HUB.signing), 1).to_bytes()
+
+    said = handing.told(handing.handover(origin=documents.ORIGIN))
+    signers = [handing.signer(key, documents.ORIGIN) for key in (handing.NEW, handing.OLD)]
+    step = handing.news(said, handing.before(3), *signers).to_bytes()
+
+    def take_in_handover(data: bytes) -> None:
+        inner = cose.sign1(data, HANDOVER_TYPE, handing.NEW)
+        signed = handing.Told(cose.sign1(inner, VOUCHED_TYPE, handing.OLD), said.entry)
+        # A larger one is in no news.
+        if len(signed.signed) <= MAX_HANDOVER:
+            take_in(MessageType.HANDOVER, handing.news(signed, handing.before(3), *signers).to_bytes())
 
     def take_in_roster(data: bytes) -> None:
         take_in(MessageType.ROSTER, documents.news(cose.sign1(data, ROSTER_TYPE, HUB.signing), 1).to_bytes())
@@ -82,6 +97,14 @@ def agent(folder: Path) -> tuple[Target, ...]:
         ),
         Target("agent, tiles", (_tiles(),), OF_CBOR, lambda data: take_in(MessageType.TILES, data), ()),
         Target("agent, a roster's news", (news,), OF_CBOR, lambda data: take_in(MessageType.ROSTER, data), ()),
+        Target("agent, a handover's news", (step,), OF_CBOR, lambda data: take_in(MessageType.HANDOVER, data), ()),
+        Target(
+            "agent, a handover signed anew",
+            (handing.handover(origin=documents.ORIGIN).to_bytes(),),
+            OF_CBOR,
+            take_in_handover,
+            (),
+        ),
         Target("agent, a roster signed and published anew", (roster,), OF_CBOR, take_in_roster, ()),
     )
 

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from pamqp.commands import Basic
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crypto.note import NoteSigner
 from deploy.local.chaos import Rule, Side, bad_line
 from deploy.local.services import Services
 from hub import dispatch
@@ -21,6 +23,8 @@ from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
 from hub.held import FIRST_PAUSE_MS, retry_held
 from hub.ingest import Ingest
+from hub.ledger import Ledger
+from hub.lockstore import LockStore
 from hub.publication import Publication
 from hub.topology import HUB_USERS, inbox_queue
 from schemas.control import MessageType
@@ -44,7 +48,7 @@ def broker(services: Services, provisioned: str, authority: Authority) -> Broker
 async def worker(broker: BrokerAddress, engine: AsyncEngine) -> AsyncIterator[Ingest]:
     """A worker that only publishes."""
     settings: Any = SimpleNamespace(verifiers=0, canary_s=30.0, witness_round_s=30.0)
-    ledger: Any = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
+    ledger = Ledger("ledger", NoteSigner("ledger", HUB.signing), LockStore(Path("none"), "ledger"))
     worker = Ingest(settings, broker, engine, ledger)
     yield worker
     await worker._dispatcher.close()

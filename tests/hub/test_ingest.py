@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from crypto.note import NoteSigner
 from hub import ingest
 from hub.errors import BrokenOff, RosterChanged
 from hub.ingest import Ingest, _finish
 from hub.judge import Arrival, Unreadable, Verdict
+from hub.ledger import Ledger
+from hub.lockstore import LockStore
 from hub.publication import Publication
 from hub.record import Recorded
 from schemas.control import MessageType
@@ -33,7 +37,7 @@ class Lane:
 
 
 def _worker() -> Ingest:
-    ledger = SimpleNamespace(signer=SimpleNamespace(key=HUB.signing))
+    ledger = Ledger("ledger", NoteSigner("ledger", HUB.signing), LockStore(Path("none"), "ledger"))
     settings = SimpleNamespace(verifiers=0, canary_s=30.0, witness_round_s=30.0)
     return Ingest(cast(Any, settings), *cast(Any, (None, None, ledger)))
 

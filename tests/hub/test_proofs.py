@@ -3,7 +3,7 @@
 import pytest
 
 from crypto import merkle
-from hub import ledger
+from hub import batch
 
 
 @pytest.mark.parametrize("before", [*range(20), 255, 256, 257, 300_123])
@@ -14,7 +14,7 @@ def test_proofs_of_a_batch_are_those_of_its_leaves(before: int, count: int) -> N
     old = merkle.CompactRange(before, frontier)
     new, completed = old.append(leaves)
     nodes = {**old.nodes(), **completed}
-    found = ledger.proofs(before, new.size, nodes)
+    found = batch.proofs(before, new.size, nodes)
     for index, (leaf, proof) in enumerate(zip(leaves, found, strict=True), before):
         assert list(proof) == merkle.inclusion_proof(index, new.size, lambda *place: nodes[place])
         merkle.verify_inclusion(index, new.size, leaf, proof, new.root())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteSigner
 from crypto.trust import Trust, sign_roster
@@ -41,11 +42,12 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
         node="bg",
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=ORIGIN,
+        log_vkey=signer.verifier.vkey(),
     )
     keys = NodeKeys(BG.signing, (BG.encryption,), bytes(32))
     box = Store.open(tmp_path / "node.db", keys.storage)
     await box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
     await box.run(rosters.save, 1, sign_roster(roster(1, RO, BG), HUB.signing))
     link = Link(settings, ssl.create_default_context())
-    yield Agent(settings, keys, box, link, Trust.of(roster(1, RO, BG)), signer.verifier)
+    yield Agent(settings, keys, box, link, Trust.of(roster(1, RO, BG)), HubKeys.of(signer.verifier))
     box.close()

@@ -43,7 +43,7 @@ async def settings(tmp_path: Path) -> Settings:
 
 
 def _hear(settings: Settings, told: Authorities, by: SigningKey = HUB.signing) -> bool:
-    return authorities.take_in(settings, sign_authorities(told, by))
+    return authorities.take_in(settings, sign_authorities(told, by), HUB.signing.public)
 
 
 def _held(settings: Settings) -> list[bytes]:

@@ -15,6 +15,7 @@ from crypto.cosignature import Cosigner
 from crypto.envelope import seal
 from crypto.errors import NoteInvalid
 from crypto.evidence import verify_evidence
+from crypto.hubkeys import HubKeys
 from crypto.mldsa import MlDsaKey
 from crypto.note import Checkpoint, Note, NoteSigner, open_note
 from crypto.policy import Policy, witnessed
@@ -345,7 +346,7 @@ async def test_a_receipt_upgrades_itself_once_a_quorum_has_cosigned(bg: Agent, b
     assert asked.size == before + 300
     assert await _upgrade(bg, later) <= 2
     assert (await bg.box.run(outbox.describe, bg.box, id))["witnessed"] is True
-    shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
+    shown = await evidence.evidence_of(bg.box, id, HubKeys.of(LOG), with_content=False)
     found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2))
     assert found.basis.proven.index == before
     assert [name for name, _ in found.basis.cosigned.witnesses] == ["bg", "ro"]
@@ -369,7 +370,7 @@ async def test_the_receipt_of_an_acknowledgement_upgrades_itself_too(bg: Agent) 
     await follow(bg, later, by=["ro", "bg"])
     assert await _upgrade(bg, later) <= 2
     assert (await bg.box.run(inbox.show, bg.box, id))["witnessed"] is True
-    shown = await evidence.evidence_of_received(bg.box, id, "bg", LOG, with_content=True)
+    shown = await evidence.evidence_of_received(bg.box, id, "bg", HubKeys.of(LOG), with_content=True)
     found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2))
     assert (found.basis.proven.index, [name for name, _ in found.basis.cosigned.witnesses]) == (3, ["bg", "ro"])
 
@@ -406,7 +407,7 @@ async def test_a_witnessed_receipt_carries_the_hub_s_second_signature(bg: Agent)
     assert await aside_of(bg) == []
     await follow(bg, log.grow(9), by=["ro", "bg"])
     await _upgrade(bg, log.grow(9))
-    shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
+    shown = await evidence.evidence_of(bg.box, id, HubKeys.of(LOG), with_content=False)
     found = verify_evidence(Evidence.from_bytes(shown.to_bytes()), _auditor(2, twice=True))
     assert [name for name, _ in found.basis.cosigned.witnesses] == ["bg", "ro"]
     verify_evidence(shown, _auditor(2))
@@ -423,7 +424,7 @@ async def test_a_node_without_the_second_key_passes_no_signature_of_it_on(bg: Ag
     await tell(bg, log.receipts(5), MessageType.RECEIPTS)
     await follow(bg, log.grow(9), by=["ro", "bg"])
     await _upgrade(bg, log.grow(9))
-    shown = await evidence.evidence_of(bg.box, id, LOG, with_content=False)
+    shown = await evidence.evidence_of(bg.box, id, HubKeys.of(LOG), with_content=False)
     verify_evidence(shown, _auditor(2))
     with pytest.raises(NoteInvalid):
         verify_evidence(shown, _auditor(2, twice=True))

@@ -45,11 +45,15 @@ def listed(who: Person, witness: str | None = None) -> RosterNode:
 
 @dataclass
 class Log:
-    """One history. `entries` are the ledger's, as bytes; all salts are zero. `second` signs what is to be cosigned."""
+    """One history. `entries` are the ledger's, as bytes; all salts are zero. `second` signs what is to be cosigned.
+
+    `leaving` signs besides, while it hands over.
+    """
 
     entries: list[bytes] = field(default_factory=list)
     signer: NoteSigner = field(default_factory=lambda: NoteSigner(ORIGIN, HUB.signing))
     second: Cosigner | None = None
+    leaving: NoteSigner | None = None
 
     def grow(self, size: int, word: str = "") -> "Log":
         """The log with entries up to `size`, which say `word`."""
@@ -73,7 +77,8 @@ class Log:
     @property
     def note(self) -> str:
         """The same, signed."""
-        return sign_note(self.checkpoint.text(), self.signer)
+        signers = [self.signer] if self.leaving is None else [self.signer, self.leaving]
+        return sign_note(self.checkpoint.text(), *signers)
 
     def cosigned(self, *nodes: str, at: int = NOW // 1000) -> str:
         """The same, as the hub offers it and cosigned."""

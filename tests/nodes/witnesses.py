@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
 from crypto.note import NoteSigner
 from crypto.trust import sign_roster, trust_in
@@ -36,13 +37,14 @@ async def agent_of(who: Person, folder: Path) -> Agent:
         node=who.node,
         hub_key=base64.b64encode(HUB.signing.public.public_bytes()).decode(),
         log_origin=ORIGIN,
+        log_vkey=LOG.vkey(),
     )
     keys = NodeKeys(who.signing, (who.encryption,), bytes(32))
     box = Store.open(folder / f"{who.node}.db", keys.storage)
     await box.run(rosters.remember_keys, own_kids(keys, witness_key(who.node)))
     await box.run(rosters.save, 1, FIRST)
     trust = trust_in(await box.run(rosters.newest) or b"", HUB.signing.public)
-    agent = Agent(settings, keys, box, Link(settings, ssl.create_default_context()), trust, LOG)
+    agent = Agent(settings, keys, box, Link(settings, ssl.create_default_context()), trust, HubKeys.of(LOG))
     agent.witness.key = witness_key(who.node)
     return agent
 

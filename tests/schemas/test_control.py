@@ -186,7 +186,7 @@ def test_no_value_of_a_field_raises_anything_but_a_refusal(message: Wire, data: 
 def test_the_names_on_the_wire_are_stable() -> None:
     exchanged = ["envelope", "acknowledgement", "receipts", "roster"]
     witnesses = ["checkpoint_request", "checkpoint", "cosignature", "tile_request", "tiles"]
-    later = ["membership", "renewal", "renewed", "authorities", "authorities_held"]
+    later = ["membership", "renewal", "renewed", "authorities", "authorities_held", "handover"]
     assert [kind.value for kind in MessageType] == exchanged + witnesses + later
     assert [outcome.value for outcome in Outcome] == ["delivered", "declined"]
     assert [event.value for event in Event] == [
@@ -210,4 +210,5 @@ def test_the_names_on_the_wire_are_stable() -> None:
         "returned",
         "handed_over",
         "membership",
+        "handover",
     ]

@@ -1,0 +1,86 @@
+"""Entries on their way into the tree: encoded, salted and hashed in parts, appended, and each one proven. No I/O."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from crypto import merkle
+from crypto.receipt import leaf_of
+from hub.rows import Row
+from schemas.control import SALT_SIZE, Entry, Receipt
+
+STRIDE: Final = 8
+# Entries that the database is given at a time: enough that what each part costs does not count, and few enough that it
+# does not wait for long for the first.
+PART: Final = 100
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries on their way into the tree `old`, which makes it `tree`; `completed` has the subtrees that are new."""
+
+    old: merkle.CompactRange
+    entries: Sequence[Entry]
+    salts: list[bytes] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    tree: merkle.CompactRange = field(init=False)
+    completed: dict[tuple[int, int], bytes] = field(init=False)
+
+    def content(self) -> Iterator[list[Row]]:
+        """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
+        for start in range(0, len(self.entries), PART):
+            part = self.entries[start : start + PART]
+            drawn = secrets.token_bytes(SALT_SIZE * len(part))
+            salts = [drawn[place : place + SALT_SIZE] for place in range(0, len(drawn), SALT_SIZE)]
+            encoded = [entry.to_bytes() for entry in part]
+            self.salts += salts
+            self.encoded += encoded
+            self.leaves += map(leaf_of, salts, encoded)
+            indices = range(self.old.size + start, self.old.size + start + len(part))
+            events, times = [entry.event for entry in part], [entry.at for entry in part]
+            yield list(zip(indices, events, times, salts, encoded, strict=True))
+
+    def grow(self) -> None:
+        """Appends the leaves, once all content was made."""
+        self.tree, self.completed = self.old.append(self.leaves)
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of each entry, under the checkpoint of `tree`."""
+        paths = proofs(self.old.size, self.tree.size, {**self.old.nodes(), **self.completed})
+        indices = range(self.old.size, self.tree.size)
+        return tuple(map(Receipt, indices, self.encoded, self.salts, paths))
+
+    def subtrees(self) -> list[Row]:
+        """The rows of `ledger_subtree`."""
+        return [(*at, value) for at, value in self.completed.items() if at[0] and not at[0] % STRIDE]
+
+
+def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:
+    """As `merkle.inclusion_proof`, of all leaves from `first` to the last; what they have in common is done once."""
+    found: list[tuple[bytes, ...]] = []
+
+    def root_of(start: int, end: int) -> bytes:
+        level = (end - start).bit_length() - 1
+        if end - start == 1 << level:
+            return nodes[level, start >> level]
+        middle = start + (1 << level)
+        return merkle.node_hash(root_of(start, middle), root_of(middle, end))
+
+    def descend(start: int, end: int, path: tuple[bytes, ...]) -> None:
+        if end - start == 1:
+            found.append(path)
+            return
+        if end - start == 2 and first <= start:
+            # Two leaves in one step: half of all steps would be those of single leaves.
+            found.append((nodes[0, start + 1], *path))
+            found.append((nodes[0, start], *path))
+            return
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        if first < middle:
+            descend(start, middle, (root_of(middle, end), *path))
+        descend(middle, end, (root_of(start, middle), *path))
+
+    descend(0, size, ())
+    return found
