@@ -100,6 +100,8 @@ def receive(
             raise _Declined(RefusalCode.EXPIRED)
         opened = open_envelope(verified, node, keys.encryption)
         body = registry.read_body(header.kind, header.kind_version, opened.body)
+        if registry.lacks_care(carries(body), header.handling):
+            raise _Declined(RefusalCode.BODY_INVALID)
         _check_policy(header, node, trust, carries(body))
         _check_care(header, body, trust, final=final)
         if header.kind == FORWARD:
@@ -136,8 +138,6 @@ def _check_care(header: Header, body: Mapping[str, Any], trust: Trust, *, final:
     said = registry.CAREFUL.intersection((header.kind, carries(body)))
     if not said:
         return
-    if any(registry.lacks_care(kind, header.handling) for kind in said):
-        raise _Declined(RefusalCode.BODY_INVALID)
     others = set(trust.members(header.task_force)) - {header.sender}
     if any(registry.lacks_care(kind, header.handling, header.recipients, others) for kind in said):
         # A newer roster may have members that this one lacks.
