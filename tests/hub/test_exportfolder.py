@@ -6,6 +6,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -88,6 +90,13 @@ def _left(base: Path | None, act: Callable[[Path], None], at: Path) -> list[Path
 
 
 def test_a_kill_at_any_step_of_a_first_export_and_of_one_that_goes_on(tmp_path: Path) -> None:
+    # In a small process: one that has all tests in it is long in forking.
+    with ProcessPoolExecutor(1, get_context("spawn")) as small:
+        small.submit(_kill_at_any_step, tmp_path).result()
+
+
+def _kill_at_any_step(tmp_path: Path) -> None:
+    os.fsync = lambda _: None
     _export(tmp_path / "whole", BEFORE)
     _export(tmp_path / "grown", AFTER)
     first, grown = _content(tmp_path / "whole"), _content(tmp_path / "grown")
