@@ -70,11 +70,11 @@ def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-def _left(base: Path | None, act: Callable[[Path], None], at: Path) -> list[Path]:
-    """What a kill at any step leaves of a copy of `base`, but once what several leave, as folders in `at`."""
+def _left(base: Path | None, act: Callable[[Path], None], at: Path, stride: int) -> list[Path]:
+    """What kills leave of a copy of `base`, at each `stride` steps, as folders in `at`: but once what several leave."""
     found: dict[frozenset[tuple[Path, bytes | bool]], Path] = {}
     at.mkdir()
-    for step in range(1, MOST):
+    for step in range(1, MOST, stride):
         path = at / f"{step}"
         if base is not None:
             shutil.copytree(base, path)
@@ -89,13 +89,14 @@ def _left(base: Path | None, act: Callable[[Path], None], at: Path) -> list[Path
     raise AssertionError(f"not done after {MOST} steps")
 
 
-def test_a_kill_at_any_step_of_a_first_export_and_of_one_that_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_a_kill_at_any_step_of_a_first_export_and_of_one_that_goes_on(tmp_path: Path, stride: int) -> None:
     # In a small process: one that has all tests in it is long in forking.
     with ProcessPoolExecutor(1, get_context("spawn")) as small:
-        small.submit(_kill_at_any_step, tmp_path).result()
+        small.submit(_kill_at_any_step, tmp_path, stride).result()
 
 
-def _kill_at_any_step(tmp_path: Path) -> None:
+def _kill_at_any_step(tmp_path: Path, stride: int) -> None:
     os.fsync = lambda _: None
     _export(tmp_path / "whole", BEFORE)
     _export(tmp_path / "grown", AFTER)
@@ -104,7 +105,7 @@ def _kill_at_any_step(tmp_path: Path) -> None:
     assert sorted(first) == ["checkpoint", *entries, "ledger.json", *rosters, "witnessed"]
     assert "entries/00000001.p3" not in grown
     (tmp_path / "more").mkdir()
-    for path in _left(None, lambda path: _export(path, BEFORE), tmp_path / "begun"):
+    for path in _left(None, lambda path: _export(path, BEFORE), tmp_path / "begun", stride):
         # The ledger may have grown before it is run again.
         more = tmp_path / "more" / path.name
         if path.exists():
@@ -113,7 +114,7 @@ def _kill_at_any_step(tmp_path: Path) -> None:
         assert _content(path) == first
         _export(more, AFTER)
         assert _content(more) == grown
-    for path in _left(tmp_path / "whole", lambda path: _export(path, AFTER), tmp_path / "gone on"):
+    for path in _left(tmp_path / "whole", lambda path: _export(path, AFTER), tmp_path / "gone on", stride):
         _export(path, AFTER)
         assert _content(path) == grown
 

@@ -49,6 +49,7 @@ async def _logs_in(home: Path, settings: Settings) -> None:
     await (await connect(settings, context, "test")).close()
 
 
+@pytest.mark.long
 def test_another_authority_takes_over_under_load_with_a_node_away(exchange: Exchange, tmp_path: Path) -> None:
     old, settings = tmp_path / "old", Settings.load(exchange.node_home("ro"))
     old.mkdir()
