@@ -73,6 +73,7 @@ async def _forge(settings: Settings, origin: str, old: SigningKey, node: str) ->
         await dispatcher.close()
 
 
+@pytest.mark.long
 def test_another_key_signs_under_load_with_two_workers_and_a_node_away(exchange: Exchange, tmp_path: Path) -> None:
     settings = Settings.load(exchange.hub_home)
     old = load_signing_key(exchange.hub_home / handing.KEY, settings.secret())
