@@ -129,7 +129,7 @@ Entity = Annotated[
 ]
 
 
-_ENTITIES: Final = get_args(get_args(Entity)[0])
+_ENTITIES: Final = frozenset(get_args(get_args(Entity)[0]))
 
 
 class RelationType(StrEnum):
@@ -182,9 +182,11 @@ class Facts(Message):
 
     @model_validator(mode="after")
     def _joined(self) -> Self:
-        values = (getattr(self, name) for name in type(self).model_fields)
-        items = (item for value in values for item in (value if isinstance(value, tuple) else (value,)))
-        named = [item.id for item in items if isinstance(item, _ENTITIES) and item.id is not None]
+        named: list[str] = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            items = value if type(value) is tuple else (value,)
+            named += [item.id for item in items if type(item) in _ENTITIES and item.id is not None]
         known = set(named)
         if len(known) != len(named):
             raise ValueError("entities: an id names more than one of them")

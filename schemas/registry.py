@@ -6,7 +6,7 @@ Adding an optional field to a model keeps its version; any other change needs a 
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal
@@ -306,18 +306,17 @@ def _found_at(value: Any, way: str) -> str:
 
 def _check_nesting(body: Any) -> None:
     # What is nested deeper cannot be handed on by every JSON writer, pydantic's among them, and 1e999 by none.
-    level = [body]
-    for _ in range(MAX_DEPTH):
-        level = [item for value in level for item in _within(value) if type(item) in _LOOKED_AT]
-        if not level:
+    level: list[Any] = [[body]]
+    for _ in range(MAX_DEPTH + 1):
+        within: list[Any] = []
+        for value in level:
+            for item in value.values() if type(value) is dict else value:
+                kind = type(item)
+                if kind is dict or kind is list:
+                    within.append(item)
+                elif kind is float and math.isinf(item):
+                    raise ValueError("a number is too large")
+        if not within:
             return
+        level = within
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
-
-
-_LOOKED_AT: Final = (dict, list, float)
-
-
-def _within(value: Any) -> Iterable[Any]:
-    if isinstance(value, float) and math.isinf(value):
-        raise ValueError("a number is too large")
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -311,6 +311,15 @@ def test_what_is_not_utf8_json_of_an_object_is_refused_by_a_recipient(data: byte
         read_body("alert", 1, data)
 
 
+def test_a_body_is_nested_64_deep_at_most() -> None:
+    def nested(deep: int) -> bytes:
+        return b'{"title": "t", "text": "t", "later": ' + b"[" * (deep - 1) + b"1.5" + b"]" * (deep - 1) + b"}"
+
+    assert read_body("alert", 1, nested(64))["title"] == "t"
+    with pytest.raises(BodyInvalid, match="body: "):
+        read_body("alert", 1, nested(65))
+
+
 @pytest.mark.parametrize("body", [None, [], "alert", 5, b"{}"])
 def test_what_is_not_an_object_is_refused_at_the_sender(body: object) -> None:
     with pytest.raises(BodyInvalid, match="body: "):
