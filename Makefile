@@ -37,7 +37,7 @@ check: setup ## lint, formatting, types, import layers
 	$(BIN)/mypy $(ROOMS)
 	$(BIN)/lint-imports
 
-test: check ## everything that CI runs: check, then all tests but the long ones
+test: setup ## everything that CI runs: check, and all tests but the long ones
 	@$(BIN)/python -m deploy.local.programs --tests
 	$(BIN)/python -m tests.side_by_side
 

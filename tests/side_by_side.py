@@ -1,4 +1,4 @@
-"""`python -m tests.side_by_side`: all tests but the long ones, in three lanes at once.
+"""`python -m tests.side_by_side`: all tests but the long ones, in three lanes at once, and `make check` in a fourth.
 
 Most of them wait most of the time, for a broker that starts or a fault that passes. What the lane of the rooms says is
 shown as it says it, and what the others said after that. Exit code 0 only if all passed.
@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 ROOMS: Final = "rooms"
+CHECK: Final = "check"
 WHOLE: Final = ("tests/faults", "tests/system")
 # These set up an exchange of their own, and are with the faults, so that all lanes take as long.
 OWN: Final = tuple(f"tests/system/test_{name}.py" for name in ("demo", "replay", "rosters", "witnesses"))
@@ -30,6 +31,7 @@ def main() -> int:
     # A folder of our own: in the common one, each session of pytest removes those of sessions before it.
     with TemporaryDirectory(prefix="seci-tests-", ignore_cleanup_errors=True) as folder:
         others = {lane: _pytest([*tests, f"--basetemp={folder}/{lane}"], _said(lane)) for lane, tests in LANES.items()}
+        others[CHECK] = _begin(["make", "--no-print-directory", "check"], _said(CHECK))
         rooms = _pytest([*_rooms(), f"--basetemp={folder}/{ROOMS}"], None)
         lanes = {ROOMS: rooms, **others}
         try:
@@ -55,7 +57,10 @@ def _said(lane: str) -> Path:
 
 
 def _pytest(arguments: Sequence[str], said: Path | None) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "-v", "--durations=10", *arguments]
+    return _begin([sys.executable, "-m", "pytest", "-v", "--durations=10", *arguments], said)
+
+
+def _begin(command: Sequence[str], said: Path | None) -> subprocess.Popen[bytes]:
     if said is None:
         return subprocess.Popen(command)
     with said.open("w") as output:
