@@ -36,6 +36,7 @@ from hub import accounts, admission, database, registrar, rosternews, topology
 from hub.broker import BrokerAddress
 from hub.cli_approvals import approvals_app
 from hub.cli_ca import ca_app
+from hub.cli_console import console
 from hub.cli_erase import erase, retention
 from hub.cli_hubkey import hubkey_app
 from hub.cli_join import approve, confirm, invitations, invite, join_desk, reject, requests_app
@@ -340,6 +341,7 @@ def _subject(
 
 
 app.command("join-desk")(join_desk)
+app.command()(console)
 ledger_app.command()(timestamp)
 ledger_app.command()(timestamps)
 ledger_app.command()(erase)

@@ -14,7 +14,7 @@ from hub.errors import FileUnwritable, NothingToStamp, TsaUnset
 from hub.roles import Action
 from hub.settings import Settings
 from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
-from hub.timestamps import LATE, Noted, described, keep, listing, newest
+from hub.timestamps import Noted, described, keep, listing, newest
 from hub.tsa import stamp
 
 
@@ -76,13 +76,6 @@ def time_line(found: dict[str, Any]) -> str:
     trouble = f"; {found['failures']} attempts failed, the last with {found['code']}" if found["code"] else ""
     late = f"; LATE: the oldest checkpoint without one is {found['unstamped_s']:.0f} s old" if found["late"] else ""
     return f"timestamps  newest: {said}{trouble}{late}"
-
-
-def with_lateness(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """What `standing` says, and whether it is as the settings want it."""
-    tsa = settings.tsa
-    late = tsa is not None and found["unstamped_s"] > LATE * tsa.interval_s
-    return {"on": tsa is not None, **found, "late": late}
 
 
 def _line(found: dict[str, Any]) -> str:
