@@ -103,7 +103,7 @@ def alerts(seen: Seen) -> Iterator[Alert]:
     """All that `seci-hub status` says is wrong, and what `queues` does."""
     told = seen.situation.told
     if told["contradictions"]:
-        text = f"{told['contradictions']} cosigned checkpoints are of another ledger: this hub has signed two histories"
+        text = f"this hub has signed two histories: cosigned checkpoints of another ledger, {told['contradictions']}"
         yield Alert("witness_contradicts", text, f'{_GUIDE}, "A witness contradicts"', loud=True)
     if not told["workers"]:
         yield Alert("no_worker", "NOBODY takes messages in", "start a worker: seci-hub run", loud=True)
@@ -137,27 +137,29 @@ def _expiring(found: Situation) -> Iterator[Alert]:
 
 def _waiting(told: Mapping[str, Any]) -> Iterator[Alert]:
     if told["overdue"]:
-        text = f"{told['overdue']} answers are overdue and escalated"
+        text = f"answers that are overdue and escalated: {told['overdue']}"
         yield Alert("overdue", text, "telephone who owes them: seci-hub deadlines")
     if told["quarantined"]:
-        text = f"{told['quarantined']} things in quarantine wait for a decision"
+        text = f"what waits in quarantine for a decision: {told['quarantined']}"
         yield Alert("quarantined", text, "seci-hub quarantine list")
     if told["held"]:
-        text = f"{told['held']} deliveries that the broker would not take yet"
+        text = f"deliveries that the broker would not take yet: {told['held']}"
         yield Alert("held", text, f'seci-hub queues shows which inbox is full; {_GUIDE}, "When something breaks"')
     if told["timestamps"]["late"]:
         text = f"the oldest checkpoint without a timestamp is {told['timestamps']['unstamped_s']:.0f} s old"
         yield Alert("timestamps_late", text, f'{_GUIDE}, "External time"')
     if told["joining"]:
-        yield Alert("joining", f"{told['joining']} nodes ask to join", "seci-hub requests")
+        yield Alert("joining", f"nodes that ask to join: {told['joining']}", "seci-hub requests")
 
 
 def _people(found: Mapping[str, int]) -> Iterator[Alert]:
     if found["officers"] < 2:
-        text = f"{found['officers']} security officers: nobody can confirm what takes two"
+        text = f"nobody can confirm what takes two: security officers, {found['officers']}"
         yield Alert("officers_lacking", text, "add another: seci-hub operator add")
     if found["failed_logins"]:
-        yield Alert("failed_logins", f"{found['failed_logins']} logins failed of late", "seci-hub operator show NAME")
+        yield Alert(
+            "failed_logins", f"logins that failed of late: {found['failed_logins']}", "seci-hub operator show NAME"
+        )
 
 
 def _facts(seen: Seen) -> Iterator[tuple[str, str, Moment | None]]:
