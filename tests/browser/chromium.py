@@ -1,7 +1,7 @@
 """A real browser: headless Chromium, driven over the WebDriver protocol (W3C) by plain HTTP."""
 
+import os
 import re
-import subprocess
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+
+from deploy.local import processes
 
 PATIENCE_S: Final = 60
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
@@ -95,11 +97,11 @@ class Browser:
 @contextmanager
 def browsing(chromium: str, chromedriver: str, folder: Path) -> Iterator[Browser]:
     """A browser that knows nothing yet and keeps what it keeps in `folder`, which is empty."""
-    argv = [chromedriver, "--port=0"]
-    with (folder / "driver.log").open("w") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    argv, log = [chromedriver, "--port=0"], folder / "driver.log"
+    process = processes.spawn(folder, "chromedriver", argv, env=os.environ, log=log)
     try:
-        driver = f"http://127.0.0.1:{_port(folder / 'driver.log')}"
+        port = wait_for(r"successfully on port (\d+)", log)
+        driver = f"http://127.0.0.1:{port}"
         options = {"binary": chromium, "args": [*_FLAGS, f"--user-data-dir={folder / 'profile'}"]}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         with httpx2.Client(timeout=PATIENCE_S, trust_env=False) as client:
@@ -109,13 +111,13 @@ def browsing(chromium: str, chromedriver: str, folder: Path) -> Iterator[Browser
             yield Browser(client)
             client.delete(session)
     finally:
-        process.terminate()
-        process.wait()
+        processes.end(folder, [process])
 
 
-def _port(log: Path) -> int:
+def wait_for(pattern: str, log: Path) -> str:
+    """What a program says in its log, at last."""
     end = time.monotonic() + PATIENCE_S
-    while (found := re.search(r"successfully on port (\d+)", log.read_text())) is None:
+    while (found := re.search(pattern, log.read_text())) is None:
         assert time.monotonic() < end, log.read_text()
         time.sleep(0.1)
-    return int(found[1])
+    return found[1]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from crypto import certificates
 from crypto.certificates import Profile
 from crypto.keyfile import load_node_keys, load_tls_key
+from deploy.local import processes
 from deploy.local.instance import REPOSITORY
 from deploy.local.programs import find_browser
 from hub import authorities
@@ -23,7 +23,7 @@ from nodes import histories, setup
 from nodes.histories import HubCaught
 from nodes.settings import Settings
 from nodes.store import Store
-from tests.browser.chromium import Browser, browsing
+from tests.browser.chromium import Browser, browsing, wait_for
 from tests.hub.ownhub import OwnHub
 from tests.hub.test_operator_commands import PASSWORD, People
 from tests.nodes.welcomes import issued, running, welcome
@@ -100,16 +100,12 @@ def test_an_administrator_looks_at_the_node(browser: Browser, tmp_path: Path) ->
 def _console(home: Path) -> Iterator[str]:
     """`seci-hub console` as a process; its address."""
     argv = [sys.executable, "-m", "hub.cli", "console", "--home", str(home), "--port", "0", "--json"]
-    with (home.parent / "console.log").open("w") as log:
-        process = subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
+    folder, log = home.parent, home.parent / "console.log"
+    process = processes.spawn(folder, "console", argv, env=os.environ, log=log, cwd=REPOSITORY)
     try:
-        yield str(json.loads(process.stdout.readline())["url"])
-        process.terminate()
-        assert process.wait(30) == 0
+        yield wait_for(r'"url": "([^"]+)"', log)
     finally:
-        process.kill()
-        process.wait()
+        processes.end(folder, [process])
 
 
 def test_an_operator_looks_at_the_hub(
