@@ -93,7 +93,7 @@ def _add_post(app: FastAPI, agent: Agent, authorised: Any) -> Callable[[Outgoing
     async def take(message: Outgoing) -> dict[str, Any]:
         accepted, ready = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
         if ready is not None:
-            agent.post(ready)
+            agent.sending.post(ready)
         return accepted
 
     @app.post(
