@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import typed
 from crypto.errors import TimestampInvalid, TsaRootsUnusable
+from hub import PROGRAM
 from hub.errors import FileUnwritable, NothingToStamp, TsaUnset
 from hub.roles import Action
 from hub.settings import Settings
-from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.timestamps import LATE, Noted, described, keep, listing, newest
 from hub.tsa import stamp
 

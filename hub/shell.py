@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import structlog
 import typer
@@ -36,7 +36,6 @@ from hub.setup import ledger_of, operators_secret
 
 log = structlog.get_logger()
 
-PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
 Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
