@@ -20,7 +20,7 @@ COMMANDS: Final[Places] = {
     ),
     "run": ("hub.cli_run:run", "Run a hub worker until it is told to stop: SIGTERM or Ctrl-C."),
     "join-desk": (
-        "hub.cli_join:join_desk",
+        "hub.cli_joindesk:join_desk",
         "Serve nodes that join, over HTTPS, until told to stop: SIGTERM or Ctrl-C.",
     ),
     "login": ("hub.cli_login:login", "Log in as an operator: with password and code, or with a certificate."),

@@ -7,11 +7,11 @@ import signal
 from functools import partial
 from typing import Annotated, Final
 
-import structlog
 import typer
 import uvloop
 
 from crypto.journal import configure_logging
+from crypto.log import log
 from hub import database
 from hub.broker import BrokerAddress
 from hub.errors import HandedOver
@@ -71,7 +71,7 @@ async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:
     await asyncio.wait((work,), timeout=STOP_S)
     if not work.done():
         # A broker or database that does not answer must not keep us: what is unfinished comes again.
-        structlog.get_logger().warning("stop_cut_short", after_s=STOP_S)
+        log.warning("stop_cut_short", after_s=STOP_S)
         os._exit(0)
     told.cancel()
     await work

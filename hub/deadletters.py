@@ -11,10 +11,10 @@ import asyncio
 import time
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from crypto.log import log
 from hub import tables
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher, Untaken
@@ -30,8 +30,6 @@ from hub.topology import QUARANTINE_QUEUE
 from schemas.control import MessageType
 from schemas.participants import CENTRE, NODE_ID
 from schemas.refusals import RefusalCode
-
-log = structlog.get_logger()
 
 REASON: Final = "delivered_too_often"
 _INGRESS: Final = "q.in."

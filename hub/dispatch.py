@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiormq.exceptions
-import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import ChannelFrame
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from crypto.log import log
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
 from hub.foreword import Foreword
@@ -21,8 +21,6 @@ from hub.publication import Publication
 from hub.tolerance import closed, is_lost
 from hub.topology import CANARY_KEY, CANARY_TYPE, DISPATCH, inbox_key
 from schemas.control import MessageType
-
-log = structlog.get_logger()
 
 CONFIRM_S: Final = 10.0
 # How long an answer may take once an inbox was found silent a moment ago: who does not answer then is likely so too.

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Final
 
 import aiormq.exceptions
-import structlog
 from aio_pika.exceptions import AMQPError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crypto.log import log
 from crypto.trust import Trust
 from hub import registrar, rosternews
 from hub.announcing import announce
@@ -39,13 +39,11 @@ from hub.publication import Publication
 from hub.record import Recorded, record
 from hub.renewals import Renewals
 from hub.settings import Settings
-from hub.timestamps import keep_stamping
+from hub.stamping import keep_stamping
 from hub.tolerance import closed, through_cancelled_channels
 from hub.verifiers import Verifiers
 from hub.witnessing import Witnessing
 from schemas.control import Entry, Event, MessageType
-
-log = structlog.get_logger()
 
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0

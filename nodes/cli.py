@@ -24,7 +24,8 @@ COMMANDS: Final[Places] = {
     "inbox": ("nodes.cli_read:inbox", "List received messages in the order of arrival."),
     "notices": (
         "nodes.cli_read:notices",
-        "List who has not answered or taken a message in time, whose messages went elsewhere, and what rosters changed.",
+        "List who has not answered or taken a message in time, whose messages went elsewhere, "
+        "and what rosters changed.",
     ),
     "show": ("nodes.cli_read:show", "Show a message, received or sent, with its content."),
     "receipt": (

@@ -23,7 +23,6 @@ from crypto.joining import (
     verify_token,
 )
 from crypto.trust import sign_roster
-from hub import joindesk
 from hub.errors import EnrolmentRefused, HubError
 from hub.joining import Terms
 from hub.joining import check_request as check_join
@@ -116,7 +115,7 @@ def _invited() -> tuple[Target, ...]:
     )
 
     def asked(data: bytes) -> object:
-        found = joindesk.parse(data)
+        found = joining.parse(data)
         check_join(found, Unsigned(0, ()), terms)
         is_opened(found, bytes(32))
         return verify_token(found, known)
