@@ -20,10 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.log import log
 from hub import ledger, rows, tables
-from hub.dispatch import Untaken
 from hub.held import OWED, hold
 from hub.ledger import Ledger
-from hub.publication import Owed, bundles, delivery_id
+from hub.publication import Owed, Untaken, bundles, delivery_id
 from schemas.control import Entry, Event
 from schemas.header import Header
 from schemas.refusals import RefusalCode

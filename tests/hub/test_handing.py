@@ -13,13 +13,14 @@ from crypto.handover import open_handover_news
 from crypto.hubkeys import open_checkpoint
 from crypto.policy import Policy
 from hub import handing, ledger, registrar, rosternews, rounds
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import Dispatcher
 from hub.errors import HandedOver
 from hub.foreword import Foreword
-from hub.held import hold, retry_held
+from hub.held import hold
 from hub.ledger import Ledger
 from hub.pen import writing
-from hub.publication import Publication
+from hub.publication import Publication, Untaken
+from hub.retrying import retry_held
 from nodes.verify_ledger import verify_ledger
 from schemas.control import MessageType
 from schemas.handover import HandoverNews
