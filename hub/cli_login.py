@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
-from hub import acts, credentials, sessionfile, sessions
+from hub import PROGRAM, acts, credentials, sessionfile, sessions
 from hub import login as logins
 from hub.acts import Actor
 from hub.errors import LoginPaused, SettingsInvalid
@@ -20,7 +20,7 @@ from hub.login import Account, CertificateProof, PasswordProof, Proof
 from hub.roles import Action, Role
 from hub.settings import Settings
 from hub.setup import ledger_of, operators_secret
-from hub.shell import PROGRAM, AsJson, Home, acting, answer, limits_of, now_ms, say, with_database
+from hub.shell import AsJson, Home, acting, answer, limits_of, now_ms, say, with_database
 from hub.watch import iso
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name.")]

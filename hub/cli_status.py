@@ -9,13 +9,13 @@ import typer
 from crypto.expiry import warnings
 from crypto.note import in_short
 from hub.broker import BrokerAddress
-from hub.cli_time import time_line, with_lateness
 from hub.errors import HubError, SessionRequired
 from hub.overview import overview
 from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ends, hub_keys, ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
+from hub.timestamps import LATE
 from hub.watch import iso
 
 _CONTRADICTED: Final = (
@@ -34,7 +34,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     found = with_database(settings, lambda connection: overview(connection, hub_keys(settings)))
     if found["roster"] and not _is_known(settings):
         found["roster"]["nodes"] = found["roster"]["absent"] = None
-    found["timestamps"] = with_lateness(found["timestamps"], settings)
+    found["timestamps"] = _with_lateness(found["timestamps"], settings)
     found["broker"] = asyncio.run(_broker_state(settings))
     log = ledger_of(settings)
     second, now = log.second_vkey, time.time_ns() // 1_000_000
@@ -54,7 +54,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"overdue     {found['overdue']} answers",
         *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
         f"held        {found['held']} deliveries that the broker would not take yet",
-        time_line(found["timestamps"]),
+        _time_line(found["timestamps"]),
         f"broker      {found['broker']}",
         _operators_line(found["operators"]),
         *([f"joining     {found['joining']} nodes ask to join: seci-hub requests"] if found["joining"] else ()),
@@ -85,6 +85,23 @@ def _roster_line(roster: dict[str, Any] | None) -> str:
         return "roster      none; run `seci-hub provision`"
     nodes = "of which nodes: see `seci-hub login`" if roster["nodes"] is None else ", ".join(roster["nodes"])
     return f"roster      version {roster['version']}: {nodes}"
+
+
+def _time_line(found: dict[str, Any]) -> str:
+    last = found["newest"]
+    said = f"{last['at']} over {last['size']} entries by {last['tsa']}" if last else "none"
+    if not found["on"]:
+        return f"timestamps  off: no TSA is set; newest: {said}"
+    trouble = f"; {found['failures']} attempts failed, the last with {found['code']}" if found["code"] else ""
+    late = f"; LATE: the oldest checkpoint without one is {found['unstamped_s']:.0f} s old" if found["late"] else ""
+    return f"timestamps  newest: {said}{trouble}{late}"
+
+
+def _with_lateness(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    # What `standing` says, and whether it is as the settings want it.
+    tsa = settings.tsa
+    late = tsa is not None and found["unstamped_s"] > LATE * tsa.interval_s
+    return {"on": tsa is not None, **found, "late": late}
 
 
 def refused_line(found: dict[str, int]) -> str:

@@ -7,12 +7,10 @@ ever; so few slow callers would keep all others out.
 import asyncio
 from typing import Any, Final
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from crypto.log import log
 from hub.fairness import place_of
-
-log = structlog.get_logger()
 
 # Of a request's first line and headers; a piece of what was read may go beyond.
 MOST_HEAD: Final = 16 * 1024

@@ -16,7 +16,6 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +24,7 @@ from crypto.cosignature import Cosigner
 from crypto.errors import NoteInvalid
 from crypto.handover import open_handover
 from crypto.hubkeys import HubKeys, open_checkpoint
+from crypto.log import log
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from hub import rows, tables, tilestore
 from hub.batch import Batch
@@ -33,8 +33,6 @@ from hub.lockstore import Kept, LockStore, forked
 from hub.rows import Rows
 from schemas.control import Entry, Receipt
 from schemas.handover import HandoverNews
-
-log = structlog.get_logger()
 
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349

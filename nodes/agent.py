@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-import structlog
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,6 +22,7 @@ from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
 from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
+from crypto.log import log
 from crypto.trust import Trust
 from nodes import (
     acceptances,
@@ -53,8 +53,6 @@ from nodes.store import Store
 from nodes.witness import Witness
 from schemas.control import ControlRefused, MessageType
 from schemas.renewal import RenewalAnswer
-
-log = structlog.get_logger()
 
 SMALL_BATCH: Final = 10
 NO_LIMIT: Final = 2**63 - 1

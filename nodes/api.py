@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -25,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
+from crypto.log import log
 from nodes import breaches, clock, evidence, inbox, notices, outbox, rosters, store, witness
 from nodes.agent import Agent
 from nodes.api_renewal import add_renewal
@@ -37,8 +37,6 @@ from nodes.times import iso
 from schemas import registry, wording
 from schemas.header import MAX_BODY
 from schemas.names import NameRepeated, refuse_repeated
-
-log = structlog.get_logger()
 
 # The JSON around the body is small; what is far over the limit is refused before it is read.
 MAX_REQUEST: Final = MAX_BODY + 64 * 1024

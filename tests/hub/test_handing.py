@@ -19,14 +19,15 @@ from crypto.policy import Policy
 from crypto.timestamp import read_roots
 from deploy.local.instance import REPOSITORY
 from hub import handing, ledger, registrar, rosternews, rounds
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import Dispatcher
 from hub.errors import HandedOver
 from hub.foreword import Foreword
-from hub.held import hold, retry_held
+from hub.held import hold
 from hub.ledger import Ledger
 from hub.pen import writing
-from hub.publication import Publication
-from hub.timestamps import stamp_if_due
+from hub.publication import Publication, Untaken
+from hub.retrying import retry_held
+from hub.stamping import stamp_if_due
 from nodes.verify_ledger import verify_ledger
 from schemas.control import MessageType
 from schemas.handover import HandoverNews
