@@ -4,9 +4,9 @@ Ours is the hub's own append, as a busy worker calls it: its turn, salts, leaves
 commit, and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied
 into empty tables of the same form, over the same kind of connection, in transactions of as many, each committed before
 the next begins, with nothing computed and nothing kept elsewhere. So both have as many commits, which are as durable.
-The two take turns, in one process with a worker's event loop and collector of garbage. Proofs are of random entries,
-one by one, as when a message comes again, once the ledger has its entries. At the end it is exported, and verified as
-an auditor does it (`recompute`).
+The two take turns, in one process with a worker's event loop, connections and collector of garbage. Proofs are of
+random entries, one by one, as when a message comes again, once the ledger has its entries. At the end it is exported,
+and verified as an auditor does it (`recompute`).
 """
 
 import gc
@@ -28,7 +28,7 @@ from bench.history import accepted
 from bench.place import Place, Route
 from deploy.local.instance import say
 from hub import archive, ledger
-from hub.database import driver_of, engine_of
+from hub.database import WORKER, driver_of, engine_of
 from hub.ledger import Ledger
 from hub.pen import Pen
 from hub.settings import Settings
@@ -66,7 +66,7 @@ def measure(place: Place, route: Route, entries: int) -> list[Figure]:
 
 async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
     settings = Settings.load(place.exchange.hub_home)
-    log, engine = ledger_of(settings), engine_of(settings.database_url)
+    log, engine = ledger_of(settings), engine_of(settings.database_url, f"{WORKER} {os.getpid()}")
     try:
         rates, others = [], []
         for number in range(ROUNDS):

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import structlog
 
-log = structlog.get_logger()
+from crypto.log import log
 
 
 def configure_logging(*processors: structlog.typing.Processor) -> None:

@@ -8,6 +8,7 @@ from some. So proofs need only a function from (level, index) to a hash, whereve
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import Final, Self
 
 from crypto.errors import ProofInvalid
@@ -145,17 +146,19 @@ class CompactRange:
 
     def append(self, leaf_hashes: Sequence[bytes]) -> tuple[Self, dict[tuple[int, int], bytes]]:
         """The range with more leaves, and every perfect subtree that they completed, leaves included."""
-        stack = list(self.hashes)
+        waiting = {level: value for (level, _), value in self.nodes().items()}
         completed: dict[tuple[int, int], bytes] = {}
-        for index, value in enumerate(leaf_hashes, self.size):
-            level, place = 0, index
-            completed[level, place] = value
-            while place & 1:
-                value = node_hash(stack.pop(), value)
-                level, place = level + 1, place >> 1
-                completed[level, place] = value
-            stack.append(value)
-        return type(self)(self.size + len(leaf_hashes), tuple(stack)), completed
+        row, first, level = list(leaf_hashes), self.size, 0
+        while row:
+            completed.update(zip(zip(repeat(level), count(first)), row, strict=False))
+            if first & 1:
+                # The left sibling of the first was there before.
+                row.insert(0, waiting.pop(level))
+            if len(row) & 1:
+                waiting[level] = row.pop()
+            row, first, level = list(map(node_hash, row[::2], row[1::2])), first >> 1, level + 1
+        hashes = tuple(waiting[level] for level in sorted(waiting, reverse=True))
+        return type(self)(self.size + len(leaf_hashes), hashes), completed
 
     def nodes(self) -> dict[tuple[int, int], bytes]:
         """The range's perfect subtrees by (level, index)."""

@@ -77,10 +77,9 @@ def fail(program: str, code: str, detail: str, next_step: str, fields: Sequence[
         failure = {"ok": False, "code": code, "detail": detail, "next": next_step, "errors": [dict(f) for f in fields]}
         typer.echo(json.dumps(failure))
         return
-    # Not at the top: it takes a third of the start of a program that logs nothing, as `seci-verify`.
-    import structlog
-
-    if structlog.is_configured() and not sys.stderr.isatty():
+    # A program that logs has it by now; one that logs nothing need not import it to fail.
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and structlog.is_configured() and not sys.stderr.isatty():
         # A program that logs: whoever collects its lines takes JSON only.
         structlog.get_logger().critical("ended", code=code, detail=detail, next=next_step)
         return

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from crypto.authorities import sign_authorities
 from crypto.errors import CryptoError
 from crypto.keys import SigningKey
+from crypto.log import log
 from crypto.trust import open_roster
 from hub import authorities, registrar, tables
 from hub.broker import BrokerAddress
@@ -32,8 +32,6 @@ from hub.settings import Settings
 from hub.topology import HUB_USERS
 from schemas.authorities import Authorities, AuthoritiesHeld
 from schemas.control import MessageType
-
-log = structlog.get_logger()
 
 LOOK_S: Final = 1.0
 

@@ -69,13 +69,9 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
         return merkle.node_hash(root_of(start, middle), root_of(middle, end))
 
     def descend(start: int, end: int, path: tuple[bytes, ...]) -> None:
-        if end - start == 1:
-            found.append(path)
-            return
-        if end - start == 2 and first <= start:
-            # Two leaves in one step: half of all steps would be those of single leaves.
-            found.append((nodes[0, start + 1], *path))
-            found.append((nodes[0, start], *path))
+        if first <= start and (end - start) & (end - start - 1) == 0:
+            level = (end - start).bit_length() - 1
+            found.extend(_below(level, start >> level, path, nodes))
             return
         middle = start + (1 << (end - start - 1).bit_length() - 1)
         if first < middle:
@@ -84,3 +80,14 @@ def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> lis
 
     descend(0, size, ())
     return found
+
+
+def _below(
+    level: int, place: int, path: tuple[bytes, ...], nodes: Mapping[tuple[int, int], bytes]
+) -> list[tuple[bytes, ...]]:
+    """The paths of all leaves of a perfect subtree, in order; `path` is its own."""
+    paths = [path]
+    while level:
+        level, place = level - 1, place << 1
+        paths = [(nodes[level, (place + at) ^ 1], *paths[at >> 1]) for at in range(2 * len(paths))]
+    return paths

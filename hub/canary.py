@@ -14,15 +14,13 @@ from typing import Any, Final
 
 import aio_pika
 import aiormq.exceptions
-import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from crypto.log import log
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
 from hub.metrics import CANARY_SECONDS
 from hub.topology import CANARY_KEY, CANARY_QUEUE, CANARY_TYPE, DISPATCH
-
-log = structlog.get_logger()
 
 CONFIRM_S: Final = 10.0
 LATE_PERIODS: Final = 3

@@ -10,6 +10,7 @@ import typer
 from crypto.journal import configure_logging
 from hub import database
 from hub.admission import Office
+from hub.console.door import is_loopback, opened
 from hub.errors import HandedOver
 from hub.joindesk import until
 from hub.locked import keys_alone
@@ -34,9 +35,6 @@ def console(
     Operators log in as with `seci-hub login`, with password and code, in any role. It shows what status and queues
     show, and changes nothing.
     """
-    # What people type ends before templates and forms, which only this needs, would have been loaded.
-    from hub.console.door import is_loopback, opened
-
     try:
         here = is_loopback(listen)
     except ValueError as error:

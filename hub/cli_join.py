@@ -1,9 +1,7 @@
 """`seci-hub invite`, `invitations`, `requests`, `approve`, `confirm`, `reject`, `join-desk`: how nodes come in."""
 
 import asyncio
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -15,19 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import joining as proofs
 from crypto import typed
-from crypto.journal import configure_logging
 from crypto.keyfile import write_private
-from hub import admission, approvals, database, joindesk, joining, joinwords, registrar
+from hub import admission, approvals, database, joining, joinwords, registrar
 from hub.acts import Actor
 from hub.admission import Office
-from hub.errors import FileUnwritable, HandedOver, RequestUnreadable, SettingsInvalid
+from hub.errors import FileUnwritable, RequestUnreadable, SettingsInvalid
 from hub.joining import Enrolment, Terms
-from hub.locked import keys_alone
-from hub.metrics import count_event
 from hub.roles import Action
 from hub.settings import HOME_VARIABLE, Settings
-from hub.setup import desk_certificate, ledger_of
-from hub.shell import AsJson, Home, acting, answer, begin_anew, say, with_database
+from hub.setup import ledger_of
+from hub.shell import AsJson, Home, acting, answer, say, with_database
 from hub.watch import iso
 from schemas.codes import TASK_FORCES, Agency
 from schemas.joining import MAX_REQUEST, JoinToken, Stage
@@ -164,7 +159,7 @@ def import_(
     """Take in a request that came as a file."""
     try:
         with file.open("rb") as source:
-            join = joindesk.parse(source.read(MAX_REQUEST + 1))
+            join = joining.parse(source.read(MAX_REQUEST + 1))
     except OSError as error:
         raise RequestUnreadable(f"{file} does not read: {error.strerror}", "name the node's file") from error
     settings = Settings.load(home)
@@ -202,7 +197,7 @@ def export(
         _write(out, (answered.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
         return {"node": node, "stage": str(answered.stage), "file": str(out), "welcome": answered.sealed is not None}
 
-    result = _with_office(settings, work)
+    result = with_office(settings, work)
     answer(result, as_json, f"{out}: {node} is {result['stage']}")
     say(f"next, at the node: seci-node join --hub {out.name}")
     if result["stage"] in (Stage.REQUESTED, Stage.APPROVED):
@@ -214,7 +209,7 @@ def resume(home: Home, as_json: AsJson = False) -> None:
     """Go on with enrolments that were left in the middle, and take back what is left of rejected ones."""
     settings = Settings.load(home)
     _on_record(settings, acting(settings, Action.PROVISION, {"resume": "enrolments"}))
-    found = _with_office(settings, admission.carry_all_on)
+    found = with_office(settings, admission.carry_all_on)
     lines = [f"{item.node} is {item.stage}" for item in found]
     answer({"requests": [joinwords.asked(item) for item in found]}, as_json, "\n".join(lines) or "nothing was left")
 
@@ -288,37 +283,6 @@ def reject(
     answer(joinwords.asked(found), as_json, f"{node} is rejected")
 
 
-def join_desk(
-    home: Home,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8443,
-    listen: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",  # noqa: S104 it is for nodes
-    name: Annotated[
-        list[str] | None, typer.Option(help="DNS name or IP address by which nodes call it; else the broker's.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Serve nodes that join, over HTTPS, until told to stop: SIGTERM or Ctrl-C. Logs are JSON lines on stderr."""
-    configure_logging(count_event)
-    settings = Settings.load(home)
-    names = tuple(name or (settings.broker_host,))
-    with keys_alone(home):
-        settings = Settings.load(home)
-        desk_certificate(home, settings.secret(), names)
-
-    async def work(office: Office) -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with joindesk.opened(office, listen, port, names[0]) as url:
-            answer({"url": url, "pid": os.getpid()}, as_json, f"join desk on {url}, pid {os.getpid()}")
-            await joindesk.until(stop, office)
-
-    try:
-        _with_office(settings, work)
-    except HandedOver:
-        begin_anew(settings)
-
-
 def _decide(
     settings: Settings,
     action: Action,
@@ -333,7 +297,7 @@ def _decide(
     actor = acting(settings, action, {**seen.about(), **(more or {})})
     agreed(seen)
     decided = with_database(settings, lambda connection: work(connection, seen, actor), log, actor)
-    return _with_office(settings, lambda office: admission.carry_on(office, decided.invitation))
+    return with_office(settings, lambda office: admission.carry_on(office, decided.invitation))
 
 
 def _on_record(settings: Settings, actor: Actor) -> None:
@@ -343,7 +307,8 @@ def _on_record(settings: Settings, actor: Actor) -> None:
     with_database(settings, nothing_else, ledger_of(settings), actor)
 
 
-def _with_office(settings: Settings, work: Callable[[Office], Coroutine[Any, Any, T]]) -> T:
+def with_office(settings: Settings, work: Callable[[Office], Coroutine[Any, Any, T]]) -> T:
+    """Runs `work` with the database and the ledger open. Raises DatabaseUnreachable, DatabaseOutdated."""
     log = ledger_of(settings)
 
     async def main() -> T:

@@ -16,6 +16,8 @@ from crypto.progress import Progress
 from hub import search as searching
 from hub import tiles as tiling
 from hub.audit import audit
+from hub.cli_erase import erase, retention
+from hub.cli_time import timestamp, timestamps
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
@@ -218,3 +220,7 @@ def _line(found: dict[str, Any]) -> str:
     words = [found[name] for name in ("message", "task_force", "kind", "code", "detail") if name in found]
     who = found.get("node", "erased")
     return f"{found['index']:>8}  {found['at']}  {found['event']:11} {who:6} {'  '.join(words)}".rstrip()
+
+
+for _command in (timestamp, timestamps, erase, retention):
+    ledger_app.command()(_command)

@@ -7,7 +7,6 @@ import typer
 
 from crypto.expiry import warnings
 from crypto.note import in_short
-from hub.cli_time import time_line
 from hub.errors import HubError, SessionRequired
 from hub.roles import Action
 from hub.settings import Settings
@@ -51,7 +50,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"overdue     {found['overdue']} answers",
         *([_CONTRADICTED.format(found["contradictions"])] if found["contradictions"] else ()),
         f"held        {found['held']} deliveries that the broker would not take yet",
-        time_line(found["timestamps"]),
+        _time_line(found["timestamps"]),
         f"broker      {found['broker']}",
         _operators_line(found["operators"]),
         *([f"joining     {found['joining']} nodes ask to join: seci-hub requests"] if found["joining"] else ()),
@@ -88,6 +87,16 @@ def _roster_line(roster: dict[str, Any] | None) -> str:
         return "roster      none; run `seci-hub provision`"
     nodes = "of which nodes: see `seci-hub login`" if roster["nodes"] is None else ", ".join(roster["nodes"])
     return f"roster      version {roster['version']}: {nodes}"
+
+
+def _time_line(found: dict[str, Any]) -> str:
+    last = found["newest"]
+    said = f"{last['at']} over {last['size']} entries by {last['tsa']}" if last else "none"
+    if not found["on"]:
+        return f"timestamps  off: no TSA is set; newest: {said}"
+    trouble = f"; {found['failures']} attempts failed, the last with {found['code']}" if found["code"] else ""
+    late = f"; LATE: the oldest checkpoint without one is {found['unstamped_s']:.0f} s old" if found["late"] else ""
+    return f"timestamps  newest: {said}{trouble}{late}"
 
 
 def refused_line(found: dict[str, int]) -> str:

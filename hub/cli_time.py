@@ -10,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import typed
 from crypto.errors import TimestampInvalid, TsaRootsUnusable
+from hub import PROGRAM
 from hub.errors import FileUnwritable, NothingToStamp, TsaUnset
 from hub.roles import Action
 from hub.settings import Settings
-from hub.shell import PROGRAM, AsJson, Home, acting, answer, say, with_database
-from hub.timestamps import Noted, described, keep, listing, newest
+from hub.shell import AsJson, Home, acting, answer, say, with_database
+from hub.stamping import keep
+from hub.timestamps import Noted, described, listing, newest
 from hub.tsa import stamp
 
 
@@ -65,17 +67,6 @@ def timestamps(
     answer({"timestamps": found, "files": files}, as_json, "\n".join(map(_line, found)) or "none")
     if files:
         say(f"wrote {len(files)} files to {out}; verify one: openssl ts -verify -data CHECKPOINT -in TSR -CAfile ROOTS")
-
-
-def time_line(found: dict[str, Any]) -> str:
-    """What `seci-hub status` says of it."""
-    last = found["newest"]
-    said = f"{last['at']} over {last['size']} entries by {last['tsa']}" if last else "none"
-    if not found["on"]:
-        return f"timestamps  off: no TSA is set; newest: {said}"
-    trouble = f"; {found['failures']} attempts failed, the last with {found['code']}" if found["code"] else ""
-    late = f"; LATE: the oldest checkpoint without one is {found['unstamped_s']:.0f} s old" if found["late"] else ""
-    return f"timestamps  newest: {said}{trouble}{late}"
 
 
 def _line(found: dict[str, Any]) -> str:

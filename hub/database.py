@@ -1,11 +1,8 @@
-"""The way to PostgreSQL: an engine for the hub's role, and the migrations run as the owner."""
+"""The way to PostgreSQL: an engine for the hub's role."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -36,7 +33,7 @@ def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
         server["plan_cache_mode"] = "force_generic_plan"
     arguments = {"server_settings": server}
     return create_async_engine(
-        _asyncpg(url), pool_size=4, max_overflow=4, pool_pre_ping=not worker, connect_args=arguments
+        with_driver(url), pool_size=4, max_overflow=4, pool_pre_ping=not worker, connect_args=arguments
     )
 
 
@@ -62,18 +59,11 @@ def explained(error: Exception) -> DatabaseOutdated | DatabaseUnreachable:
     )
 
 
-def _asyncpg(url: str) -> URL:
+def with_driver(url: str) -> URL:
+    """The URL as SQLAlchemy takes it: through asyncpg. Raises SettingsInvalid."""
     try:
         return make_url(url).set(drivername="postgresql+asyncpg")
     except ArgumentError as error:
         raise SettingsInvalid(
             "the database's URL does not parse", "write postgresql://user:password@host/name"
         ) from error
-
-
-def migrate(admin_url: str) -> None:
-    """Brings the schema up to date, as the database's owner. Idempotent."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["url"] = _asyncpg(admin_url).render_as_string(hide_password=False)
-    command.upgrade(config, "head")

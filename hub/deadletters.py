@@ -11,27 +11,25 @@ import asyncio
 import time
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from crypto.log import log
 from hub import tables
 from hub.broker import BrokerAddress
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import Dispatcher
 from hub.foreword import Foreword
 from hub.held import hold
 from hub.judge import Arrival, Refusable, Unreadable
 from hub.ledger import Ledger, evidence, take_turn
 from hub.pen import writing
-from hub.publication import Publication
+from hub.publication import Publication, Untaken
 from hub.record import record
 from hub.tolerance import decode_tolerantly, printable
 from hub.topology import QUARANTINE_QUEUE
 from schemas.control import MessageType
 from schemas.participants import CENTRE, NODE_ID
 from schemas.refusals import RefusalCode
-
-log = structlog.get_logger()
 
 REASON: Final = "delivered_too_often"
 _INGRESS: Final = "q.in."

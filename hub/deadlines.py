@@ -15,20 +15,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import ARRAY, Uuid, bindparam, delete, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.log import log
 from hub import ledger, rows, tables
-from hub.dispatch import Untaken
 from hub.held import OWED, hold
 from hub.ledger import Ledger
-from hub.publication import Owed, bundles, delivery_id
+from hub.publication import Owed, Untaken, bundles, delivery_id
 from schemas.control import Entry, Event
 from schemas.header import Header
 from schemas.refusals import RefusalCode
-
-log = structlog.get_logger()
 
 # Messages of a pass, each with 64 recipients at most: the ledger is locked meanwhile.
 PASS: Final = 32

@@ -13,16 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from crypto.log import log
 from hub.errors import PortTaken
 from hub.fairness import place_of
 from hub.monitor import CLOSE_S
-
-log = structlog.get_logger()
 
 # Of a request's first line and headers; a piece of what was read may go beyond.
 MOST_HEAD: Final = 16 * 1024

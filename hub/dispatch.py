@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiormq.exceptions
-import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import ChannelFrame
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from crypto.log import log
 from hub.broker import BrokerAddress
 from hub.errors import BrokerUnreachable
 from hub.foreword import Foreword
-from hub.publication import Publication
+from hub.publication import Publication, Untaken
 from hub.tolerance import closed, is_lost
 from hub.topology import CANARY_KEY, CANARY_TYPE, DISPATCH, inbox_key
 from schemas.control import MessageType
-
-log = structlog.get_logger()
 
 CONFIRM_S: Final = 10.0
 # How long an answer may take once an inbox was found silent a moment ago: who does not answer then is likely so too.
@@ -38,14 +36,6 @@ SLOWEST: Final = 64 * 1024
 # How long what comes next waits at most for an inbox that may be silent.
 MOMENT_S: Final = 0.2
 LOOK_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Untaken:
-    """A publication that the broker returned or rejected, and why."""
-
-    publication: Publication
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

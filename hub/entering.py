@@ -4,7 +4,7 @@ import syslog
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub import acts, login, sessions
+from hub import PROGRAM, acts, login, sessions
 from hub.acts import Actor
 from hub.errors import LoginPaused
 from hub.ledger import Ledger
@@ -12,7 +12,7 @@ from hub.login import Account, Proof
 from hub.roles import Action, Role
 from hub.settings import Settings
 from hub.setup import operators_secret
-from hub.shell import PROGRAM, limits_of, now_ms, with_database
+from hub.shell import limits_of, now_ms, with_database
 
 
 def enter(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[str, Role]:

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Final
 
 import aiormq.exceptions
-import structlog
 from aio_pika.exceptions import AMQPError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crypto.log import log
 from crypto.trust import Trust
 from hub import registrar, rosternews
 from hub.announcing import announce
@@ -26,26 +26,25 @@ from hub.canary import Canary
 from hub.database import DATABASE_TROUBLE
 from hub.deadletters import drain
 from hub.deadlines import is_due, see_to
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import Dispatcher
 from hub.errors import BrokenOff, BrokerUnreachable, RosterChanged, VerifierDied
 from hub.foreword import Foreword
-from hub.held import WITHHELD, hold, retry_held, sort_out
+from hub.held import WITHHELD, hold, sort_out
 from hub.intake import SUSPECT, Intake, Lane, Pace
 from hub.judge import OF_WITNESSES, Arrival, Verdict, is_active
 from hub.ledger import Ledger, check, check_signer, take_turn
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.pen import Pen, writing
-from hub.publication import Publication
+from hub.publication import Publication, Untaken
 from hub.record import Recorded, record
 from hub.renewals import Renewals
+from hub.retrying import retry_held
 from hub.settings import Settings
-from hub.timestamps import keep_stamping
+from hub.stamping import keep_stamping
 from hub.tolerance import closed, through_cancelled_channels
 from hub.verifiers import Verifiers
 from hub.witnessing import Witnessing
 from schemas.control import Entry, Event, MessageType
-
-log = structlog.get_logger()
 
 TICK_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 15.0

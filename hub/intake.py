@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Any, Final
 
 import aiormq.exceptions
-import structlog
 from aio_pika.abc import AbstractConnection
 
+from crypto.log import log
 from hub.broker import BrokerAddress
 from hub.fairness import Allowance, share
 from hub.judge import Arrival
@@ -24,8 +24,6 @@ from hub.metrics import REDELIVERED
 from hub.tolerance import decode_tolerantly, fault_of, give_back, is_lost, printable
 from hub.topology import ingress_queue
 from schemas.control import MessageType
-
-log = structlog.get_logger()
 
 # What arrives within this time goes together, while it would have to wait anyway.
 GATHER_S: Final = 0.002

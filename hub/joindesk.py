@@ -13,9 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
 import uvicorn
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -23,7 +21,8 @@ from starlette.routing import Route
 
 from crypto import keyfile
 from crypto.errors import CryptoError
-from hub import admission, database
+from crypto.log import log
+from hub import admission, database, joining
 from hub.admission import Office
 from hub.database import DATABASE_TROUBLE
 from hub.deskdoor import DeskProtocol, TlsFiles, configured, listening
@@ -42,9 +41,7 @@ from hub.fairness import Allowance, place_of
 from hub.ledger import check_signer
 from hub.monitor import PROBLEM, Server
 from hub.setup import DESK
-from schemas.joining import MAX_REQUEST, JoinRequest
-
-log = structlog.get_logger()
+from schemas.joining import MAX_REQUEST
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -98,7 +95,7 @@ def make_app(office: Office) -> Starlette:
         return JSONResponse(identity.model_dump(exclude_none=True))
 
     async def join(request: Request) -> Response:
-        asked = parse(await _body(request))
+        asked = joining.parse(await _body(request))
         found = await admission.receive(office, asked, by_file=False)
         answered = await admission.answer(office, found)
         log.info("join_asked", node=found.node, stage=answered.stage, proven=bool(found.proven))
@@ -129,17 +126,6 @@ def make_app(office: Office) -> Starlette:
             Route("/healthz", healthz),
         ]
     )
-
-
-def parse(data: bytes) -> JoinRequest:
-    """The request in these bytes. Raises RequestUnreadable."""
-    try:
-        return JoinRequest.model_validate_json(data)
-    except ValidationError as error:
-        fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})) or "all of it"
-        raise RequestUnreadable(
-            f"it is no request to join (wrong: {fields})", "let `seci-node join` make it"
-        ) from error
 
 
 async def _body(request: Request) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from pydantic import ValidationError
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +29,7 @@ from hub.errors import (
     InvitationOutdated,
     KeyUnproven,
     OperatorRefused,
+    RequestUnreadable,
     SameOperator,
     TokenExpired,
     TokenOfAnother,
@@ -347,3 +349,14 @@ async def _change(connection: AsyncConnection, found: Enrolment, **values: Any) 
     this = _TABLE.c.invitation == found.invitation
     row = (await connection.execute(update(_TABLE).where(this).values(**values).returning(_TABLE))).one()
     return Enrolment.of(row)
+
+
+def parse(data: bytes) -> JoinRequest:
+    """The request in these bytes. Raises RequestUnreadable."""
+    try:
+        return JoinRequest.model_validate_json(data)
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})) or "all of it"
+        raise RequestUnreadable(
+            f"it is no request to join (wrong: {fields})", "let `seci-node join` make it"
+        ) from error

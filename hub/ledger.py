@@ -16,7 +16,6 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +24,7 @@ from crypto.cosignature import Cosigner
 from crypto.errors import NoteInvalid
 from crypto.handover import open_handover
 from crypto.hubkeys import HubKeys, open_checkpoint
+from crypto.log import log
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from hub import rows, tables, tilestore
 from hub.batch import Batch
@@ -33,8 +33,6 @@ from hub.lockstore import Kept, LockStore, forked
 from hub.rows import Rows
 from schemas.control import Entry, Receipt
 from schemas.handover import HandoverNews
-
-log = structlog.get_logger()
 
 # "SECI" in ASCII: the advisory lock that makes one writer at a time of any number of processes.
 LOCK: Final = 0x53454349
@@ -173,7 +171,7 @@ async def append(
     batch, found = Batch(old, entries), dict(beside or {})
     # Many are copied while the next are made; few are inserted with all the rest.
     if len(entries) >= rows.MANY:
-        await rows.copy_meanwhile(connection, "ledger_content", batch.content(), batch.grow)
+        await rows.copy_content(connection, batch.content(), batch.grow)
     else:
         found["ledger_content"] = list(chain.from_iterable(batch.content()))
         batch.grow()
@@ -214,19 +212,12 @@ async def _sign(
     connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, batch: Batch, found: Rows
 ) -> Appended:
     """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
-    leaves = list(enumerate(batch.leaves, batch.old.size))
-
-    def sign() -> Appended:
-        signers = [ledger.signer] if ledger.leaving is None else [ledger.signer, ledger.leaving]
-        return Appended(sign_note(checkpoint.text(), *signers), batch.receipts())
-
-    if len(leaves) >= rows.MANY:
-        appended = await rows.copy_meanwhile(connection, "ledger_leaf", [leaves], sign)
-    else:
-        appended, found = sign(), {**found, "ledger_leaf": leaves}
-    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), appended.note, time.time_ns() // 1_000_000)
-    await rows.insert(connection, {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]})
-    return appended
+    signers = [ledger.signer] if ledger.leaving is None else [ledger.signer, ledger.leaving]
+    note = sign_note(checkpoint.text(), *signers)
+    row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
+    found = {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]}
+    receipts = await rows.insert_meanwhile(connection, found, batch.old.size, batch.leaves, batch.receipts)
+    return Appended(note, receipts)
 
 
 async def _propose(

@@ -7,12 +7,11 @@ are made once a batch: at thousands a second, one for each message would be felt
 import os
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -108,7 +107,7 @@ def _code(entry: Entry) -> str:
     return str(reason or "")
 
 
-def count_event(_: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def count_event(_: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A processor for the log: counts what goes through it from warnings on, and changes nothing."""
     if level in COUNTED_LEVELS:
         code = event.get("error") or event.get("code") or event.get("reason") or ""

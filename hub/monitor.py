@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -26,14 +25,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from crypto.log import log
 from hub import database, metrics, reading
 from hub.database import DATABASE_TROUBLE
 from hub.errors import HubError, PortTaken
 from hub.ingest import Ingest
 from hub.readiness import Shortcoming, Vitals, shortcomings
 from hub.reading import Reading
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 DATABASE_S: Final = 2.0

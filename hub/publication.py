@@ -27,6 +27,14 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class Untaken:
+    """A publication that the broker returned or rejected, and why."""
+
+    publication: Publication
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Owed:
     """Which nodes are owed an entry's receipt, and the signed acknowledgement that goes with it."""
 

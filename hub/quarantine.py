@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto.trust import Trust
 from hub import ledger, rows, tables
-from hub.dispatch import Untaken
 from hub.errors import MessageUnknown, QuarantineDecided, StillUnreadable
 from hub.held import OWED, hold
 from hub.judge import Acceptable, Arrival, Ordered, Refusable, Unreadable, Verdict, judge
 from hub.ledger import DETAIL_SIZE, Ledger
+from hub.publication import Untaken
 from hub.record import record
 from hub.watch import iso
 from schemas.control import Entry, Event

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crypto.errors import CryptoError
+from crypto.log import log
 from hub import accounts, authorities, registrar, tables
 from hub.announcing import keep, news, publication
 from hub.broker import BrokerAddress
@@ -30,8 +30,6 @@ from hub.renewing import NEXT, renewed
 from hub.settings import Settings
 from schemas.control import MessageType
 from schemas.renewal import MOST_TEXT, RenewalAnswer, RenewalRequest
-
-log = structlog.get_logger()
 
 PAUSE_S: Final = 1.0
 # Of a node, in a day. One that dies again and again while it renews asks each time that it starts.

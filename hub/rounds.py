@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import ARRAY, Row, Text, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -23,12 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from crypto.cosignature import CosignerKey, time_of
 from crypto.errors import NoteInvalid, TileInvalid
 from crypto.hubkeys import signer_of
+from crypto.log import log
 from crypto.note import Checkpoint, Note
 from hub import ledger, registrar, tables, tilestore
 from hub.ledger import Head, Ledger
 from schemas.witnessing import MOST_CLAIMS
-
-log = structlog.get_logger()
 
 # So many times as long as a round takes, a checkpoint waits for half of the witnesses.
 PATIENCE: Final = 10

@@ -1,8 +1,9 @@
 """Inserting rows: many of a table by COPY, few of any number of tables in one statement, which is one round trip.
 
 A row has a value for each column, in the order of `hub.tables`; the database has the columns in the same order.
-Those of the ledger's two tables are packed here (PostgreSQL's documentation of COPY, "Binary Format"), so that the
-database works on some while others are made: the driver would send none before it has them all.
+The ledger's content is packed here (PostgreSQL's documentation of COPY, "Binary Format"), so that the database works on
+some rows while others are made: the driver would send none before it has them all. Its leaves go with what is few, as
+one value that the database takes apart: a COPY of their own would be two more round trips.
 """
 
 import asyncio
@@ -29,42 +30,67 @@ LOST_S: Final = 1.0
 _BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 # A row has the number of its columns, and each its length and value. `bigint` has 8 bytes.
-_INDEX_HASH: Final = Struct(">hiqi32s")
 _INDEX: Final = Struct(">hiqi")
 _AT_SALT: Final = Struct(">iqi32si")
 
 
 async def insert(connection: AsyncConnection, rows: Rows) -> None:
     """Inserts rows in the connection's transaction. Raises asyncpg's errors."""
-    driver = await driver_of(connection)
-    few = {table: found for table, found in rows.items() if 0 < len(found) < MANY}
-    for table, found in rows.items():
-        if len(found) >= MANY:
-            await _told_if_lost(driver, driver.copy_records_to_table(table, records=found))
+    driver, few = await driver_of(connection), await _copy_the_many(connection, rows)
     if few:
         await driver.execute(_statement(tuple(few)), *few.values())
 
 
-async def copy_meanwhile(
-    connection: AsyncConnection, table: str, parts: Iterable[Iterable[Row]], compute: Callable[[], T]
+async def insert_meanwhile(
+    connection: AsyncConnection, rows: Rows, first: int, leaves: Sequence[bytes], compute: Callable[[], T]
 ) -> T:
-    """Inserts the ledger's rows, of which each part is made while the database works on the one before it.
+    """Inserts rows, and in `ledger_leaf` the leaf hashes from index `first` on.
+
+    Gives what `compute` does, which is called while the database works. Raises asyncpg's errors.
+    """
+    driver, few = await driver_of(connection), await _copy_the_many(connection, rows)
+    statement = _statement(tuple(few), leaves=True)
+    inserting = asyncio.create_task(driver.execute(statement, first, b"".join(leaves), *few.values()))
+    try:
+        # In the first round the task has it written, which the loop does at that round's end.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        computed = compute()
+        await inserting
+    except BaseException:
+        inserting.cancel()
+        await asyncio.gather(inserting, return_exceptions=True)
+        raise
+    return computed
+
+
+async def _copy_the_many(connection: AsyncConnection, rows: Rows) -> Rows:
+    """Copies the rows of each table that has many; gives the others, of those tables that have any."""
+    driver = await driver_of(connection)
+    for table, found in rows.items():
+        if len(found) >= MANY:
+            await _told_if_lost(driver, driver.copy_records_to_table(table, records=found))
+    return {table: found for table, found in rows.items() if 0 < len(found) < MANY}
+
+
+async def copy_content(connection: AsyncConnection, parts: Iterable[Iterable[Row]], compute: Callable[[], T]) -> T:
+    """Inserts rows of `ledger_content`, of which each part is made while the database works on the one before it.
 
     Gives what `compute` does, which is called while it works on the last. Raises asyncpg's errors.
     """
     driver = await driver_of(connection)
-    pack, sent = _PACK[table], asyncio.get_running_loop().create_future()
+    sent = asyncio.get_running_loop().create_future()
 
     async def packed() -> AsyncIterator[bytes]:
         yield _BEGIN
         for part in parts:
-            yield b"".join(starmap(pack, part))
+            yield b"".join(starmap(_pack, part))
             await asyncio.sleep(0)  # it is written when the loop goes round
         yield _END
         # There is no more; the driver says so to the database and waits for it.
         sent.set_result(None)
 
-    copy = driver.copy_to_table(table, source=packed(), format="binary")
+    copy = driver.copy_to_table("ledger_content", source=packed(), format="binary")
     copying = asyncio.create_task(_told_if_lost(driver, copy))
     try:
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
@@ -105,25 +131,24 @@ async def _told_if_lost(driver: Any, copy: Coroutine[Any, Any, object]) -> None:
         driver.remove_termination_listener(lost)
 
 
-def _pack_leaf(index: int, leaf: bytes) -> bytes:
-    return _INDEX_HASH.pack(2, 8, index, 32, leaf)
-
-
-def _pack_content(index: int, event: str, at: int, salt: bytes, entry: bytes) -> bytes:
+def _pack(index: int, event: str, at: int, salt: bytes, entry: bytes) -> bytes:
     name = event.encode()
     return _INDEX.pack(5, 8, index, len(name)) + name + _AT_SALT.pack(8, at, 32, salt, len(entry)) + entry
 
 
-_PACK: Final[Mapping[str, Callable[..., bytes]]] = {"ledger_leaf": _pack_leaf, "ledger_content": _pack_content}
+_LEAVES: Final = (
+    "INSERT INTO ledger_leaf SELECT $1::bigint + at, substr($2::bytea, 32 * at + 1, 32)"
+    " FROM generate_series(0, length($2::bytea) / 32 - 1) AS at"
+)
 
 
 @cache
-def _statement(tables: tuple[str, ...]) -> str:
+def _statement(tables: tuple[str, ...], *, leaves: bool = False) -> str:
     # An array of rows is of the table's own type, so the driver knows each column's.
     inserts = [
         f"INSERT INTO {table} SELECT * FROM unnest(${place}::{table}[])"  # noqa: S608 ours
-        for place, table in enumerate(tables, 1)
+        for place, table in enumerate(tables, 3 if leaves else 1)
     ]
-    *others, last = inserts
-    beside = ", ".join(f"{table}_rows AS ({one})" for table, one in zip(tables, others, strict=False))
+    *others, last = [*inserts, _LEAVES] if leaves else inserts
+    beside = ", ".join(f"part_{place} AS ({one})" for place, one in enumerate(others))
     return f"WITH {beside} {last}" if others else last

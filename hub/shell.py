@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-import structlog
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import typed
 from crypto.errors import HubKeyForeign, SignatureInvalid
+from crypto.log import log
 from hub import acts, database, handing, permits, sessionfile
 from hub.acts import Actor
 from hub.errors import (
@@ -34,9 +34,6 @@ from hub.sessions import Limits
 from hub.settings import HOME_VARIABLE, Settings
 from hub.setup import ledger_of, operators_secret
 
-log = structlog.get_logger()
-
-PROGRAM: Final = "seci-hub"
 T = TypeVar("T")
 Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The hub's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

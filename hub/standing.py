@@ -21,11 +21,10 @@ from crypto.certificates import RevokedCertificate
 from hub import deadlines, ledger, registrar, rows, tables
 from hub.authorities import Issuing
 from hub.deadlines import NOT_TAKEN, Missed
-from hub.dispatch import Untaken
 from hub.errors import HandOverRefused, NodeStateRefused, NodeUnknown
 from hub.held import OWED, hold, sort_out
 from hub.ledger import DETAIL_SIZE, Ledger
-from hub.publication import Owed, bundles
+from hub.publication import Owed, Untaken, bundles
 from hub.quarantine import Decision
 from hub.registrar import Unsigned
 from schemas.control import Entry, Event

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.cosignature import CosignerKey
 from crypto.errors import CryptoError, NoteInvalid
 from crypto.hubkeys import signer_of
+from crypto.log import log
 from crypto.note import Note
 from crypto.tiles import tile_at
 from crypto.trust import Trust
@@ -38,8 +38,6 @@ from schemas.witnessing import (
     WitnessCheckpoint,
     WitnessCosignature,
 )
-
-log = structlog.get_logger()
 
 # Between two rounds of answers: a node gets at most so many of a kind.
 PAUSE_S: Final = 0.2

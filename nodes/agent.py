@@ -9,12 +9,11 @@ expire       what nobody took in time
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final
 
-import structlog
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,6 +22,7 @@ from crypto.envelope import digest_of
 from crypto.errors import CryptoError, HsmUnavailable, KeyNotValid, KeyRevoked, KeyUnknown, SenderUnknown
 from crypto.hubkeys import HubKeys
 from crypto.keyfile import NodeKeys
+from crypto.log import log
 from crypto.trust import Trust
 from nodes import (
     acceptances,
@@ -43,11 +43,10 @@ from nodes.commits import alone
 from nodes.hearing import GRACE_MS, Hearing
 from nodes.link import Link
 from nodes.loops import BATCH, TICK_S, gather, pause, through_trouble
-from nodes.metrics import RESENDS
-from nodes.publishing import Publication
 from nodes.receipts import Reader
 from nodes.receiving import Arrival
 from nodes.renewing import OF_RENEWAL, Renewing
+from nodes.sending import Sending
 from nodes.settings import Settings
 from nodes.setup import own_kids, witness_key
 from nodes.store import Store
@@ -55,42 +54,19 @@ from nodes.witness import Witness
 from schemas.control import ControlRefused, MessageType
 from schemas.renewal import RenewalAnswer
 
-log = structlog.get_logger()
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
 SMALL_BATCH: Final = 10
-DEFER_MS: Final = 5_000
 NO_LIMIT: Final = 2**63 - 1
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
-# Between two looks into the store for what is to be sent again.
-LOOK_S: Final = 1.0
 ACKNOWLEDGE_S: Final = 0.1
 # What may let the witness go on.
 OF_WITNESSES: Final = (MessageType.CHECKPOINT, MessageType.ROSTER, MessageType.HANDOVER)
 
 
 @dataclass
-class Lane:
-    """What goes to one of the two ingress queues: when one is full, the other goes on.
-
-    `posted` wakes the loop that sends, which looks by itself each second too. `fresh` has what was stored a
-    moment ago, which need not be read again to be sent; `missed` says that something was stored which it has not.
-    """
-
-    urgent: bool
-    fresh: list[outbox.Ready] = field(default_factory=list)
-    missed: bool = False
-    posted: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass
 class Agent:
     """One node at work. `trust` is replaced whenever a newer roster comes into force, `hub` with each handover.
 
-    `stored` wakes the loop that acknowledges, which looks by itself each second too. `sent` has what the broker took
-    and when (ms): it is written with the next transaction, for should it be lost, the message only goes out again.
+    `stored` wakes the loop that acknowledges, which looks by itself each second too.
     """
 
     settings: Settings
@@ -99,17 +75,16 @@ class Agent:
     link: Link
     trust: Trust
     hub: HubKeys
-    urgent: Lane = field(default_factory=lambda: Lane(urgent=True))
-    normal: Lane = field(default_factory=lambda: Lane(urgent=False))
-    sent: list[tuple[str, int]] = field(default_factory=list)
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     hearing: Hearing = field(default_factory=Hearing)
     witness: Witness = field(init=False)
+    sending: Sending = field(init=False)
 
     def __post_init__(self) -> None:
         node, origin = self.settings.node, self.settings.log_origin
         second, pause_s = self.settings.log_second(), self.settings.witness_pause
         self.witness = Witness(node, origin, self.hub, second, pause_s=pause_s)
+        self.sending = Sending(self.box, self.link, self.witness, self.settings.resend_after_ms)
         self._receipts = Reader(node, origin, self.hub)
         self._rosters = rosters.Reader(node, self.keys, self.hub, origin, self.hub)
         self._pinned = self.settings.log_verifier()
@@ -124,8 +99,8 @@ class Agent:
             tasks.create_task(through_trouble(self.renewing.run, "_renew"))
             ask = partial(self.witness.run, self.box, self.link)
             tasks.create_task(through_trouble(ask, "_witness"))
-            for lane in (self.urgent, self.normal):
-                tasks.create_task(through_trouble(partial(self._send, lane), "_send"))
+            for lane in (self.sending.urgent, self.sending.normal):
+                tasks.create_task(through_trouble(partial(self.sending.keep_sending, lane), "_send"))
             order = partial(orders.keep_sending, self.box, self.link, self.witness)
             tasks.create_task(through_trouble(order, "_order"))
             for loop in (self._receive, self._acknowledge, self._expire):
@@ -152,68 +127,6 @@ class Agent:
         self.keys, self.witness.key = held.keys, held.witness
         self._rosters = replace(self._rosters, keys=held.keys)
         self.link.go_over(held.password, self.trust.roster.crl)
-
-    def post(self, message: outbox.Ready) -> None:
-        """Tells that a message is in the outbox."""
-        lane = self.urgent if message.urgent else self.normal
-        if self.link.up.is_set() and not outbox.is_full(lane.fresh, BATCH):
-            lane.fresh.append(message)
-        else:
-            lane.missed = True
-        lane.posted.set()
-
-    async def _send(self, lane: Lane) -> None:
-        at_once, look_at, suspect = BATCH, 0.0, ""
-        while True:
-            await self.link.up.wait()
-            lane.posted.clear()
-            if self.witness.caught:
-                await asyncio.sleep(TICK_S)
-                continue
-            now = _now()
-            items, lane.fresh = lane.fresh, []
-            if lane.missed or time.monotonic() >= look_at or outbox.is_full(items, at_once + 1):
-                lane.missed = False
-                items = await self._write(outbox.ready, at_once, now, urgent=lane.urgent)
-                read = {item.id for item in items}
-                lane.fresh = [item for item in lane.fresh if item.id not in read]
-                # While nothing in the store stands before it, what comes is sent from memory.
-                look_at = 0.0 if outbox.is_full(items, at_once) else time.monotonic() + LOOK_S
-            if not items:
-                await pause(lane.posted)
-                continue
-            publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
-            confirmed = await self.link.publish(publications)
-            RESENDS.inc(sum(item.again for item in items))
-            self.sent += [(item.id, now) for item, ok in zip(items, confirmed, strict=True) if ok]
-            if all(confirmed):
-                at_once = min(2 * at_once, BATCH)
-                await gather(len(items))
-                continue
-            # From here the oldest goes alone, until one is taken: the others do not overtake it, a queue that is full
-            # is not sent a hundred each second, and if the link broke at it twice (once may have been the other lane's
-            # doing), others go first for a while.
-            if confirmed == [None]:
-                if items[0].id == suspect:
-                    await self.box.run(outbox.defer, suspect, _now() + DEFER_MS)
-                suspect = items[0].id
-            at_once, look_at = 1, 0.0
-            await asyncio.sleep(TICK_S)
-
-    async def _write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        # As `box.run`, and in the same transaction what was sent meanwhile. Only the event loop touches `sent`.
-        sent, self.sent = self.sent, []
-
-        def marked(connection: Connection) -> T:
-            if sent:
-                outbox.mark_sent(connection, sent, self.settings.resend_after_ms)
-            return work(connection, *args, **kwargs)
-
-        try:
-            return await self.box.run(marked)
-        except BaseException:
-            self.sent = sent + self.sent
-            raise
 
     async def _acknowledge(self) -> None:
         while True:
@@ -251,7 +164,7 @@ class Agent:
                 # At the start, and when the clock has been set back: what it put off would wait for its old time.
                 await self.box.run(store.bring_forward, now, self.settings.resend_after_ms)
             before = now
-            for id in await self._write(outbox.expire, now):
+            for id in await self.sending.write(outbox.expire, now):
                 log.warning("expired", message=id)
             if await self.box.run(self.decide):
                 self.stored.set()
@@ -266,7 +179,7 @@ class Agent:
             while batch:
                 before = self.trust, self.hub
                 try:
-                    await self._write(self.take_in, batch)
+                    await self.sending.write(self.take_in, batch)
                 except (SQLAlchemyError, OSError) as error:
                     # A roster or key that was rolled back is not in force.
                     self._go_by(*before)

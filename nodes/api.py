@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import structlog
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -23,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError, HsmUnavailable
+from crypto.log import log
 from nodes import evidence, inbox, notices, outbox, store
 from nodes.agent import Agent
 from nodes.api_renewal import add_renewal
@@ -38,8 +38,6 @@ from nodes.times import iso
 from schemas import registry, wording
 from schemas.header import MAX_BODY
 from schemas.names import NameRepeated, refuse_repeated
-
-log = structlog.get_logger()
 
 # The JSON around the body is small; what is far over the limit is refused before it is read.
 MAX_REQUEST: Final = MAX_BODY + 64 * 1024
@@ -93,7 +91,7 @@ def _add_post(app: FastAPI, agent: Agent, authorised: Any) -> Callable[[Outgoing
     async def take(message: Outgoing) -> dict[str, Any]:
         accepted, ready = await outbox.accept(agent.box, message, agent.settings.node, agent.keys, agent.trust)
         if ready is not None:
-            agent.post(ready)
+            agent.sending.post(ready)
         return accepted
 
     @app.post(

@@ -11,17 +11,15 @@ import time
 from pathlib import Path
 from typing import Final
 
-import structlog
 from cryptography import x509
 
 from crypto import certificates
 from crypto.authorities import open_authorities, successors
 from crypto.keyfile import write_private
 from crypto.keys import VerifyKey
+from crypto.log import log
 from nodes.settings import Settings
 from schemas.authorities import AuthoritiesHeld
-
-log = structlog.get_logger()
 
 FILE: Final = "ca.pem"
 

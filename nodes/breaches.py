@@ -2,17 +2,15 @@
 
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import BigInteger, Column, Integer, Table, Text, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
+from crypto.log import log
 from nodes import store
 from nodes.times import iso
 from schemas.header import Header
 from schemas.refusals import RefusalCode
-
-log = structlog.get_logger()
 
 # For so long a person is told.
 TOLD_MS: Final = 7 * 24 * 3600 * 1000

@@ -11,7 +11,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Final
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
@@ -20,6 +19,7 @@ from crypto.bundle import Evidence
 from crypto.errors import CryptoError, KeyNotValid, KeyUnknown, SenderUnknown
 from crypto.evidence import Established, verify_evidence
 from crypto.hubkeys import HubKeys
+from crypto.log import log
 from crypto.policy import Policy
 from crypto.proof import LogProof
 from crypto.receipt import Proven
@@ -31,8 +31,6 @@ from nodes.proofs import best_proof
 from nodes.store import Store
 from schemas.control import Acknowledgement, ControlRefused, Entry, Receipts
 from schemas.roster import RosterKey
-
-log = structlog.get_logger()
 
 _INSERT_WORD: Final = Prepared(insert(store.acknowledgement).on_conflict_do_nothing(), "digest", "signed")
 

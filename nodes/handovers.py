@@ -11,7 +11,6 @@ by the same key, whichever comes first: one of the two is a thief's.
 import base64
 from typing import Final
 
-import structlog
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import Connection
 
@@ -19,12 +18,11 @@ from crypto.errors import HandoverForked
 from crypto.handover import open_handover, open_handover_news
 from crypto.hubkeys import HubKeys
 from crypto.keys import VerifyKey
+from crypto.log import log
 from crypto.note import Note, NoteVerifier
 from nodes import histories, store
 from nodes.histories import HubCaught, Standing
 from schemas.handover import Handover, HandoverNews
-
-log = structlog.get_logger()
 
 # Put aside until a handover is in force.
 WAITING: Final = "handover_waiting"

@@ -14,17 +14,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
+from crypto.log import log
 from nodes import histories, rosters, store
 from nodes.prepared import Prepared
 from nodes.times import iso
 from schemas.header import RosterReference
-
-log = structlog.get_logger()
 
 WITHHELD: Final = "roster_withheld"
 DISPUTED: Final = "roster_disputed"

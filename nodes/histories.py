@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-import structlog
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
@@ -19,6 +18,7 @@ from sqlalchemy.engine import Connection
 from crypto import merkle
 from crypto.errors import HubKeyForeign, LogForked, NoteInvalid, OldSizeWrong, ProofInvalid, ReceiptInvalid
 from crypto.hubkeys import LedgerKeys, open_checkpoint, signer_of
+from crypto.log import log
 from crypto.note import Checkpoint, Note
 from crypto.policy import Policy
 from crypto.witness import AddCheckpoint, follow
@@ -26,8 +26,6 @@ from nodes import store
 from nodes.prepared import Prepared
 from schemas.control import MessageType
 from schemas.witnessing import MOST_CLAIMS, Link, WitnessCheckpoint
-
-log = structlog.get_logger()
 
 FORKED: Final = "log_forked"
 ROLLED_BACK: Final = "log_rolled_back"

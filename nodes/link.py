@@ -15,21 +15,19 @@ from typing import Any, Final
 
 import aio_pika
 import aiormq.exceptions
-import structlog
 from aio_pika.abc import AbstractConnection
 from pamqp.common import FieldTable
 
 from crypto import certificates, typed
 from crypto.errors import CryptoError
 from crypto.keyfile import write_private
+from crypto.log import log
 from crypto.tls import client_context, refuse_revoked
 from nodes.errors import BrokerUnreachable
 from nodes.loops import raise_if_ours
 from nodes.publishing import Publication, publish
 from nodes.receiving import SLOWEST, Arrival, Receiver, Sizes
 from nodes.settings import Settings
-
-log = structlog.get_logger()
 
 HEARTBEAT_S: Final = 15
 CONNECT_S: Final = 10

@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-log = structlog.get_logger()
+from crypto.log import log
 
 BATCH: Final = 100
 TICK_S: Final = 1.0

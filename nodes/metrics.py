@@ -5,10 +5,9 @@ each lost link and each refused publication.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from nodes.link import LinkState
@@ -28,7 +27,7 @@ RESENDS: Final = Counter(
 Gauge("seci_node_start_timestamp_seconds", "When this agent started.", registry=REGISTRY).set_to_current_time()
 
 
-def count_event(_: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def count_event(_: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A processor for the log: counts what goes through it and changes nothing."""
     code = event.get("error") or event.get("code") or ""
     EVENTS.labels(str(event["event"]), level, str(code)).inc()

@@ -10,11 +10,11 @@ policy_changed: the rules are others, or who coordinates, or what is opened to w
 from collections.abc import Sequence
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
+from crypto.log import log
 from crypto.receipt import Proven
 from crypto.trust import Trust
 from nodes import store
@@ -25,8 +25,6 @@ from schemas.control import Event
 from schemas.header import Header
 from schemas.policy import Policy
 from schemas.roster import KeyUse, RosterNode
-
-log = structlog.get_logger()
 
 OF_MESSAGES: Final = (Event.REMINDED, Event.ESCALATED, Event.EXPIRED, Event.RETURNED, Event.HANDED_OVER)
 JOINED: Final = "member_joined"

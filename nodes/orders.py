@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import structlog
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from crypto.keys import SigningKey
+from crypto.log import log
 from crypto.orders import sign_order
 from crypto.receipt import Proven
 from crypto.trust import Trust
@@ -33,8 +33,6 @@ from schemas.control import Event, MessageType
 from schemas.header import NodeId, new_id
 from schemas.membership import MAX_REASON, Act, MembershipOrder, OrderRefused, carried_out
 from schemas.refusals import NEXT_STEP, RefusalCode
-
-log = structlog.get_logger()
 
 FIRST_PAUSE_MS: Final = 5_000
 LONGEST_PAUSE_MS: Final = 600_000

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Final
 
-import structlog
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
@@ -26,8 +25,6 @@ from nodes import histories, store
 from nodes.prepared import Prepared
 from schemas.control import Receipt, Receipts
 from schemas.witnessing import MOST_TILES, TilePlace, TileRequest, Tiles
-
-log = structlog.get_logger()
 
 # So many receipts are upgraded by one answer, at most.
 AT_ONCE: Final = MOST_TILES * WIDTH

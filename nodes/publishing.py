@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiormq.exceptions
-import structlog
 from aiormq.abc import ChannelFrame
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from crypto.log import log
 from schemas.control import MessageType
-
-log = structlog.get_logger()
 
 WRITE_BYTES: Final = 1024 * 1024
 

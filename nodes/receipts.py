@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from sqlalchemy.engine import Connection
 
 from crypto.errors import NoteInvalid
 from crypto.hubkeys import LedgerKeys
+from crypto.log import log
 from crypto.receipt import Proven, verify_receipts
 from crypto.trust import Trust
 from nodes import acceptances, evidence, hearsay, histories, inbox, notices, orders, outbox, proofs
 from nodes.histories import Standing
 from schemas.control import AcknowledgedMessage, Entry, Event, Receipt, Receipts
-
-log = structlog.get_logger()
 
 # What this node can show of a message: of one it sent, and that it acknowledged one that it received.
 _DECISIONS: Final = (Event.ACCEPTED, Event.REFUSED, Event.QUARANTINED)

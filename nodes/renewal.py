@@ -18,12 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from crypto import certificates, hsm, keyfile
 from crypto.errors import CertificateRefused
 from crypto.keyfile import NodeKeys, load_node_keys, load_tls_key, tls_password, write_private
 from crypto.keys import EncryptionKey, SigningKey
+from crypto.log import log
 from crypto.renewal import sign_renewal
 from crypto.trust import Trust
 from nodes import authorities
@@ -32,8 +31,6 @@ from nodes.settings import Settings
 from nodes.setup import witness_key, write_request
 from schemas.renewal import RenewalAnswer, RenewalRequest
 from schemas.roster import KeyUse, RosterKey
-
-log = structlog.get_logger()
 
 SIGNING: Final = "signing"
 ENCRYPTION: Final = "encryption"

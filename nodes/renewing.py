@@ -7,13 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
 from crypto import expiry
 from crypto.authorities import sign_held
 from crypto.errors import CryptoError
 from crypto.keyfile import NodeKeys
 from crypto.keys import VerifyKey
+from crypto.log import log
 from crypto.trust import Trust
 from nodes import authorities, renewal, rosters
 from nodes.errors import NodeError
@@ -24,8 +23,6 @@ from nodes.settings import Settings
 from nodes.signing import beside, signed_by
 from nodes.store import Store
 from schemas.control import MessageType
-
-log = structlog.get_logger()
 
 LOOK_S: Final = 3600.0
 # While something is asked for: between two looks whether it has come, and between two questions.

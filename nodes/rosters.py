@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
@@ -22,13 +21,12 @@ from crypto.errors import CryptoError, HubKeyForeign, NoteInvalid, SignatureInva
 from crypto.hubkeys import HubKeys, LedgerKeys
 from crypto.keyfile import NodeKeys
 from crypto.keys import key_id_of
+from crypto.log import log
 from crypto.rosternews import Logged, open_news
 from crypto.trust import Earlier, RosterKeys, Trust, open_roster, signer_of_roster, trust_in, unverified_roster
 from nodes import histories, notices, store
 from nodes.histories import Followed, HubCaught, Standing
 from schemas.roster import KeyUse, Roster, RosterKey, RosterNews
-
-log = structlog.get_logger()
 
 # For so long the hub is not asked again for what it answered with a roster that cannot be read.
 FIRST_PAUSE_S: Final = 20.0

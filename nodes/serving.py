@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import structlog
 import uvicorn
 import uvloop
 
 from crypto.keyfile import load_node_keys, put_tls, tls_password
+from crypto.log import log
 from crypto.tls import client_context
 from nodes import handovers, renewal, rosters
 from nodes.agent import Agent
@@ -32,8 +32,6 @@ from nodes.older import read_older
 from nodes.settings import Settings
 from nodes.signing import finish
 from nodes.store import Store
-
-log = structlog.get_logger()
 
 # What a slow caller may have to get its answer at the end.
 CLOSE_S: Final = 3

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
-import structlog
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
@@ -18,6 +17,7 @@ from crypto.errors import CryptoError, KeyUnknown
 from crypto.hsm import Token, generate_p256
 from crypto.keyfile import NodeKeys, SecretSource, load_node_keys, load_tls_key, write_private
 from crypto.keys import SigningKey, VerifyKey
+from crypto.log import log
 from crypto.note import NoteVerifier
 from nodes import handovers, histories, rosters
 from nodes.errors import FileUnreadable, FileUnwritable, FolderTaken, KeysElsewhere, WelcomeRefused
@@ -26,8 +26,6 @@ from nodes.settings import TOKEN_SIZE, Settings
 from nodes.store import Store
 from schemas.control import ControlRefused
 from schemas.enrolment import EnrolmentRequest, Welcome
-
-log = structlog.get_logger()
 
 _AGAIN: Final = "ask the hub's operators for it again"
 

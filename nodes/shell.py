@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from crypto import typed
 from nodes.settings import HOME_VARIABLE
 
-PROGRAM: Final = "seci-node"
 Home = Annotated[Path, typer.Option(envvar=HOME_VARIABLE, help="The node's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

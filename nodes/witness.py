@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import structlog
 from sqlalchemy.engine import Connection
 
 from crypto.cosignature import Cosigner, CosignerKey
 from crypto.errors import CryptoError, NoteInvalid
 from crypto.hubkeys import LedgerKeys, signer_of
 from crypto.keys import SigningKey
+from crypto.log import log
 from crypto.note import Note, NoteVerifier, open_note
 from crypto.policy import NONE, Log, Policy, read_checkpoint
 from crypto.trust import WITNESS_NAME, Trust
@@ -32,8 +32,6 @@ from nodes.store import Store
 from nodes.times import iso
 from schemas.control import ControlRefused, MessageType, Wire
 from schemas.witnessing import CheckpointRequest, TileRequest, Tiles, WitnessCheckpoint, WitnessCosignature
-
-log = structlog.get_logger()
 
 # With receipts to upgrade and tiles to be had, or rosters that wait for a link, the next question follows so soon.
 HURRY_S: Final = 1.0

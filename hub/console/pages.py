@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
 from crypto.keyfile import Secret
+from crypto.log import log
 from crypto.pages import AGAIN, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
 from hub import credentials, database, login, sessions
 from hub.admission import Office
@@ -33,8 +33,6 @@ from hub.roles import Action, allows
 from hub.sessions import Holder
 from hub.setup import operators_secret
 from hub.shell import limits_of, now_ms
-
-log = structlog.get_logger()
 
 PATH: Final = "/console"
 SIGN_IN: Final = f"{PATH}/sign-in"

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the URL that `hub.database.migrate` gives."""
+"""Alembic's entry: runs the migrations on the URL that `hub.migrating.migrate` gives."""
 
 import asyncio
 

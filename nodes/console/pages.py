@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,13 +16,12 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from crypto.log import log
 from crypto.pages import AGAIN, LOOPBACK, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
 from nodes.agent import Agent
 from nodes.console.sessions import WRONG_S, Attempts, Sessions
 from nodes.console.view import view
 from nodes.status import refused, status
-
-log = structlog.get_logger()
 
 PATH: Final = "/console"
 SIGN_IN: Final = f"{PATH}/sign-in"

@@ -23,9 +23,8 @@ from crypto.joining import (
     verify_token,
 )
 from crypto.trust import sign_roster
-from hub import joindesk
 from hub.errors import EnrolmentRefused, HubError
-from hub.joining import Terms
+from hub.joining import Terms, parse
 from hub.joining import check_request as check_join
 from hub.registrar import Unsigned, certify, check_request, with_admitted
 from nodes import desk, setup
@@ -116,7 +115,7 @@ def _invited() -> tuple[Target, ...]:
     )
 
     def asked(data: bytes) -> object:
-        found = joindesk.parse(data)
+        found = parse(data)
         check_join(found, Unsigned(0, ()), terms)
         is_opened(found, bytes(32))
         return verify_token(found, known)

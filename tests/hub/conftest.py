@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.services import Services
 from hub import database
+from hub.migrating import migrate
 from hub.tolerance import decode_tolerantly
 from tests.conftest import Authority
 from tests.hub.ownhub import OwnHub
@@ -77,7 +78,7 @@ async def send(connection: AbstractConnection) -> Send:
 @pytest.fixture(scope="module")
 def tables(services: Services) -> str:
     """The URL of a database with the hub's tables, for the hub's own role."""
-    database.migrate(services.postgres.owner_url)
+    migrate(services.postgres.owner_url)
     return services.postgres.application_url
 
 

@@ -21,11 +21,12 @@ from deploy.local.services import Services
 from hub import dispatch
 from hub.broker import BrokerAddress
 from hub.dispatch import Dispatcher
-from hub.held import FIRST_PAUSE_MS, retry_held
+from hub.held import FIRST_PAUSE_MS
 from hub.ingest import Ingest
 from hub.ledger import Ledger
 from hub.lockstore import LockStore
 from hub.publication import Publication
+from hub.retrying import retry_held
 from hub.topology import HUB_USERS, inbox_queue
 from schemas.control import MessageType
 from tests.conftest import Authority

@@ -22,7 +22,7 @@ from crypto.note import Checkpoint, Note, sign_note
 from crypto.policy import Policy
 from crypto.timestamp import ask, read_roots, verify_timestamp
 from deploy.local.instance import REPOSITORY
-from hub import erasure, registrar, rounds, tables, timestamps
+from hub import erasure, registrar, rounds, stamping, tables, timestamps
 from hub.errors import LedgerBroken
 from hub.export import Exported, export
 from hub.exportfolder import ExportFolder
@@ -202,7 +202,7 @@ async def test_timestamps_of_what_is_exported_go_with_it(own: OwnHub, own_engine
             assert newest is not None
             response = tsa.reply(ask(newest.note.encode()).request)
             said = verify_timestamp(response, newest.note.encode(), roots)
-            await timestamps.keep(connection, newest, Stamp(response, said))
+            await stamping.keep(connection, newest, Stamp(response, said))
 
     await publish_witnesses(own, own_engine)
     for count in (3, 4):

@@ -1,9 +1,13 @@
 """Another key takes the place of the one that signs the ledger: once, whenever anybody is killed, for all workers."""
 
 import asyncio
+import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,19 +16,26 @@ from crypto.errors import HubKeyForeign
 from crypto.handover import open_handover_news
 from crypto.hubkeys import open_checkpoint
 from crypto.policy import Policy
+from crypto.timestamp import read_roots
+from deploy.local.instance import REPOSITORY
 from hub import handing, ledger, registrar, rosternews, rounds
-from hub.dispatch import Dispatcher, Untaken
+from hub.dispatch import Dispatcher
 from hub.errors import HandedOver
 from hub.foreword import Foreword
-from hub.held import hold, retry_held
+from hub.held import hold
 from hub.ledger import Ledger
 from hub.pen import writing
-from hub.publication import Publication
+from hub.publication import Publication, Untaken
+from hub.retrying import retry_held
+from hub.stamping import stamp_if_due
 from nodes.verify_ledger import verify_ledger
 from schemas.control import MessageType
 from schemas.handover import HandoverNews
 from tests.crypto.people import BG, RO, roster_key, roster_node
+from tests.crypto.softhsm import PIN, make_token, needs_softhsm
+from tests.crypto.tsa import Tsa
 from tests.hub.ownhub import OwnHub, entries
+from tests.hub.tsaserver import serving, signs
 
 pytestmark = pytest.mark.system
 
@@ -168,3 +179,59 @@ async def test_without_its_key_nobody_signs(own: OwnHub, own_engine: AsyncEngine
     (own.home / handing.KEY).write_bytes((tmp_path / "backup" / handing.KEY).read_bytes())
     code, told = await asyncio.to_thread(own.type, "hub-key", "show")
     assert (code, told["error"] if "error" in told else told["code"]) == (2, "hub_key_missing")
+
+
+@needs_softhsm
+async def test_a_key_in_a_token_takes_over_and_hands_over_to_another_there(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    async with writing(own_engine, own.log) as connection:
+        await registrar.publish_roster(connection, own.log, NODES, own.log.signer.key)
+    token, pin = make_token(tmp_path / "softhsm", "seci-hub"), tmp_path / "pin"
+    pin.touch(0o600)
+    pin.write_text(PIN)
+    where = ["--pkcs11-module", str(token.module), "--pkcs11-token", token.label, "--pkcs11-pin-file", str(pin)]
+    keys = []
+    # The second time nobody names the token: where today's key is, the next one is made, too.
+    for named in (where, []):
+        assert (await asyncio.to_thread(_typed_afresh, own, "hub-key", "prepare", *named))["in_token"]
+        pin.unlink(missing_ok=True)
+        keys.append((await asyncio.to_thread(_typed_afresh, own, "hub-key", "roll"))["key"])
+    assert len(set(keys)) == 2
+    assert await asyncio.to_thread(_typed_afresh, own, "ledger", "verify")
+    shown = await asyncio.to_thread(_typed_afresh, own, "hub-key", "show")
+    assert [item["new"] for item in shown["handovers"]] == keys
+    for file in own.home.iterdir():
+        assert not file.is_file() or PIN.encode() not in file.read_bytes(), file.name
+
+
+def _typed_afresh(own: OwnHub, *words: str) -> Any:
+    """In a process of its own: the library of a token reads once where that is."""
+    argv = [sys.executable, "-m", "hub.cli", *words, "--home", str(own.home), "--json"]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout)
+
+
+async def test_timestamps_before_at_and_after_a_handover_hold(
+    own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    old, tsa = await _begin(own, own_engine), Tsa.create(tmp_path / "tsa")
+    with serving(signs(tsa)) as server:
+        # Each is asked for at once.
+        settings = server.settings(tsa.roots, 0.0)
+        assert await stamp_if_due(own_engine, settings)
+        assert (await asyncio.to_thread(own.type, "hub-key", "roll"))[0] == 0
+        assert await stamp_if_due(own_engine, settings)
+        await _append(own_engine, own.log)
+        assert await stamp_if_due(own_engine, settings)
+    folder = tmp_path / "export"
+    assert (await asyncio.to_thread(own.type, "ledger", "export", str(folder)))[0] == 0
+    for log in (old, own.log):
+        policy = Policy.of([log.signer.verifier], [], 0)
+        assert (
+            len(
+                verify_ledger(folder, policy, (), lambda *_: None, roots=read_roots(tsa.roots.read_bytes())).stamps.held
+            )
+            == 3
+        )

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.services import Services
 from hub import database
-from hub.dispatch import SILENT, Dispatcher, Untaken
-from hub.held import retry_held
-from hub.publication import Publication
+from hub.dispatch import SILENT, Dispatcher
+from hub.publication import Publication, Untaken
+from hub.retrying import retry_held
 from tests.hub.plans import questions, rows_read
 
 pytestmark = pytest.mark.system

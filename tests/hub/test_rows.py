@@ -25,10 +25,10 @@ async def _server(connection: AsyncConnection) -> int:
     return int(driver.get_server_pid())
 
 
-def _leaves(parts: int, width: int, before: Callable[[int], None]) -> Iterator[list[Row]]:
+def _content(parts: int, width: int, before: Callable[[int], None]) -> Iterator[list[Row]]:
     for part in range(parts):
         before(part)
-        yield [(part * width + place, bytes(32)) for place in range(width)]
+        yield [(part * width + place, "accepted", 0, bytes(32), b"") for place in range(width)]
 
 
 # A worker's loop is uvloop's, which says otherwise that a connection is lost.
@@ -42,7 +42,7 @@ def test_a_connection_that_is_lost_between_parts(own: OwnHub, loop: Callable[[],
                 if part == at:
                     own.sql(f"SELECT pg_terminate_backend({server})")
 
-            await rows.copy_meanwhile(connection, "ledger_leaf", _leaves(8, rows.MANY, before), lambda: None)
+            await rows.copy_content(connection, _content(8, rows.MANY, before), lambda: None)
 
     async def lose_each() -> None:
         engine = database.engine_of(own.url)
@@ -72,12 +72,12 @@ async def test_a_connection_that_is_lost_before_the_first_part(
 
 
 async def _in_parts(connection: AsyncConnection) -> None:
-    await rows.copy_meanwhile(connection, "ledger_leaf", _leaves(400, 1000, lambda _: None), lambda: None)
+    await rows.copy_content(connection, _content(400, 1000, lambda _: None), lambda: None)
 
 
 async def _at_once(connection: AsyncConnection) -> None:
-    long = bytes(5000)
-    await rows.insert(connection, {"ledger_leaf": [(index, long) for index in range(4000)]})
+    long = ("accepted", 0, bytes(32), bytes(5000))
+    await rows.insert(connection, {"ledger_content": [(index, *long) for index in range(4000)]})
 
 
 async def _held_up(
@@ -88,8 +88,8 @@ async def _held_up(
 ) -> None:
     """Copies more than there is room for on the way, to a database that takes nothing; and then ends it."""
     async with engine.connect() as blocker, writing(engine, own.log) as connection:
-        own.sql("GRANT ALL ON ledger_leaf TO seci_hub")
-        await blocker.execute(text("LOCK TABLE ledger_leaf IN SHARE MODE"))
+        own.sql("GRANT ALL ON ledger_content TO seci_hub")
+        await blocker.execute(text("LOCK TABLE ledger_content IN SHARE MODE"))
         copying = asyncio.create_task(copy(connection))
         await asyncio.sleep(1)
         assert not copying.done()

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crypto.timestamp import read_roots, verify_timestamp
 from hub import reading, timestamps
-from hub.timestamps import FIRST_PAUSE_S, LATE, LONGEST_PAUSE_S, pause_s, stamp_if_due
+from hub.stamping import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s, stamp_if_due
+from hub.timestamps import LATE
 from hub.tsa import ANSWER_S
 from nodes.verify import main
 from tests.crypto.tsa import Tsa, openssl_verifies

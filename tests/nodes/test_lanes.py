@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from nodes import agent as agent_module
-from nodes import outbox
+from nodes import outbox, sending
 from nodes.agent import Agent
 from nodes.outgoing import Outgoing
 from nodes.publishing import Publication
@@ -20,7 +19,7 @@ async def post(agent: Agent, priority: Priority) -> str:
     message = Outgoing(kind="alert", task_force="drugs", priority=priority, body={"title": "a", "text": "b"})
     answer, ready = await outbox.accept(agent.box, message, "bg", agent.keys, agent.trust)
     assert ready is not None
-    agent.post(ready)
+    agent.sending.post(ready)
     return str(answer["id"])
 
 
@@ -81,9 +80,9 @@ async def test_what_was_posted_while_the_link_was_down_is_not_overtaken(
         return [True for _ in items]
 
     monkeypatch.setattr(agent.link, "publish", publish)
-    monkeypatch.setattr(agent_module, "LOOK_S", 3.0)
+    monkeypatch.setattr(sending, "LOOK_S", 3.0)
     agent.link.up.set()
-    sending = asyncio.create_task(agent._send(agent.normal))
+    keeping = asyncio.create_task(agent.sending.keep_sending(agent.sending.normal))
     try:
         posted = [await post(agent, Priority.NORMAL)]
         async with asyncio.timeout(PATIENCE_S):
@@ -96,6 +95,6 @@ async def test_what_was_posted_while_the_link_was_down_is_not_overtaken(
             posted.append(await post(agent, Priority.NORMAL))
             await await_taken(posted)
     finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
     assert taken == posted

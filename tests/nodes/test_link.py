@@ -10,9 +10,8 @@ import pytest
 
 from crypto.envelope import seal
 from crypto.trust import Trust
-from nodes import agent as agent_module
 from nodes import link as link_module
-from nodes import outbox
+from nodes import outbox, sending
 from nodes.agent import Agent
 from nodes.publishing import Publication
 from nodes.receiving import Arrival
@@ -99,8 +98,8 @@ async def test_what_breaks_the_link_again_and_again_lets_others_go_first(
         return [True] * len(items)
 
     _stay_up(agent, monkeypatch, publish)
-    monkeypatch.setattr(agent_module, "TICK_S", 0.01)
-    monkeypatch.setattr(agent_module, "DEFER_MS", 200)
+    monkeypatch.setattr(sending, "TICK_S", 0.01)
+    monkeypatch.setattr(sending, "DEFER_MS", 200)
     poison = await post(agent, Priority.NORMAL)
     await post(agent, Priority.NORMAL)
     working = asyncio.create_task(agent.run())
@@ -116,13 +115,13 @@ async def test_what_was_sent_is_written_though_the_first_try_fails_and_the_link_
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id = await post(agent, Priority.NORMAL)
-    agent.sent.append((id, 1))
+    agent.sending.sent.append((id, 1))
 
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
-        await agent._write(fail)
+        await agent.sending.write(fail)
     working = asyncio.create_task(agent.run())
     try:
         for _ in range(200):

@@ -78,7 +78,7 @@ async def _post(agent: Agent, size: int) -> str:
     message = Outgoing(kind="alert", task_force="drugs", body={"title": "a", "text": "x" * size})
     answer, ready = await outbox.accept(agent.box, message, "bg", agent.keys, agent.trust)
     assert ready is not None
-    agent.post(ready)
+    agent.sending.post(ready)
     return str(answer["id"])
 
 
@@ -119,8 +119,8 @@ async def test_a_batch_is_bounded_in_bytes(agent: Agent, monkeypatch: pytest.Mon
     assert outbox.is_full(batch, 100)
     assert not outbox.is_full(batch[:-1], 100)
     # What is kept in memory as well, and it says that there is more.
-    assert len(agent.normal.fresh) == len(batch)
-    assert outbox.is_full(agent.normal.fresh, 101)
+    assert len(agent.sending.normal.fresh) == len(batch)
+    assert outbox.is_full(agent.sending.normal.fresh, 101)
 
 
 async def test_what_comes_is_bounded_in_bytes_and_comes_in_order(
