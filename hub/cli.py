@@ -23,6 +23,7 @@ COMMANDS: Final[Places] = {
         "hub.cli_joindesk:join_desk",
         "Serve nodes that join, over HTTPS, until told to stop: SIGTERM or Ctrl-C.",
     ),
+    "console": ("hub.cli_console:console", "Serve the console until told to stop: SIGTERM or Ctrl-C."),
     "login": ("hub.cli_login:login", "Log in as an operator: with password and code, or with a certificate."),
     "logout": ("hub.cli_login:logout", "End the session."),
     "whoami": ("hub.cli_login:whoami", "Say who is logged in, in which role, and until when."),

@@ -1,7 +1,6 @@
 """`seci-hub login`, `logout`, `whoami`: an operator's session."""
 
 import sys
-import syslog
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import certificates
-from hub import PROGRAM, acts, credentials, sessionfile, sessions
+from hub import credentials, sessionfile, sessions
 from hub import login as logins
-from hub.acts import Actor
-from hub.errors import LoginPaused, SettingsInvalid
-from hub.ledger import Ledger
-from hub.login import Account, CertificateProof, PasswordProof, Proof
-from hub.roles import Action, Role
+from hub.entering import enter, leave
+from hub.errors import SettingsInvalid
+from hub.login import CertificateProof, PasswordProof, Proof
+from hub.roles import Action
 from hub.settings import Settings
 from hub.setup import ledger_of, operators_secret
 from hub.shell import AsJson, Home, acting, answer, limits_of, now_ms, say, with_database
@@ -57,12 +55,7 @@ def login(
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
     else:
         proof = PasswordProof(read_password(password_file, "Password"), code or read_code())
-    account, step = judged(settings, log, name, proof)
-
-    async def work(connection: AsyncConnection) -> tuple[str, Role]:
-        return await logins.finish(connection, log, account, step, limits_of(settings), now_ms())
-
-    token, role = with_database(settings, work, log)
+    token, role = enter(settings, log, name, proof)
     file = sessionfile.save(home, token)
     ends = iso(now_ms() + settings.session_s * 1000)
     result = {"ok": True, "operator": name, "role": str(role), "ends": ends, "session": str(file)}
@@ -70,37 +63,10 @@ def login(
     say(f"it ends {settings.session_idle_s // 60} minutes after your last command; seci-hub logout ends it at once")
 
 
-def judged(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[Account, int]:
-    """The account, and the TOTP step that was used, if the proof holds. Raises LoginRefused, LoginPaused."""
-    secret = operators_secret(settings)
-    try:
-        account, failures = with_database(settings, lambda c: logins.attempt(c, name, secret, now_ms()))
-    except LoginPaused:
-        _tell_syslog("paused")
-        raise
-    step = proof.holds(account, now_ms())
-    if step is not None:
-        return account, step
-    _tell_syslog(f"refused, {failures} in a row")
-    if sessions.pause_ms(failures):
-        with_database(settings, lambda connection: logins.lock(connection, log, account, failures), log)
-    raise logins.refused()
-
-
 def logout(home: Home, as_json: AsJson = False) -> None:
     """End the session. Does nothing if there is none."""
     settings = Settings.load(home)
-    log, token, secret = ledger_of(settings), sessionfile.read(home), operators_secret(settings)
-
-    async def work(connection: AsyncConnection) -> str | None:
-        found = await sessions.of_token(connection, log, token, limits_of(settings), secret, now_ms())
-        if found is None:
-            return None
-        await sessions.end(connection, found.session)
-        await acts.record(connection, log, Actor(found.name, Action.LOGOUT, {}, found.role, found.session))
-        return found.name
-
-    name = with_database(settings, work, log)
+    name = leave(settings, ledger_of(settings), sessionfile.read(home))
     sessionfile.forget(home)
     answer({"ok": True, "operator": name}, as_json, f"{name} is logged out" if name else "nobody was logged in")
 
@@ -169,9 +135,3 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise SettingsInvalid(f"{file} does not read: {error.strerror}", "name the file") from error
-
-
-def _tell_syslog(what: str) -> None:
-    # Not the name: people type passwords there.
-    syslog.openlog(PROGRAM, syslog.LOG_PID, syslog.LOG_AUTH)
-    syslog.syslog(syslog.LOG_WARNING, f"login {what}")

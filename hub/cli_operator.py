@@ -13,8 +13,9 @@ from crypto import certificates, typed
 from hub import acts, approvals, authorities, credentials, operators, sessions
 from hub import login as logins
 from hub.acts import Actor
-from hub.cli_login import Name, PasswordFile, judged, read_code, read_password
+from hub.cli_login import Name, PasswordFile, read_code, read_password
 from hub.credentials import Credential
+from hub.entering import judged
 from hub.errors import FileUnwritable, OperatorRefused, SettingsInvalid
 from hub.login import PasswordProof
 from hub.roles import DANGEROUS, MAY_TAKE_TWO, Action, Role, of_two

@@ -1,22 +1,18 @@
 """`seci-hub status`: the first thing that an operator looks at."""
 
 import asyncio
-import time
 from typing import Any, Final
 
 import typer
 
 from crypto.expiry import warnings
 from crypto.note import in_short
-from hub.broker import BrokerAddress
 from hub.errors import HubError, SessionRequired
-from hub.overview import overview
 from hub.roles import Action
 from hub.settings import Settings
-from hub.setup import ends, hub_keys, ledger_of
+from hub.setup import ledger_of
 from hub.shell import AsJson, Home, acting, answer, say, with_database
-from hub.timestamps import LATE
-from hub.watch import iso
+from hub.situation import REACHABLE, broker_state, situation
 
 _CONTRADICTED: Final = (
     'WITNESSES   {} cosigned checkpoints are of another ledger; see docs/operations.md, "A witness contradicts"'
@@ -31,19 +27,19 @@ def status(home: Home, as_json: AsJson = False) -> None:
     Exit code 3 if something needs attention, 5 if the broker or the database does not answer.
     """
     settings = Settings.load(home)
-    found = with_database(settings, lambda connection: overview(connection, hub_keys(settings)))
-    if found["roster"] and not _is_known(settings):
-        found["roster"]["nodes"] = found["roster"]["absent"] = None
-    found["timestamps"] = _with_lateness(found["timestamps"], settings)
-    found["broker"] = asyncio.run(_broker_state(settings))
     log = ledger_of(settings)
-    second, now = log.second_vkey, time.time_ns() // 1_000_000
-    certificates = ends(home)
-    found["ends"], soon = {what: iso(end) for what, end in certificates.items()}, warnings(certificates, now)
-    found["ledger"] |= {"vkey": log.signer.verifier.vkey(), "vkey_mldsa": second}
+    now = with_database(settings, lambda connection: situation(connection, settings, log))
+    found, soon, nodes_soon = now.told, warnings(now.ends, now.at), warnings(now.node_ends, now.at)
+    if not _is_known(settings):
+        found["node_ends"], nodes_soon = None, []
+        if found["roster"]:
+            found["roster"]["nodes"] = found["roster"]["absent"] = None
+    found["broker"] = asyncio.run(broker_state(settings))
+    second = found["ledger"]["vkey_mldsa"]
     lines = [
         f"workers     {found['workers']}{'' if found['workers'] else ': NOBODY takes messages in; start seci-hub run'}",
         f"ledger      {found['ledger']['size']} entries, root {found['ledger']['root'][:16]}",
+        f"witnessed   {_witnessed(found['ledger'])}",
         f"ledger key  {found['ledger']['vkey']}",
         f"second key  {f'{in_short(second)} (all of it with --json)' if second else _NO_SECOND}",
         _roster_line(found["roster"]),
@@ -59,12 +55,13 @@ def status(home: Home, as_json: AsJson = False) -> None:
         _operators_line(found["operators"]),
         *([f"joining     {found['joining']} nodes ask to join: seci-hub requests"] if found["joining"] else ()),
         *(f"WARNING     {warning}: seci-hub renew" for warning in soon),
+        *(f"WARNING     {warning}: telephone the node" for warning in nodes_soon),
     ]
     answer(found, as_json, "\n".join(lines))
-    if found["broker"] != "reachable":
+    if found["broker"] != REACHABLE:
         raise typer.Exit(5)
-    late = found["timestamps"]["late"]
-    if found["held"] or found["quarantined"] or found["overdue"] or late or soon or not found["workers"]:
+    late = found["timestamps"]["late"] or soon or nodes_soon
+    if found["held"] or found["quarantined"] or found["overdue"] or late or not found["workers"]:
         raise typer.Exit(3)
 
 
@@ -78,6 +75,11 @@ def _is_known(settings: Settings) -> bool:
         say(f"who you are is not known: {error}")
         return False
     return True
+
+
+def _witnessed(ledger: dict[str, Any]) -> str:
+    size = ledger["witnessed"]
+    return "no checkpoint yet" if size is None else f"to {size} entries, by more than half of the witnesses"
 
 
 def _roster_line(roster: dict[str, Any] | None) -> str:
@@ -97,13 +99,6 @@ def _time_line(found: dict[str, Any]) -> str:
     return f"timestamps  newest: {said}{trouble}{late}"
 
 
-def _with_lateness(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    # What `standing` says, and whether it is as the settings want it.
-    tsa = settings.tsa
-    late = tsa is not None and found["unstamped_s"] > LATE * tsa.interval_s
-    return {"on": tsa is not None, **found, "late": late}
-
-
 def refused_line(found: dict[str, int]) -> str:
     """How many messages were refused, and by which codes if any was."""
     by_code = f" ({', '.join(f'{code} {number}' for code, number in found.items())})" if found else ""
@@ -116,12 +111,3 @@ def _operators_line(found: dict[str, int]) -> str:
     failed = f"; FAILED LOGINS of late: {found['failed_logins']}, `operator show`" if found["failed_logins"] else ""
     alone = "" if found["officers"] > 1 else ": NOBODY can confirm what takes two; add another"
     return f"operators   {found['enabled']}, security officers {found['officers']}{alone}{failed}"
-
-
-async def _broker_state(settings: Settings) -> str:
-    try:
-        connection = await BrokerAddress.of(settings).connect("hub-ingest")
-    except HubError as error:
-        return f"unreachable: {error}"
-    await connection.close()
-    return "reachable"

@@ -1,16 +1,26 @@
-"""HTTP/1.1 as the join desk speaks it, which is with strangers: what is sent is bounded, and has its time.
+"""HTTP/1.1 as join desk and console speak it, which is with strangers: what is sent is bounded, and has its time.
 
 uvicorn's own protocol holds a header or an address of any length in memory, and waits for the end of a request for
 ever; so few slow callers would keep all others out.
 """
 
 import asyncio
-from typing import Any, Final
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from crypto.log import log
+from hub.errors import PortTaken
 from hub.fairness import place_of
+from hub.monitor import CLOSE_S
 
 # Of a request's first line and headers; a piece of what was read may go beyond.
 MOST_HEAD: Final = 16 * 1024
@@ -21,8 +31,9 @@ CONNECTIONS_EACH: Final = 16
 
 
 class DeskProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection. `cut_off` is what is logged when it is ended."""
 
+    cut_off: ClassVar[str] = "join_cut_off"
     _in_head = True
     _head = 0
     _place = ""
@@ -84,5 +95,54 @@ class DeskProtocol(HttpToolsProtocol):
         self._stop()
         transport: Any = self.transport
         if not transport.is_closing():
-            log.warning("join_cut_off", reason=why)
+            log.warning(self.cut_off, reason=why)
             transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A certificate and its sealed key, and what opens that."""
+
+    certificate: Path
+    key: Path
+    password: str = field(repr=False)
+
+
+@contextmanager
+def listening(listen: str, port: int) -> Iterator[socket.socket]:
+    """A socket at that address. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((listen, port))
+        except OSError as error:
+            raise PortTaken(
+                f"{listen} port {port}: {error.strerror}", "choose others with --listen and --port"
+            ) from error
+        yield listener
+
+
+def configured(app: ASGIApp, protocol: type[DeskProtocol], files: TlsFiles | None, connections: int) -> uvicorn.Config:
+    """How an application is served: over TLS 1.3, or in plain without `files`."""
+    tls: dict[str, Any] = {}
+    if files is not None:
+        tls = {"ssl_certfile": files.certificate, "ssl_keyfile": files.key, "ssl_keyfile_password": files.password}
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        limit_concurrency=connections,
+        timeout_graceful_shutdown=CLOSE_S,
+        **tls,
+    )
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
+    return config

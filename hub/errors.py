@@ -198,6 +198,13 @@ class RequestUnreadable(HubError):
     exit_code = 2
 
 
+class PlainRefused(HubError):
+    """The console would take passwords in plain HTTP from other machines."""
+
+    code = "plain_refused"
+    exit_code = 2
+
+
 class TooMany(HubError):
     """More requests than one address, or all together, may make."""
 

@@ -6,8 +6,6 @@ there are, and hears each address only so often.
 """
 
 import asyncio
-import socket
-import ssl
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,12 +25,11 @@ from crypto.log import log
 from hub import admission, database, joining
 from hub.admission import Office
 from hub.database import DATABASE_TROUBLE
-from hub.deskdoor import DeskProtocol
+from hub.deskdoor import DeskProtocol, TlsFiles, configured, listening
 from hub.errors import (
     EnrolmentRefused,
     HubError,
     InvitationOutdated,
-    PortTaken,
     RequestUnreadable,
     TokenExpired,
     TokenOfAnother,
@@ -42,7 +39,7 @@ from hub.errors import (
 )
 from hub.fairness import Allowance, place_of
 from hub.ledger import check_signer
-from hub.monitor import CLOSE_S, PROBLEM, Server
+from hub.monitor import PROBLEM, Server
 from hub.setup import DESK
 from schemas.joining import MAX_REQUEST
 
@@ -188,15 +185,7 @@ async def until(stop: asyncio.Event, office: Office) -> None:
 @asynccontextmanager
 async def opened(office: Office, listen: str, port: int, name: str) -> AsyncIterator[str]:
     """Serves nodes while the block runs, and gives the URL under `name`. Raises PortTaken."""
-    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((listen, port))
-        except OSError as error:
-            raise PortTaken(
-                f"{listen} port {port}: {error.strerror}", "choose others with --listen and --port"
-            ) from error
+    with listening(listen, port) as listener:
         server = Server(_configured(office))
         url = f"https://{name}:{listener.getsockname()[1]}"
         tasks = [asyncio.create_task(server.serve(sockets=[listener])), asyncio.create_task(work_off(office))]
@@ -209,24 +198,7 @@ async def opened(office: Office, listen: str, port: int, name: str) -> AsyncIter
 
 
 def _configured(office: Office) -> uvicorn.Config:
-    home, secret = office.settings.home, office.settings.secret()
-    config = uvicorn.Config(
-        make_app(office),
-        http=DeskProtocol,
-        ws="none",
-        proxy_headers=False,
-        server_header=False,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=CLOSE_S,
-        ssl_certfile=home / f"{DESK}.pem",
-        ssl_keyfile=home / f"{DESK}.key",
-        ssl_keyfile_password=keyfile.tls_password(home / f"{DESK}.key", secret).decode(),
-    )
-    config.load()
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
-    return config
+    home = office.settings.home
+    password = keyfile.tls_password(home / f"{DESK}.key", office.settings.secret()).decode()
+    files = TlsFiles(home / f"{DESK}.pem", home / f"{DESK}.key", password)
+    return configured(make_app(office), DeskProtocol, files, _CONNECTIONS)

@@ -107,9 +107,18 @@ async def forgive(connection: AsyncConnection, name: str) -> None:
 
 
 async def holder(
-    connection: AsyncConnection, log: Ledger, token: str | None, limits: Limits, secret: Secret, now: int
+    connection: AsyncConnection,
+    log: Ledger,
+    token: str | None,
+    limits: Limits,
+    secret: Secret,
+    now: int,
+    *,
+    used: bool = True,
 ) -> Holder:
-    """Whose token it is; the session is used by that. Raises SessionRequired, OperatorsTampered."""
+    """Whose token it is; the session is used by that, unless nobody is there who does. Raises SessionRequired,
+    OperatorsTampered.
+    """
     if token is None:
         raise _required("nobody is logged in")
     table, key = tables.operator_session, digest(token)
@@ -125,8 +134,10 @@ async def holder(
             "somebody wrote to the database behind the hub's back: keep it as it is",
         )
     role = Credential.open(account.sealed, secret, account.name, account.role).role
-    await connection.execute(update(table).where(table.c.digest == key).values(last_used=now))
-    return Holder(account.name, role, key, row.begun, min(row.ends, now + limits.idle))
+    last_used = now if used else row.last_used
+    if used:
+        await connection.execute(update(table).where(table.c.digest == key).values(last_used=now))
+    return Holder(account.name, role, key, row.begun, min(row.ends, last_used + limits.idle))
 
 
 async def of_token(

@@ -25,6 +25,7 @@ from hub.topology import HUB_USERS
 CA_NAME: Final = "SECI Exchange CA"
 SECOND_KEY: Final = "ledger.mldsa.key"
 DESK: Final = "hub-desk"
+CONSOLE: Final = "hub-console"
 OPERATORS_KEY: Final = "operators.key"
 BROKER: Final = "broker"
 BROKER_KEY: Final = f"{BROKER}.key"
@@ -73,16 +74,16 @@ def _broker_certificate(home: Path, secret: Secret, broker: BrokerNames) -> None
     write(home / "broker.pem", _issued(home, secret, "broker", key, broker))
 
 
-def desk_certificate(home: Path, secret: Secret, names: Sequence[str]) -> None:
-    """The join desk's key and certificate for these DNS names and IP addresses, anew each time it starts.
+def desk_certificate(home: Path, secret: Secret, names: Sequence[str], desk: str = DESK) -> None:
+    """The join desk's key and certificate, or the console's, for these DNS names and IP addresses, anew at each start.
 
     Raises WrongPassphrase, KeyFileRefused.
     """
     key = certificates.new_tls_key()
     ips = tuple(name for name in names if _is_ip(name))
     dns = tuple(name for name in names if name not in ips)
-    keyfile.save_tls_key(home / f"{DESK}.key", key, secret)
-    write(home / f"{DESK}.pem", _issued(home, secret, DESK, key, BrokerNames(dns, ips)))
+    keyfile.save_tls_key(home / f"{desk}.key", key, secret)
+    write(home / f"{desk}.pem", _issued(home, secret, desk, key, BrokerNames(dns, ips)))
 
 
 def _is_ip(name: str) -> bool:

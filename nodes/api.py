@@ -5,7 +5,6 @@ present the bearer token of the node's folder (RFC 6750).
 """
 
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -22,17 +21,19 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crypto import expiry
 from crypto.errors import CryptoError, HsmUnavailable
 from crypto.log import log
-from nodes import breaches, clock, evidence, inbox, notices, outbox, rosters, store, witness
+from nodes import evidence, inbox, notices, outbox, store
 from nodes.agent import Agent
 from nodes.api_renewal import add_renewal
 from nodes.api_taskforces import add_task_forces
+from nodes.console.pages import make_console, with_console
 from nodes.errors import NodeError
 from nodes.metrics import exposition
 from nodes.outgoing import Outgoing
 from nodes.quick import FAILED, QuickPost, accepted_answer
+from nodes.status import status as status_of
+from nodes.status import witness_of
 from nodes.times import iso
 from schemas import registry, wording
 from schemas.header import MAX_BODY
@@ -40,7 +41,6 @@ from schemas.names import NameRepeated, refuse_repeated
 
 # The JSON around the body is small; what is far over the limit is refused before it is read.
 MAX_REQUEST: Final = MAX_BODY + 64 * 1024
-LATE_S: Final = 60
 MESSAGES: Final = "/v1/messages"
 PROBLEM: Final = "application/problem+json"
 TOO_LARGE: Final = f"the body may have at most {MAX_BODY} bytes (1 MiB) inline"
@@ -84,7 +84,7 @@ def make_app(agent: Agent, token: str) -> ASGIApp:
     add_task_forces(app, agent, Depends(authorised))
     _add_health(app, agent)
     add_renewal(app, agent, Depends(authorised))
-    return QuickPost(app, MESSAGES, token, MAX_REQUEST, take)
+    return QuickPost(with_console(app, make_console(agent, token)), MESSAGES, token, MAX_REQUEST, take)
 
 
 def _add_post(app: FastAPI, agent: Agent, authorised: Any) -> Callable[[Outgoing], Awaitable[dict[str, Any]]]:
@@ -168,20 +168,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
 def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
     @app.get("/v1/status", dependencies=[authorised], summary="Link, counts, roster")
     async def status() -> dict[str, Any]:
-        link = agent.link.state
-        oldest = await agent.box.run(store.oldest_waiting)
-        let_through = await agent.box.run(breaches.recent, time.time_ns() // 1_000_000)
-        warnings = _warnings(agent, oldest, await _ahead(agent), known := await _witness(agent))
-        return {
-            "node": agent.settings.node,
-            "link": {"connected": link.connected, "since": iso(link.since), "reason": link.reason},
-            "counts": await agent.box.run(store.counts),
-            "oldest_waiting": iso(oldest),
-            "warnings": warnings + breaches.warnings(let_through),
-            "let_through": let_through,
-            "witness": known,
-            "roster": await agent.box.run(rosters.describe, agent.trust),
-        }
+        return (await status_of(agent)).described()
 
 
 def _add_health(app: FastAPI, agent: Agent) -> None:
@@ -192,8 +179,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
 
     @app.get("/readyz", summary="Whether messages can leave and arrive now")
     async def readyz() -> JSONResponse:
-        oldest = await agent.box.run(store.oldest_waiting)
-        warnings = _warnings(agent, oldest, await _ahead(agent), await _witness(agent))
+        warnings = (await status_of(agent)).shortcomings()
         if warnings:
             return _problem(503, "not_ready", "Not ready", "; ".join(warnings), "run `seci-node doctor`")
         return JSONResponse({"status": "ok"})
@@ -206,36 +192,10 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
             agent.link.state,
             agent.trust.roster.version,
             agent.settings.node,
-            await _witness(agent),
+            await witness_of(agent),
             agent.renewing.ends(),
         )
         return Response(text, media_type=CONTENT_TYPE_LATEST)
-
-
-async def _ahead(agent: Agent) -> int:
-    return await agent.box.run(clock.milliseconds_ahead, agent.trust.roster.at, time.time_ns() // 1_000_000)
-
-
-async def _witness(agent: Agent) -> dict[str, Any]:
-    cosigner, now = agent.witness.cosigner, time.time_ns() // 1_000_000
-    own = None if cosigner is None else cosigner.verifier
-    listed = agent.trust.witnesses(now).get(agent.settings.node)
-    origin, asking = agent.settings.log_origin, agent.witness.asking
-    return await agent.box.run(witness.describe, origin, own, listed, now, asking)
-
-
-def _warnings(agent: Agent, oldest_waiting: int | None, ahead: int, known: dict[str, Any]) -> list[str]:
-    """What a person should know or do something about; empty if all is well."""
-    link, found = agent.link.state, witness.warnings(known)
-    found += expiry.warnings(agent.renewing.ends(), time.time_ns() // 1_000_000)
-    if not link.connected:
-        found.append(f"no connection to the broker since {iso(link.since)}: messages are kept and sent later")
-    waited = 0 if oldest_waiting is None else time.time() - oldest_waiting / 1000
-    if waited > LATE_S:
-        found.append(f"a message waits {int(waited)} s for the hub's receipt: the hub may be down")
-    if ahead:
-        found.append(f"{clock.describe(ahead)}: {clock.NEXT_STEP}")
-    return found
 
 
 def _problem(

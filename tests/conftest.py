@@ -16,6 +16,7 @@ from crypto.certificates import Profile, TlsKey
 from deploy.local.broker import TlsFiles
 from deploy.local.services import Services, running
 from hub.topology import HUB_USERS, definitions
+from tests.hub.ownhub import OwnHub
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,15 @@ def provisioned(services: Services) -> Iterator[str]:
     services.broker.run_ctl(["delete_vhost", vhost])
     for user in (*HUB_USERS, *(f"node-{node}" for node in nodes)):
         services.broker.run_ctl(["delete_user", user])
+
+
+@pytest.fixture(scope="session")
+def first_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the home of the first hub of its own is kept as it was when it was new."""
+    return tmp_path_factory.mktemp("first") / "hub"
+
+
+@pytest.fixture
+def own(services: Services, tmp_path: Path, first_hub: Path) -> OwnHub:
+    """A hub whose ledger is empty and may be ruined."""
+    return OwnHub(tmp_path, services.postgres, first_hub)

@@ -1,7 +1,7 @@
 """Finds RabbitMQ and PostgreSQL on this machine, or installs them: `python -m deploy.local.programs`.
 
-With `--tests` also Go, in which programs that are not ours verify the ledger (tests/crypto/thirdparty), and SoftHSM, a
-hardware token without hardware.
+With `--tests` also Go, in which programs that are not ours verify the ledger (tests/crypto/thirdparty), SoftHSM, a
+hardware token without hardware, and Chromium, in which the consoles are looked at.
 Installing (root on Debian or Ubuntu only) starts no service, makes no database cluster and enables nothing
 at boot: what is run is private and comes from `deploy.local.services`.
 """
@@ -34,6 +34,7 @@ _POSTGRES = (
 )
 _GO_LIBRARIES = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb")
 _GO_PACKAGES = ("golang-go", "golang-golang-x-mod-dev")
+_BROWSER_PACKAGES = ("chromium", "chromium-driver")
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 _ERLANG = ("/usr/bin", "/usr/lib/erlang/bin", "/opt/homebrew/bin", "/usr/local/bin")
 
@@ -78,7 +79,7 @@ def find_or_install() -> Programs:
 
 
 def find_or_install_for_tests() -> None:
-    """Has Go and its checksum database's packages here, and SoftHSM, if that can be done.
+    """Has Go and its checksum database's packages here, SoftHSM, and Chromium with its driver, if that can be done.
 
     Without them tests are skipped, so their absence is said and is no error.
     """
@@ -93,7 +94,17 @@ def find_or_install_for_tests() -> None:
 
 def _missing_for_tests() -> tuple[str, ...]:
     has_go = shutil.which("go") is not None and _GO_LIBRARIES.is_dir()
-    return (() if has_go else _GO_PACKAGES) + (() if SOFTHSM.exists() else ("softhsm2",))
+    return (
+        *(() if has_go else _GO_PACKAGES),
+        *(() if SOFTHSM.exists() else ("softhsm2",)),
+        *(() if find_browser() else _BROWSER_PACKAGES),
+    )
+
+
+def find_browser() -> tuple[str, str] | None:
+    """Chromium and its driver, if both are on this machine."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    return (browser, driver) if browser and driver else None
 
 
 def main() -> None:

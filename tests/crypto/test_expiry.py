@@ -2,7 +2,7 @@
 
 import pytest
 
-from crypto.expiry import step_of, warnings
+from crypto.expiry import endings, step_of, warnings
 
 DAY = 86_400_000
 NOW = 1_100_000_000_000
@@ -23,3 +23,9 @@ def test_what_ends_first_is_said_first_and_what_is_far_is_not() -> None:
         "the TLS certificate expires in 13 days, at 2004-11-22 11:33 UTC",
     ]
     assert warnings({"the CA": NOW + DAY}, NOW) == ["the CA expires in a day or less, at 2004-11-10 11:33 UTC"]
+
+
+def test_all_that_ends_has_its_step() -> None:
+    ends = {"the CA": NOW + 400 * DAY, "the TLS certificate": NOW + 6 * DAY, "the signing key": NOW - 1}
+    found = [(ending.what, ending.step) for ending in endings(ends, NOW)]
+    assert found == [("the signing key", 0), ("the TLS certificate", 7), ("the CA", None)]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import aio_pika
 import pytest
@@ -89,18 +88,6 @@ async def engine(tables: str) -> AsyncIterator[AsyncEngine]:
     engine = database.engine_of(tables)
     yield engine
     await engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def first_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the home of the first hub of its own is kept as it was when it was new."""
-    return tmp_path_factory.mktemp("first") / "hub"
-
-
-@pytest.fixture
-def own(services: Services, tmp_path: Path, first_hub: Path) -> OwnHub:
-    """A hub whose ledger is empty and may be ruined."""
-    return OwnHub(tmp_path, services.postgres, first_hub)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from nodes import rosters, witness
 from nodes.agent import Agent
-from nodes.api import _witness
 from nodes.rosters import Asking
+from nodes.status import witness_of
 from schemas.control import MessageType
 from tests.crypto.people import BG
 from tests.nodes.test_rosters import FOURTH, SECOND, THIRD
@@ -51,10 +51,10 @@ async def test_a_version_that_cannot_be_read_is_not_sent_again_with_each_answer(
     for body in (bad, log.news(THIRD), log.news(FOURTH)):
         await tell(bg, body, MessageType.ROSTER)
     assert (await aside_of(bg), (await asks(bg)).roster) == (["note_invalid"], None)
-    assert any("after version 1 " in words for words in witness.warnings(await _witness(bg)))
+    assert any("after version 1 " in words for words in witness.warnings(await witness_of(bg)))
     # Once it is whole all goes on.
     await tell(bg, log.news(SECOND), MessageType.ROSTER)
     assert (await asks(bg)).roster == 4
     await follow(bg, log)
     assert (bg.trust.roster.version, await bg.box.run(rosters.waiting)) == (4, ())
-    assert witness.warnings(await _witness(bg)) == []
+    assert witness.warnings(await witness_of(bg)) == []

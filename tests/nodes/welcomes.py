@@ -31,11 +31,11 @@ LEDGER = Log().grow(3)
 PATIENCE_S = 30
 
 
-def issued(home: Path) -> str:
+def issued(home: Path, days: int = 1) -> str:
     """Romania's certificate, in PEM."""
     csr = certificates.create_csr("node-ro", load_tls_key(home / "tls.key", Settings.load(home).secret()))
     return certificates.to_pem(
-        certificates.issue(csr, CA, CA_KEY, Profile.CLIENT, common_name="node-ro", days=1)
+        certificates.issue(csr, CA, CA_KEY, Profile.CLIENT, common_name="node-ro", days=days)
     ).decode()
 
 

@@ -26,6 +26,15 @@ def test_a_wheel_has_the_four_rooms_and_no_other(packages: set[str]) -> None:
     assert {"hub.migrations.versions", "schemas.kinds"} <= packages
 
 
+def test_what_the_consoles_are_made_of_is_in_it() -> None:
+    data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in ("hub.console", "nodes.console"):
+        folder = REPOSITORY / package.replace(".", "/")
+        others = {file for file in folder.iterdir() if file.is_file() and file.suffix != ".py"}
+        assert {file for pattern in data[package] for file in folder.glob(pattern)} == others
+        assert len(others) == 5
+
+
 def test_no_clock_can_be_shifted_by_what_is_installed(packages: set[str]) -> None:
     files = [file for name in packages for file in (REPOSITORY / name.replace(".", "/")).glob("*.py")]
     assert len(files) > 100
