@@ -1,8 +1,10 @@
 """`seci-hub` as it is typed, without services: what it says when something is wrong, and how it ends."""
 
 import json
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from crypto.keys import EncryptionKey, SigningKey
 from hub.broker import BrokerAddress
 from hub.cli import main
 from hub.cli_status import refused_line
+from hub.locked import keys_alone
 from hub.settings import Settings, Tsa
 from hub.setup import BrokerNames, ledger_of, make_keys
 from hub.topology import HUB_USERS
@@ -64,6 +67,25 @@ def test_a_folder_that_is_no_hub_is_named(tmp_path: Path, typed: Type, command: 
     code, said = typed(*command, "--home", tmp_path / "none")
     assert (code, said["code"]) == (2, "settings_invalid")
     assert "none" in said["detail"]
+
+
+@pytest.mark.parametrize("command", [("join-desk",), ("console", "--tls")])
+def test_a_service_waits_for_the_command_that_writes_keys(home: Path, typed: Type, command: tuple[str, ...]) -> None:
+    # Which may be the one that handed over: the service begins anew before that has come to its end.
+    held = threading.Event()
+
+    def hold() -> None:
+        with keys_alone(home):
+            held.set()
+            time.sleep(0.5)
+
+    writing = threading.Thread(target=hold)
+    writing.start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        held.wait()
+        listen = ("--listen", "127.0.0.1", "--port", str(taken.getsockname()[1]))
+        assert typed(*command, *listen, "--home", home)[1]["code"] == "port_taken"
+    writing.join()
 
 
 @pytest.mark.parametrize("command", [("status",), ("ledger", "verify"), ("provision",)])
