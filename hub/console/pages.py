@@ -44,7 +44,13 @@ COOKIE: Final = "seci-hub-console"
 LOG_INS: Final = (10, 1 / 30)
 _FOLDER: Final = Path(__file__).parent
 _TEMPLATES: Final = templates(_FOLDER)
-_PLACES: Final[dict[str, Any]] = {"path": PATH, "sign_in": SIGN_IN, "sign_out": SIGN_OUT, "style": STYLE}
+_PLACES: Final[dict[str, Any]] = {
+    "path": PATH,
+    "sign_in": SIGN_IN,
+    "sign_out": SIGN_OUT,
+    "style": STYLE,
+    "refresh": f"{REFRESH_S}; url={PATH}?{AGAIN}",
+}
 _STATUS: Final[dict[type[HubError], int]] = {LoginRefused: 403, LoginPaused: 429, OperatorRefused: 409, TooMany: 429}
 
 
@@ -72,8 +78,7 @@ class Console:
             return self._told(database.explained(error))
         except (CryptoError, HubError) as error:
             return self._told(error)
-        ends, again = moment(holder.ends, now_ms()), f"{REFRESH_S}; url={PATH}?{AGAIN}"
-        shown = {"view": view(seen), "holder": holder, "ends": ends, "refresh": again}
+        shown = {"view": view(seen), "holder": holder, "ends": moment(holder.ends, now_ms())}
         return page(_TEMPLATES, "look.html", _PLACES | shown)
 
     async def ask(self, _: Request) -> Response:
@@ -193,6 +198,10 @@ class _Guarded:
         try:
             self.keeper.admit(_address(scope), time.monotonic())
         except TooMany as error:
-            await _form(429, f"{error}. {error.next_step}.")(scope, receive, send)
+            # Whoever looks is shown the page again by itself.
+            text = f"{error}. {error.next_step}."
+            answer = page(_TEMPLATES, "error.html", _PLACES | {"text": text}, 429)
+            answer.headers["Retry-After"] = str(REFRESH_S)
+            await answer(scope, receive, send)
         else:
             await self.app(scope, receive, send)

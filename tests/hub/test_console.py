@@ -167,7 +167,7 @@ def test_whatever_comes_from_outside_is_text_and_nothing_else() -> None:
         Situation(NOW, told, {HOSTILE: NOW + DAY}, {}), HOSTILE, [_queue(f"q.inbox.{HOSTILE}", 1, 0)], HOSTILE, []
     )
     ends, holder = view(seen).at, Holder(HOSTILE, HOSTILE, b"", 0, 0)  # type: ignore[arg-type]
-    values = {"view": view(seen), "holder": holder, "ends": ends, "refresh": "15"}
+    values = {"view": view(seen), "holder": holder, "ends": ends}
     text = pages._TEMPLATES.get_template("look.html").render(pages._PLACES | values)
     assert "<script" not in text
     assert text.count("&lt;script&gt;") >= 9
@@ -191,6 +191,8 @@ async def test_a_database_that_says_nothing_does_not_keep_the_page(monkeypatch: 
             answer = await browser.get("/console", headers={"Cookie": f"{pages.COOKIE}=any"})
         await engine.dispose()
     assert (answer.status_code, "database_unreachable" in answer.text) == (503, True)
+    # Nor is this the last that whoever watches sees.
+    assert '<meta http-equiv="refresh" content="15; url=/console?again">' in answer.text
 
 
 async def test_one_address_tries_to_log_in_only_so_often() -> None:
