@@ -32,7 +32,7 @@ class Lookout:
     _at: float = 0.0
 
     async def look(self) -> Seen:
-        """What there is to see now. Raises what a database that is in trouble does, CertificateRefused, OSError."""
+        """What there is to see now. Raises as a database in trouble does, CertificateRefused, SettingsInvalid."""
         async with self._lock:
             if self._seen is None or time.monotonic() - self._at >= FRESH_S:
                 self._seen, self._at = await self._ask(), time.monotonic()

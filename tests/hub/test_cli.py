@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -19,9 +19,11 @@ from crypto.keys import EncryptionKey, SigningKey
 from hub.broker import BrokerAddress
 from hub.cli import main
 from hub.cli_status import refused_line
+from hub.errors import SettingsInvalid
 from hub.locked import keys_alone
 from hub.settings import Settings, Tsa
 from hub.setup import BrokerNames, ledger_of, make_keys
+from hub.situation import situation
 from hub.topology import HUB_USERS
 
 Type = Callable[..., tuple[int, Any]]
@@ -67,6 +69,14 @@ def test_a_folder_that_is_no_hub_is_named(tmp_path: Path, typed: Type, command: 
     code, said = typed(*command, "--home", tmp_path / "none")
     assert (code, said["code"]) == (2, "settings_invalid")
     assert "none" in said["detail"]
+
+
+async def test_a_file_that_is_gone_is_not_the_database_s_doing(home: Path) -> None:
+    settings = Settings.load(home)
+    (home / "hub-ingest.pem").unlink()
+    # Before the database is asked anything: there is none.
+    with pytest.raises(SettingsInvalid, match=r"hub-ingest\.pem does not read"):
+        await situation(cast(Any, None), settings, ledger_of(settings))
 
 
 @pytest.mark.parametrize("command", [("join-desk",), ("console", "--tls")])
