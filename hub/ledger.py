@@ -81,12 +81,20 @@ class Ledger:
         return Checkpoint(self.origin, tree.size, tree.root())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Appended:
-    """A batch in the ledger: its checkpoint (a signed note) and the receipt of each entry, in order."""
+    """A batch in the ledger: its checkpoint (a signed note) and the receipt of each entry, in order.
+
+    Receipts are made when they are first asked for: nobody else's turn waits for them if that is after the commit.
+    """
 
     note: str
-    receipts: tuple[Receipt, ...]
+    make: Callable[[], tuple[Receipt, ...]]
+
+    @cached_property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of each entry, under the checkpoint."""
+        return self.make()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +228,8 @@ async def _sign(connection: AsyncConnection, ledger: Ledger, batch: Batch, found
     note = sign_note(checkpoint.text(), *signers)
     row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
     found = {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]}
-    receipts = await rows.insert_meanwhile(connection, found, batch.old.size, batch.leaves, batch.receipts)
-    return Appended(note, receipts)
+    await rows.insert_with_leaves(connection, found, batch.old.size, batch.leaves)
+    return Appended(note, batch.receipts)
 
 
 @asynccontextmanager
@@ -321,7 +329,7 @@ async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence
     receipts = [
         Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=proofs[index]) for index in indices
     ]
-    return Appended(tree.note, tuple(receipts))
+    return Appended(tree.note, lambda: tuple(receipts))
 
 
 async def missing(connection: AsyncConnection, index: int) -> EntryErased | EntryUnknown:

@@ -42,27 +42,10 @@ async def insert(connection: AsyncConnection, rows: Rows) -> None:
         await driver.execute(_statement(tuple(few)), *few.values())
 
 
-async def insert_meanwhile(
-    connection: AsyncConnection, rows: Rows, first: int, leaves: Sequence[bytes], compute: Callable[[], T]
-) -> T:
-    """Inserts rows, and in `ledger_leaf` the leaf hashes from index `first` on.
-
-    Gives what `compute` does, which is called while the database works. Raises asyncpg's errors.
-    """
+async def insert_with_leaves(connection: AsyncConnection, rows: Rows, first: int, leaves: Sequence[bytes]) -> None:
+    """Inserts rows, and in `ledger_leaf` the leaf hashes from index `first` on. Raises asyncpg's errors."""
     driver, few = await driver_of(connection), await _copy_the_many(connection, rows)
-    statement = _statement(tuple(few), leaves=True)
-    inserting = asyncio.create_task(driver.execute(statement, first, b"".join(leaves), *few.values()))
-    try:
-        # In the first round the task has it written, which the loop does at that round's end.
-        for _ in range(2):
-            await asyncio.sleep(0)
-        computed = compute()
-        await inserting
-    except BaseException:
-        inserting.cancel()
-        await asyncio.gather(inserting, return_exceptions=True)
-        raise
-    return computed
+    await driver.execute(_statement(tuple(few), leaves=True), first, b"".join(leaves), *few.values())
 
 
 async def _copy_the_many(connection: AsyncConnection, rows: Rows) -> Rows:

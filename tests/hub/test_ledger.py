@@ -152,10 +152,10 @@ async def test_a_kill_between_the_two_steps_is_no_backup(
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(("hub.rows:insert_meanwhile",), id="before the statements"),
+        pytest.param(("hub.rows:insert_with_leaves",), id="before the statements"),
         pytest.param(("hub.lockfile:write",), id="before the file, beside the statements"),
         pytest.param(("hub.lockfile:write", "--after"), id="after the file, beside the statements"),
-        pytest.param(("hub.rows:insert_meanwhile", "--after"), id="after the statements, beside the file"),
+        pytest.param(("hub.rows:insert_with_leaves", "--after"), id="after the statements, beside the file"),
     ],
 )
 async def test_a_kill_while_file_and_statements_are_under_way_is_no_backup(
