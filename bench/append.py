@@ -1,12 +1,13 @@
 """The ledger by itself: how fast it takes entries, beside a bare COPY of the same rows, and what a proof costs.
 
-Ours is the hub's own append, as a busy worker calls it: its turn, salts, leaves, tree, signed checkpoint, lock store,
-commit, and the proof of each entry. Beside it the rows that this left in `ledger_leaf` and `ledger_content` are copied
-into empty tables of the same form, over the same kind of connection, in transactions of as many, each committed before
-the next begins, with nothing computed and nothing kept elsewhere. So both have as many commits, which are as durable.
-The two take turns, in one process with a worker's event loop, connections and collector of garbage. Proofs are of
-random entries, one by one, as when a message comes again, once the ledger has its entries. At the end it is exported,
-and verified as an auditor does it (`recompute`).
+Ours is the hub's own append, as a busy worker calls it: its turn, salts, leaves, tree, signed checkpoint, lock store
+and commit. Receipts are not part of it: a worker makes them when its turn is over (`receipt_us`, of each). Beside it
+the rows that this left in `ledger_leaf` and `ledger_content` are copied into empty tables of the same form, over the
+same kind of connection, in transactions of as many, each committed before the next begins, with nothing computed and
+nothing kept elsewhere. So both have as many commits, which are as durable. The two take turns, in one process with a
+worker's event loop, connections and collector of garbage. Proofs are of random entries, one by one, as when a message
+comes again, once the ledger has its entries. At the end it is exported, and verified as an auditor does it
+(`recompute`).
 """
 
 import gc
@@ -29,7 +30,7 @@ from bench.place import Place, Route
 from deploy.local.instance import say
 from hub import archive, ledger
 from hub.database import WORKER, driver_of, engine_of
-from hub.ledger import Ledger
+from hub.ledger import Appended, Ledger
 from hub.pen import Pen
 from hub.settings import Settings
 from hub.setup import ledger_of
@@ -79,11 +80,14 @@ async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
         verified = await recompute.figure(engine, log, place.exchange.folder)
     finally:
         await engine.dispose()
-    ours, beside = (median(pair[which] for pair in rates) for which in (0, 1))
-    ratio = median(mine / bare for mine, bare in rates)
+    ours, beside, receipt = (median(found[which] for found in rates) for which in (0, 1, 2))
+    ratio = median(mine / bare for mine, bare, _ in rates)
     note = f"{BATCH} entries a transaction, beside a bare COPY of their rows"
     return [
-        Figure("ledger_append_per_s", "entries/s", ours, beside, ratio, APPEND, note, most(others)),
+        Figure(
+            *("ledger_append_per_s", "entries/s", ours, beside, ratio, APPEND, note, most(others)),
+            details={"receipt_us": round(receipt, 2)},
+        ),
         Figure(
             *("proof_cpu", "ms", proof_ms, PROOF_MS, proof_ms / PROOF_MS, Target(1.0, at_most=True)),
             note=f"of processor time for a proof among {size} entries, beside the most it may take",
@@ -93,14 +97,18 @@ async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
     ]
 
 
-async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float, float]:
-    """Entries per second: appended, and their rows copied."""
+async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float, float, float]:
+    """Entries per second: appended, and their rows copied; and what a receipt takes, in us."""
     batches, pen = [_entries(route, BATCH) for _ in range(ROUND // BATCH)], Pen(engine, log)
-    begin = time.perf_counter()
-    first = min([await _append(pen, log, batch) for batch in batches])
-    ours = time.perf_counter() - begin
+    firsts, ours, receipts = [], 0.0, 0.0
+    for batch in batches:
+        begin = time.perf_counter()
+        appended = await _append(pen, log, batch)
+        committed = time.perf_counter()
+        firsts.append(appended.receipts[0].index)
+        ours, receipts = ours + committed - begin, receipts + time.perf_counter() - committed
     await pen.close()
-    rows = {name: await _rows(engine, name, first) for name in _TABLES}
+    rows = {name: await _rows(engine, name, min(firsts)) for name in _TABLES}
     begin = time.perf_counter()
     for start in range(0, ROUND, BATCH):
         async with engine.begin() as connection:
@@ -110,14 +118,13 @@ async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float,
             for name, columns in _TABLES.items():
                 part = rows[name][start : start + BATCH]
                 await driver.copy_records_to_table(f"bare_{name}", columns=columns, records=part)
-    return ROUND / ours, ROUND / (time.perf_counter() - begin)
+    return ROUND / ours, ROUND / (time.perf_counter() - begin), receipts * 1e6 / ROUND
 
 
-async def _append(pen: Pen, log: Ledger, entries: list[Entry]) -> int:
-    """The first one's index."""
+async def _append(pen: Pen, log: Ledger, entries: list[Entry]) -> Appended:
     async with pen.writing() as connection:
         turn, _ = await archive.take_turn_seeing(connection, [])
-        return (await ledger.append(connection, log, turn, entries)).receipts[0].index
+        return await ledger.append(connection, log, turn, entries)
 
 
 async def _rows(engine: AsyncEngine, name: str, first: int) -> list[tuple[Any, ...]]:
@@ -133,7 +140,7 @@ async def _fill(engine: AsyncEngine, log: Ledger, route: Route, entries: int) ->
     say(f"  a proof among {max(size, entries)} entries ...")
     pen = Pen(engine, log)
     while size < entries:
-        size = await _append(pen, log, _entries(route, 1000)) + 1000
+        size = (await _append(pen, log, _entries(route, 1000))).receipts[-1].index + 1
     await pen.close()
     return size
 

@@ -7,13 +7,14 @@ from typing import Final
 
 from crypto import merkle
 from crypto.receipt import leaf_of
-from hub.rows import Row
+from hub.rows import Content, Row
 from schemas.control import SALT_SIZE, Entry, Receipt
 
 STRIDE: Final = 8
 # Entries that the database is given at a time: enough that what each part costs does not count, and few enough that it
-# does not wait for long for the first.
+# does not wait for long for the first. The last are few: when they are made, it has nearly all of the others.
 PART: Final = 100
+LAST: Final = 25
 
 
 @dataclass(slots=True)
@@ -28,10 +29,10 @@ class Batch:
     tree: merkle.CompactRange = field(init=False)
     completed: dict[tuple[int, int], bytes] = field(init=False)
 
-    def content(self) -> Iterator[list[Row]]:
+    def content(self) -> Iterator[list[Content]]:
         """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
-        for start in range(0, len(self.entries), PART):
-            part = self.entries[start : start + PART]
+        start = 0
+        while part := self.entries[start : start + _width(len(self.entries) - start)]:
             drawn = secrets.token_bytes(SALT_SIZE * len(part))
             salts = [drawn[place : place + SALT_SIZE] for place in range(0, len(drawn), SALT_SIZE)]
             encoded = [entry.to_bytes() for entry in part]
@@ -40,6 +41,7 @@ class Batch:
             self.leaves += map(leaf_of, salts, encoded)
             indices = range(self.old.size + start, self.old.size + start + len(part))
             events, times = [entry.event for entry in part], [entry.at for entry in part]
+            start += len(part)
             yield list(zip(indices, events, times, salts, encoded, strict=True))
 
     def grow(self) -> None:
@@ -55,6 +57,11 @@ class Batch:
     def subtrees(self) -> list[Row]:
         """The rows of `ledger_subtree`."""
         return [(*at, value) for at, value in self.completed.items() if at[0] and not at[0] % STRIDE]
+
+
+def _width(left: int) -> int:
+    """Of the next part of so many entries."""
+    return min(PART, max(LAST, left // 2))
 
 
 def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:

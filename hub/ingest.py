@@ -252,7 +252,9 @@ class Ingest:
                 clock = Stopwatch()
                 # Nothing is left of what is only for witnesses.
                 nothing = judging.done() and not judging.result()
-                recorded = Recorded((), ()) if nothing else await self._patiently(judging, batch, roster, stop, intake)
+                recorded = (
+                    Recorded(tuple, ()) if nothing else await self._patiently(judging, batch, roster, stop, intake)
+                )
                 clock.lap("record")
             finally:
                 stages.recording.release()

@@ -10,7 +10,8 @@ appends does it in a transaction of `hub.pen`, which calls `begin` and `settle`.
 import asyncio
 import hashlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -80,12 +81,20 @@ class Ledger:
         return Checkpoint(self.origin, tree.size, tree.root())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Appended:
-    """A batch in the ledger: its checkpoint (a signed note) and the receipt of each entry, in order."""
+    """A batch in the ledger: its checkpoint (a signed note) and the receipt of each entry, in order.
+
+    Receipts are made when they are first asked for: nobody else's turn waits for them if that is after the commit.
+    """
 
     note: str
-    receipts: tuple[Receipt, ...]
+    make: Callable[[], tuple[Receipt, ...]]
+
+    @cached_property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of each entry, under the checkpoint."""
+        return self.make()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +178,19 @@ async def append(
     before = ledger.checkpoint(old) if mine is None else mine.before
     standing = mine or await _standing(connection, ledger, before)
     batch, found = Batch(old, entries), dict(beside or {})
-    # Many are copied while the next are made; few are inserted with all the rest.
-    if len(entries) >= rows.MANY:
-        await rows.copy_content(connection, batch.content(), batch.grow)
-    else:
-        found["ledger_content"] = list(chain.from_iterable(batch.content()))
-        batch.grow()
-    checkpoint = ledger.checkpoint(batch.tree)
-    signing = _sign(connection, ledger, checkpoint, batch, found)
-    return await _propose(connection, ledger, standing, Kept(before, checkpoint, committed=False), signing)
+    async with _proposing(connection, ledger, before, standing) as propose:
+
+        def grow() -> None:
+            batch.grow()
+            propose(ledger.checkpoint(batch.tree))
+
+        # Many are copied while the next are made; few are inserted with all the rest.
+        if len(entries) >= rows.MANY:
+            await rows.copy_content(connection, batch.content(), grow)
+        else:
+            found["ledger_content"] = list(chain.from_iterable(batch.content()))
+            grow()
+        return await _sign(connection, ledger, batch, found)
 
 
 async def begin(connection: AsyncConnection, ledger: Ledger) -> None:
@@ -208,39 +221,46 @@ async def check(connection: AsyncConnection, ledger: Ledger) -> None:
     ledger.store.confirm(newest)
 
 
-async def _sign(
-    connection: AsyncConnection, ledger: Ledger, checkpoint: Checkpoint, batch: Batch, found: Rows
-) -> Appended:
+async def _sign(connection: AsyncConnection, ledger: Ledger, batch: Batch, found: Rows) -> Appended:
     """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
     signers = [ledger.signer] if ledger.leaving is None else [ledger.signer, ledger.leaving]
+    checkpoint = ledger.checkpoint(batch.tree)
     note = sign_note(checkpoint.text(), *signers)
     row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
     found = {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]}
-    receipts = await rows.insert_meanwhile(connection, found, batch.old.size, batch.leaves, batch.receipts)
-    return Appended(note, receipts)
+    await rows.insert_with_leaves(connection, found, batch.old.size, batch.leaves)
+    return Appended(note, batch.receipts)
 
 
-async def _propose(
-    connection: AsyncConnection, ledger: Ledger, standing: Kept, proposal: Kept, signing: Coroutine[Any, Any, Appended]
-) -> Appended:
-    """Runs `signing`, and puts `proposal` into the lock store meanwhile; both are done when it returns.
+@asynccontextmanager
+async def _proposing(
+    connection: AsyncConnection, ledger: Ledger, before: Checkpoint, standing: Kept
+) -> AsyncIterator[Callable[[Checkpoint], None]]:
+    """Gives what puts a checkpoint into the lock store while the block goes on; it is there when the block has ended.
 
     If this is cancelled, the thread may write later than another process whose turn it is by then: it finds something
     else than `standing` and leaves it, or it leaves a proposal that never was.
     """
-    swapping = asyncio.get_running_loop().run_in_executor(None, ledger.store.swap, standing, proposal)
+    proposal, swapping = Kept(before, before, committed=False), asyncio.get_running_loop().create_future()
+
+    def propose(checkpoint: Checkpoint) -> None:
+        nonlocal proposal, swapping
+        proposal = Kept(before, checkpoint, committed=False)
+        swapping = asyncio.get_running_loop().run_in_executor(None, ledger.store.swap, standing, proposal)
+
     try:
-        appended = await signing
+        yield propose
     except BaseException:
-        # It is done before the turn is given up; should it fail, too, that must not hide that we were cancelled.
-        await asyncio.gather(swapping, return_exceptions=True)
+        # It is done before the turn is given up; should it fail, too, that must not hide why.
+        if proposal.newest != before:
+            await asyncio.gather(swapping, return_exceptions=True)
         raise
     swapped = await swapping
     for _ in range(TRIES):
         if swapped:
             break
         again = _proposed(connection) is not None
-        found = ledger.store.read() if again else await _standing(connection, ledger, proposal.before)
+        found = ledger.store.read() if again else await _standing(connection, ledger, before)
         swapped = await asyncio.to_thread(ledger.store.swap, found, proposal)
     if not swapped:
         raise LockStoreUnusable(
@@ -248,7 +268,6 @@ async def _propose(
             "give each database a hub's folder, and so a lock store, of its own",
         )
     connection.info[_PROPOSED] = proposal
-    return appended
 
 
 def _proposed(connection: AsyncConnection) -> Kept | None:
@@ -310,7 +329,7 @@ async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence
     receipts = [
         Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=proofs[index]) for index in indices
     ]
-    return Appended(tree.note, tuple(receipts))
+    return Appended(tree.note, lambda: tuple(receipts))
 
 
 async def missing(connection: AsyncConnection, index: int) -> EntryErased | EntryUnknown:

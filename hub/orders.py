@@ -83,7 +83,7 @@ async def _obey(
         appended = await ledger.append(connection, log, await ledger.take_turn(connection), [entry])
     else:
         published = await registrar.publish(connection, log, after.nodes, key, Change(after.policy, entry))
-        appended = Appended(published.appended.note, published.appended.receipts[1:])
+        appended = Appended(published.appended.note, lambda: published.appended.receipts[1:])
     index = appended.receipts[0].index
     said = (order.at, order.task_force, str(order.act), order.subject, None if code is None else str(code))
     await rows.insert(connection, {_TABLE.name: [(order.node, digest, index, now, *said, verdict.arrival.body)]})

@@ -5,8 +5,10 @@ not an error: its receipt is repeated, and it is published again to the recipien
 acknowledged it (they recognise it too). The same id with another digest is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, starmap
 from typing import Final
 from uuid import UUID
 
@@ -77,12 +79,23 @@ class _Draft:
             self.again[index] = owed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
-    """What is to be published for a batch, and the entries that it made."""
+    """What is to be published for a batch, and the entries that it made.
 
-    publications: tuple[Publication, ...]
+    Publications are made when they are first asked for, as the receipts in them are: see `ledger.Appended`.
+    """
+
+    make: Callable[[], Iterable[Publication]]
     entries: tuple[Entry, ...]
+
+    @cached_property
+    def publications(self) -> tuple[Publication, ...]:
+        """In the order in which they are to go."""
+        return tuple(self.make())
+
+
+NOTHING: Final = Recorded(tuple, ())
 
 
 async def record(
@@ -109,16 +122,15 @@ async def record(
     for verdict in verdicts:
         if isinstance(verdict, Unreadable):
             await _quarantine(connection, draft, verdict)
-    publications = await _deliveries(connection, draft.going)
+    going = await _deliveries(connection, draft.going)
+    owed: list[tuple[ledger.Appended, Iterable[Owed]]] = []
     if draft.entries:
-        appended = await ledger.append(connection, log, turn, draft.entries, draft.rows)
-        publications += bundles(appended, draft.owed)
+        owed.append((await ledger.append(connection, log, turn, draft.entries, draft.rows), draft.owed))
     if draft.again:
-        proven = await ledger.prove(connection, log, list(draft.again))
-        publications += bundles(proven, draft.again.values())
+        owed.append((await ledger.prove(connection, log, list(draft.again)), draft.again.values()))
     entries = (*ordered.entries, *draft.entries)
     recorded(entries, len(draft.again))
-    return Recorded((*ordered.publications, *publications), entries)
+    return Recorded(lambda: chain(ordered.publications, going, *starmap(bundles, owed)), entries)
 
 
 def _check_roster(seen: archive.Seen, judged_by: int | None) -> None:

@@ -9,8 +9,6 @@ one value that the database takes apart: a COPY of their own would be two more r
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import starmap
-from struct import Struct
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -20,6 +18,8 @@ from hub.database import driver_of
 
 T = TypeVar("T")
 Row = tuple[object, ...]
+# A row of `ledger_content`: index, event, time, salt, entry.
+Content = tuple[int, str, int, bytes, bytes]
 # By table.
 Rows = Mapping[str, Sequence[Row]]
 
@@ -30,8 +30,9 @@ LOST_S: Final = 1.0
 _BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 # A row has the number of its columns, and each its length and value. `bigint` has 8 bytes.
-_INDEX: Final = Struct(">hiqi")
-_AT_SALT: Final = Struct(">iqi32si")
+_INDEX: Final = b"\x00\x05\x00\x00\x00\x08"
+_AT: Final = b"\x00\x00\x00\x08"
+_SALT: Final = b"\x00\x00\x00\x20"
 
 
 async def insert(connection: AsyncConnection, rows: Rows) -> None:
@@ -41,27 +42,10 @@ async def insert(connection: AsyncConnection, rows: Rows) -> None:
         await driver.execute(_statement(tuple(few)), *few.values())
 
 
-async def insert_meanwhile(
-    connection: AsyncConnection, rows: Rows, first: int, leaves: Sequence[bytes], compute: Callable[[], T]
-) -> T:
-    """Inserts rows, and in `ledger_leaf` the leaf hashes from index `first` on.
-
-    Gives what `compute` does, which is called while the database works. Raises asyncpg's errors.
-    """
+async def insert_with_leaves(connection: AsyncConnection, rows: Rows, first: int, leaves: Sequence[bytes]) -> None:
+    """Inserts rows, and in `ledger_leaf` the leaf hashes from index `first` on. Raises asyncpg's errors."""
     driver, few = await driver_of(connection), await _copy_the_many(connection, rows)
-    statement = _statement(tuple(few), leaves=True)
-    inserting = asyncio.create_task(driver.execute(statement, first, b"".join(leaves), *few.values()))
-    try:
-        # In the first round the task has it written, which the loop does at that round's end.
-        for _ in range(2):
-            await asyncio.sleep(0)
-        computed = compute()
-        await inserting
-    except BaseException:
-        inserting.cancel()
-        await asyncio.gather(inserting, return_exceptions=True)
-        raise
-    return computed
+    await driver.execute(_statement(tuple(few), leaves=True), first, b"".join(leaves), *few.values())
 
 
 async def _copy_the_many(connection: AsyncConnection, rows: Rows) -> Rows:
@@ -73,7 +57,7 @@ async def _copy_the_many(connection: AsyncConnection, rows: Rows) -> Rows:
     return {table: found for table, found in rows.items() if 0 < len(found) < MANY}
 
 
-async def copy_content(connection: AsyncConnection, parts: Iterable[Iterable[Row]], compute: Callable[[], T]) -> T:
+async def copy_content(connection: AsyncConnection, parts: Iterable[Iterable[Content]], compute: Callable[[], T]) -> T:
     """Inserts rows of `ledger_content`, of which each part is made while the database works on the one before it.
 
     Gives what `compute` does, which is called while it works on the last. Raises asyncpg's errors.
@@ -84,7 +68,7 @@ async def copy_content(connection: AsyncConnection, parts: Iterable[Iterable[Row
     async def packed() -> AsyncIterator[bytes]:
         yield _BEGIN
         for part in parts:
-            yield b"".join(starmap(_pack, part))
+            yield _packed(part)
             await asyncio.sleep(0)  # it is written when the loop goes round
         yield _END
         # There is no more; the driver says so to the database and waits for it.
@@ -131,9 +115,17 @@ async def _told_if_lost(driver: Any, copy: Coroutine[Any, Any, object]) -> None:
         driver.remove_termination_listener(lost)
 
 
-def _pack(index: int, event: str, at: int, salt: bytes, entry: bytes) -> bytes:
-    name = event.encode()
-    return _INDEX.pack(5, 8, index, len(name)) + name + _AT_SALT.pack(8, at, 32, salt, len(entry)) + entry
+def _packed(rows: Iterable[Content]) -> bytes:
+    pieces: list[bytes] = []
+    for index, event, at, salt, entry in rows:
+        pieces += (_INDEX, index.to_bytes(8), _event(event), _AT, at.to_bytes(8))
+        pieces += (_SALT, salt, len(entry).to_bytes(4), entry)
+    return b"".join(pieces)
+
+
+@cache
+def _event(name: str) -> bytes:
+    return len(name.encode()).to_bytes(4) + name.encode()
 
 
 _LEAVES: Final = (

@@ -17,7 +17,7 @@ from hub.judge import Arrival, Unreadable, Verdict
 from hub.ledger import Ledger
 from hub.lockstore import LockStore
 from hub.publication import Publication
-from hub.record import Recorded
+from hub.record import NOTHING, Recorded
 from schemas.control import MessageType
 from schemas.witnessing import CheckpointRequest
 from tests.crypto.people import HUB, trust
@@ -53,10 +53,10 @@ async def test_a_batch_behind_one_that_failed_is_not_acknowledged(stage: str, mo
         await asyncio.sleep(0.01)
         if calls == 2:
             raise ConnectionError
-        return Recorded((), ())
+        return NOTHING
 
     async def nothing(*_: Sequence[Publication]) -> Recorded:
-        return Recorded((), ())
+        return NOTHING
 
     monkeypatch.setattr(worker, "_patiently", nothing)
     monkeypatch.setattr(worker, "_send", nothing)
@@ -78,7 +78,7 @@ async def test_a_batch_of_witnesses_questions_is_not_recorded(
 
     async def patiently(judging: asyncio.Task[list[Verdict]], *_: object) -> Recorded:
         put_on_record.append(await judging)
-        return Recorded((), ())
+        return NOTHING
 
     monkeypatch.setattr(worker, "_patiently", patiently)
     batch = [Arrival("ro", MessageType.CHECKPOINT_REQUEST, body, tag) for tag, body in enumerate(bodies)]
@@ -101,7 +101,7 @@ async def test_an_urgent_batch_does_not_wait_until_a_normal_one_is_judged(monkey
 
     async def patiently(judging: asyncio.Task[list[Verdict]], *_: Any) -> Recorded:
         order.append((await judging)[0].arrival.tag)
-        return Recorded((), ())
+        return NOTHING
 
     monkeypatch.setattr(worker, "_judge", judge)
     monkeypatch.setattr(worker, "_patiently", patiently)

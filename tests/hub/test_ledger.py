@@ -132,7 +132,7 @@ async def test_writers_that_take_turns_stay_in_step(own: OwnHub, own_engine: Asy
 @pytest.mark.parametrize(
     ("moment", "proposed", "left"),
     [
-        pytest.param(("hub.ledger:_propose", "--after"), 1, 0, id="after the file, before the commit"),
+        pytest.param(("hub.ledger:append", "--after"), 1, 0, id="after the file, before the commit"),
         pytest.param(("hub.ledger:settle",), FIRST, FIRST, id="after the commit, before the mark"),
     ],
 )
@@ -152,10 +152,10 @@ async def test_a_kill_between_the_two_steps_is_no_backup(
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(("hub.rows:insert",), id="before the statements"),
+        pytest.param(("hub.rows:insert_with_leaves",), id="before the statements"),
         pytest.param(("hub.lockfile:write",), id="before the file, beside the statements"),
         pytest.param(("hub.lockfile:write", "--after"), id="after the file, beside the statements"),
-        pytest.param(("hub.rows:insert", "--after"), id="after the statements, beside the file"),
+        pytest.param(("hub.rows:insert_with_leaves", "--after"), id="after the statements, beside the file"),
     ],
 )
 async def test_a_kill_while_file_and_statements_are_under_way_is_no_backup(

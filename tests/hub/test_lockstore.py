@@ -116,7 +116,13 @@ def test_it_is_for_its_owner_alone(store: LockStore) -> None:
 async def test_who_is_cancelled_while_the_lock_store_fails_is_cancelled(tmp_path: Path) -> None:
     log = Ledger(ORIGIN, NoteSigner(ORIGIN, HUB.signing), LockStore(tmp_path / "gone" / "ledger.lock", ORIGIN))
     connection: Any = None
-    appending = asyncio.create_task(ledger._propose(connection, log, PROPOSED, PROPOSED, asyncio.sleep(30)))
+
+    async def append() -> None:
+        async with ledger._proposing(connection, log, PROPOSED.before, PROPOSED) as propose:
+            propose(PROPOSED.newest)
+            await asyncio.sleep(30)
+
+    appending = asyncio.create_task(append())
     await asyncio.sleep(0.1)
     appending.cancel()
     # Else a worker takes it for trouble that may pass, and goes on with a batch that was given up.

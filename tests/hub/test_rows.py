@@ -85,11 +85,12 @@ async def _held_up(
     engine: AsyncEngine,
     copy: Copy,
     end: Callable[[int, asyncio.Task[None]], None],
+    table: str = "ledger_content",
 ) -> None:
-    """Copies more than there is room for on the way, to a database that takes nothing; and then ends it."""
+    """Lets rows go to a database that takes none of that table, more than there is room for; and then ends it."""
     async with engine.connect() as blocker, writing(engine, own.log) as connection:
-        own.sql("GRANT ALL ON ledger_content TO seci_hub")
-        await blocker.execute(text("LOCK TABLE ledger_content IN SHARE MODE"))
+        own.sql(f"GRANT ALL ON {table} TO seci_hub")
+        await blocker.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
         copying = asyncio.create_task(copy(connection))
         await asyncio.sleep(1)
         assert not copying.done()
@@ -114,3 +115,23 @@ async def test_a_connection_that_is_lost_while_there_is_no_room_to_write(
 async def test_who_is_cancelled_while_there_is_no_room_to_write(own: OwnHub, own_engine: AsyncEngine) -> None:
     with pytest.raises(asyncio.CancelledError):
         await _held_up(own, own_engine, _in_parts, lambda _, copying: copying.cancel() and None)
+
+
+@pytest.mark.parametrize("count", [1, rows.MANY])
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_an_append_that_ends_while_its_leaves_are_inserted_never_was(
+    own: OwnHub, own_engine: AsyncEngine, count: int, cancelled: bool
+) -> None:
+    async def append(connection: AsyncConnection) -> None:
+        await ledger.append(connection, own.log, await ledger.take_turn(connection), entries(count))
+
+    def end(server: int, appending: asyncio.Task[None]) -> None:
+        appending.cancel() if cancelled else own.sql(f"SELECT pg_terminate_backend({server})")
+
+    with pytest.raises(asyncio.CancelledError if cancelled else DATABASE_TROUBLE):
+        await _held_up(own, own_engine, append, end, "ledger_leaf")
+    # The lock store has the proposal, which says nothing against the next.
+    assert (own.log.store.read().newest.size, own.log.store.read().committed) == (count, False)
+    await own.append(own_engine, 2)
+    assert own.log.store.read().newest.size == 2
+    assert (await asyncio.to_thread(own.type, "ledger", "verify"))[0] == 0
