@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from crypto.pages import HEADERS
 from crypto.tls import server_context
 from hub import authorities, database, registrar
 from hub.admission import Office
-from hub.console import pages
+from hub.console import lookout, pages
 from hub.console.door import opened
 from hub.console.lookout import Lookout
 from hub.console.view import MOST_ENDS, Seen, View, view
@@ -193,6 +194,15 @@ async def test_a_database_that_says_nothing_does_not_keep_the_page(monkeypatch: 
     assert (answer.status_code, "database_unreachable" in answer.text) == (503, True)
     # Nor is this the last that whoever watches sees.
     assert '<meta http-equiv="refresh" content="15; url=/console?again">' in answer.text
+
+
+async def test_a_broker_that_says_nothing_does_not_keep_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "QUEUES_S", 0.2)
+    settings = SimpleNamespace(broker_ctl=("sh", "-c", "exec sleep 20"), vhost="seci")
+    began = time.monotonic()
+    found = await Lookout(cast(Any, settings), cast(Any, None), cast(Any, None))._queues()
+    assert found == (None, "RabbitMQ did not answer within 0.2 s")
+    assert time.monotonic() - began < 10
 
 
 async def test_one_address_tries_to_log_in_only_so_often() -> None:
