@@ -6,6 +6,8 @@ only reads, and shows what the action `look` allows: counts, names and codes, an
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +108,7 @@ class Console:
             return _form(403, "This form was not sent from this console.")
         settings, ledger, token = self.office.settings, self.office.log, request.cookies.get(COOKIE)
         try:
-            async with self.one:
+            async with self._alone():
                 await asyncio.to_thread(leave, settings, ledger, self.secret, token)
         except (HubError, CryptoError, OSError) as error:
             return self._told(error)
@@ -124,7 +126,7 @@ class Console:
     async def _enter(self, name: str, password: str, code: str) -> str:
         if not credentials.is_name(name):
             raise login.refused()
-        async with self.one:
+        async with self._alone():
             # Beside the event loop, in which others look meanwhile: it takes its time, as it is meant to.
             proof = PasswordProof(password, code)
             office = self.office
@@ -132,6 +134,16 @@ class Console:
                 enter, office.settings, office.log, self.secret, name, proof, sessions.CONSOLE
             )
         return token
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Raises TimeoutError if the one before does not come to its end: nobody is kept waiting without a word."""
+        async with asyncio.timeout(DATABASE_S):
+            await self.one.acquire()
+        try:
+            yield
+        finally:
+            self.one.release()
 
     def _refused(self, error: Exception) -> Response:
         code = _STATUS.get(type(error), 503) if isinstance(error, HubError) else 503

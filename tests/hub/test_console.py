@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ from hub.console import lookout, pages
 from hub.console.door import opened
 from hub.console.lookout import Lookout
 from hub.console.view import MOST_ENDS, Seen, View, view
-from hub.errors import PlainRefused
+from hub.errors import LoginRefused, PlainRefused
 from hub.joindesk import EACH
 from hub.pen import writing
 from hub.reading import Waiting
@@ -194,6 +195,24 @@ async def test_a_database_that_says_nothing_does_not_keep_the_page(monkeypatch: 
     assert (answer.status_code, "database_unreachable" in answer.text) == (503, True)
     # Nor is this the last that whoever watches sees.
     assert '<meta http-equiv="refresh" content="15; url=/console?again">' in answer.text
+
+
+async def test_a_log_in_that_does_not_end_keeps_nobody_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "DATABASE_S", 0.2)
+
+    def hang(*_: object) -> None:
+        ended.wait(20)
+        raise LoginRefused("at last", "none")
+
+    ended = threading.Event()
+    monkeypatch.setattr(pages, "enter", hang)
+    browser, _ = _browser_at("postgresql://seci_hub:x@127.0.0.1:1/seci")
+    async with browser, asyncio.timeout(10):
+        first = asyncio.create_task(_log_in(browser, "ana", "000000"))
+        await asyncio.sleep(0.1)
+        second = await _log_in(browser, "ion", "000000")
+        ended.set()
+        assert (second.status_code, (await first).status_code) == (503, 403)
 
 
 async def test_a_broker_that_says_nothing_does_not_keep_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
