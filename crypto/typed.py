@@ -5,6 +5,7 @@ An error has a stable code, what happened, and what to do next. With `--json` it
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
@@ -18,6 +19,8 @@ from schemas.wording import wanted
 
 DISTRIBUTION: Final = "seci-exchange"
 USAGE: Final = "usage"
+# What Click ends with, too, when nobody reads.
+UNREAD: Final = 1
 # What Typer makes of words that it cannot understand. Its root has no public name; this kind of it has.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__base__)
 
@@ -60,7 +63,15 @@ def run(app: typer.Typer, program: str) -> None:
     # What libraries log is not for who types: the command's own error says it. A service logs in its own way.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        code = app(prog_name=program, standalone_mode=False)
+        try:
+            code = app(prog_name=program, standalone_mode=False)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has gone, as `head` does. The signal for it stays ignored, as Python has it: an agent would be
+        # ended by it, too, without a word, whenever somebody's connection breaks at the wrong moment.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(UNREAD) from None
     except typer.Abort:
         raise SystemExit(1) from None
     except _UsageError as error:

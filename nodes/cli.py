@@ -1,6 +1,5 @@
 """`seci-node`: what a focal point's administrator and liaison officers type. Data to stdout, the rest to stderr."""
 
-import signal
 from typing import Final
 
 from crypto import typed
@@ -65,7 +64,6 @@ _AT_A_FILE: Final = "name the right file, yours and closed to others (chmod 600)
 
 def main() -> None:
     """The entry point: errors become one clear line and an exit code."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         typed.run(app, PROGRAM)
     except NodeError as error:

@@ -4,7 +4,6 @@ It imports nothing of the agent, so that an auditor need not set one up.
 """
 
 import json
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
@@ -340,7 +339,6 @@ def _entry(logged: Logged) -> dict[str, Any]:
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal of another character set shows what it lacks escaped.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -60,8 +59,6 @@ def home(tmp_path: Path) -> Path:
 def join(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Join:
     """Types `seci-node join ... --json` with a token in the environment; the exit code and what it printed."""
     monkeypatch.setattr(cli_join, "_PAUSE_S", 0.05)
-    # It runs in a thread here, which may not handle signals.
-    monkeypatch.setattr("nodes.cli.signal", SimpleNamespace(signal=lambda *_: None, SIGPIPE=None, SIG_DFL=None))
 
     async def run(home: Path, hub: str | Path, *options: str, token: JoinToken | str = "") -> tuple[int, Any]:
         text = token if isinstance(token, str) else token.text()

@@ -1,9 +1,12 @@
 """The agent as a process: how it ends when it is told to, and what it leaves; what stands on its stderr."""
 
 import json
+import os
 import signal
 import socket
+import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +15,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from crypto.typed import UNREAD
 from nodes import serving, setup
 from nodes.errors import AgentEnded
 from nodes.settings import Settings
 from tests.crypto.people import BG
-from tests.nodes.welcomes import running, welcome
+from tests.nodes.welcomes import ROOT, running, welcome
 
 pytestmark = pytest.mark.system
 ALERT: dict[str, Any] = {"kind": "alert", "task_force": "drugs", "body": {"title": "a", "text": "b"}}
@@ -96,6 +100,30 @@ def test_a_caller_that_says_no_more_does_not_keep_it(home: Path, agent: subproce
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(END_S) == 0
     assert _left(home) == []
+
+
+def test_callers_that_break_off_do_not_end_it(home: Path, agent: subprocess.Popen[str]) -> None:
+    port = int(json.loads((home / "api.json").read_text())["url"].rpartition(":")[2])
+    request = b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            # Closed so, it resets: what is answered to the first request is the last that may be written.
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.sendall(20 * request)
+            caller.recv(1)
+    assert agent.poll() is None
+    _post(home)
+    ignored = next(line for line in Path(f"/proc/{agent.pid}/status").read_text().splitlines() if "SigIgn" in line)
+    assert int(ignored.split()[1], 16) & 1 << signal.SIGPIPE - 1
+
+
+def test_who_reads_no_further_ends_a_command_without_a_word(home: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-m", "nodes.cli", "schema", "list"]
+    done = subprocess.run(argv, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (UNREAD, "")
 
 
 def test_killed_it_leaves_what_the_next_one_takes_up(home: Path, agent: subprocess.Popen[str]) -> None:
