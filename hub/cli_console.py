@@ -43,7 +43,7 @@ def console(
     settings, secure = Settings.load(home), tls or not here
     names = tuple(name or (listen if here else settings.broker_host,))
     if secure:
-        with keys_alone(home):
+        with keys_alone(home, wait=True):
             settings = Settings.load(home)
             desk_certificate(home, settings.secret(), names, CONSOLE)
     log = ledger_of(settings)

@@ -32,7 +32,7 @@ def join_desk(
     configure_logging(count_event)
     settings = Settings.load(home)
     names = tuple(name or (settings.broker_host,))
-    with keys_alone(home):
+    with keys_alone(home, wait=True):
         settings = Settings.load(home)
         desk_certificate(home, settings.secret(), names)
 

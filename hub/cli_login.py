@@ -57,7 +57,7 @@ def login(
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
     else:
         proof = PasswordProof(read_password(password_file, "Password"), code or read_code())
-    token, role = enter(settings, log, name, proof)
+    token, role = enter(settings, log, operators_secret(settings), name, proof)
     file = sessionfile.save(home, token)
     ends = iso(now_ms() + settings.session_s * 1000)
     result = {"ok": True, "operator": name, "role": str(role), "ends": ends, "session": str(file)}
@@ -68,7 +68,7 @@ def login(
 def logout(home: Home, as_json: AsJson = False) -> None:
     """End the session. Does nothing if there is none."""
     settings = Settings.load(home)
-    name = leave(settings, ledger_of(settings), sessionfile.read(home))
+    name = leave(settings, ledger_of(settings), operators_secret(settings), sessionfile.read(home))
     sessionfile.forget(home)
     answer({"ok": True, "operator": name}, as_json, f"{name} is logged out" if name else "nobody was logged in")
 

@@ -304,7 +304,7 @@ def _whose(
         actor = _acting_on(settings, Action.OPERATOR_CREDENTIALS, subject)
         return actor, with_database(settings, look)
     proof = PasswordProof(read_password(password_file, "Your password"), code or read_code())
-    account, step = judged(settings, ledger_of(settings), whose, proof)
+    account, step = judged(settings, ledger_of(settings), secret, whose, proof)
     if account.credential is None or not with_database(
         settings, lambda connection: logins.prove(connection, whose, step)
     ):

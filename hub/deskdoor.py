@@ -28,6 +28,9 @@ MOST_HEAD: Final = 16 * 1024
 READ_S: Final = 20.0
 # Of one address (of IPv6, its /64), at a time.
 CONNECTIONS_EACH: Final = 16
+# The same before TLS has begun, for which asyncio gives each a minute; and of all addresses.
+OPEN_EACH: Final = 2 * CONNECTIONS_EACH
+OPEN: Final = 512
 
 
 class DeskProtocol(HttpToolsProtocol):
@@ -108,11 +111,30 @@ class TlsFiles:
     password: str = field(repr=False)
 
 
+class _Listener(socket.socket):
+    """Closes what is too much at once: of who never says a word no protocol hears, and each has a file of ours."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
+        self._open: list[tuple[str, socket.socket]] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As asyncio calls it. Raises ConnectionAbortedError, after which it goes on."""
+        connection, address = super().accept()
+        self._open = [(place, one) for place, one in self._open if one.fileno() != -1]
+        own = place_of(address[0])
+        if len(self._open) >= OPEN or sum(place == own for place, _ in self._open) >= OPEN_EACH:
+            connection.close()
+            raise ConnectionAbortedError
+        self._open.append((own, connection))
+        return connection, address
+
+
 @contextmanager
 def listening(listen: str, port: int) -> Iterator[socket.socket]:
     """A socket at that address. Raises PortTaken."""
     family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-    with socket.socket(family) as listener:
+    with _Listener(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((listen, port))

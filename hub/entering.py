@@ -4,6 +4,7 @@ import syslog
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from crypto.keyfile import Secret
 from hub import PROGRAM, acts, login, sessions
 from hub.acts import Actor
 from hub.errors import LoginPaused
@@ -11,13 +12,14 @@ from hub.ledger import Ledger
 from hub.login import Account, Proof
 from hub.roles import Action, Role
 from hub.settings import Settings
-from hub.setup import operators_secret
 from hub.shell import limits_of, now_ms, with_database
 
 
-def enter(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[str, Role]:
+def enter(
+    settings: Settings, log: Ledger, secret: Secret, name: str, proof: Proof, door: str = sessions.COMMAND
+) -> tuple[str, Role]:
     """A session's token, and the role of whose it is. Raises LoginRefused, LoginPaused, OperatorRefused."""
-    account, step = judged(settings, log, name, proof)
+    account, step = judged(settings, log, secret, name, proof, door)
 
     async def work(connection: AsyncConnection) -> tuple[str, Role]:
         return await login.finish(connection, log, account, step, limits_of(settings), now_ms())
@@ -25,11 +27,15 @@ def enter(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[str
     return with_database(settings, work, log)
 
 
-def judged(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[Account, int]:
-    """The account, and the TOTP step that was used, if the proof holds. Raises LoginRefused, LoginPaused."""
-    secret = operators_secret(settings)
+def judged(
+    settings: Settings, log: Ledger, secret: Secret, name: str, proof: Proof, door: str = sessions.COMMAND
+) -> tuple[Account, int]:
+    """The account, and the TOTP step that was used, if the proof holds. Raises LoginRefused, LoginPaused.
+
+    `secret` is what closes the operators' credentials: to open it takes longer than a stranger should be able to cause.
+    """
     try:
-        account, failures = with_database(settings, lambda c: login.attempt(c, name, secret, now_ms()))
+        account, failures = with_database(settings, lambda c: login.attempt(c, name, secret, now_ms(), door))
     except LoginPaused:
         _tell_syslog("paused")
         raise
@@ -42,9 +48,8 @@ def judged(settings: Settings, log: Ledger, name: str, proof: Proof) -> tuple[Ac
     raise login.refused()
 
 
-def leave(settings: Settings, log: Ledger, token: str | None) -> str | None:
+def leave(settings: Settings, log: Ledger, secret: Secret, token: str | None) -> str | None:
     """Ends the session of that token; whose it was, if there was one."""
-    secret = operators_secret(settings)
 
     async def work(connection: AsyncConnection) -> str | None:
         found = await sessions.of_token(connection, log, token, limits_of(settings), secret, now_ms())

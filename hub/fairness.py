@@ -57,4 +57,9 @@ def place_of(address: str) -> str:
         known = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return address if known.version == 4 else str(ipaddress.ip_network(f"{address}/64", strict=False))
+    if isinstance(known, ipaddress.IPv4Address):
+        return address
+    # So a socket for both calls them: all of IPv4 is no one caller.
+    if known.ipv4_mapped is not None:
+        return str(known.ipv4_mapped)
+    return str(ipaddress.ip_network(f"{address}/64", strict=False))

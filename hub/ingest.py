@@ -36,7 +36,7 @@ from hub.ledger import Ledger, check, check_signer, take_turn
 from hub.metrics import BATCH_MESSAGES, Stopwatch
 from hub.pen import Pen, writing
 from hub.publication import Publication, Untaken
-from hub.record import Recorded, record
+from hub.record import NOTHING, Recorded, record
 from hub.renewals import Renewals
 from hub.retrying import retry_held
 from hub.settings import Settings
@@ -252,9 +252,7 @@ class Ingest:
                 clock = Stopwatch()
                 # Nothing is left of what is only for witnesses.
                 nothing = judging.done() and not judging.result()
-                recorded = (
-                    Recorded(tuple, ()) if nothing else await self._patiently(judging, batch, roster, stop, intake)
-                )
+                recorded = NOTHING if nothing else await self._patiently(judging, batch, roster, stop, intake)
                 clock.lap("record")
             finally:
                 stages.recording.release()

@@ -71,18 +71,20 @@ _STATUS: Final[dict[type[HubError], int]] = {
 class Doorkeeper:
     """Who may ask now. Times are seconds of the monotonic clock; of addresses it remembers those of late."""
 
+    each: tuple[int, float] = EACH
     _all: Allowance = field(default_factory=lambda: Allowance(ALL[1], ALL[0]))
     _each: OrderedDict[str, Allowance] = field(default_factory=OrderedDict)
 
     def admit(self, address: str, now: float) -> None:
         """Raises TooMany. Who is kept out spends nothing of what all have together."""
         place = place_of(address)
-        own = self._each.pop(place, None) or Allowance(EACH[1], EACH[0])
+        own = self._each.pop(place, None) or Allowance(self.each[1], self.each[0])
         self._each[place] = own
         if len(self._each) > _ADDRESSES:
             self._each.popitem(last=False)
         if not (own.grant(1, now) and self._all.grant(1, now)):
-            raise TooMany("too many requests", f"wait {_AGAIN_S} seconds, then ask again")
+            wait_s = max(_AGAIN_S, round(1 / self.each[1]))
+            raise TooMany("too many requests", f"wait {wait_s} seconds, then ask again")
         own.spend(1, now)
         self._all.spend(1, now)
 

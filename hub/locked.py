@@ -11,12 +11,16 @@ from hub.errors import KeysBusy
 
 
 @contextmanager
-def keys_alone(home: Path) -> Iterator[None]:
-    """Nobody else writes keys in the folder meanwhile, or gives them another secret. Raises KeysBusy, OSError."""
+def keys_alone(home: Path, *, wait: bool = False) -> Iterator[None]:
+    """Nobody else writes keys in the folder meanwhile, or gives them another secret.
+
+    Raises KeysBusy rather than `wait`, as a service does that begins anew while the command that handed over ends.
+    OSError.
+    """
     # The kernel drops the lock with the process, so a kill leaves nothing to clean up.
     with (home / "keys.lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             raise KeysBusy(
                 f"another command writes keys in {home}", "wait until it has ended, then repeat this one"

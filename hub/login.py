@@ -3,7 +3,7 @@
 What was wrong is not told, nor whether there is such an operator: to neither answer nor clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from cryptography import x509
@@ -45,8 +45,8 @@ class Proof(Protocol):
 class PasswordProof:
     """What somebody typed."""
 
-    password: str
-    code: str
+    password: str = field(repr=False)
+    code: str = field(repr=False)
 
     def holds(self, account: Account, now: int) -> int | None:
         """See `credentials.accepts`."""
@@ -72,14 +72,16 @@ class CertificateProof:
         return 0 if account.credential is not None and found == account.certificate else None
 
 
-async def attempt(connection: AsyncConnection, name: str, secret: Secret, now: int) -> tuple[Account, int]:
+async def attempt(
+    connection: AsyncConnection, name: str, secret: Secret, now: int, door: str = sessions.COMMAND
+) -> tuple[Account, int]:
     """Counts the attempt, in a transaction to be committed before it is judged; what there is to judge it by.
 
     Raises LoginPaused, OperatorRefused while there are no operators at all, OperatorsTampered.
     """
     if not await operators.begun(connection):
         raise OperatorRefused("there are no operators yet", "make the first: seci-hub operator add --help")
-    failures = await sessions.attempt(connection, name, now)
+    failures = await sessions.attempt(connection, name, now, door)
     return await _account(connection, name, secret), failures
 
 

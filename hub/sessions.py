@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,9 @@ from hub.operators import find
 from hub.roles import Action, Role
 
 FREE_ATTEMPTS: Final = 5
+# Before a name, where who fails by it is counted. Strangers may reach the console: they keep nobody from the command.
+COMMAND: Final = ""
+CONSOLE: Final = "console "
 _FIRST_PAUSE_MS: Final = 30_000
 _LONGEST_PAUSE_MS: Final = 3_600_000
 _FORGOTTEN_MS: Final = 86_400_000
@@ -55,12 +58,12 @@ def lasts(last_used: int, ends: int, idle: int, now: int) -> bool:
     return now < ends and last_used - idle < now < last_used + idle
 
 
-async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
-    """Counts a login before it is judged; how many failed in a row, this one among them.
+async def attempt(connection: AsyncConnection, name: str, now: int, door: str = COMMAND) -> int:
+    """Counts a login before it is judged; how many failed in a row at that door, this one among them.
 
     Raises LoginPaused, and counts nothing, while there is a pause. Of names that nobody has, too.
     """
-    table, key = tables.login_failure, digest(name)
+    table, key = tables.login_failure, digest(door + name)
     # Nor does a clock that was ahead keep anybody out until its time has come.
     old_or_ahead = (table.c.last < now - _FORGOTTEN_MS) | (table.c.last > now + _LONGEST_PAUSE_MS)
     await connection.execute(delete(table).where(old_or_ahead))
@@ -79,9 +82,9 @@ async def attempt(connection: AsyncConnection, name: str, now: int) -> int:
 
 
 async def failures(connection: AsyncConnection, name: str) -> int:
-    """How many logins by this name have failed in a row, lately."""
-    table = tables.login_failure
-    return await connection.scalar(select(table.c.failures).where(table.c.digest == digest(name))) or 0
+    """How many logins by this name have failed in a row, lately, at all doors."""
+    table = tables.login_failure.c
+    return int(await connection.scalar(select(func.sum(table.failures)).where(table.digest.in_(_counted(name)))) or 0)
 
 
 async def begin(connection: AsyncConnection, name: str, limits: Limits, now: int) -> str:
@@ -101,9 +104,13 @@ async def begin(connection: AsyncConnection, name: str, limits: Limits, now: int
 
 
 async def forgive(connection: AsyncConnection, name: str) -> None:
-    """What failed before is forgotten."""
+    """What failed before is forgotten, at all doors."""
     table = tables.login_failure
-    await connection.execute(delete(table).where(table.c.digest == digest(name)))
+    await connection.execute(delete(table).where(table.c.digest.in_(_counted(name))))
+
+
+def _counted(name: str) -> list[bytes]:
+    return [digest(door + name) for door in (COMMAND, CONSOLE)]
 
 
 async def holder(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crypto.trust import RosterKeys
 from hub import registrar, rounds, tables
 from hub.broker import BrokerAddress
-from hub.errors import HubError
+from hub.errors import HubError, SettingsInvalid
 from hub.ledger import Ledger
 from hub.overview import overview
 from hub.settings import Settings
@@ -40,10 +40,11 @@ class Situation:
 
 
 async def situation(connection: AsyncConnection, settings: Settings, log: Ledger) -> Situation:
-    """What database and folder say. Raises CertificateRefused, OSError."""
+    """What database and folder say. Raises CertificateRefused, SettingsInvalid."""
+    hubs = _ends(settings)
     found = await overview(connection, log.keys)
     found["timestamps"] = with_lateness(found["timestamps"], settings)
-    hubs, nodes = ends(settings.home), await node_ends(connection, log.keys)
+    nodes = await node_ends(connection, log.keys)
     found["ends"], found["node_ends"] = ({what: iso(end) for what, end in each.items()} for each in (hubs, nodes))
     witnessed, table = await rounds.witnessed(connection, log), tables.ledger_checkpoint.c
     found["ledger"] |= {
@@ -53,6 +54,17 @@ async def situation(connection: AsyncConnection, settings: Settings, log: Ledger
         "vkey_mldsa": log.second_vkey,
     }
     return Situation(time.time_ns() // 1_000_000, found, hubs, nodes)
+
+
+def _ends(settings: Settings) -> dict[str, int]:
+    try:
+        return ends(settings.home)
+    except OSError as error:
+        # What is wrong with a file must not be taken for the database's doing.
+        raise SettingsInvalid(
+            f"{error.filename} does not read: {error.strerror}",
+            "put it back from the backup, or run `seci-hub init` again, which makes what is missing",
+        ) from error
 
 
 async def node_ends(connection: AsyncConnection, hub: RosterKeys) -> dict[str, int]:

@@ -292,10 +292,11 @@ def remove(ctl: Sequence[str], node: str, vhost: str) -> None:
             _run([*ctl, "delete_queue", "-p", vhost, queue], "", tolerate="not_found")
 
 
-def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
+def queues(ctl: Sequence[str], vhost: str, patience_s: float = _ANSWER_S) -> list[dict[str, Any]]:
     """Every queue with what waits in it, sorted by name. Raises BrokerUnreachable, ProvisioningFailed."""
     columns = ("name", "messages_ready", "messages_unacknowledged", "consumers", "state")
-    printed = _run([*ctl, "--quiet", "list_queues", "-p", vhost, "--formatter", "json", *columns], "")
+    asked = [*ctl, "--quiet", "list_queues", "-p", vhost, "--formatter", "json", *columns]
+    printed = _run(asked, "", patience_s=patience_s)
     found = [
         {
             "name": queue["name"],
@@ -309,11 +310,11 @@ def queues(ctl: Sequence[str], vhost: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda queue: str(queue["name"]))
 
 
-def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None) -> str:
+def _run(argv: Sequence[str], stdin: str, tolerate: str | None = None, patience_s: float = _ANSWER_S) -> str:
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=_ANSWER_S, check=False)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=patience_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise _unreachable(f"RabbitMQ did not answer within {_ANSWER_S} s") from error
+        raise _unreachable(f"RabbitMQ did not answer within {patience_s:g} s") from error
     except OSError as error:
         raise ProvisioningFailed(
             f"{argv[0]} did not run: {error.strerror}",

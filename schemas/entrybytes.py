@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from schemas import cbor
 
-# In the order of the encoding; between the two runs, and before them, stands what is each entry's own.
 # In the order of the encoding. Between the runs, and before them, stands what is each entry's own.
 _WHO: Final = ("code", "kind", "node", "event")
 _SENDER: Final = ("sender",)

@@ -18,6 +18,8 @@ from hub.situation import broker_state, situation
 # Counting all that the hub holds, and asking the broker by its own program, cost something.
 FRESH_S: Final = 10.0
 DATABASE_S: Final = 10.0
+# Whoever looks waits for it, and so does the console's end. rabbitmqctl takes a few seconds itself.
+QUEUES_S: Final = 15.0
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class Lookout:
     _at: float = 0.0
 
     async def look(self) -> Seen:
-        """What there is to see now. Raises what a database that is in trouble does, CertificateRefused, OSError."""
+        """What there is to see now. Raises as a database in trouble does, CertificateRefused, SettingsInvalid."""
         async with self._lock:
             if self._seen is None or time.monotonic() - self._at >= FRESH_S:
                 self._seen, self._at = await self._ask(), time.monotonic()
@@ -53,7 +55,8 @@ class Lookout:
 
     async def _queues(self) -> tuple[list[dict[str, Any]] | None, str | None]:
         try:
-            return await asyncio.to_thread(topology.queues, self.settings.broker_ctl, self.settings.vhost), None
+            ctl, vhost = self.settings.broker_ctl, self.settings.vhost
+            return await asyncio.to_thread(topology.queues, ctl, vhost, QUEUES_S), None
         except HubError as error:
             return None, str(error)
         except ValueError:

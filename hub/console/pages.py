@@ -6,6 +6,8 @@ only reads, and shows what the action `look` allows: counts, names and codes, an
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +24,7 @@ from crypto.log import log
 from crypto.pages import AGAIN, FORGET, FRESH, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
 from hub import credentials, database, login, sessions
 from hub.admission import Office
-from hub.console.lookout import Lookout
+from hub.console.lookout import DATABASE_S, Lookout
 from hub.console.view import view
 from hub.database import DATABASE_TROUBLE
 from hub.entering import enter, leave
@@ -39,9 +41,18 @@ SIGN_IN: Final = f"{PATH}/sign-in"
 SIGN_OUT: Final = f"{PATH}/sign-out"
 STYLE: Final = f"{PATH}/console.css"
 COOKIE: Final = "seci-hub-console"
+# Of one address: log-ins at once, and a second in the long run. Each takes some work, and those that pause an account
+# get into the ledger, which nobody should fill.
+LOG_INS: Final = (10, 1 / 30)
 _FOLDER: Final = Path(__file__).parent
 _TEMPLATES: Final = templates(_FOLDER)
-_PLACES: Final[dict[str, Any]] = {"path": PATH, "sign_in": SIGN_IN, "sign_out": SIGN_OUT, "style": STYLE}
+_PLACES: Final[dict[str, Any]] = {
+    "path": PATH,
+    "sign_in": SIGN_IN,
+    "sign_out": SIGN_OUT,
+    "style": STYLE,
+    "refresh": f"{REFRESH_S}; url={PATH}?{AGAIN}",
+}
 _STATUS: Final[dict[type[HubError], int]] = {LoginRefused: 403, LoginPaused: 429, OperatorRefused: 409, TooMany: 429}
 
 
@@ -53,6 +64,7 @@ class Console:
     lookout: Lookout
     secret: Secret = field(repr=False)
     one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    log_ins: Doorkeeper = field(default_factory=lambda: Doorkeeper(LOG_INS))
 
     async def look(self, request: Request) -> Response:
         """The page, for who is logged in in a role that may look."""
@@ -68,8 +80,7 @@ class Console:
             return self._told(database.explained(error))
         except (CryptoError, HubError) as error:
             return self._told(error)
-        ends, again = moment(holder.ends, now_ms()), f"{REFRESH_S}; url={PATH}?{AGAIN}"
-        shown = {"view": view(seen), "holder": holder, "ends": ends, "refresh": again}
+        shown = {"view": view(seen), "holder": holder, "ends": moment(holder.ends, now_ms())}
         return page(_TEMPLATES, "look.html", _PLACES | shown)
 
     async def ask(self, _: Request) -> Response:
@@ -82,6 +93,7 @@ class Console:
             return _form(403, "This form was not sent from this console: log in here.")
         given = await form(request) or {}
         try:
+            self.log_ins.admit(_address(request.scope), time.monotonic())
             token = await self._enter(*(given.get(name, "") for name in ("name", "password", "code")))
         except (HubError, CryptoError, OSError) as error:
             return self._refused(error)
@@ -96,8 +108,8 @@ class Console:
             return _form(403, "This form was not sent from this console.")
         settings, ledger, token = self.office.settings, self.office.log, request.cookies.get(COOKIE)
         try:
-            async with self.one:
-                await asyncio.to_thread(leave, settings, ledger, token)
+            async with self._alone():
+                await asyncio.to_thread(leave, settings, ledger, self.secret, token)
         except (HubError, CryptoError, OSError) as error:
             return self._told(error)
         answer = _to(SIGN_IN)
@@ -107,17 +119,31 @@ class Console:
     async def _holder(self, request: Request, *, used: bool) -> Holder:
         office, limits = self.office, limits_of(self.office.settings)
         token = request.cookies.get(COOKIE) or None
-        async with office.engine.begin() as connection:
+        # A database that says nothing must not keep the page, nor a connection of all that there may be.
+        async with asyncio.timeout(DATABASE_S), office.engine.begin() as connection:
             return await sessions.holder(connection, office.log, token, limits, self.secret, now_ms(), used=used)
 
     async def _enter(self, name: str, password: str, code: str) -> str:
         if not credentials.is_name(name):
             raise login.refused()
-        async with self.one:
+        async with self._alone():
             # Beside the event loop, in which others look meanwhile: it takes its time, as it is meant to.
             proof = PasswordProof(password, code)
-            token, _ = await asyncio.to_thread(enter, self.office.settings, self.office.log, name, proof)
+            office = self.office
+            token, _ = await asyncio.to_thread(
+                enter, office.settings, office.log, self.secret, name, proof, sessions.CONSOLE
+            )
         return token
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Raises TimeoutError if the one before does not come to its end: nobody is kept waiting without a word."""
+        async with asyncio.timeout(DATABASE_S):
+            await self.one.acquire()
+        try:
+            yield
+        finally:
+            self.one.release()
 
     def _refused(self, error: Exception) -> Response:
         code = _STATUS.get(type(error), 503) if isinstance(error, HubError) else 503
@@ -143,6 +169,11 @@ def _form(code: int, wrong: str | None) -> Response:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _to(place: str) -> Response:
@@ -181,10 +212,13 @@ class _Guarded:
     keeper: Doorkeeper = field(default_factory=Doorkeeper)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope.get("client")
         try:
-            self.keeper.admit(client[0] if client else "", time.monotonic())
+            self.keeper.admit(_address(scope), time.monotonic())
         except TooMany as error:
-            await _form(429, f"{error}. {error.next_step}.")(scope, receive, send)
+            # Whoever looks is shown the page again by itself.
+            text = f"{error}. {error.next_step}."
+            answer = page(_TEMPLATES, "error.html", _PLACES | {"text": text}, 429)
+            answer.headers["Retry-After"] = str(REFRESH_S)
+            await answer(scope, receive, send)
         else:
             await self.app(scope, receive, send)

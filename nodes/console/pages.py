@@ -73,8 +73,7 @@ class Console:
             return self._error(503, "The node's store does not answer now: is its disk full?")
         own = self.agent.trust.nodes.get(self.agent.settings.node)
         ends = moment(now + int(left * 1000), now)
-        again = f"{REFRESH_S}; url={PATH}?{AGAIN}"
-        shown = {"view": view(found, own, last), "ends": ends, "refresh": again}
+        shown = {"view": view(found, own, last), "ends": ends}
         return page(_TEMPLATES, "look.html", _PLACES | shown)
 
     async def ask(self, _: Request) -> Response:
@@ -129,7 +128,13 @@ class Console:
         return page(_TEMPLATES, "error.html", _PLACES | {"node": self.agent.settings.node, "text": text}, code)
 
 
-_PLACES: Final[dict[str, Any]] = {"path": PATH, "sign_in": SIGN_IN, "sign_out": SIGN_OUT, "style": STYLE}
+_PLACES: Final[dict[str, Any]] = {
+    "path": PATH,
+    "sign_in": SIGN_IN,
+    "sign_out": SIGN_OUT,
+    "style": STYLE,
+    "refresh": f"{REFRESH_S}; url={PATH}?{AGAIN}",
+}
 
 
 def _to(place: str) -> Response:

@@ -87,3 +87,9 @@ def test_what_the_loop_complains_of_is_told_without_what_the_error_says(loop: st
         ("Exception in callback", "KeyError"),
         ("Future exception was never retrieved", "OSError"),
     }
+
+
+def test_what_a_command_logs_is_not_in_its_answer() -> None:
+    program = "from crypto.log import log\nlog.warning('lock_store_was_behind', entries=3)\nprint('{}')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, "lock_store_was_behind" in done.stderr) == (0, "{}\n", True)

@@ -1,11 +1,13 @@
 """`seci-hub` as it is typed, without services: what it says when something is wrong, and how it ends."""
 
 import json
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -17,8 +19,11 @@ from crypto.keys import EncryptionKey, SigningKey
 from hub.broker import BrokerAddress
 from hub.cli import main
 from hub.cli_status import refused_line
+from hub.errors import SettingsInvalid
+from hub.locked import keys_alone
 from hub.settings import Settings, Tsa
 from hub.setup import BrokerNames, ledger_of, make_keys
+from hub.situation import situation
 from hub.topology import HUB_USERS
 
 Type = Callable[..., tuple[int, Any]]
@@ -64,6 +69,33 @@ def test_a_folder_that_is_no_hub_is_named(tmp_path: Path, typed: Type, command: 
     code, said = typed(*command, "--home", tmp_path / "none")
     assert (code, said["code"]) == (2, "settings_invalid")
     assert "none" in said["detail"]
+
+
+async def test_a_file_that_is_gone_is_not_the_database_s_doing(home: Path) -> None:
+    settings = Settings.load(home)
+    (home / "hub-ingest.pem").unlink()
+    # Before the database is asked anything: there is none.
+    with pytest.raises(SettingsInvalid, match=r"hub-ingest\.pem does not read"):
+        await situation(cast(Any, None), settings, ledger_of(settings))
+
+
+@pytest.mark.parametrize("command", [("join-desk",), ("console", "--tls")])
+def test_a_service_waits_for_the_command_that_writes_keys(home: Path, typed: Type, command: tuple[str, ...]) -> None:
+    # Which may be the one that handed over: the service begins anew before that has come to its end.
+    held = threading.Event()
+
+    def hold() -> None:
+        with keys_alone(home):
+            held.set()
+            time.sleep(0.5)
+
+    writing = threading.Thread(target=hold)
+    writing.start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        held.wait()
+        listen = ("--listen", "127.0.0.1", "--port", str(taken.getsockname()[1]))
+        assert typed(*command, *listen, "--home", home)[1]["code"] == "port_taken"
+    writing.join()
 
 
 @pytest.mark.parametrize("command", [("status",), ("ledger", "verify"), ("provision",)])

@@ -4,24 +4,31 @@ import asyncio
 import re
 import socket
 import ssl
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from crypto import certificates
 from crypto.certificates import Profile
 from crypto.pages import HEADERS
 from crypto.tls import server_context
-from hub import authorities, registrar
-from hub.console import pages
+from hub import authorities, database, registrar
+from hub.admission import Office
+from hub.console import lookout, pages
 from hub.console.door import opened
+from hub.console.lookout import Lookout
 from hub.console.view import MOST_ENDS, Seen, View, view
-from hub.errors import PlainRefused
+from hub.errors import LoginRefused, PlainRefused
 from hub.joindesk import EACH
 from hub.pen import writing
 from hub.reading import Waiting
@@ -162,10 +169,67 @@ def test_whatever_comes_from_outside_is_text_and_nothing_else() -> None:
         Situation(NOW, told, {HOSTILE: NOW + DAY}, {}), HOSTILE, [_queue(f"q.inbox.{HOSTILE}", 1, 0)], HOSTILE, []
     )
     ends, holder = view(seen).at, Holder(HOSTILE, HOSTILE, b"", 0, 0)  # type: ignore[arg-type]
-    values = {"view": view(seen), "holder": holder, "ends": ends, "refresh": "15"}
+    values = {"view": view(seen), "holder": holder, "ends": ends}
     text = pages._TEMPLATES.get_template("look.html").render(pages._PLACES | values)
     assert "<script" not in text
     assert text.count("&lt;script&gt;") >= 9
+
+
+def _browser_at(url: str) -> tuple[httpx2.AsyncClient, AsyncEngine]:
+    """At a console whose database is there, and which nobody has set up."""
+    settings, engine = SimpleNamespace(session_idle_s=900, session_s=28_800), database.engine_of(url)
+    office = Office(cast(Any, settings), engine, cast(Any, None))
+    console = pages.Console(office, Lookout(office.settings, engine, office.log), cast(Any, None))
+    app = Starlette(routes=[Route(pages.PATH, console.look), Route(pages.SIGN_IN, console.sign_in, methods=["POST"])])
+    own, there = "http://127.0.0.1", httpx2.ASGITransport(app=app)
+    return httpx2.AsyncClient(transport=there, base_url=own, headers={"Origin": own}), engine
+
+
+async def test_a_database_that_says_nothing_does_not_keep_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "DATABASE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        browser, engine = _browser_at(f"postgresql://seci_hub:x@127.0.0.1:{silent.getsockname()[1]}/seci")
+        async with browser, asyncio.timeout(5):
+            answer = await browser.get("/console", headers={"Cookie": f"{pages.COOKIE}=any"})
+        await engine.dispose()
+    assert (answer.status_code, "database_unreachable" in answer.text) == (503, True)
+    # Nor is this the last that whoever watches sees.
+    assert '<meta http-equiv="refresh" content="15; url=/console?again">' in answer.text
+
+
+async def test_a_log_in_that_does_not_end_keeps_nobody_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "DATABASE_S", 0.2)
+
+    def hang(*_: object) -> None:
+        ended.wait(20)
+        raise LoginRefused("at last", "none")
+
+    ended = threading.Event()
+    monkeypatch.setattr(pages, "enter", hang)
+    browser, _ = _browser_at("postgresql://seci_hub:x@127.0.0.1:1/seci")
+    async with browser, asyncio.timeout(10):
+        first = asyncio.create_task(_log_in(browser, "ana", "000000"))
+        await asyncio.sleep(0.1)
+        second = await _log_in(browser, "ion", "000000")
+        ended.set()
+        assert (second.status_code, (await first).status_code) == (503, 403)
+
+
+async def test_a_broker_that_says_nothing_does_not_keep_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "QUEUES_S", 0.2)
+    settings = SimpleNamespace(broker_ctl=("sh", "-c", "exec sleep 20"), vhost="seci")
+    began = time.monotonic()
+    found = await Lookout(cast(Any, settings), cast(Any, None), cast(Any, None))._queues()
+    assert found == (None, "RabbitMQ did not answer within 0.2 s")
+    assert time.monotonic() - began < 10
+
+
+async def test_one_address_tries_to_log_in_only_so_often() -> None:
+    browser, _ = _browser_at("postgresql://seci_hub:x@127.0.0.1:1/seci")
+    async with browser:
+        answers = [await _log_in(browser, HOSTILE, "000000") for _ in range(pages.LOG_INS[0] + 2)]
+    assert [answer.status_code for answer in answers] == [403] * pages.LOG_INS[0] + [429] * 2
+    assert "wait 30 seconds" in answers[-1].text and answers[-1].headers["retry-after"] == "30"
 
 
 @pytest.fixture

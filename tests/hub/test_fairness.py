@@ -1,9 +1,10 @@
 """The division of a batch between nodes, and the allowance of each."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.fairness import Allowance, share
+from hub.fairness import Allowance, place_of, share
 
 READY = st.dictionaries(st.sampled_from(["al", "bg", "ro", "tr", "hr"]), st.integers(0, 400))
 
@@ -46,3 +47,19 @@ def test_an_allowance_is_used_up_and_grows_again() -> None:
     allowance.spend(15, now=6.5)
     assert allowance.grant(400, now=6.5) == 0
     assert allowance.grant(400, now=1000.0) == 100
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        # What a socket for IPv6 calls who comes by IPv4.
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.2", "192.0.2.2"),
+        ("2001:db8::1:2", "2001:db8::/64"),
+        ("2001:db8::ffff:ffff:3", "2001:db8::/64"),
+        ("", ""),
+    ],
+)
+def test_one_caller_is_an_address_of_ipv4_or_a_network_of_ipv6(address: str, place: str) -> None:
+    assert place_of(address) == place

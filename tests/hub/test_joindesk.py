@@ -183,7 +183,10 @@ async def test_who_sends_without_end_or_never_ends_keeps_nobody_out(
 
     async def call(first: bytes, more: bytes = b"") -> int:
         """How much of it was taken before the desk ended the connection."""
-        reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        try:
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        except ConnectionError:
+            return 0
         writer.write(first)
         sent = 0
         try:
@@ -211,6 +214,35 @@ async def test_who_sends_without_end_or_never_ends_keeps_nobody_out(
         await asyncio.gather(*(call(head) for _ in range(joindesk._CONNECTIONS)))
     async with httpx2.AsyncClient(base_url=url, verify=context) as client:
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_who_connects_and_says_nothing_keeps_nobody_out() -> None:
+    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"in")
+        await reader.read()
+        writer.close()
+
+    async def comes(source: str) -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        try:
+            return await reader.read(2), writer
+        except ConnectionError:
+            return b"", writer
+
+    with deskdoor.listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        async with asyncio.timeout(20), await asyncio.start_server(hello, sock=listener):
+            silent = [await comes("127.0.0.1") for _ in range(deskdoor.OPEN_EACH + 5)]
+            assert [said for said, _ in silent] == [b"in"] * deskdoor.OPEN_EACH + [b""] * 5
+            other = await comes("127.0.0.2")
+            assert other[0] == b"in"
+            for _, writer in silent:
+                writer.transport.abort()
+            await asyncio.sleep(0.1)
+            again = await comes("127.0.0.1")
+            assert again[0] == b"in"
+            for writer in (other[1], again[1]):
+                writer.transport.abort()
 
 
 async def test_what_is_wrong_with_the_hub_itself_is_not_told(office: Office) -> None:

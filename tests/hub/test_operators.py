@@ -199,6 +199,24 @@ async def test_guessing_is_stopped_and_tells_nothing(clocked: Clocked) -> None:
     assert '"failures":5' in acted[1][1] and "nobody" not in str(acted)
 
 
+async def test_who_fails_at_the_console_keeps_nobody_from_the_command(clocked: Clocked) -> None:
+    proof = PasswordProof(PASSWORD, clocked.code("ana", NOW))
+    assert PASSWORD not in repr(proof) and proof.code not in repr(proof)
+    for attempt in range(1, FREE_ATTEMPTS + 1):
+        async with clocked.engine.begin() as connection:
+            assert await sessions.attempt(connection, "ana", NOW, sessions.CONSOLE) == attempt
+    with pytest.raises(LoginPaused):
+        async with clocked.engine.begin() as connection:
+            await sessions.attempt(connection, "ana", NOW + 1, sessions.CONSOLE)
+    async with clocked.engine.connect() as connection:
+        assert await sessions.failures(connection, "ana") == FREE_ATTEMPTS
+    await clocked.login("ana", PASSWORD, proof.code, NOW + 1)
+    # Who has got in by the command has shown who it is: the console's pause is over, too.
+    async with clocked.engine.begin() as connection:
+        assert await sessions.failures(connection, "ana") == 0
+        assert await sessions.attempt(connection, "ana", NOW + 2, sessions.CONSOLE) == 1
+
+
 async def test_a_session_is_over_when_idle_and_after_its_time(clocked: Clocked) -> None:
     for moment in range(NOW, NOW + LIMITS.longest, LIMITS.idle - 1):
         assert (await clocked.permit("ana", Action.LOOK, moment)).role is Role.OFFICER

@@ -268,7 +268,7 @@ async def test_a_hub_that_was_caught_is_believed_nothing_and_told_nothing(
     message = Outgoing(kind="alert", task_force="drugs", body={"title": "a", "text": "b"})
     answer, ready = await outbox.accept(bg.box, message, "bg", bg.keys, bg.trust)
     assert ready is not None
-    bg.post(ready)
+    bg.sending.post(ready)
     working = asyncio.create_task(bg.run())
     await asyncio.sleep(1.5)
     working.cancel()
