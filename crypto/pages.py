@@ -23,6 +23,10 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 # A page that is looked at is loaded again so often, in seconds. By this address: nobody has asked for it.
 REFRESH_S: Final = 15
 AGAIN: Final = "again"
+# A browser may keep a whole page for its button "back", in spite of no-store, and after its cookie is gone. It puts it
+# away when the next page is there: so what that one loads, the stylesheet of the form, says that it be forgotten.
+FRESH: Final = "fresh"
+FORGET: Final = {"Clear-Site-Data": '"cache"'}
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

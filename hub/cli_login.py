@@ -50,6 +50,8 @@ def login(
         raise typer.BadParameter("--certificate and --key go together")
     if not credentials.is_name(name):
         raise logins.refused()
+    # Before the code is spent, which is good once.
+    sessionfile.make_ready(home)
     log = ledger_of(settings)
     if certificate is not None and key is not None:
         proof: Proof = _certificate_proof(settings, certificate, key, password_file)
@@ -59,7 +61,7 @@ def login(
     file = sessionfile.save(home, token)
     ends = iso(now_ms() + settings.session_s * 1000)
     result = {"ok": True, "operator": name, "role": str(role), "ends": ends, "session": str(file)}
-    answer(result, as_json, f"{name}, {role}, until {ends}")
+    answer(result, as_json, f"{name}, {role}, until {ends} at the latest")
     say(f"it ends {settings.session_idle_s // 60} minutes after your last command; seci-hub logout ends it at once")
 
 

@@ -108,6 +108,10 @@ def refused_line(found: dict[str, int]) -> str:
 def _operators_line(found: dict[str, int]) -> str:
     if not found["enabled"]:
         return "operators   NONE YET: whoever has this shell acts as `setup`; see `seci-hub operator add --help`"
-    failed = f"; FAILED LOGINS of late: {found['failed_logins']}, `operator show`" if found["failed_logins"] else ""
+    failed = (
+        f"; FAILED LOGINS of late: {found['failed_logins']}, `operator show` or syslog"
+        if found["failed_logins"]
+        else ""
+    )
     alone = "" if found["officers"] > 1 else ": NOBODY can confirm what takes two; add another"
     return f"operators   {found['enabled']}, security officers {found['officers']}{alone}{failed}"

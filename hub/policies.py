@@ -15,7 +15,7 @@ from schemas.participants import PARTICIPANTS, Category, category_of
 from schemas.policy import PERSONAL, Coordinator, Decision, Policy, PolicyRule, default_rules
 from schemas.refusals import RefusalCode
 from schemas.registry import RULES
-from schemas.roster import Roster, RosterNode
+from schemas.roster import NodeState, Roster, RosterNode
 
 _LISTED: Final = "seci-hub policy list"
 
@@ -119,6 +119,12 @@ def imagined(nodes: Sequence[RosterNode], names: Sequence[str]) -> tuple[RosterN
 
 def explain(access: Access, asked: Asked) -> Decision:
     """What hub and nodes decide of a message to this one recipient, all of whose names are known to `access`."""
+    if (standing := access.nodes[asked.sender].standing) is not None:
+        return _refused(RefusalCode.SENDER_SUSPENDED, f"{asked.sender} is {standing.state}")
+    if (standing := access.nodes[asked.recipient].standing) is not None:
+        suspended = standing.state is NodeState.SUSPENDED
+        code = RefusalCode.RECIPIENT_SUSPENDED if suspended else RefusalCode.RECIPIENT_REVOKED
+        return _refused(code, f"{asked.recipient} is {standing.state}")
     sender, agencies = asked.sender, access.nodes[asked.sender].agencies
     agency = asked.agency or (agencies[0] if agencies else Agency.POLICE)
     if agency not in agencies:

@@ -26,19 +26,34 @@ def place(home: Path) -> Path:
     return folder / f"session-{hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]}"
 
 
-def save(home: Path, token: str) -> Path:
-    """Keeps the token. Raises FileUnwritable, also for a folder that is somebody else's."""
+def make_ready(home: Path) -> Path:
+    """The file, in a folder that is there. Raises FileUnwritable, also for a folder in which others may write."""
     file = place(home)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(file.parent):
-            raise FileUnwritable(f"{file.parent} is somebody else's", f"name a file of your own with {VARIABLE}")
+            raise FileUnwritable(
+                f"the session is not kept in {file.parent}: others may write there, or it is not yours",
+                f"name a file in a folder of your own with {VARIABLE}",
+            )
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    return file
+
+
+def save(home: Path, token: str) -> Path:
+    """Keeps the token. Raises FileUnwritable, as make_ready does."""
+    file = make_ready(home)
+    try:
         write_private(file, token.encode())
     except OSError as error:
-        raise FileUnwritable(
-            f"the session cannot be kept in {file.parent}: {error.strerror}", f"name a file with {VARIABLE}"
-        ) from error
+        raise _unwritable(file, error) from error
     return file
+
+
+def _unwritable(file: Path, error: OSError) -> FileUnwritable:
+    said = f"the session cannot be kept in {file.parent}: {error.strerror}"
+    return FileUnwritable(said, f"name a file with {VARIABLE}")
 
 
 def read(home: Path) -> str | None:

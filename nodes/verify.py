@@ -66,7 +66,10 @@ def verify(
     ],
     policy: Annotated[
         Path | None,
-        typer.Option(help="Keys to trust, of the log and its witnesses (C2SP tlog-policy); a ledger names one itself."),
+        typer.Option(
+            help="Keys to trust, of the log and its witnesses (C2SP tlog-policy; docs/ledger.md says how to write it); "
+            "a ledger names one itself."
+        ),
     ] = None,
     timestamp: Annotated[
         Path | None, typer.Option(help="A TSA's answer (RFC 3161), which says when the checkpoint existed.")

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from crypto.errors import CryptoError
 from crypto.keyfile import Secret
 from crypto.log import log
-from crypto.pages import AGAIN, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
+from crypto.pages import AGAIN, FORGET, FRESH, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
 from hub import credentials, database, login, sessions
 from hub.admission import Office
 from hub.console.lookout import DATABASE_S, Lookout
@@ -150,7 +150,7 @@ class Console:
         if not isinstance(error, HubError) or code == 503:
             return self._told(error)
         log.warning("console_refused", code=error.code)
-        return _form(code, f"{error}. {error.next_step}.")
+        return _form(code, f"{_sentence(str(error))} {_sentence(error.next_step)}")
 
     def _told(self, error: Exception) -> Response:
         """What is wrong with the hub itself stays in its log, but for its name."""
@@ -161,10 +161,14 @@ class Console:
 
 
 def _form(code: int, wrong: str | None) -> Response:
-    answer = page(_TEMPLATES, "sign_in.html", _PLACES | {"wrong": wrong}, code)
+    answer = page(_TEMPLATES, "sign_in.html", _PLACES | {"style": f"{STYLE}?{FRESH}", "wrong": wrong}, code)
     if code == 429:
         answer.headers["Retry-After"] = "30"
     return answer
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _address(scope: Scope) -> str:
@@ -176,8 +180,9 @@ def _to(place: str) -> Response:
     return RedirectResponse(place, 303)
 
 
-async def _style(_: Request) -> Response:
-    return FileResponse(_FOLDER / "console.css", media_type="text/css")
+async def _style(request: Request) -> Response:
+    headers = FORGET if FRESH in request.query_params else None
+    return FileResponse(_FOLDER / "console.css", media_type="text/css", headers=headers)
 
 
 async def _home(_: Request) -> Response:

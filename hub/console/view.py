@@ -157,9 +157,11 @@ def _people(found: Mapping[str, int]) -> Iterator[Alert]:
         text = f"nobody can confirm what takes two: security officers, {found['officers']}"
         yield Alert("officers_lacking", text, "add another: seci-hub operator add")
     if found["failed_logins"]:
-        yield Alert(
-            "failed_logins", f"logins that failed of late: {found['failed_logins']}", "seci-hub operator show NAME"
+        step = (
+            "seci-hub operator show NAME, for each of seci-hub operator list; what they do not have was tried under "
+            "names of nobody: see syslog (auth)"
         )
+        yield Alert("failed_logins", f"logins that failed of late: {found['failed_logins']}", step)
 
 
 def _facts(seen: Seen) -> Iterator[tuple[str, str, Moment | None]]:

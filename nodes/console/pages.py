@@ -17,7 +17,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.log import log
-from crypto.pages import AGAIN, LOOPBACK, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
+from crypto.pages import (
+    AGAIN,
+    FORGET,
+    FRESH,
+    LOOPBACK,
+    REFRESH_S,
+    Strict,
+    form,
+    is_of_own_page,
+    moment,
+    page,
+    templates,
+)
 from nodes.agent import Agent
 from nodes.console.sessions import WRONG_S, Attempts, Sessions
 from nodes.console.view import view
@@ -105,7 +117,12 @@ class Console:
         return answer
 
     def _form(self, code: int, wrong: str | None) -> Response:
-        return page(_TEMPLATES, "sign_in.html", _PLACES | {"node": self.agent.settings.node, "wrong": wrong}, code)
+        return page(
+            _TEMPLATES,
+            "sign_in.html",
+            _PLACES | {"style": f"{STYLE}?{FRESH}", "node": self.agent.settings.node, "wrong": wrong},
+            code,
+        )
 
     def _error(self, code: int, text: str) -> Response:
         return page(_TEMPLATES, "error.html", _PLACES | {"node": self.agent.settings.node, "text": text}, code)
@@ -124,8 +141,9 @@ def _to(place: str) -> Response:
     return RedirectResponse(place, 303)
 
 
-async def _style(_: Request) -> Response:
-    return FileResponse(_FOLDER / "console.css", media_type="text/css")
+async def _style(request: Request) -> Response:
+    headers = FORGET if FRESH in request.query_params else None
+    return FileResponse(_FOLDER / "console.css", media_type="text/css", headers=headers)
 
 
 def make_console(agent: Agent, token: str, sessions: Sessions | None = None) -> ASGIApp:

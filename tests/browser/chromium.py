@@ -108,8 +108,11 @@ def browsing(chromium: str, chromedriver: str, folder: Path) -> Iterator[Browser
             begun = client.post(f"{driver}/session", json=wanted).raise_for_status().json()["value"]
         session = f"{driver}/session/{begun['sessionId']}"
         with httpx2.Client(base_url=session, timeout=PATIENCE_S, trust_env=False) as client:
-            yield Browser(client)
-            client.delete(session)
+            try:
+                yield Browser(client)
+            finally:
+                # The driver alone ends its browser: killed before, it leaves that running.
+                client.delete(session)
     finally:
         processes.end(folder, [process])
 

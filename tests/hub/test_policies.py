@@ -15,7 +15,8 @@ from schemas.access import Access
 from schemas.codes import Handling
 from schemas.participants import Category
 from schemas.policy import Effect, Policy, PolicyRule, default_rules
-from schemas.roster import Roster
+from schemas.refusals import RefusalCode
+from schemas.roster import Cause, NodeState, Roster, Standing
 from tests.crypto.people import BG, RO, roster_key, roster_node
 from tests.hub.ownhub import OwnHub
 
@@ -39,6 +40,19 @@ def test_the_question_of_the_issue_is_answered_with_the_rule() -> None:
 def test_what_comes_before_the_rules_is_told() -> None:
     vehicles = Asked("bg", "ro", "vehicles", "alert", Handling.H1)
     assert explain(access(), vehicles).words == "before any rule: bg is not a member of vehicles"
+
+
+def test_who_is_shut_out_is_not_taken_for_somebody_outside_the_task_force() -> None:
+    standing = Standing(state=NodeState.SUSPENDED, since=1, cause=Cause.UNSPECIFIED)
+    bg, ro = NODES
+    for nodes, code in (
+        ((bg.model_copy(update={"standing": standing}), ro), RefusalCode.SENDER_SUSPENDED),
+        ((bg, ro.model_copy(update={"standing": standing})), RefusalCode.RECIPIENT_SUSPENDED),
+    ):
+        found = explain(
+            Access.of(Roster(version=1, at=1, nodes=nodes)), Asked("bg", "ro", "drugs", "alert", Handling.H1)
+        )
+        assert found.code == code and "is suspended" in found.words
 
 
 def test_a_rule_stands_where_it_was_put_and_goes_again() -> None:
