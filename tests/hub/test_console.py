@@ -229,7 +229,7 @@ async def test_one_address_tries_to_log_in_only_so_often() -> None:
     async with browser:
         answers = [await _log_in(browser, HOSTILE, "000000") for _ in range(pages.LOG_INS[0] + 2)]
     assert [answer.status_code for answer in answers] == [403] * pages.LOG_INS[0] + [429] * 2
-    assert "wait 30 seconds" in answers[-1].text and answers[-1].headers["retry-after"] == "30"
+    assert "Wait 30 seconds" in answers[-1].text and answers[-1].headers["retry-after"] == "30"
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ async def test_operators_log_in_as_with_the_command_and_only_look(
         # Nobody yet: whoever is there acts by the shell, and gets no page.
         assert (await browser.get("/console")).headers["location"] == "/console/sign-in"
         answer = await _log_in(browser, "ana", "123456")
-        assert (answer.status_code, "there are no operators yet" in answer.text) == (409, True)
+        assert (answer.status_code, "There are no operators yet" in answer.text) == (409, True)
         assert people.add("ana", "ana", "security-officer")[0] == people.login("ana")[0] == 0
         assert people.add("ana", "bob", "auditor")[1]["code"] == "approval_waiting"
         used = people.code("ana")
@@ -277,7 +277,7 @@ async def test_operators_log_in_as_with_the_command_and_only_look(
         ):
             answer = await _log_in(browser, name, code, password)
             assert answer.status_code == 403 and "set-cookie" not in answer.headers
-            assert "name, password or code is wrong" in answer.text and "<script" not in answer.text
+            assert "Name, password or code is wrong" in answer.text and "<script" not in answer.text
         assert (await _log_in(browser, "ana", used, Origin="http://evil.example")).status_code == 403
         answer = await _log_in(browser, "ana", used)
         assert (answer.status_code, answer.headers["location"]) == (303, "/console")
