@@ -68,10 +68,13 @@ def run(
 async def _until_stopped(work: asyncio.Task[None], stop: asyncio.Event) -> None:
     told = asyncio.create_task(stop.wait())
     await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait((work,), timeout=STOP_S)
-    if not work.done():
-        # A broker or database that does not answer must not keep us: what is unfinished comes again.
-        log.warning("stop_cut_short", after_s=STOP_S)
-        os._exit(0)
+    # To the very end: connections of a pool are closed in order, which a database that is frozen never answers.
+    asyncio.get_running_loop().call_later(STOP_S, _cut_short)
     told.cancel()
     await work
+
+
+def _cut_short() -> None:
+    # A broker or database that does not answer must not keep us: what is unfinished comes again.
+    log.warning("stop_cut_short", after_s=STOP_S)
+    os._exit(0)

@@ -223,13 +223,11 @@ def test_with_the_nodes_folder_each_message_has_the_same_id_every_time(typed: Ty
 
 
 @pytest.fixture
-async def home(agent: Agent, typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+async def home(agent: Agent, typed: Type, tmp_path: Path) -> AsyncIterator[Path]:
     """Bulgaria's folder, whose agent answers on a port of this process; what is typed has a thread of its own."""
     agent.trust = Trust.of(roster(2, RO, BG, TR))
     home = tmp_path / "bg"
     assert typed("init", "--home", home, "--node", "bg")[0] == 0
-    # Only a main thread may say what becomes of signals.
-    monkeypatch.setattr("nodes.cli.signal.signal", lambda *_: None)
     app = make_app(agent, (home / "api.token").read_text().strip())
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listening:

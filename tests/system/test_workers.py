@@ -59,15 +59,16 @@ def test_one_of_two_workers_killed_leaves_its_work_to_the_other(exchange: Exchan
     check_nothing_lost(exchange, posted, NODES)
 
 
-def test_a_worker_ends_in_time_though_the_database_does_not_answer(exchange: Exchange) -> None:
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_worker_ends_in_time_though_the_database_does_not_answer(exchange: Exchange, busy: bool) -> None:
     hub = next(found for found in processes.recorded(exchange.folder) if found.name == "hub")
     exchange.services.postgres.pause()
     try:
-        id = post(exchange, "ro", to=["bg"])
+        posted = [("ro", post(exchange, "ro", to=["bg"]))] if busy else []
         processes.send(hub, hub.stop_signal)
         until("ended", lambda: not processes.alive(hub))
     finally:
         exchange.services.postgres.resume()
     exchange.start_hub()
-    await_delivered(exchange, [("ro", id)])
-    check_nothing_lost(exchange, [("ro", id)], NODES)
+    await_delivered(exchange, posted)
+    check_nothing_lost(exchange, posted, NODES)
