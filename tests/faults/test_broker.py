@@ -82,6 +82,7 @@ def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenari
         exchange.await_nodes(["hr"])
 
 
+@pytest.mark.long
 def test_binding_removed_before_the_hub(exchange: Exchange, scenario: Scenario) -> None:
     with scenario() as load:
         _unbind(exchange, "in.ro", "normal", "q.in.ro")

@@ -106,6 +106,7 @@ async def test_a_silent_inbox_holds_up_no_receipt(
 SEVERAL = (("bg", False), ("bg", True), ("ro", True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_several_silent_inboxes_cost_little_more_than_one_and_only_once(
     worker: Ingest, broker: BrokerAddress, services: Services, at_once: bool, monkeypatch: pytest.MonkeyPatch

@@ -228,6 +228,7 @@ async def test_timestamps_of_what_is_exported_go_with_it(own: OwnHub, own_engine
     assert _verify(out).stamps.count == 4
 
 
+@pytest.mark.long
 async def test_killed_again_and_again_it_comes_to_the_same_bytes(
     own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
 ) -> None:

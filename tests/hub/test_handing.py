@@ -182,6 +182,7 @@ async def test_without_its_key_nobody_signs(own: OwnHub, own_engine: AsyncEngine
 
 
 @needs_softhsm
+@pytest.mark.long
 async def test_a_key_in_a_token_takes_over_and_hands_over_to_another_there(
     own: OwnHub, own_engine: AsyncEngine, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_dead_letter_is_released_once_and_then_delivered(exchange: Exchange) -
     assert exchange.hub("ledger", "verify")["ok"]
 
 
+@pytest.mark.long
 def test_what_is_discarded_is_gone_and_what_is_unreadable_stays_so(exchange: Exchange) -> None:
     before = {item["index"] for item in exchange.hub("quarantine", "list")["quarantined"]}
     asyncio.run(bury(exchange, [("q.in.hr", b"no envelope, and it killed a worker", "envelope")]))

@@ -282,6 +282,7 @@ def test_the_ledger_finds_what_a_superuser_changes(exchange: Exchange) -> None:
     assert exchange.hub("ledger", "verify")["ok"]
 
 
+@pytest.mark.long
 def test_a_dead_letter_that_was_accepted_is_delivered_after_all(exchange: Exchange) -> None:
     id = post(exchange, "ro", to=["bg"])
     await_delivered(exchange, [("ro", id)])
@@ -333,6 +334,7 @@ CREATE TRIGGER full_disk BEFORE INSERT ON ledger_leaf FOR EACH ROW EXECUTE FUNCT
 """
 
 
+@pytest.mark.long
 def test_a_database_that_takes_no_writes_for_a_while_costs_no_message(exchange: Exchange) -> None:
     before = exchange.hub("status")["quarantined"]
     exchange.services.postgres.run_sql(_READ_ONLY)

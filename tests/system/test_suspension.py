@@ -92,6 +92,7 @@ def _told(exchange: Exchange, node: str, event: str) -> list[dict[str, Any]]:
     return [n for n in exchange.node(node, "notices", "--limit", "500")["notices"] if n["event"] == event]
 
 
+@pytest.mark.long
 def test_what_a_revoked_node_said_stands_and_of_a_removed_one_all_is_settled(exchange: Exchange) -> None:
     later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     question = {"kind": "request", "body": dict(newest("request").examples[0]), "reply_by": later}
