@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, Final, cast
 
@@ -63,21 +64,29 @@ def run(app: typer.Typer, program: str) -> None:
     # What libraries log is not for who types: the command's own error says it. A service logs in its own way.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        try:
+        with while_read():
             code = app(prog_name=program, standalone_mode=False)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has gone, as `head` does. The signal for it stays ignored, as Python has it: an agent would be
-        # ended by it, too, without a word, whenever somebody's connection breaks at the wrong moment.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(UNREAD) from None
     except typer.Abort:
         raise SystemExit(1) from None
     except _UsageError as error:
         _tell(error, program)
         raise SystemExit(2) from error
     raise SystemExit(code or 0)
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """Ends the program without a word if nobody reads what the block prints any more, as after `head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The signal for it stays ignored, as Python has it: it would end an agent as well, without a word, whenever
+        # somebody's connection breaks at the wrong moment.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(UNREAD) from None
 
 
 def fail(program: str, code: str, detail: str, next_step: str, fields: Sequence[Mapping[str, str]] = ()) -> None:

@@ -7,11 +7,11 @@ import argparse
 import contextlib
 import fcntl
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from crypto import typed
 from deploy.local import processes, services
 from deploy.local.errors import AlreadyRunning, LocalError, NotRunning
 from deploy.local.exchange import NODES, Exchange, prepare_tls
@@ -138,12 +138,12 @@ def _pid(names: dict[str, processes.Process], name: str) -> str:
 
 def main() -> None:
     """Runs one of the three. Ends with 1 if it cannot, 3 if something does not run, 4 if another is at work."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog="python -m deploy.local.up", description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status"))
     command = parser.parse_args().command
     try:
-        {"up": up, "down": down, "status": status}[command]()
+        with typed.while_read():
+            {"up": up, "down": down, "status": status}[command]()
     except AlreadyRunning as error:
         say(f"error ({error.code}): {error}")
         sys.exit(4)
