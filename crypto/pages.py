@@ -19,6 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crypto.expiry import Ending
+
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 # A page that is looked at is loaded again so often, in seconds. By this address: nobody has asked for it.
 REFRESH_S: Final = 15
@@ -80,6 +82,24 @@ def in_words(at: int, now: int) -> str:
     number = span // unit
     told = f"{number} {name}" if number == 1 else f"{number} {name}s"
     return f"in {told}" if at > now else f"{told} ago"
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """A line of the table of what ends; `soon` if a step has come."""
+
+    what: str
+    at: Moment
+    days: int
+    step: str
+    soon: bool
+
+
+def expiry_of(ending: Ending, now: int) -> Expiry:
+    """As it is shown."""
+    step = {None: "more than 30 days", 0: "EXPIRED", 1: "1 day or less"}.get(ending.step, f"{ending.step} days")
+    days = max(0, (ending.end - now) // 86_400_000)
+    return Expiry(ending.what, moment(ending.end, now), days, step, ending.step is not None)
 
 
 def templates(folder: Path) -> Environment:

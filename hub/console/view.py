@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crypto import expiry
-from crypto.expiry import Ending
-from crypto.pages import Alert, Moment, moment, moment_of
+from crypto.pages import Alert, Expiry, Moment, expiry_of, moment, moment_of
 from hub.glance import idle
 from hub.reading import Waiting
 from hub.situation import REACHABLE, Situation
@@ -30,17 +29,6 @@ class Seen:
     queues: Sequence[Mapping[str, Any]] | None
     queues_trouble: str | None
     undelivered: Sequence[Waiting]
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """A line of the table of what ends."""
-
-    what: str
-    at: Moment
-    days: int
-    step: str
-    soon: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +79,7 @@ def view(seen: Seen) -> View:
         at=moment(now, now),
         alerts=tuple(sorted(alerts(seen), key=lambda alert: not alert.loud)),
         facts=tuple(_facts(seen)),
-        expiries=tuple(_expiry(ending, now) for ending in shown),
+        expiries=tuple(expiry_of(ending, now) for ending in shown),
         later=len(ends) - len(shown),
         nodes=tuple(_nodes(seen)),
         queues=tuple(Queue(q["name"], q["ready"], q["unacked"], q["consumers"], idle(q)) for q in busy),
@@ -201,12 +189,6 @@ def _witnessed(ledger: Mapping[str, Any]) -> str:
 
 def _at(stamped: Mapping[str, Any] | None, now: int) -> Moment | None:
     return None if stamped is None else moment_of(stamped["at"], now)
-
-
-def _expiry(ending: Ending, now: int) -> Expiry:
-    step = {None: "more than 30 days", 0: "EXPIRED", 1: "1 day or less"}.get(ending.step, f"{ending.step} days")
-    days = max(0, (ending.end - now) // 86_400_000)
-    return Expiry(ending.what, moment(ending.end, now), days, step, ending.step is not None)
 
 
 ACTIVE: Final = "active"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crypto import expiry
-from crypto.pages import Alert, Moment, moment, moment_of
+from crypto.pages import Alert, Expiry, Moment, expiry_of, moment, moment_of
 from nodes import breaches, hearsay, histories, witness
 from nodes.status import Status
 from schemas.refusals import NEXT_STEP, RefusalCode
@@ -32,17 +32,6 @@ _RENEW: Final = (
     "the node renews by itself, so the hub does not answer it: run seci-node doctor, then seci-node renew --wait, and "
     "telephone the hub's operators"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """A line of the table of what ends."""
-
-    what: str
-    at: Moment
-    days: int
-    step: str
-    soon: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +68,7 @@ def view(status: Status, own: RosterNode | None, refused: Sequence[Mapping[str, 
         at=moment(status.at, status.at),
         alerts=tuple(alerts(status)),
         facts=tuple(_facts(status, own)),
-        expiries=tuple(_expiries(status)),
+        expiries=tuple(expiry_of(ending, status.at) for ending in expiry.endings(status.ends, status.at)),
         outbox=tuple((state, counts.get(state, 0)) for state in _SENT),
         inbox=tuple((state, counts.get(state, 0)) for state in ("inbox", "quarantine")),
         refusals=tuple(_refusals(status, refused)),
@@ -134,13 +123,6 @@ def _witnessed(known: Mapping[str, Any]) -> str:
     if newest == followed:
         return f"yes, by a quorum, to all {newest} entries"
     return f"by a quorum to {newest} entries, the newer ones not yet"
-
-
-def _expiries(status: Status) -> Iterator[Expiry]:
-    for ending in expiry.endings(status.ends, status.at):
-        step = {None: "more than 30 days", 0: "EXPIRED", 1: "1 day or less"}.get(ending.step, f"{ending.step} days")
-        days = max(0, (ending.end - status.at) // 86_400_000)
-        yield Expiry(ending.what, moment(ending.end, status.at), days, step, ending.step is not None)
 
 
 def _refusals(status: Status, refused: Sequence[Mapping[str, Any]]) -> Iterator[Refusal]:
