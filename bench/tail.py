@@ -2,7 +2,7 @@
 
 The store's own times will not do: `received_at` is taken before the transaction is on disk, and `settled_at` is
 the hub's time of the entry, not when its receipt was here. Asking the API every few milliseconds would cost the
-agent more than what is measured. So the file is opened beside the agent, read-only, and asked every quarter of a
+agent more than what is measured. So the file is opened beside the agent, read-only, and asked every
 millisecond whether anything was committed; only then is it read. A reader of a store in WAL mode keeps no writer
 waiting.
 """
@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, Self
 
-LOOK_S: Final = 0.000_25
+LOOK_S: Final = 0.001
 
 # What stands before the large columns of a row is read without them.
 _RECEIVED: Final = "select seq, id, true from inbox where seq > ? order by seq"

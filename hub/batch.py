@@ -1,7 +1,7 @@
-"""Entries on their way into the tree: encoded, salted and hashed in parts, appended, and each one proven. No I/O."""
+"""Entries on their way into the tree: encoded, salted, hashed, appended, and each one proven. No I/O."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,10 +11,6 @@ from hub.rows import Content, Row
 from schemas.control import SALT_SIZE, Entry, Receipt
 
 STRIDE: Final = 8
-# Entries that the database is given at a time: enough that what each part costs does not count, and few enough that it
-# does not wait for long for the first. The last are few: when they are made, it has nearly all of the others.
-PART: Final = 100
-LAST: Final = 25
 
 
 @dataclass(slots=True)
@@ -29,23 +25,18 @@ class Batch:
     tree: merkle.CompactRange = field(init=False)
     completed: dict[tuple[int, int], bytes] = field(init=False)
 
-    def content(self) -> Iterator[list[Content]]:
-        """The rows of `ledger_content`, in parts that are encoded, salted and hashed as they are asked for."""
-        start = 0
-        while part := self.entries[start : start + _width(len(self.entries) - start)]:
-            drawn = secrets.token_bytes(SALT_SIZE * len(part))
-            salts = [drawn[place : place + SALT_SIZE] for place in range(0, len(drawn), SALT_SIZE)]
-            encoded = [entry.to_bytes() for entry in part]
-            self.salts += salts
-            self.encoded += encoded
-            self.leaves += map(leaf_of, salts, encoded)
-            indices = range(self.old.size + start, self.old.size + start + len(part))
-            events, times = [entry.event for entry in part], [entry.at for entry in part]
-            start += len(part)
-            yield list(zip(indices, events, times, salts, encoded, strict=True))
+    def content(self) -> list[Content]:
+        """The rows of `ledger_content`: each entry encoded, salted and hashed."""
+        entries, indices = self.entries, range(self.old.size, self.old.size + len(self.entries))
+        drawn = secrets.token_bytes(SALT_SIZE * len(entries))
+        self.salts = [drawn[place : place + SALT_SIZE] for place in range(0, len(drawn), SALT_SIZE)]
+        self.encoded = [entry.to_bytes() for entry in entries]
+        self.leaves = list(map(leaf_of, self.salts, self.encoded))
+        events, times = [entry.event for entry in entries], [entry.at for entry in entries]
+        return list(zip(indices, events, times, self.salts, self.encoded, strict=True))
 
     def grow(self) -> None:
-        """Appends the leaves, once all content was made."""
+        """Appends the leaves, once the content was made."""
         self.tree, self.completed = self.old.append(self.leaves)
 
     def receipts(self) -> tuple[Receipt, ...]:
@@ -57,11 +48,6 @@ class Batch:
     def subtrees(self) -> list[Row]:
         """The rows of `ledger_subtree`."""
         return [(*at, value) for at, value in self.completed.items() if at[0] and not at[0] % STRIDE]
-
-
-def _width(left: int) -> int:
-    """Of the next part of so many entries."""
-    return min(PART, max(LAST, left // 2))
 
 
 def proofs(first: int, size: int, nodes: Mapping[tuple[int, int], bytes]) -> list[tuple[bytes, ...]]:

@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,6 +28,7 @@ from crypto.log import log
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from hub import rows, tables, tilestore
 from hub.batch import Batch
+from hub.database import driver_of
 from hub.errors import EntryErased, EntryUnknown, HandedOver, LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
 from hub.rows import Rows
@@ -46,6 +46,10 @@ _PROPOSED: Final = "seci_proposed"
 # There, too: what the lock store said when it began.
 _EARLY: Final = "seci_early"
 _TAKE_TURN: Final = text("SELECT at, size, frontier, signer FROM take_turn(:key)")
+# These go to the driver: SQLAlchemy takes longer over each than PostgreSQL does.
+_SIGNER: Final = "SELECT key FROM handover ORDER BY leaf_index DESC LIMIT 1"
+_HEAD: Final = "SELECT size, frontier, note FROM ledger_checkpoint ORDER BY size DESC LIMIT 1"
+_CONTENT: Final = "SELECT leaf_index, entry, salt FROM ledger_content WHERE leaf_index = ANY ($1::bigint[])"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ class Ledger:
         """The key of today, and those before it, each for what is of its time."""
         news = map(HandoverNews.from_bytes, self.handovers)
         return HubKeys.of(self.signer.verifier, [open_handover(item.handover) for item in news])
+
+    @property
+    def signers(self) -> tuple[NoteSigner, ...]:
+        """Who signs the next checkpoint."""
+        return (self.signer,) if self.leaving is None else (self.signer, self.leaving)
 
     @property
     def second_vkey(self) -> str | None:
@@ -136,27 +145,26 @@ def see_signer(ledger: Ledger, signer: bytes | None) -> None:
 
 async def check_signer(connection: AsyncConnection, ledger: Ledger) -> None:
     """Raises HandedOver if by what is committed another key signs."""
-    table = tables.handover.c
-    see_signer(ledger, await connection.scalar(select(table.key).order_by(table.leaf_index.desc()).limit(1)))
+    driver = await driver_of(connection)
+    see_signer(ledger, await driver.fetchval(_SIGNER))
 
 
 async def head(connection: AsyncConnection) -> Head:
     """The newest checkpoint; of the empty tree, the note is empty."""
-    columns = tables.ledger_checkpoint.c
-    query = select(columns.size, columns.frontier, columns.note).order_by(columns.size.desc()).limit(1)
-    row = (await connection.execute(query)).first()
-    return _head(row) if row is not None else Head(merkle.CompactRange(0, ()), "")
+    driver = await driver_of(connection)
+    row = await driver.fetchrow(_HEAD)
+    return _head(*row) if row is not None else Head(merkle.CompactRange(0, ()), "")
 
 
 async def covering(connection: AsyncConnection, index: int) -> Head:
     """The first checkpoint that covers an entry, which there is."""
     columns = tables.ledger_checkpoint.c
     query = select(columns.size, columns.frontier, columns.note).where(columns.size > index)
-    return _head((await connection.execute(query.order_by(columns.size).limit(1))).one())
+    return _head(*(await connection.execute(query.order_by(columns.size).limit(1))).one())
 
 
-def _head(row: Any) -> Head:
-    return Head(_range(row.size, row.frontier), row.note)
+def _head(size: int, frontier: bytes, note: str) -> Head:
+    return Head(_range(size, frontier), note)
 
 
 def _range(size: int, frontier: bytes) -> merkle.CompactRange:
@@ -180,17 +188,20 @@ async def append(
     batch, found = Batch(old, entries), dict(beside or {})
     async with _proposing(connection, ledger, before, standing) as propose:
 
-        def grow() -> None:
+        def sign() -> str:
             batch.grow()
-            propose(ledger.checkpoint(batch.tree))
+            checkpoint = ledger.checkpoint(batch.tree)
+            propose(checkpoint)
+            return sign_note(checkpoint.text(), *ledger.signers)
 
-        # Many are copied while the next are made; few are inserted with all the rest.
+        # Many are copied, and the tree is signed meanwhile; few are inserted with all the rest.
         if len(entries) >= rows.MANY:
-            await rows.copy_content(connection, batch.content(), grow)
+            note = await rows.copy_content(connection, batch.content, sign)
         else:
-            found["ledger_content"] = list(chain.from_iterable(batch.content()))
-            grow()
-        return await _sign(connection, ledger, batch, found)
+            found["ledger_content"] = batch.content()
+            note = sign()
+        await _insert(connection, ledger.checkpoint(batch.tree), note, batch, found)
+        return Appended(note, batch.receipts)
 
 
 async def begin(connection: AsyncConnection, ledger: Ledger) -> None:
@@ -210,26 +221,24 @@ def settle(connection: AsyncConnection, ledger: Ledger) -> None:
         ledger.store.confirm(proposal.newest)
 
 
-async def check(connection: AsyncConnection, ledger: Ledger) -> None:
-    """Holds the database against the lock store, in a transaction that has taken its turn and not appended.
+async def check(connection: AsyncConnection, ledger: Ledger) -> Head:
+    """The newest checkpoint, held against the lock store, in a transaction that has taken its turn and not appended.
 
     Raises HandedOver, LedgerBehind, LedgerForked, LockStoreUnusable.
     """
     await check_signer(connection, ledger)
-    newest = ledger.checkpoint((await head(connection)).range)
+    found = await head(connection)
+    newest = ledger.checkpoint(found.range)
     await _standing(connection, ledger, newest)
     ledger.store.confirm(newest)
+    return found
 
 
-async def _sign(connection: AsyncConnection, ledger: Ledger, batch: Batch, found: Rows) -> Appended:
-    """Signs the checkpoint of the batch's tree, and inserts it, the batch's leaves and subtrees and the rows found."""
-    signers = [ledger.signer] if ledger.leaving is None else [ledger.signer, ledger.leaving]
-    checkpoint = ledger.checkpoint(batch.tree)
-    note = sign_note(checkpoint.text(), *signers)
+async def _insert(connection: AsyncConnection, checkpoint: Checkpoint, note: str, batch: Batch, found: Rows) -> None:
+    """Inserts the checkpoint of the batch's tree, the batch's leaves and subtrees, and the rows found."""
     row = (checkpoint.size, checkpoint.root, b"".join(batch.tree.hashes), note, time.time_ns() // 1_000_000)
     found = {**found, "ledger_subtree": batch.subtrees(), "ledger_checkpoint": [row]}
     await rows.insert_with_leaves(connection, found, batch.old.size, batch.leaves)
-    return Appended(note, batch.receipts)
 
 
 @asynccontextmanager
@@ -309,9 +318,8 @@ async def prove(connection: AsyncConnection, ledger: Ledger, indices: Sequence[i
 
     Raises EntryErased, EntryUnknown; and as `append`.
     """
-    if _proposed(connection) is None:
-        await check(connection, ledger)
-    return await prove_under(connection, await head(connection), indices)
+    tree = await check(connection, ledger) if _proposed(connection) is None else await head(connection)
+    return await prove_under(connection, tree, indices)
 
 
 async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence[int]) -> Appended:
@@ -319,17 +327,14 @@ async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence
 
     Raises EntryErased, EntryUnknown.
     """
-    content = tables.ledger_content.c
-    query = select(content.leaf_index, content.salt, content.entry).where(content.leaf_index.in_(indices))
-    found = {row.leaf_index: row for row in await connection.execute(query)}
+    driver = await driver_of(connection)
+    found = {index: (entry, salt) for index, entry, salt in await driver.fetch(_CONTENT, list(indices))}
     for index in indices:
         if index not in found:
             raise await missing(connection, index)
     proofs = await tilestore.inclusion(connection, set(indices), tree.range.size)
-    receipts = [
-        Receipt(index=index, entry=found[index].entry, salt=found[index].salt, proof=proofs[index]) for index in indices
-    ]
-    return Appended(tree.note, lambda: tuple(receipts))
+    receipts = tuple(Receipt(index, *found[index], proofs[index]) for index in indices)
+    return Appended(tree.note, lambda: receipts)
 
 
 async def missing(connection: AsyncConnection, index: int) -> EntryErased | EntryUnknown:

@@ -97,8 +97,7 @@ async def current(engine: AsyncEngine, log: Ledger, witnesses: Collection[str], 
     async with engine.begin() as connection:
         # Nobody outside may see a checkpoint before the lock store is certain of it.
         await ledger.take_turn(connection)
-        await ledger.check(connection, log)
-        newest = await ledger.head(connection)
+        newest = await ledger.check(connection, log)
         await begin(connection, log, newest)
         for statement in _CLEAR:
             await connection.execute(text(statement), {"kept": KEPT})

@@ -1,14 +1,14 @@
 """Inserting rows: many of a table by COPY, few of any number of tables in one statement, which is one round trip.
 
 A row has a value for each column, in the order of `hub.tables`; the database has the columns in the same order.
-The ledger's content is packed here (PostgreSQL's documentation of COPY, "Binary Format"), so that the database works on
-some rows while others are made: the driver would send none before it has them all. Its leaves go with what is few, as
-one value that the database takes apart: a COPY of their own would be two more round trips.
+The ledger's content is packed here (PostgreSQL's documentation of COPY, "Binary Format"), so that the rest is done
+while the database works: the driver would be done no sooner than that. Its leaves go with what is few, as one value
+that the database takes apart: a COPY of their own would be two more round trips.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -25,6 +25,9 @@ Rows = Mapping[str, Sequence[Row]]
 
 # COPY takes two round trips.
 MANY: Final = 20
+CHUNK_BYTES: Final = 64 * 1024
+# Of the loop, within which the driver has told the database what will come.
+STEPS: Final = 3
 # For so long after a connection was lost a COPY may go on to tell so.
 LOST_S: Final = 1.0
 _BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -57,29 +60,34 @@ async def _copy_the_many(connection: AsyncConnection, rows: Rows) -> Rows:
     return {table: found for table, found in rows.items() if 0 < len(found) < MANY}
 
 
-async def copy_content(connection: AsyncConnection, parts: Iterable[Iterable[Content]], compute: Callable[[], T]) -> T:
-    """Inserts rows of `ledger_content`, of which each part is made while the database works on the one before it.
+async def copy_content(
+    connection: AsyncConnection, make: Callable[[], Sequence[Content]], compute: Callable[[], T]
+) -> T:
+    """Inserts the rows of `ledger_content` that `make` makes, which it does while the database gets ready for them.
 
-    Gives what `compute` does, which is called while it works on the last. Raises asyncpg's errors.
+    Gives what `compute` does, which is called while the database works on them. Raises asyncpg's errors.
     """
-    driver = await driver_of(connection)
-    sent = asyncio.get_running_loop().create_future()
+    driver, loop = await driver_of(connection), asyncio.get_running_loop()
+    made: asyncio.Future[bytes] = loop.create_future()
+    sent: asyncio.Future[None] = loop.create_future()
 
-    async def packed() -> AsyncIterator[bytes]:
-        yield _BEGIN
-        for part in parts:
-            yield _packed(part)
+    async def chunks() -> AsyncIterator[bytes]:
+        data = await made
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield data[start : start + CHUNK_BYTES]
             await asyncio.sleep(0)  # it is written when the loop goes round
-        yield _END
         # There is no more; the driver says so to the database and waits for it.
         sent.set_result(None)
 
-    copy = driver.copy_to_table("ledger_content", source=packed(), format="binary")
+    copy = driver.copy_to_table("ledger_content", source=chunks(), format="binary")
     copying = asyncio.create_task(_told_if_lost(driver, copy))
     try:
+        for _ in range(STEPS):
+            await asyncio.sleep(0)
+        made.set_result(_packed(make()))
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
         if not sent.done():
-            # It has failed, and not all parts were made: there is nothing to compute with.
+            # It has failed: there is nothing to compute for.
             await copying
         computed = compute()
     except BaseException:
@@ -116,16 +124,18 @@ async def _told_if_lost(driver: Any, copy: Coroutine[Any, Any, object]) -> None:
 
 
 def _packed(rows: Iterable[Content]) -> bytes:
-    pieces: list[bytes] = []
+    pieces = [_BEGIN]
     for index, event, at, salt, entry in rows:
-        pieces += (_INDEX, index.to_bytes(8), _event(event), _AT, at.to_bytes(8))
-        pieces += (_SALT, salt, len(entry).to_bytes(4), entry)
+        pieces += (_INDEX, index.to_bytes(8), _between(event, at), salt, len(entry).to_bytes(4), entry)
+    pieces.append(_END)
     return b"".join(pieces)
 
 
-@cache
-def _event(name: str) -> bytes:
-    return len(name.encode()).to_bytes(4) + name.encode()
+@lru_cache(maxsize=64)
+def _between(event: str, at: int) -> bytes:
+    """What stands between index and salt, the same in most rows of a batch."""
+    name = event.encode()
+    return b"".join((len(name).to_bytes(4), name, _AT, at.to_bytes(8), _SALT))
 
 
 _LEAVES: Final = (

@@ -54,8 +54,7 @@ async def choose(connection: AsyncConnection, log: Ledger, published: Checkpoint
     Raises LedgerEmpty; LedgerBroken for a note that is not the log's; as `ledger.check`.
     """
     await ledger.take_turn(connection)
-    await ledger.check(connection, log)
-    newest = await ledger.head(connection)
+    newest = await ledger.check(connection, log)
     size = newest.range.size
     if not size:
         raise LedgerEmpty("the ledger has no entry yet", "provision the hub first: seci-hub provision")

@@ -8,33 +8,31 @@ from collections.abc import Collection, Iterable
 from functools import cache, partial
 from typing import Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crypto import merkle
 from crypto.errors import TileInvalid
 from crypto.merkle import HASH_SIZE, CompactRange, Nodes
 from crypto.tiles import HEIGHT, WIDTH, Tile, needed, nodes_of
+from hub.database import driver_of
 
 # Put together by the database: a row for each hash would take Python ten times as long.
-_LEAVES: Final = text(
-    "SELECT string_agg(hash, CAST('' AS bytea) ORDER BY leaf_index) FROM ledger_leaf "
-    "WHERE leaf_index >= :first AND leaf_index < :end"
+_LEAVES: Final = (
+    "SELECT string_agg(hash, ''::bytea ORDER BY leaf_index) FROM ledger_leaf WHERE leaf_index >= $1 AND leaf_index < $2"
 )
-_SUBTREES: Final = text(
-    "SELECT string_agg(hash, CAST('' AS bytea) ORDER BY place) FROM ledger_subtree "
-    "WHERE level = :level AND place >= :first AND place < :end"
+_SUBTREES: Final = (
+    "SELECT string_agg(hash, ''::bytea ORDER BY place) FROM ledger_subtree "
+    "WHERE level = $1 AND place >= $2 AND place < $3"
 )
 
 
 async def read(connection: AsyncConnection, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
     """The hashes of these tiles, one after another. Raises TileInvalid if the ledger is not that large."""
-    found = {}
+    driver, found = await driver_of(connection), {}
     for tile in tiles:
         first = tile.index * WIDTH
-        place = {"first": first, "end": first + tile.width}
-        level = {"level": tile.level * HEIGHT} if tile.level else {}
-        hashes = await connection.scalar(_SUBTREES if level else _LEAVES, place | level) or b""
+        asked = (_SUBTREES, tile.level * HEIGHT) if tile.level else (_LEAVES,)
+        hashes = await driver.fetchval(*asked, first, first + tile.width) or b""
         if len(hashes) != tile.width * HASH_SIZE:
             has = len(hashes) // HASH_SIZE
             raise TileInvalid(f"the ledger has {has} of the {tile.width} hashes of {tile.path()}")

@@ -1,8 +1,9 @@
 """Rows that are copied while others are made: a connection that is lost is trouble with the database, always."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from itertools import product
 
 import pytest
 import uvloop
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hub import database, ledger, rows
 from hub.database import DATABASE_TROUBLE, driver_of
 from hub.pen import writing
-from hub.rows import Row
+from hub.rows import Content
 from tests.hub.ownhub import OwnHub, entries
 
 pytestmark = pytest.mark.system
@@ -25,30 +26,32 @@ async def _server(connection: AsyncConnection) -> int:
     return int(driver.get_server_pid())
 
 
-def _content(parts: int, width: int, before: Callable[[int], None]) -> Iterator[list[Row]]:
-    for part in range(parts):
-        before(part)
-        yield [(part * width + place, "accepted", 0, bytes(32), b"") for place in range(width)]
+def _content(count: int) -> list[Content]:
+    return [(index, "accepted", 0, bytes(32), bytes(64)) for index in range(count)]
 
 
 # A worker's loop is uvloop's, which says otherwise that a connection is lost.
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_connection_that_is_lost_between_parts(own: OwnHub, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    async def lose(engine: AsyncEngine, at: int) -> None:
+def test_a_connection_that_is_lost_in_the_middle(own: OwnHub, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def lose(engine: AsyncEngine, count: int, *, made: bool) -> None:
         async with writing(engine, own.log) as connection:
             server = await _server(connection)
 
-            def before(part: int) -> None:
-                if part == at:
-                    own.sql(f"SELECT pg_terminate_backend({server})")
+            def end() -> None:
+                own.sql(f"SELECT pg_terminate_backend({server})")
 
-            await rows.copy_content(connection, _content(8, rows.MANY, before), lambda: None)
+            def make() -> list[Content]:
+                if not made:
+                    end()
+                return _content(count)
+
+            await rows.copy_content(connection, make, end if made else lambda: None)
 
     async def lose_each() -> None:
         engine = database.engine_of(own.url)
-        for at in (0, 1, 2, 7):
+        for count, made in product((rows.MANY, 100_000), (False, True)):
             with pytest.raises(DATABASE_TROUBLE):
-                await lose(engine, at)
+                await lose(engine, count, made=made)
         await engine.dispose()
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -56,7 +59,7 @@ def test_a_connection_that_is_lost_between_parts(own: OwnHub, loop: Callable[[],
 
 
 @pytest.mark.parametrize("before", [0, 4])
-async def test_a_connection_that_is_lost_before_the_first_part(
+async def test_a_connection_that_is_lost_before_anything_is_sent(
     own: OwnHub, own_engine: AsyncEngine, before: int
 ) -> None:
     if before:
@@ -71,8 +74,8 @@ async def test_a_connection_that_is_lost_before_the_first_part(
     assert own.log.store.read().newest.size == before + rows.MANY
 
 
-async def _in_parts(connection: AsyncConnection) -> None:
-    await rows.copy_content(connection, _content(400, 1000, lambda _: None), lambda: None)
+async def _packed(connection: AsyncConnection) -> None:
+    await rows.copy_content(connection, lambda: _content(400_000), lambda: None)
 
 
 async def _at_once(connection: AsyncConnection) -> None:
@@ -104,7 +107,7 @@ async def _held_up(
         await copying
 
 
-@pytest.mark.parametrize("copy", [_in_parts, _at_once])
+@pytest.mark.parametrize("copy", [_packed, _at_once])
 async def test_a_connection_that_is_lost_while_there_is_no_room_to_write(
     own: OwnHub, own_engine: AsyncEngine, copy: Copy
 ) -> None:
@@ -114,7 +117,7 @@ async def test_a_connection_that_is_lost_while_there_is_no_room_to_write(
 
 async def test_who_is_cancelled_while_there_is_no_room_to_write(own: OwnHub, own_engine: AsyncEngine) -> None:
     with pytest.raises(asyncio.CancelledError):
-        await _held_up(own, own_engine, _in_parts, lambda _, copying: copying.cancel() and None)
+        await _held_up(own, own_engine, _packed, lambda _, copying: copying.cancel() and None)
 
 
 @pytest.mark.parametrize("count", [1, rows.MANY])
