@@ -101,10 +101,44 @@ def test_indices_are_judged_all_together() -> None:
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entries, "MOST_SEEN", 50)
-    reader = EntryReader()
+    monkeypatch.setattr(entries, "MOST_CAST", 50)
+    reader, terse = EntryReader(), {name: value for name, value in GOOD.items() if name != "detail"}
     for number in range(400):
-        assert _both(reader, cbor.encode(GOOD | {"kind_version": number}))
+        for one in (GOOD, terse):
+            assert _both(reader, cbor.encode(one | {"kind_version": number}))
+        # Of one length, with what is each one's own at ever other places.
+        assert _both(reader, cbor.encode(terse | {"kind": "k" * (number % 20), "operation": "o" * (20 - number % 20)}))
         assert len(reader._seen) + len(reader._shapes) < 100
+        moulds = [mould for found in reader._moulds.values() for mould in found]
+        assert sum(len(mould.cast) for mould in moulds) <= 50
+        assert max(map(len, reader._moulds.values()), default=0) <= 8
+
+
+def _entry(chance: random.Random, **fields: Any) -> bytes:
+    own = {name: chance.randbytes(len(value)) for name, value in GOOD.items() if type(value) is bytes}
+    times = {"at": chance.randrange(2**32, LAST_MILLI), "created": chance.randrange(2**32, LAST_MILLI)}
+    return cbor.encode({name: value for name, value in (GOOD | own | times).items() if name != "detail"} | fields)
+
+
+def test_what_is_in_the_same_mould_is_judged_as_the_definition_judges() -> None:
+    chance, reader = random.Random(7), EntryReader()
+    assert _both(reader, _entry(chance))
+    [[mould]] = reader._moulds.values()
+    for _ in range(50):
+        data = _entry(chance)
+        assert mould.read(data) == cbor.decode(data)
+        assert _both(reader, data)
+    for at in (2**32, 2**32 - 1, LAST_MILLI, LAST_MILLI + 1, 2**63):
+        _both(reader, _entry(chance, at=at))
+        # Not as the encoder writes it: a small time in eight bytes.
+        data = _entry(chance).replace(b"bat\x1b", b"bat\x1b" + at.to_bytes(8))
+        _both(reader, data)
+        place = data.index(b"bat\x1b") + 4
+        _both(reader, data[:place] + (at & 0xFFFF).to_bytes(8) + data[place + 16 :])
+    for bit in range(8 * len(data := _entry(chance))):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        _both(reader, bytes(changed))
 
 
 def _in_bytes(value: Any) -> Any:
