@@ -121,7 +121,7 @@ def nodes_of(size: int, read: Callable[[Tile], bytes]) -> Nodes:
         if len(below) != 1 << height:
             raise TileInvalid(f"a tree of {size} leaves has no subtree {place} at level {level}")
         while len(below) > 1:
-            below = [merkle.node_hash(*pair) for pair in zip(below[::2], below[1::2], strict=True)]
+            below = list(map(merkle.node_hash, below[::2], below[1::2]))
         return below[0]
 
     return node

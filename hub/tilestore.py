@@ -17,22 +17,28 @@ from crypto.tiles import HEIGHT, WIDTH, Tile, needed, nodes_of
 from hub.database import driver_of
 
 # Put together by the database: a row for each hash would take Python ten times as long.
-_LEAVES: Final = (
-    "SELECT string_agg(hash, ''::bytea ORDER BY leaf_index) FROM ledger_leaf WHERE leaf_index >= $1 AND leaf_index < $2"
-)
-_SUBTREES: Final = (
-    "SELECT string_agg(hash, ''::bytea ORDER BY place) FROM ledger_subtree "
-    "WHERE level = $1 AND place >= $2 AND place < $3"
-)
+_HASHES: Final = """
+    SELECT CASE level
+        WHEN 0 THEN (
+            SELECT string_agg(leaf.hash, ''::bytea ORDER BY leaf.leaf_index) FROM ledger_leaf AS leaf
+            WHERE leaf.leaf_index >= first AND leaf.leaf_index < past)
+        ELSE (
+            SELECT string_agg(subtree.hash, ''::bytea ORDER BY subtree.place) FROM ledger_subtree AS subtree
+            WHERE subtree.level = asked.level AND subtree.place >= first AND subtree.place < past)
+        END AS hashes
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS asked (level, first, past, number)
+    ORDER BY number
+"""
 
 
 async def read(connection: AsyncConnection, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
     """The hashes of these tiles, one after another. Raises TileInvalid if the ledger is not that large."""
-    driver, found = await driver_of(connection), {}
-    for tile in tiles:
-        first = tile.index * WIDTH
-        asked = (_SUBTREES, tile.level * HEIGHT) if tile.level else (_LEAVES,)
-        hashes = await driver.fetchval(*asked, first, first + tile.width) or b""
+    driver, asked = await driver_of(connection), list(tiles)
+    levels, firsts = [tile.level * HEIGHT for tile in asked], [tile.index * WIDTH for tile in asked]
+    ends = [first + tile.width for tile, first in zip(asked, firsts, strict=True)]
+    found = {}
+    for tile, row in zip(asked, await driver.fetch(_HASHES, levels, firsts, ends), strict=True):
+        hashes = row["hashes"] or b""
         if len(hashes) != tile.width * HASH_SIZE:
             has = len(hashes) // HASH_SIZE
             raise TileInvalid(f"the ledger has {has} of the {tile.width} hashes of {tile.path()}")
