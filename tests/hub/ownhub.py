@@ -41,8 +41,8 @@ class OwnHub:
             copytree(first, self.home)
 
     def _begin(self, create: str) -> None:
-        self._admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", create)
-        self._admin(f"GRANT CONNECT ON DATABASE {NAME} TO {APPLICATION}")
+        grant = f"GRANT CONNECT ON DATABASE {NAME} TO {APPLICATION}"
+        self._admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", create, grant)
 
     @property
     def log(self) -> Ledger:
@@ -73,8 +73,7 @@ class OwnHub:
 
     def sql(self, *statements: str) -> None:
         """As the superuser, behind the hub's back."""
-        for statement in statements:
-            self._postgres.run_sql(statement, database=NAME)
+        self._postgres.run_sql(";\n".join(statements), database=NAME)
 
     def content(self, index: int) -> bytes:
         """What an entry says, as the database has it."""
@@ -87,8 +86,7 @@ class OwnHub:
 
     def restore(self) -> None:
         """Puts the copy in the database's place."""
-        self._admin(f"DROP DATABASE {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME} TEMPLATE {NAME}_copy")
-        self._admin(f"GRANT CONNECT ON DATABASE {NAME} TO {APPLICATION}")
+        self._begin(f"CREATE DATABASE {NAME} TEMPLATE {NAME}_copy")
 
     async def append(self, engine: AsyncEngine, count: int = 1) -> None:
         """As a worker does it, in one batch."""
@@ -97,8 +95,8 @@ class OwnHub:
             await ledger.append(connection, self.log, turn, entries(count))
 
     def _admin(self, *statements: str) -> None:
-        for statement in statements:
-            self._postgres.run_sql(statement, database="postgres")
+        # One psql for all: there are hundreds of such hubs.
+        self._postgres.run_sql(";\n".join(statements), database="postgres")
 
 
 def _run_process(words: Sequence[str], crash_at: Sequence[str]) -> tuple[int, str]:
