@@ -14,6 +14,8 @@ import gc
 import os
 import random
 import time
+from collections.abc import Sequence
+from itertools import cycle, islice, permutations, starmap
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -50,7 +52,7 @@ _TABLES: Final = {
 }
 
 
-def measure(place: Place, route: Route, entries: int) -> list[Figure]:
+def measure(place: Place, entries: int) -> list[Figure]:
     """So many entries must be in the ledger before proofs are made; they are appended if they are not yet."""
     postgres = place.exchange.services.postgres
     for name in _TABLES:
@@ -59,23 +61,23 @@ def measure(place: Place, route: Route, entries: int) -> list[Figure]:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     try:
-        return uvloop.run(_measure(place, route, entries))
+        return uvloop.run(_measure(place, entries))
     finally:
         for name in _TABLES:
             postgres.run_sql(f"DROP TABLE bare_{name}")
 
 
-async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
+async def _measure(place: Place, entries: int) -> list[Figure]:
     settings = Settings.load(place.exchange.hub_home)
     log, engine = ledger_of(settings), engine_of(settings.database_url, f"{WORKER} {os.getpid()}")
     try:
         rates, others = [], []
         for number in range(ROUNDS):
             before = look(place.exchange.folder)
-            rates.append(await _round(engine, log, route))
+            rates.append(await _round(engine, log, place.exchange.nodes))
             others.append(others_between(before, look(place.exchange.folder)))
             say(f"  round {number + 1}/{ROUNDS}: append {rates[-1][0]:.0f}/s, copy {rates[-1][1]:.0f}/s")
-        size = await _fill(engine, log, route, entries)
+        size = await _fill(engine, log, place.exchange.nodes, entries)
         proof_ms, details = await _proofs(engine, log, size)
         verified = await recompute.figure(engine, log, place.exchange.folder)
     finally:
@@ -97,9 +99,9 @@ async def _measure(place: Place, route: Route, entries: int) -> list[Figure]:
     ]
 
 
-async def _round(engine: AsyncEngine, log: Ledger, route: Route) -> tuple[float, float, float]:
+async def _round(engine: AsyncEngine, log: Ledger, nodes: Sequence[str]) -> tuple[float, float, float]:
     """Entries per second: appended, and their rows copied; and what a receipt takes, in us."""
-    batches, pen = [_entries(route, BATCH) for _ in range(ROUND // BATCH)], Pen(engine, log)
+    batches, pen = [_entries(nodes, BATCH) for _ in range(ROUND // BATCH)], Pen(engine, log)
     # No worker has sixteen thousand entries at hand that are looked through for garbage while it appends.
     gc.freeze()
     firsts, ours, receipts = [], 0.0, 0.0
@@ -135,14 +137,14 @@ async def _rows(engine: AsyncEngine, name: str, first: int) -> list[tuple[Any, .
         return [tuple(row) for row in await connection.execute(text(query), {"first": first})]
 
 
-async def _fill(engine: AsyncEngine, log: Ledger, route: Route, entries: int) -> int:
+async def _fill(engine: AsyncEngine, log: Ledger, nodes: Sequence[str], entries: int) -> int:
     """Appends what is missing; how many entries there are."""
     async with engine.connect() as connection:
         size = (await ledger.head(connection)).range.size
     say(f"  a proof among {max(size, entries)} entries ...")
     pen = Pen(engine, log)
     while size < entries:
-        size = (await _append(pen, log, _entries(route, 1000))).receipts[-1].index + 1
+        size = (await _append(pen, log, _entries(nodes, 1000))).receipts[-1].index + 1
     await pen.close()
     return size
 
@@ -172,6 +174,8 @@ def _cpu_s(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _entries(route: Route, count: int) -> list[Entry]:
+def _entries(nodes: Sequence[str], count: int) -> list[Entry]:
+    """From each node to each other in turn: what two entries have in common is not the same in all."""
     now = time.time_ns() // 1_000_000
-    return [accepted(route, new_id(now), random.randbytes(32), now) for _ in range(count)]
+    routes = islice(cycle(starmap(Route, permutations(nodes, 2))), count)
+    return [accepted(route, new_id(now), random.randbytes(32), now) for route in routes]

@@ -55,9 +55,7 @@ MEASUREMENTS: Final = {
         lambda here, asked: growth.measure(here, ROUTES[0], asked.messages, asked.rounds, asked.entries),
         long=True,
     ),
-    "ledger": Measurement(
-        "the ledger by itself", lambda here, asked: append.measure(here, ROUTES[0], asked.entries), long=True
-    ),
+    "ledger": Measurement("the ledger by itself", lambda here, asked: append.measure(here, asked.entries), long=True),
     "validate": Measurement("validating a body of each kind", lambda here, asked: validate.measure(here)),
     "drain": Measurement(
         "the hub draining a queue", lambda here, asked: drain.measure(here, ROUTES[0], asked.messages, asked.rounds)

@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, BigInteger, Uuid, any_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub import ledger, tables
-from hub.database import driver_of
+from hub.database import fetch
 from hub.judge import Acceptable, Refusable
 from schemas.codes import Priority
 from schemas.control import Event
@@ -60,8 +60,7 @@ async def take_turn_seeing(connection: AsyncConnection, asked: Sequence[Asked]) 
     """As `ledger.take_turn`, and what is on record of these in the same way to the database and back."""
     ids = [item.id for item in asked if item.id is not None]
     nodes, digests = sorted({item.node for item in asked}), [item.digest for item in asked]
-    driver = await driver_of(connection)
-    rows = await driver.fetch(_TAKE_TURN, ledger.LOCK, ids, nodes, digests)
+    rows = await fetch(connection, _TAKE_TURN, ledger.LOCK, ids, nodes, digests)
     seen = Seen({}, {}, rows[0]["roster"])
     for row in rows:
         node, envelope, index = row["node"], row["envelope"], row["leaf_index"]

@@ -24,7 +24,8 @@ DATABASE_TROUBLE: Final = (
 
 def engine_of(url: str, application: str = "seci-hub") -> AsyncEngine:
     """An engine for `url` (postgresql://...). A worker's connections are not checked before use: it tries again."""
-    server = {"application_name": application}
+    # No statement of ours is long enough to be worth compiling, whatever PostgreSQL guesses of a large ledger.
+    server = {"application_name": application, "jit": "off"}
     worker = application.startswith(WORKER)
     if worker:
         # A worker that is frozen in its transaction gives the ledger back; one that waits for it gives up.
@@ -44,6 +45,22 @@ async def driver_of(connection: AsyncConnection) -> Any:
         # As `get_raw_connection` does, without the greenlet that it runs this in: a batch asks five times.
         return known.connection.driver_connection
     return (await connection.get_raw_connection()).driver_connection
+
+
+async def fetch(connection: AsyncConnection, query: str, *arguments: object) -> list[Any]:
+    """The rows of a statement that goes past SQLAlchemy, which takes longer over it than PostgreSQL.
+
+    Raises asyncpg's errors. Cancelled, or with the connection lost, it gives the connection up, as SQLAlchemy would.
+    """
+    driver = await driver_of(connection)
+    try:
+        found: list[Any] = await driver.fetch(query, *arguments)
+    except BaseException as error:
+        # A database that says nothing does not answer a ROLLBACK either, and a lost connection is of no use to others.
+        if driver.is_closed() or not isinstance(error, Exception):
+            await connection.invalidate()
+        raise
+    return found
 
 
 def explained(error: Exception) -> DatabaseOutdated | DatabaseUnreachable:

@@ -28,7 +28,7 @@ from crypto.log import log
 from crypto.note import Checkpoint, NoteSigner, sign_note
 from hub import rows, tables, tilestore
 from hub.batch import Batch
-from hub.database import driver_of
+from hub.database import fetch
 from hub.errors import EntryErased, EntryUnknown, HandedOver, LockStoreUnusable
 from hub.lockstore import Kept, LockStore, forked
 from hub.rows import Rows
@@ -46,7 +46,6 @@ _PROPOSED: Final = "seci_proposed"
 # There, too: what the lock store said when it began.
 _EARLY: Final = "seci_early"
 _TAKE_TURN: Final = text("SELECT at, size, frontier, signer FROM take_turn(:key)")
-# These go to the driver: SQLAlchemy takes longer over each than PostgreSQL does.
 _SIGNER: Final = "SELECT key FROM handover ORDER BY leaf_index DESC LIMIT 1"
 _HEAD: Final = "SELECT size, frontier, note FROM ledger_checkpoint ORDER BY size DESC LIMIT 1"
 _CONTENT: Final = "SELECT leaf_index, entry, salt FROM ledger_content WHERE leaf_index = ANY ($1::bigint[])"
@@ -145,15 +144,14 @@ def see_signer(ledger: Ledger, signer: bytes | None) -> None:
 
 async def check_signer(connection: AsyncConnection, ledger: Ledger) -> None:
     """Raises HandedOver if by what is committed another key signs."""
-    driver = await driver_of(connection)
-    see_signer(ledger, await driver.fetchval(_SIGNER))
+    found = await fetch(connection, _SIGNER)
+    see_signer(ledger, found[0]["key"] if found else None)
 
 
 async def head(connection: AsyncConnection) -> Head:
     """The newest checkpoint; of the empty tree, the note is empty."""
-    driver = await driver_of(connection)
-    row = await driver.fetchrow(_HEAD)
-    return _head(*row) if row is not None else Head(merkle.CompactRange(0, ()), "")
+    found = await fetch(connection, _HEAD)
+    return _head(*found[0]) if found else Head(merkle.CompactRange(0, ()), "")
 
 
 async def covering(connection: AsyncConnection, index: int) -> Head:
@@ -176,8 +174,9 @@ async def append(
 ) -> Appended:
     """Adds entries (at least one) and signs a checkpoint over them; inserts the rows `beside` with them.
 
-    The lock store is asked before anything is signed, and written while the database works. Raises HandedOver,
-    LedgerBehind, LedgerForked, LockStoreUnusable: then the transaction must not be committed.
+    The lock store is asked before anything is signed, and written while the database works. What is signed leaves
+    this only once the database has taken all. Raises HandedOver, LedgerBehind, LedgerForked, LockStoreUnusable: then
+    the transaction must not be committed.
     """
     see_signer(ledger, turn.signer)
     old = turn.range
@@ -327,8 +326,7 @@ async def prove_under(connection: AsyncConnection, tree: Head, indices: Sequence
 
     Raises EntryErased, EntryUnknown.
     """
-    driver = await driver_of(connection)
-    found = {index: (entry, salt) for index, entry, salt in await driver.fetch(_CONTENT, list(indices))}
+    found = {index: (entry, salt) for index, entry, salt in await fetch(connection, _CONTENT, list(indices))}
     for index in indices:
         if index not in found:
             raise await missing(connection, index)

@@ -86,7 +86,7 @@ async def copy_content(
             await asyncio.sleep(0)
         made.set_result(_packed(make()))
         await asyncio.wait((copying, sent), return_when=asyncio.FIRST_COMPLETED)
-        if not sent.done():
+        if copying.done():
             # It has failed: there is nothing to compute for.
             await copying
         computed = compute()

@@ -14,7 +14,7 @@ from crypto import merkle
 from crypto.errors import TileInvalid
 from crypto.merkle import HASH_SIZE, CompactRange, Nodes
 from crypto.tiles import HEIGHT, WIDTH, Tile, needed, nodes_of
-from hub.database import driver_of
+from hub.database import fetch
 
 # Put together by the database: a row for each hash would take Python ten times as long.
 _HASHES: Final = """
@@ -33,11 +33,13 @@ _HASHES: Final = """
 
 async def read(connection: AsyncConnection, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
     """The hashes of these tiles, one after another. Raises TileInvalid if the ledger is not that large."""
-    driver, asked = await driver_of(connection), list(tiles)
+    asked = list(tiles)
+    if not asked:
+        return {}
     levels, firsts = [tile.level * HEIGHT for tile in asked], [tile.index * WIDTH for tile in asked]
     ends = [first + tile.width for tile, first in zip(asked, firsts, strict=True)]
     found = {}
-    for tile, row in zip(asked, await driver.fetch(_HASHES, levels, firsts, ends), strict=True):
+    for tile, row in zip(asked, await fetch(connection, _HASHES, levels, firsts, ends), strict=True):
         hashes = row["hashes"] or b""
         if len(hashes) != tile.width * HASH_SIZE:
             has = len(hashes) // HASH_SIZE

@@ -28,10 +28,13 @@ def _fields_of(*kinds: object) -> frozenset[str]:
     return frozenset(name for name, found in Entry.model_fields.items() if found.annotation in kinds)
 
 
-# Of so many entries that differ in more than ids, digests and times the bytes are remembered, and of one length so many
-# moulds are tried: beyond that, decoding costs less.
+# Of so many entries that differ in more than ids, digests and times the bytes are remembered, if they are small, and of
+# one length so many moulds are tried: beyond that, decoding costs less.
 MOST_CAST: Final = 20_000
-_MOULDS: Final = 8
+SMALL: Final = 600
+MOULDS: Final = 8
+# So many may be remembered in vain; each that was not allows another. Who makes them all different gains nothing.
+CREDIT: Final = 5_000
 # From here on a time takes eight bytes.
 _EIGHT_BYTES: Final = 1 << 32
 
@@ -53,17 +56,18 @@ class _Mould:
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """That of an entry with these fields, in the order of its bytes."""
         own, times, around, place = list[tuple[str, int, int]](), list[tuple[str, int, int]](), list[slice](), 0
-        end = len(cbor2.dumps(fields)) - sum(len(_pair(name, value)) for name, value in fields.items())
+        end = 1  # of a map of less than 24 pairs
         for name, value in fields.items():
-            end += len(_pair(name, value))
-            size = len(value) if type(value) is bytes else 8
+            end += 1 + len(name) + _size(value)
             if type(value) is bytes:
-                own.append((name, end - size, end))
+                start = end - len(value)
+                own.append((name, start, end))
             elif name in _TIMES and value >= _EIGHT_BYTES:
-                times.append((name, end - size, end))
+                start = end - 8
+                times.append((name, start, end))
             else:
                 continue
-            around.append(slice(place, end - size))
+            around.append(slice(place, start))
             place = end
         return cls(tuple(own), tuple(times), (*around, slice(place, end)))
 
@@ -87,8 +91,19 @@ class _Mould:
         return fields
 
 
-def _pair(name: str, value: object) -> bytes:
-    return cbor2.dumps({name: value})[1:]
+def _size(value: Any) -> int:
+    """How many bytes it takes in CBOR, with its head (RFC 8949 section 3); nothing in an entry has 2^32 items."""
+    kind = type(value)
+    if kind is int:
+        return _head(value)
+    if kind is list:
+        return _head(len(value)) + sum(map(_size, value))
+    size = len(value.encode() if kind is str else value)
+    return _head(size) + size
+
+
+def _head(number: int) -> int:
+    return 1 if number < 24 else 2 if number < 1 << 8 else 3 if number < 1 << 16 else 5 if number < 1 << 32 else 9
 
 
 @dataclass(slots=True)
@@ -100,16 +115,22 @@ class EntryReader:
     # By the length of the entries.
     _moulds: dict[int, list[_Mould]] = field(default_factory=dict)
     _cast: int = 0
+    _credit: int = CREDIT
 
     def read(self, data: bytes) -> Mapping[str, Any]:
-        """The entry's fields as they are on the wire: ids are 16 bytes. Raises ControlRefused."""
+        """The entry's fields as they are on the wire: ids are 16 bytes. Nothing in them may be changed.
+
+        Raises ControlRefused.
+        """
         for mould in self._moulds.get(len(data), ()):
             cast = mould.read(data)
             if cast is not None:
+                self._credit = min(self._credit + 1, CREDIT)
                 return cast
         fields = self._judged(data)
         # What is said in words is said once.
-        if len(data) <= _LARGE and "detail" not in fields and "erased" not in fields:
+        if self._credit and len(data) <= SMALL and "detail" not in fields and "erased" not in fields:
+            self._credit -= 1
             self._cast_in(data, dict(fields))
         return fields
 
@@ -120,7 +141,7 @@ class EntryReader:
         mould, moulds = _Mould.of(fields), self._moulds.setdefault(len(data), [])
         if mould in moulds:
             mould = moulds[moulds.index(mould)]
-        elif len(moulds) < _MOULDS:
+        elif len(moulds) < MOULDS:
             moulds.append(mould)
         else:
             return
