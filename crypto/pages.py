@@ -6,7 +6,7 @@ and to let no other page frame ours or send our forms.
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ HEADERS: Final = {
 }
 MOST_FORM: Final = 4096
 _FORM_S: Final = 10.0
+_SHARED: Final = Path(__file__).parent
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]*\]|[^:]*)(?::\d{1,5})?")
 _UNITS: Final = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1000))
 
@@ -103,14 +104,24 @@ def expiry_of(ending: Ending, now: int) -> Expiry:
 
 
 def templates(folder: Path) -> Environment:
-    """The templates of a folder. A name that is not given is an error, and every value is escaped."""
+    """The templates of a folder, and what they share. A name that is not given is an error, every value is escaped."""
     return Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, _SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def stylesheet(own: str) -> Callable[[Request], Awaitable[Response]]:
+    """Answers with the one stylesheet there is; `own` is the colour by which a program's pages are known."""
+    text = f":root {{ --own: {own}; }}\n{(_SHARED / 'console.css').read_text()}"
+
+    async def answer(request: Request) -> Response:
+        return Response(text, media_type="text/css", headers=FORGET if FRESH in request.query_params else None)
+
+    return answer
 
 
 def page(templates: Environment, name: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:

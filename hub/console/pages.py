@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.errors import CryptoError
 from crypto.keyfile import Secret
 from crypto.log import log
-from crypto.pages import AGAIN, FORGET, FRESH, REFRESH_S, Strict, form, is_of_own_page, moment, page, templates
+from crypto.pages import AGAIN, FRESH, REFRESH_S, Strict, form, is_of_own_page, moment, page, stylesheet, templates
 from hub import credentials, database, login, sessions
 from hub.admission import Office
 from hub.console.lookout import DATABASE_S, Lookout
@@ -44,8 +44,8 @@ COOKIE: Final = "seci-hub-console"
 # Of one address: log-ins at once, and a second in the long run. Each takes some work, and those that pause an account
 # get into the ledger, which nobody should fill.
 LOG_INS: Final = (10, 1 / 30)
-_FOLDER: Final = Path(__file__).parent
-_TEMPLATES: Final = templates(_FOLDER)
+_OWN: Final = "#4c2a6b"
+_TEMPLATES: Final = templates(Path(__file__).parent)
 _PLACES: Final[dict[str, Any]] = {
     "path": PATH,
     "sign_in": SIGN_IN,
@@ -180,11 +180,6 @@ def _to(place: str) -> Response:
     return RedirectResponse(place, 303)
 
 
-async def _style(request: Request) -> Response:
-    headers = FORGET if FRESH in request.query_params else None
-    return FileResponse(_FOLDER / "console.css", media_type="text/css", headers=headers)
-
-
 async def _home(_: Request) -> Response:
     return _to(PATH)
 
@@ -199,7 +194,7 @@ def make_console(office: Office, names: tuple[str, ...]) -> ASGIApp:
         Route(SIGN_IN, console.ask),
         Route(SIGN_IN, console.sign_in, methods=["POST"]),
         Route(SIGN_OUT, console.sign_out, methods=["POST"]),
-        Route(STYLE, _style),
+        Route(STYLE, stylesheet(_OWN)),
     ]
     return Strict(_Guarded(Starlette(routes=routes)), names)
 

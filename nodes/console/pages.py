@@ -12,14 +12,13 @@ from typing import Any, Final
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crypto.log import log
 from crypto.pages import (
     AGAIN,
-    FORGET,
     FRESH,
     LOOPBACK,
     REFRESH_S,
@@ -28,6 +27,7 @@ from crypto.pages import (
     is_of_own_page,
     moment,
     page,
+    stylesheet,
     templates,
 )
 from nodes.agent import Agent
@@ -40,8 +40,8 @@ SIGN_IN: Final = f"{PATH}/sign-in"
 SIGN_OUT: Final = f"{PATH}/sign-out"
 STYLE: Final = f"{PATH}/console.css"
 MOST_REFUSED: Final = 10
-_FOLDER: Final = Path(__file__).parent
-_TEMPLATES: Final = templates(_FOLDER)
+_OWN: Final = "#1d4f91"
+_TEMPLATES: Final = templates(Path(__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,6 @@ def _to(place: str) -> Response:
     return RedirectResponse(place, 303)
 
 
-async def _style(request: Request) -> Response:
-    headers = FORGET if FRESH in request.query_params else None
-    return FileResponse(_FOLDER / "console.css", media_type="text/css", headers=headers)
-
-
 def make_console(agent: Agent, token: str, sessions: Sessions | None = None) -> ASGIApp:
     """The application under /console; agents listen on loopback only."""
     console = Console(agent, token, sessions or Sessions())
@@ -154,7 +149,7 @@ def make_console(agent: Agent, token: str, sessions: Sessions | None = None) -> 
         Route(SIGN_IN, console.ask),
         Route(SIGN_IN, console.sign_in, methods=["POST"]),
         Route(SIGN_OUT, console.sign_out, methods=["POST"]),
-        Route(STYLE, _style),
+        Route(STYLE, stylesheet(_OWN)),
     ]
     return Strict(Starlette(routes=routes), LOOPBACK)
 

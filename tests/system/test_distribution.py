@@ -28,11 +28,11 @@ def test_a_wheel_has_the_four_rooms_and_no_other(packages: set[str]) -> None:
 
 def test_what_the_consoles_are_made_of_is_in_it() -> None:
     data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    for package in ("hub.console", "nodes.console"):
+    for package, count in {"crypto": 2, "hub.console": 3, "nodes.console": 3}.items():
         folder = REPOSITORY / package.replace(".", "/")
-        others = {file for file in folder.iterdir() if file.is_file() and file.suffix != ".py"}
+        others = {file for file in folder.iterdir() if file.is_file() and file.suffix not in (".py", ".typed")}
         assert {file for pattern in data[package] for file in folder.glob(pattern)} == others
-        assert len(others) == 5
+        assert len(others) == count
 
 
 def test_no_clock_can_be_shifted_by_what_is_installed(packages: set[str]) -> None:
