@@ -71,6 +71,14 @@ class _Mould:
             place = end
         return cls(tuple(own), tuple(times), (*around, slice(place, end)))
 
+    def fits(self, data: bytes, fields: Mapping[str, Any]) -> bool:
+        """Whether the bytes of these fields, and no others, stand where they were counted to be."""
+        return (
+            self.around[-1].stop == len(data)
+            and all(data[start:end] == fields[name] for name, start, end in self.own)
+            and all(int.from_bytes(data[start:end]) == fields[name] for name, start, end in self.times)
+        )
+
     def rest(self, data: bytes) -> bytes:
         """All but that."""
         return b"".join([data[part] for part in self.around])
@@ -95,7 +103,7 @@ def _size(value: Any) -> int:
     """How many bytes it takes in CBOR, with its head (RFC 8949 section 3); nothing in an entry has 2^32 items."""
     kind = type(value)
     if kind is int:
-        return _head(value)
+        return _head(value if value >= 0 else -1 - value)
     if kind is list:
         return _head(len(value)) + sum(map(_size, value))
     size = len(value.encode() if kind is str else value)
@@ -139,6 +147,8 @@ class EntryReader:
             self._moulds.clear()
             self._cast = 0
         mould, moulds = _Mould.of(fields), self._moulds.setdefault(len(data), [])
+        if not mould.fits(data, fields):
+            return
         if mould in moulds:
             mould = moulds[moulds.index(mould)]
         elif len(moulds) < MOULDS:

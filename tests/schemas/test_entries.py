@@ -120,6 +120,32 @@ def _entry(chance: random.Random, **fields: Any) -> bytes:
     return cbor.encode({name: value for name, value in (GOOD | own | times).items() if name != "detail"} | fields)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            {"kind_version": number}
+            for number in (0, 23, 24, 255, 256, 2**16, 2**32, -1, -24, -25, -500, -(2**32))
+        ),
+        *({"kind": "k" * length} for length in (0, 1, 23, 24, 255, 256, 300)),
+        *({"kind": "\N{SNOWMAN}" * length} for length in (1, 7, 8, 50)),
+        *({"recipients": ["ro"] * length} for length in (0, 1, 23, 24, 60)),
+        *({"at": at, "created": at} for at in (0, 23, 2**32 - 1, 2**32, LAST_MILLI)),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_mould_is_where_the_bytes_are(value: dict[str, Any]) -> None:
+    chance, reader = random.Random(7), EntryReader()
+    data = _entry(chance, **value)
+    assert _both(reader, data)
+    [[mould]] = reader._moulds.values()
+    assert mould.cast
+    assert mould.read(data) == cbor.decode(data)
+    for place in range(len(data)):
+        changed = data[:place] + bytes((data[place] ^ 1 << chance.randrange(8),)) + data[place + 1 :]
+        _both(reader, changed)
+
+
 def test_what_is_in_the_same_mould_is_judged_as_the_definition_judges() -> None:
     chance, reader = random.Random(7), EntryReader()
     assert _both(reader, _entry(chance))
