@@ -123,10 +123,7 @@ def _entry(chance: random.Random, **fields: Any) -> bytes:
 @pytest.mark.parametrize(
     "value",
     [
-        *(
-            {"kind_version": number}
-            for number in (0, 23, 24, 255, 256, 2**16, 2**32, -1, -24, -25, -500, -(2**32))
-        ),
+        *({"kind_version": number} for number in (0, 23, 24, 255, 256, 2**16, 2**32, -1, -24, -25, -500, -(2**32))),
         *({"kind": "k" * length} for length in (0, 1, 23, 24, 255, 256, 300)),
         *({"kind": "\N{SNOWMAN}" * length} for length in (1, 7, 8, 50)),
         *({"recipients": ["ro"] * length} for length in (0, 1, 23, 24, 60)),
