@@ -42,10 +42,10 @@ async def bulgaria(
 ) -> AsyncIterator[Agent]:
     """Its agent, not working yet, with a link over the line."""
     way = {"broker_host": services.broker.host, "broker_port": line.port, "vhost": provisioned}
-    agent.link = Link(agent.settings.model_copy(update=way), authority.client("node-bg"))
-    shutil.copy(authority.folder / "node-bg.pem", agent.settings.home / "tls.pem")
-    agent.settings = agent.link._settings
-    yield agent
+    settings = agent.settings.model_copy(update=way)
+    shutil.copy(authority.folder / "node-bg.pem", settings.home / "tls.pem")
+    link = Link(settings, authority.client("node-bg"))
+    yield Agent(settings, agent.keys, agent.box, link, agent.trust, agent.hub)
 
 
 @pytest.fixture
