@@ -43,8 +43,8 @@ async def bulgaria(
     """Its agent, not working yet, with a link over the line."""
     way = {"broker_host": services.broker.host, "broker_port": line.port, "vhost": provisioned}
     settings = agent.settings.model_copy(update=way)
-    shutil.copy(authority.folder / "node-bg.pem", settings.home / "tls.pem")
     link = Link(settings, authority.client("node-bg"))
+    shutil.copy(authority.folder / "node-bg.pem", settings.home / "tls.pem")
     yield Agent(settings, agent.keys, agent.box, link, agent.trust, agent.hub)
 
 
