@@ -1,11 +1,13 @@
 """`make fuzz`: hostile bytes for every parser of what comes from outside, for as long as is asked.
 
-Progress on stderr, everything in build/fuzz.json. Exit code 0; 1 if anything came out but a documented error.
+Beside it, in a process of its own, `guided` follows what comes from the broker by coverage. Progress on stderr,
+everything in build/fuzz.json and build/fuzz-guided.json. Exit code 0; 1 if anything came out but a documented error.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is fuzzed would log each of a million faults.
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     say(f"fuzz: {asked.seconds:.0f} s with seed {asked.seed}")
+    guided = subprocess.Popen([sys.executable, "-m", "tests.fuzz.guided", "--seconds", str(asked.seconds)])
     with tempfile.TemporaryDirectory() as folder:
         tallies = _run(targets(Path(folder)), Random(asked.seed), asked.seconds)
     found = {
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faults = sum(len(tally.faults) for tally in tallies.values())
     total = sum(tally.outcomes.total() for tally in tallies.values())
     say(f"fuzz: {total} inputs, {faults} faults; see {OUTPUT}")
-    return 1 if faults else 0
+    return 1 if guided.wait() or faults else 0
 
 
 def _run(every: Sequence[Target], random: Random, seconds: float) -> dict[str, Tally]:

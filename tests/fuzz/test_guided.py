@@ -1,0 +1,20 @@
+"""The lane that follows coverage, for a moment; `make fuzz` is the long run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import guided
+
+pytest.importorskip("atheris")
+
+
+def test_it_gets_beyond_what_the_seeds_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path
+    monkeypatch.setattr(guided, "OUTPUT", folder / "found.json")
+    monkeypatch.setattr(guided, "FOUND", folder / "inputs")
+    assert guided.main(["--seconds", "2", "--seed", "7", "--only", "Header"]) == 0
+    found = json.loads((folder / "found.json").read_text())["targets"]["Header"]
+    assert found["passed"]
+    assert found["edges"] > found["edges_of_seeds"] > 0
