@@ -9,17 +9,23 @@ from bench.figure import Figure
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of one run, on which machine, and how long the run took."""
+    """The figures of one run, on which machine, when it began (ISO 8601), and how long it took."""
 
     machine: dict[str, Any]
     figures: tuple[Figure, ...]
     seconds: float
+    began: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """What goes into build/bench.json: each ratio by its name, and under `figures` all that is known of it."""
+    def to_json(self, earlier: dict[str, Any]) -> dict[str, Any]:
+        """What goes into build/bench.json: each ratio by its name, and under `figures` all that is known of it.
+
+        Of the `earlier` file, what was measured on the same machine and not again stays, with when that was.
+        """
+        kept = earlier.get("figures", {}) if earlier.get("machine") == self.machine else {}
+        figures = kept | {item.name: _described(item) | {"run": self.began} for item in self.figures}
         return {
-            **{item.name: round(item.ratio, 3) for item in self.figures},
-            "figures": {item.name: _described(item) for item in self.figures},
+            **{name: item["ratio"] for name, item in figures.items()},
+            "figures": figures,
             "machine": self.machine,
             "seconds": round(self.seconds),
         }
