@@ -39,7 +39,6 @@ ALERT: dict[str, Any] = {"kind": "alert", "task_force": "drugs", "body": {"title
 async def api(agent: Agent) -> AsyncIterator[httpx2.AsyncClient]:
     """An authorised client of Bulgaria's API; Romania and Turkey are there too."""
     await in_force(agent, SECOND)
-    agent.settings = agent.settings.model_copy(update={"log_origin": ORIGIN})
     transport = httpx2.ASGITransport(app=make_app(agent, TOKEN))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:

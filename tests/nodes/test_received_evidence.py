@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ async def test_a_store_of_version_4_is_brought_up_to_date_and_goes_on(tmp_path: 
     file = tmp_path / "old.db"
     with closing(sqlite3.connect(file)) as database:
         database.executescript((Path(__file__).parent / "store_4.sql").read_text())
-    agent.box = Store.open(file, bytes(32))
+    agent = replace(agent, box=Store.open(file, bytes(32)))
     await agent.box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
     await agent.box.run(rosters.save, 2, sign_roster(roster(2, RO, BG), HUB.signing))
     await in_force(agent, sign_roster(roster(3, RO, BG), HUB.signing))
@@ -182,7 +183,7 @@ async def test_a_store_of_version_4_is_brought_up_to_date_and_goes_on(tmp_path: 
     assert await _refused(agent, OLD[1], content=True) == (409, "content_not_kept")
     assert await _refused(agent, OLD[0]) == (409, "receipt_missing")
     agent.box.close()
-    agent.box = Store.open(file, bytes(32))
+    agent = replace(agent, box=Store.open(file, bytes(32)))
     assert (await _shown(agent, id)).envelope == envelope
     version = await agent.box.run(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar())
     assert version == migrations.VERSION

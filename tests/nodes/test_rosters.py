@@ -320,7 +320,7 @@ async def test_a_store_of_version_5_goes_on_with_the_rosters_that_it_has(agent: 
     agent.box.close()
     with closing(sqlite3.connect(tmp_path / "old.db")) as database:
         database.executescript((Path(__file__).parent / "store_5.sql").read_text())
-    agent.box = Store.open(tmp_path / "old.db", bytes(32))
+    agent = replace(agent, box=Store.open(tmp_path / "old.db", bytes(32)))
     try:
         await agent.box.run(rosters.remember_keys, [BG.signing.public.key_id, BG.encryption.public.key_id])
         assert (await agent.box.run(rosters.in_force), (await asks(agent)).roster) == (5, 5)
