@@ -280,16 +280,25 @@ async def _press_in(exchange: Exchange, attempts: int, at_once: int, inside: lis
     return Counter(await asyncio.gather(*(attempt() for _ in range(attempts))))
 
 
-async def test_connections_that_never_say_a_word_hold_nobody_up(exchange: Exchange) -> None:
+@pytest.mark.parametrize("number", [500, pytest.param(10_000, marks=pytest.mark.long)])
+async def test_connections_that_never_say_a_word_hold_nobody_up(exchange: Exchange, number: int) -> None:
     port = Settings.load(exchange.node_home("hr")).broker_port
-    silent = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(500)]
+    silent: list[socket.socket] = []
     try:
-        await _check_neighbours_served(exchange)
+        while len(silent) < number:
+            silent += [await asyncio.to_thread(_connected, port) for _ in range(AT_ONCE)]
+            if len(silent) % 2_500 == 0 or len(silent) == number:
+                await _check_neighbours_served(exchange)
+        await _come_back(exchange.node_home("ro"))
         # Who does not begin with TLS is not waited for.
-        await asyncio.to_thread(until, "the broker ends them", lambda: _is_ended(silent[0]))
+        await asyncio.to_thread(until, "the broker ends them all", lambda: all(map(_is_ended, silent)))
     finally:
         for one in silent:
             one.close()
+
+
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 def _is_ended(one: socket.socket) -> bool:
