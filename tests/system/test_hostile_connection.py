@@ -1,6 +1,7 @@
 """A hostile node at the broker: each thing that it must not do is refused and logged, and the others' mail goes on."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections import Counter
@@ -111,6 +112,28 @@ async def test_it_publishes_to_its_own_exchange_only(exchange: Exchange, target:
             await exchange_.publish(Message(b"not for you", delivery_mode=2), key, mandatory=True, timeout=10)
         await _await_words(log, "'node-hr'", f"access to exchange '{target or 'amq.default'}'")
         await _check_neighbours_served(exchange)
+
+
+def test_the_broker_has_these_rights_on_record_and_no_others(exchange: Exchange) -> None:
+    broker = exchange.services.broker
+    vhost = Settings.load(exchange.node_home("hr")).vhost
+    rows = json.loads(broker.run_ctl(["list_permissions", "-p", vhost, "--formatter", "json"]))
+    found = {row["user"]: (row["configure"], row["write"], row["read"]) for row in rows}
+    # Written out, not asked of hub/topology.py.
+    wanted = {f"node-{node}": ("^$", rf"^in\.{node}$", rf"^q\.inbox\.{node}(\.urgent)?$") for node in exchange.nodes}
+    assert found == wanted | {
+        "hub-ingest": ("^$", "^$", r"^q\.in\."),
+        "hub-dispatch": ("^$", "^dispatch$", "^$"),
+        "hub-quarantine": ("^$", "^$", r"^q\.quarantine$"),
+    }
+    users = json.loads(broker.run_ctl(["list_users", "--formatter", "json"]))
+    assert {user["user"]: user["tags"] for user in users} == dict.fromkeys(found, [])
+    limits = json.loads(broker.run_ctl(["list_user_limits", "--global", "--formatter", "json"]))
+    bounds = {"max-channels": NODE_CHANNELS, "max-connections": NODE_CONNECTIONS}
+    # The hub's own are bound by those of the vhost.
+    assert {row["user"]: found for row in limits if (found := json.loads(row["limits"]))} == {
+        f"node-{node}": bounds for node in exchange.nodes
+    }
 
 
 # On a channel of its own each: the broker closes the channel that asks for what it may not.
