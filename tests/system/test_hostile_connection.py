@@ -127,7 +127,7 @@ def test_the_broker_has_these_rights_on_record_and_no_others(exchange: Exchange)
         "hub-quarantine": ("^$", "^$", r"^q\.quarantine$"),
     }
     users = json.loads(broker.run_ctl(["list_users", "--formatter", "json"]))
-    assert {user["user"]: user["tags"] for user in users} == dict.fromkeys(found, [])
+    assert {user["user"]: user["tags"] for user in users} == {user: [] for user in found}
     limits = json.loads(broker.run_ctl(["list_user_limits", "--global", "--formatter", "json"]))
     bounds = {"max-channels": NODE_CHANNELS, "max-connections": NODE_CONNECTIONS}
     # The hub's own are bound by those of the vhost.
