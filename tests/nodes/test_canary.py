@@ -102,6 +102,10 @@ async def test_without_a_link_only_that_is_said_and_a_new_one_has_its_time(bg: A
     bg.link.state = LinkState(False, 5, "the connection closed")
     [told] = (await status(bg)).shortcomings()
     assert told.startswith("no connection to the broker")
+    # The link may go while the witness is about to ask.
+    bg.witness.canary.ask(bg.link.state)
+    seconds.pass_by(LATE_S + 1)
+    assert not await _silent(bg)
     linked(bg, since=6)
     assert not await _silent(bg)
     seconds.pass_by(10)
