@@ -166,7 +166,7 @@ def _add_messages(app: FastAPI, agent: Agent, authorised: Any) -> None:
 
 
 def _add_state(app: FastAPI, agent: Agent, authorised: Any) -> None:
-    @app.get("/v1/status", dependencies=[authorised], summary="Link, counts, roster")
+    @app.get("/v1/status", dependencies=[authorised], summary="Link, the hub's answers, counts, roster")
     async def status() -> dict[str, Any]:
         return (await status_of(agent)).described()
 
@@ -190,6 +190,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
             await agent.box.run(store.counts),
             await agent.box.run(store.oldest_waiting),
             agent.link.state,
+            agent.witness.answers(agent.link.state),
             agent.trust.roster.version,
             agent.settings.node,
             await witness_of(agent),

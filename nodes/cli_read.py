@@ -37,6 +37,7 @@ def status(
     lines = [
         f"node    {state['node']}, roster version {state['roster']['version']} (SHA-256 {state['roster']['digest']})",
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
+        f"hub     {_answers(state['hub'])}",
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
         *(f"WARNING {warning}" for warning in state["warnings"]),
         *(_table([("sent, newest first", "kind", "state"), *map(_sent, newest)]) if newest else ()),
@@ -44,6 +45,11 @@ def status(
     answer({**state, "newest": newest}, as_json, "\n".join(lines))
     if state["warnings"]:
         raise typer.Exit(3)
+
+
+def _answers(hub: dict[str, Any]) -> str:
+    newest = f"answered {hub['answered']}" if hub["answered"] else "no answer yet since the agent was started"
+    return f"DOES NOT ANSWER since {hub['unanswered_since']}; {newest}" if hub["late"] else newest
 
 
 def without_content(found: dict[str, Any]) -> dict[str, Any]:

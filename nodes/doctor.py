@@ -199,7 +199,9 @@ async def _agent(settings: Settings) -> str:
 
 
 async def _hub(settings: Settings) -> str:
-    heard = await _ask_store(settings, _last_heard, (await _ask_store(settings, _newest_trust, settings)).roster.at)
+    answers = (await asyncio.to_thread(call, settings.home, "GET", "/v1/status"))["hub"]
+    roster_at = (await _ask_store(settings, _newest_trust, settings)).roster.at
+    heard = await _ask_store(settings, _last_heard, roster_at, answers["answered"])
     ingress = await _look_at(settings, f"q.in.{settings.node}")
     if not ingress.consumer_count:
         found = f"takes no messages: nobody consumes {ingress.queue}, where {ingress.message_count} wait; {heard}"
@@ -208,15 +210,18 @@ async def _hub(settings: Settings) -> str:
     waited = 0 if waits is None else int(time.time() - waits / 1000)
     if waited > LATE_S:
         raise HubSilent(f"a message waits {waited} s for its receipt; {heard}", "telephone the hub's operators")
+    if answers["late"]:
+        found = f"has not answered this node's questions since {answers['unanswered_since']}; {heard}"
+        raise HubSilent(found, "telephone the hub's operators")
     return f"at work: it takes this node's messages; {heard}"
 
 
-def _last_heard(connection: Connection, roster_at: int) -> str:
+def _last_heard(connection: Connection, roster_at: int, answered: str | None) -> str:
     table = outbox.c
     query = select(table.settled_at).where(table.receipt.is_not(None)).order_by(table.seq.desc()).limit(1)
-    receipt = connection.scalar(query) or 0
-    what = "a receipt" if receipt > roster_at else "the roster"
-    return f"its newest word here is {what} of {iso(max(receipt, roster_at))}"
+    receipt = iso(connection.scalar(query)) or ""
+    at, what = max((iso(roster_at) or "", "the roster"), (receipt, "a receipt"), (answered or "", "an answer"))
+    return f"its newest word here is {what} of {at}"
 
 
 async def _look_at(settings: Settings, name: str) -> Queue.DeclareOk:

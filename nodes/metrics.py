@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
+from nodes.canary import Answers
 from nodes.link import LinkState
 
 # One start time for all is enough: the counters need none of their own.
@@ -38,6 +39,7 @@ def exposition(
     counts: Mapping[str, int],
     oldest_waiting: int | None,
     link: LinkState,
+    hub: Answers,
     roster_version: int,
     node: str,
     witness: Mapping[str, Any],
@@ -61,6 +63,7 @@ def exposition(
     up.set(int(link.connected))
     since = Gauge("seci_node_link_since_timestamp_seconds", "Since when that is so.", registry=registry)
     since.set(link.since / 1000)
+    _add_answers(registry, hub)
     roster = Gauge("seci_node_roster_version", "The roster in force.", registry=registry)
     roster.set(roster_version)
     end = Gauge("seci_node_expires_timestamp_seconds", "When it ends.", ["what"], registry=registry)
@@ -68,6 +71,21 @@ def exposition(
         end.labels(what).set(at / 1000)
     _add_witness(registry, witness)
     return generate_latest(REGISTRY) + generate_latest(registry)
+
+
+def _add_answers(registry: CollectorRegistry, hub: Answers) -> None:
+    answered = Gauge(
+        "seci_node_hub_answered_timestamp_seconds",
+        "When the hub's newest answer to this node's question came; 0 if none has since the start.",
+        registry=registry,
+    )
+    answered.set((hub.newest or 0) / 1000)
+    unanswered = Gauge(
+        "seci_node_hub_unanswered_seconds",
+        "For how long the hub has been asked and has not answered; 0 without a link, and while it is not trusted.",
+        registry=registry,
+    )
+    unanswered.set(hub.unanswered_s or 0)
 
 
 def _add_witness(registry: CollectorRegistry, state: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from crypto import expiry
 from nodes import breaches, clock, rosters, store, witness
 from nodes.agent import Agent
+from nodes.canary import Answers
 from nodes.link import LinkState
 from nodes.times import iso
 
@@ -29,6 +30,7 @@ class Status:
     at: int
     node: str
     link: LinkState
+    hub: Answers
     counts: Mapping[str, int]
     oldest_waiting: int | None
     ends: Mapping[str, int]
@@ -50,6 +52,7 @@ class Status:
         found = []
         if not self.link.connected:
             found.append(f"no connection to the broker since {iso(self.link.since)}: messages are kept and sent later")
+        found += self.hub.warnings()
         waited = 0.0 if self.oldest_waiting is None else (self.at - self.oldest_waiting) / 1000
         if waited > LATE_S:
             found.append(f"a message waits {int(waited)} s for the hub's receipt: the hub may be down")
@@ -62,6 +65,7 @@ class Status:
         return {
             "node": self.node,
             "link": {"connected": self.link.connected, "since": iso(self.link.since), "reason": self.link.reason},
+            "hub": self.hub.described(self.at),
             "counts": dict(self.counts),
             "oldest_waiting": iso(self.oldest_waiting),
             "warnings": self.warnings(),
@@ -78,6 +82,7 @@ async def status(agent: Agent) -> Status:
         at=now,
         node=agent.settings.node,
         link=agent.link.state,
+        hub=agent.witness.answers(agent.link.state),
         counts=await agent.box.run(store.counts),
         oldest_waiting=await agent.box.run(store.oldest_waiting),
         ends=agent.renewing.ends(),

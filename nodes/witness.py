@@ -25,8 +25,9 @@ from crypto.policy import NONE, Log, Policy, read_checkpoint
 from crypto.trust import WITNESS_NAME, Trust
 from crypto.witness import majority
 from nodes import handovers, hearsay, histories, proofs, rosters
+from nodes.canary import Answers, Canary
 from nodes.histories import Followed, Standing
-from nodes.link import Link
+from nodes.link import Link, LinkState
 from nodes.publishing import Publication
 from nodes.store import Store
 from nodes.times import iso
@@ -56,6 +57,7 @@ class Witness:
     caught: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
     asking: rosters.Asking = field(default_factory=rosters.Asking)
+    canary: Canary = field(default_factory=Canary)
     _asked: TileRequest | None = None
     _gathered: proofs.Gathered = field(default_factory=proofs.Gathered)
 
@@ -69,13 +71,21 @@ class Witness:
         policy = self.policy or majority(_newest(self.hub), list(trust.witnesses(now).values()))
         return replace(policy, logs=())
 
+    def answers(self, link: LinkState) -> Answers:
+        """Whether the hub answers what it is asked over that link. One that is not trusted is asked nothing."""
+        found = self.canary.look(link, self.pause_s)
+        return Answers(found.newest) if self.caught else found
+
     async def run(self, box: Store, link: Link) -> None:
         """Asks for ever, at most once in `pause_s` seconds unless there are receipts to upgrade or new rosters."""
         while True:
             await link.up.wait()
             self.news.clear()
             waiting = await box.run(_waiting)
-            if not self.caught:
+            if self.caught:
+                self.canary.rest()
+            else:
+                self.canary.ask(link.state)
                 await _say(link, MessageType.CHECKPOINT_REQUEST, await box.run(self._question))
             asked, hurry, self._asked = time.monotonic(), True, None
             while hurry and time.monotonic() < asked + self.pause_s:
@@ -132,6 +142,8 @@ class Witness:
         new = histories.follow_answer(answer, last, self.origin, self.hub)
         if new is None:
             return
+        # What anybody else may have put into the broker is no sign of life: the hub has signed this.
+        self.canary.hear(now)
         parsed = Note.parse(answer.checkpoint)
         note = str(Note(parsed.text, (parsed.check(signer_of(parsed, self.hub)),)))
         histories.see(connection, new, note, Standing.LINKED, now)

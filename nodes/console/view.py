@@ -105,6 +105,7 @@ def _facts(status: Status, own: RosterNode | None) -> Iterator[tuple[str, str, M
         yield "Task forces", ", ".join(own.task_forces) or "none", None
     said = "connected" if link.connected else f"DOWN: {link.reason or 'no connection yet'}"
     yield "Link to the hub", said, moment(link.since, now)
+    yield "Answers of the hub", *_answers(status)
     yield "Roster in force", f"version {status.roster['version']}", None
     size = known["followed"]
     yield "Last checkpoint followed", "none yet" if size is None else f"{size} entries", None
@@ -114,6 +115,13 @@ def _facts(status: Status, own: RosterNode | None) -> Iterator[tuple[str, str, M
         yield "Receipts not witnessed yet", str(known["unwitnessed_receipts"]), waits
     if status.oldest_waiting is not None:
         yield "Oldest message without a receipt", "queued", moment(status.oldest_waiting, now)
+
+
+def _answers(status: Status) -> tuple[str, Moment | None]:
+    newest, since = status.hub.newest, status.hub.since(status.at)
+    if status.hub.late and since is not None:
+        return "NONE", moment(since, status.at)
+    return "none yet" if newest is None else f"the newest came {moment(newest, status.at).words}", None
 
 
 def _witnessed(known: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from crypto.trust import Trust
 from nodes import histories, outbox, store
 from nodes.agent import Agent
 from nodes.api import make_app
+from nodes.canary import Answers
 from nodes.console import sessions
 from nodes.console.pages import make_console
 from nodes.console.sessions import Attempts, Sessions
@@ -50,6 +51,7 @@ WELL = Status(
     at=NOW,
     node="bg",
     link=LinkState(True, NOW - 3 * DAY, ""),
+    hub=Answers(NOW - 4000),
     counts={"accepted": 12, "inbox": 7},
     oldest_waiting=None,
     ends={"the TLS certificate": NOW + 300 * DAY, "the signing key": NOW + 800 * DAY},
@@ -70,6 +72,7 @@ def test_all_is_well() -> None:
     told = _facts(found)
     assert told["Agencies"] == "police"
     assert (told["Link to the hub"], told["Roster in force"]) == ("connected", "version 3")
+    assert told["Answers of the hub"] == "the newest came 4 seconds ago"
     assert told["Witnessed"] == "yes, by a quorum, to all 40 entries"
     assert ("accepted", 12) in found.outbox and ("refused", 0) in found.outbox
     assert found.inbox == (("inbox", 7), ("quarantine", 0))
@@ -122,6 +125,7 @@ def test_all_that_status_warns_of_is_on_the_page() -> None:
     ill = replace(
         WELL,
         link=LinkState(False, NOW - DAY, "ACCESS_REFUSED"),
+        hub=Answers(),
         oldest_waiting=NOW - DAY,
         ahead=3 * DAY,
         witness=KNOWN | {"withheld": 30, "roster_hearsay": [heard], "listed": "other", "witnessed": None},
@@ -133,6 +137,16 @@ def test_all_that_status_warns_of_is_on_the_page() -> None:
     assert all(alert.next for alert in found.alerts)
     assert _facts(found)["Link to the hub"] == "DOWN: ACCESS_REFUSED"
     assert [item.code for item in found.refusals] == ["not_a_member (from ro, declined here)"]
+
+
+def test_a_hub_that_does_not_answer_is_told_with_since_when() -> None:
+    silent = replace(WELL, hub=Answers(NOW - 100_000, 90.0, late=True))
+    found = view(silent, None, [])
+    [alert] = found.alerts
+    assert "has not answered for 90 s" in alert.text and alert.next
+    [(told, since)] = [(value, at) for name, value, at in found.facts if name == "Answers of the hub"]
+    assert (told, since and since.words) == ("NONE", "90 seconds ago")
+    assert _facts(view(replace(WELL, hub=Answers()), None, []))["Answers of the hub"] == "none yet"
 
 
 @pytest.fixture

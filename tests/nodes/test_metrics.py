@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nodes.canary import Answers
 from nodes.link import LinkState
 from nodes.metrics import RESENDS, count_event, exposition
 
@@ -25,10 +26,9 @@ CALM: dict[str, Any] = {
 }
 
 
-def _exposed(**changes: Any) -> dict[str, float]:
-    text = exposition(
-        {"queued": 2}, None, LinkState(True, 0, ""), 1, "ro", CALM | changes, {"the TLS certificate": 5000}
-    ).decode()
+def _exposed(hub: Answers | None = None, **changes: Any) -> dict[str, float]:
+    link, ends = LinkState(True, 0, ""), {"the TLS certificate": 5000}
+    text = exposition({"queued": 2}, None, link, hub or Answers(), 1, "ro", CALM | changes, ends).decode()
     return {
         " ".join([sample.name, *(value for _, value in sorted(sample.labels.items()))]): sample.value
         for family in text_string_to_metric_families(text)
@@ -57,6 +57,14 @@ def test_a_hub_that_was_caught_is_told_with_the_reason() -> None:
     overdue = "seci_node_roster_overdue"
     assert (_exposed()[overdue], _exposed(roster_overdue=5)[overdue]) == (0, 5)
     assert (_exposed()["seci_node_followed_size"], _exposed()["seci_node_witnessed_size"]) == (7, 0)
+
+
+def test_when_the_hub_answered_and_for_how_long_it_has_not() -> None:
+    answered, unanswered = "seci_node_hub_answered_timestamp_seconds", "seci_node_hub_unanswered_seconds"
+    # A time of 0 is long ago for whoever computes an age; without the sample nobody would be told.
+    assert (_exposed()[answered], _exposed()[unanswered]) == (0, 0)
+    found = _exposed(Answers(newest=5500, unanswered_s=31.5, late=True))
+    assert (found[answered], found[unanswered]) == (5.5, 31.5)
 
 
 def test_rosters_that_others_go_by_are_counted_by_code() -> None:
