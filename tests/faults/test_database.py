@@ -16,7 +16,7 @@ from hub.database import WORKER
 from tests.faults.conftest import Scenario
 from tests.faults.lengths import lengths
 from tests.faults.steps import states
-from tests.system.play import process, until
+from tests.system.play import kill, process, until
 
 pytestmark = pytest.mark.system
 KILLS = 6
@@ -46,6 +46,18 @@ def test_database(exchange: Exchange, scenario: Scenario, how: str, seconds: flo
     assert processes.alive(hub)
     # Each time that the hub takes its queues up anew, the broker counts a delivery of what was not acknowledged.
     assert _times_ready(exchange) - before <= 2
+
+
+@pytest.mark.fault(13)
+def test_hub_killed_while_the_database_is_away(exchange: Exchange, scenario: Scenario) -> None:
+    # What it had in hand it could not record: had it acknowledged any of that, it would be gone.
+    postgres = exchange.services.postgres
+    with scenario() as load:
+        postgres.kill()
+        load.go_on(20)
+        kill(exchange, "hub")
+        postgres.start()
+        exchange.start_hub()
 
 
 @pytest.mark.long
