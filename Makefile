@@ -62,7 +62,7 @@ bench: setup ## measure hub and exchange beside a bare relay (6 minutes); writes
 bench-long: setup ## what takes longer: growth, urgent messages, memory (half an hour)
 	$(BIN)/python -m bench.run --long
 
-faults: setup ## every fault, the long ones too, and all other long tests (an hour); a table, build/faults.json
+faults: setup ## every fault, the long ones too, and all other long tests (an hour); a table of all fifteen scenarios, build/faults.json
 	$(BIN)/pytest tests/faults tests/system/test_hostile_connection.py -v -m "" --verdicts build/faults.json
 	$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/system/test_hostile_connection.py -v -m long
 

@@ -1,16 +1,19 @@
 """Whether a fault cost anything: the senders' log held against the hub's ledger and the recipients' stores.
 
 The questions are those of RabbitMQ's own Jepsen suite (attempted, accepted, delivered, lost, unexpected,
-duplicated, recovered), and one more: is it all proven? The stores are read as they lie on the disk.
+duplicated, recovered), and two more: is it all proven, and does it say what was sent? The stores are read as they lie
+on the disk, and what messages say as the recipients' systems read it.
 """
 
 import contextlib
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import httpx2
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.engine import Connection
 
@@ -21,6 +24,15 @@ from tests.faults.load import ACCEPTED, Post
 
 PATIENCE_S = 300.0
 POLL_S = 0.5
+PAGE = 500
+INGRESS, INBOX = "q.in.", "q.inbox."
+# Nobody's mail: the hub's own, every few seconds.
+CANARY = "q.in.hub.canary"
+# Asked of the queues themselves, in the order of their names: what `rabbitmqctl list_queues` shows is up to 5 s old.
+_BUSY = """
+[Name || {Name, Queue} <- lists:sort([{element(4, amqqueue:get_name(Q)), Q} || Q <- rabbit_amqqueue:list(<<"siex">>)]),
+    element(2, element(2, ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1))) > 0].
+"""
 
 # Sender and id; the same and the recipient.
 Sent = tuple[str, str]
@@ -59,24 +71,30 @@ class Verdict:
     """Messages are counted; what is wrong is named, `sender/id at place`.
 
     recovered: posts of which an attempt ended in an error, though the message was delivered in the end.
+    refused: posts that their senders gave up without having been told that the message is safe.
+    altered: held by a recipient whose system reads something else than was posted.
     unproven: without the hub's receipt, or a recipient's acknowledgement, at the sender.
+    unsettled: queues in which something waits although all is there.
     """
 
     attempted: int
     accepted: int
     delivered: int
     recovered: int
+    refused: tuple[str, ...]
     lost: tuple[str, ...]
     unexpected: tuple[str, ...]
     duplicated: tuple[str, ...]
+    altered: tuple[str, ...]
     unproven: tuple[str, ...]
+    unsettled: tuple[str, ...]
     chain: bool
 
     @property
     def passed(self) -> bool:
         """Nothing is wrong, the ledger verifies, and there was a load at all."""
-        wrong = self.lost + self.unexpected + self.duplicated + self.unproven
-        return not wrong and self.chain and self.accepted > 0
+        wrong = self.refused + self.lost + self.unexpected + self.duplicated + self.altered + self.unproven
+        return not wrong and not self.unsettled and self.chain and self.accepted > 0
 
     def as_json(self) -> dict[str, Any]:
         """The verdict as JSON has it."""
@@ -92,22 +110,36 @@ def mark(exchange: Exchange) -> Mark:
     return Mark(inboxes, int(exchange.services.postgres.run_sql("SELECT count(*) FROM ledger_leaf")))
 
 
-def check(exchange: Exchange, posts: Sequence[Post], since: Mark, patience: float = PATIENCE_S) -> Verdict:
-    """The verdict over `posts`, once nothing is missing any more, or `patience` seconds have passed."""
+def check(
+    exchange: Exchange,
+    posts: Sequence[Post],
+    since: Mark,
+    patience: float = PATIENCE_S,
+    *,
+    may_refuse: bool = False,
+) -> Verdict:
+    """The verdict over `posts`, once nothing is missing and nothing is under way, or `patience` seconds have passed.
+
+    `may_refuse`: the fault is one in which an agent cannot take what it is given, and says so.
+    """
     end = time.monotonic() + patience
-    while True:
-        stores = _stores(exchange, since)
-        promised = _promised(posts, stores)
-        missing = _unheld(promised, stores) or _unproven(promised, stores)
-        if not missing or time.monotonic() > end:
-            return judge(posts, stores, _record(exchange, since))
+    while _is_missing(posts, _stores(exchange, since)) and time.monotonic() < end:
         time.sleep(POLL_S)
+    unsettled = _unsettled(exchange, end)
+    found = judge(posts, _stores(exchange, since), _record(exchange, since), _read(exchange, since))
+    return replace(found, refused=() if may_refuse else found.refused, unsettled=unsettled)
 
 
-def judge(posts: Sequence[Post], stores: Stores, record: Record) -> Verdict:
-    """The verdict: what was accepted, or is kept by its sender's agent, must be everywhere once, and be proven."""
+def judge(posts: Sequence[Post], stores: Stores, record: Record, read: Mapping[Delivery, Any]) -> Verdict:
+    """The verdict: what was accepted, or is kept by its sender's agent, must be everywhere once, and be proven.
+
+    `read` has what the recipients' systems read.
+    """
     promised = _promised(posts, stores)
     attempted = {delivery for post in posts for delivery in _deliveries(post)}
+    strange = [item for item in {*stores.held, *record.delivered} if item not in attempted]
+    ours = {_sent(post) for post in posts}
+    strange += [(*item, "the hub") for item in record.accepted if item not in ours]
     delivered = [post for post in posts if all(item in stores.held for item in _deliveries(post))]
     unrecorded = [(*_sent(post), "the hub") for post in promised if _sent(post) not in record.accepted]
     entries_twice = [(*item, "the hub") for item in _twice(record.accepted)]
@@ -116,12 +148,22 @@ def judge(posts: Sequence[Post], stores: Stores, record: Record) -> Verdict:
         accepted=sum(post.accepted for post in posts),
         delivered=len(delivered),
         recovered=sum(any(answer != ACCEPTED for answer in post.answers) for post in delivered),
+        refused=_names((*_sent(post), post.sender) for post in posts if not post.accepted),
         lost=_names([*unrecorded, *_unheld(promised, stores)]),
-        unexpected=_names(item for item in stores.held if item not in attempted),
+        unexpected=_names(sorted(strange)),
+        # An inbox cannot hold a message twice, its table sees to that; that it must is what this says. What would be
+        # seen is a second entry of the hub's.
         duplicated=_names([*entries_twice, *_twice(stores.held), *_twice(record.delivered)]),
+        altered=_names(_altered(posts, stores, read)),
         unproven=_names(_unproven(promised, stores)),
+        unsettled=(),
         chain=record.chain,
     )
+
+
+def _is_missing(posts: Sequence[Post], stores: Stores) -> bool:
+    promised = _promised(posts, stores)
+    return bool(_unheld(promised, stores) or _unproven(promised, stores))
 
 
 def _promised(posts: Sequence[Post], stores: Stores) -> list[Post]:
@@ -135,6 +177,11 @@ def _unheld(promised: Sequence[Post], stores: Stores) -> list[Delivery]:
 def _unproven(promised: Sequence[Post], stores: Stores) -> list[Delivery]:
     receipts = [(*_sent(post), post.sender) for post in promised if _sent(post) not in stores.receipts]
     return receipts + [item for post in promised for item in _deliveries(post) if item not in stores.acknowledged]
+
+
+def _altered(posts: Sequence[Post], stores: Stores, read: Mapping[Delivery, Any]) -> list[Delivery]:
+    held = [(item, post.body) for post in posts for item in _deliveries(post) if item in stores.held]
+    return [item for item, body in held if read.get(item) != body]
 
 
 def _sent(post: Post) -> Sent:
@@ -184,6 +231,50 @@ def _reading(exchange: Exchange, node: str) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _unsettled(exchange: Exchange, end: float) -> tuple[str, ...]:
+    """Waits until each queue was empty once, for a copy of what is there may still come: what would not be, at `end`.
+
+    The ingress queues and what the hub holds first: that goes to the inboxes. Not all at one time, for the witnesses
+    never rest.
+    """
+    while (held := _held(exchange)) and time.monotonic() < end:
+        time.sleep(POLL_S)
+    busy = _busy(exchange)
+    for lane in (INGRESS, INBOX):
+        left = {queue for queue in busy if queue.startswith(lane)}
+        while left and time.monotonic() < end:
+            busy = _busy(exchange)
+            left &= busy
+        if left:
+            return tuple(sorted(left))
+    return ("held",) if held else ()
+
+
+def _held(exchange: Exchange) -> int:
+    return int(exchange.services.postgres.run_sql("SELECT count(*) FROM held"))
+
+
+def _busy(exchange: Exchange) -> set[str]:
+    return set(re.findall(r'<<"(.+?)">>', exchange.services.broker.run_ctl(["eval", _BUSY]))) - {CANARY}
+
+
+def _read(exchange: Exchange, since: Mark) -> dict[Delivery, Any]:
+    found: dict[Delivery, Any] = {}
+    for node in exchange.nodes:
+        after = since.inboxes[node]
+        with exchange.api(node) as api:
+            while page := _page(api, after):
+                found |= {(item["sender"], item["id"], node): item["body"] for item in page}
+                after = page[-1]["seq"]
+    return found
+
+
+def _page(api: httpx2.Client, after: int) -> list[dict[str, Any]]:
+    answer = api.get("/v1/inbox", params={"after": after, "limit": PAGE}).raise_for_status()
+    found: list[dict[str, Any]] = answer.json()["messages"]
+    return found
 
 
 def _record(exchange: Exchange, since: Mark) -> Record:

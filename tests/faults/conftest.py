@@ -5,17 +5,18 @@
             exchange.services.broker.kill()
             ...
 
-When the block ends, the lines are healed, the load goes on for a moment and stops, and the checker decides.
+When the block ends, the lines are healed, the load goes on for a moment and stops, and the checker decides. Each such
+test is a row of the table, also if it broke off or was skipped. `@pytest.mark.fault(1)` says which of the reference's
+fifteen scenarios (broker.md, section 8) it is; those without a number are ours.
 """
 
 import contextlib
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -24,15 +25,20 @@ from deploy.local.chaos import Line, Rule, Side, bad_line
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import is_service
 from deploy.local.services import running
-from tests.faults.checker import Verdict, check, mark
+from tests.faults.checker import PATIENCE_S, Verdict, check, mark
 from tests.faults.load import Load, Post, under_load
+from tests.faults.steps import end, start_nodes
 from tests.system.conftest import NODES
 
 SENDERS = NODES[:4]
-# The product waits longer for a receipt before it sends again, and between witnesses' questions; what that is for
-# shows sooner so.
-RESEND_AFTER_S = 5.0
+# Longer than any fault with the checker's patience: what the hub or the broker has taken and lost stays lost, and is
+# seen. An agent that waits less (the product's 120 s) would send it again and cover up for them.
+RESEND_AFTER_S = 3 * PATIENCE_S
+# For what only another sending mends: see `resends_soon`.
+SOON_S = 5.0
+# The product waits longer between witnesses' questions; what that is for shows sooner so.
 WITNESS_S = 1.0
+SCENARIOS = frozenset(range(1, 16))
 BEFORE, AFTER = 12, 8
 
 
@@ -56,17 +62,30 @@ class Lines:
 
 @dataclass(frozen=True)
 class Row:
-    """One scenario's line in the table; without a verdict if the fault's own test broke off."""
+    """One test's line in the table: which of the reference's scenarios it is, and how it ended.
 
+    Without a verdict if it broke off before there was one, or was skipped; `reason` says why.
+    """
+
+    fault: int | None
     scenario: str
     seconds: float
+    outcome: str
+    reason: str
     verdict: Verdict | None
 
 
-Recorder = Callable[[float, Verdict | None], None]
+class Decision(Protocol):
+    """Fails unless the checker is content with all that a test posted by itself."""
+
+    def __call__(self, posts: Sequence[Post], *, may_refuse: bool = False) -> None:
+        """See `checker.check`."""
+
+
+Recorder = Callable[[Verdict], None]
 Scenario = Callable[..., AbstractContextManager[Load]]
-Decision = Callable[[Sequence[Post]], None]
-ROWS = pytest.StashKey[list[Row]]()
+ROWS = pytest.StashKey[dict[str, Row]]()
+VERDICT = pytest.StashKey[Verdict]()
 
 
 @pytest.fixture(scope="package")
@@ -86,9 +105,8 @@ def lines(prepared: Exchange) -> Iterator[Lines]:
     with bad_line(port) as agents, bad_line(port) as hub:
         change_settings(prepared.hub_home / "hub.json", broker_port=hub.port, witness_round_s=WITNESS_S)
         for node in prepared.nodes:
-            file = prepared.node_home(node) / "node.json"
             changes = {"resend_after": RESEND_AFTER_S, "witness_pause": WITNESS_S}
-            change_settings(file, broker_port=agents.port, **changes)
+            change_settings(prepared.node_home(node) / "node.json", broker_port=agents.port, **changes)
         yield Lines(agents, hub)
 
 
@@ -105,11 +123,28 @@ def exchange(prepared: Exchange, lines: Lines) -> Iterator[Exchange]:
 
 
 @pytest.fixture
+def resends_soon(exchange: Exchange) -> Iterator[None]:
+    """Agents that send again soon, for a fault in which the broker or the hub gives up on what it had taken."""
+    _restart(exchange, SOON_S)
+    yield
+    _restart(exchange, RESEND_AFTER_S)
+
+
+def _restart(exchange: Exchange, resend_after: float) -> None:
+    end(exchange, *(f"node-{node}" for node in exchange.nodes))
+    for node in exchange.nodes:
+        change_settings(exchange.node_home(node) / "node.json", resend_after=resend_after)
+    start_nodes(exchange, *exchange.nodes)
+
+
+@pytest.fixture
 def record_verdict(request: pytest.FixtureRequest) -> Recorder:
-    """Writes a test's verdict into the table, under the test's name: seconds that it took, and what was found."""
-    rows = request.config.stash.setdefault(ROWS, [])
-    scenario = request.node.name.removeprefix("test_").replace("_", " ")
-    return lambda seconds, verdict: rows.append(Row(scenario, seconds, verdict))
+    """What the checker found is for the test's row in the table. Every test that asks for this has one."""
+
+    def record(verdict: Verdict) -> None:
+        request.node.stash[VERDICT] = verdict
+
+    return record
 
 
 @pytest.fixture
@@ -117,19 +152,17 @@ def scenario(exchange: Exchange, lines: Lines, record_verdict: Recorder) -> Iter
     """A context manager that plays a fault under load and fails unless the checker is content."""
 
     @contextlib.contextmanager
-    def play(senders: tuple[str, ...] = SENDERS) -> Iterator[Load]:
-        begin, since, verdict = time.monotonic(), mark(exchange), None
-        try:
-            with under_load(exchange, senders) as load:
-                load.go_on(BEFORE)
-                try:
-                    yield load
-                finally:
-                    lines.heal()
-                load.go_on(AFTER)
-            verdict = check(exchange, load.posts, since)
-        finally:
-            record_verdict(time.monotonic() - begin, verdict)
+    def play(senders: tuple[str, ...] = SENDERS, *, may_refuse: bool = False) -> Iterator[Load]:
+        since = mark(exchange)
+        with under_load(exchange, senders) as load:
+            load.go_on(BEFORE)
+            try:
+                yield load
+            finally:
+                lines.heal()
+            load.go_on(AFTER)
+        verdict = check(exchange, load.posts, since, may_refuse=may_refuse)
+        record_verdict(verdict)
         assert verdict.passed, json.dumps(verdict.as_json(), indent=2)
 
     yield play
@@ -139,11 +172,11 @@ def scenario(exchange: Exchange, lines: Lines, record_verdict: Recorder) -> Iter
 @pytest.fixture
 def nothing_lost(exchange: Exchange, record_verdict: Recorder) -> Iterator[Decision]:
     """For a test that posts by itself: fails unless the checker is content with all that it posted."""
-    begin, since = time.monotonic(), mark(exchange)
+    since = mark(exchange)
 
-    def decide(posts: Sequence[Post]) -> None:
-        verdict = check(exchange, posts, since)
-        record_verdict(time.monotonic() - begin, verdict)
+    def decide(posts: Sequence[Post], *, may_refuse: bool = False) -> None:
+        verdict = check(exchange, posts, since, may_refuse=may_refuse)
+        record_verdict(verdict)
         assert verdict.passed, json.dumps(verdict.as_json(), indent=2)
 
     yield decide
@@ -157,7 +190,10 @@ def _mend(exchange: Exchange) -> None:
         service.resume()
         if service.process is None:
             service.start()
-    names = {process.name for process in processes.recorded(exchange.folder)}
+    running = processes.recorded(exchange.folder)
+    for process in running:
+        processes.resume(process)
+    names = {process.name for process in running}
     if "hub" not in names:
         exchange.start_hub()
     for node in exchange.nodes:
@@ -175,8 +211,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--verdicts", type=Path, metavar="FILE", help="write the faults' verdicts to FILE, as JSON")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if "record_verdict" in getattr(item, "fixturenames", ()):
+        rows = item.config.stash.setdefault(ROWS, {})
+        before = rows.get(item.nodeid)
+        if report.when == "call" or (before is None and not report.passed):
+            rows[item.nodeid] = _row(item, report, call.excinfo)
+        elif before is not None and report.failed:
+            rows[item.nodeid] = replace(before, outcome=report.outcome, reason=f"{report.when}: {_why(call.excinfo)}")
+    return report
+
+
+def _row(item: pytest.Item, report: pytest.TestReport, why: pytest.ExceptionInfo[BaseException] | None) -> Row:
+    marker = item.get_closest_marker("fault")
+    fault: int | None = None if marker is None else marker.args[0]
+    scenario = item.name.removeprefix("test_").replace("_", " ")
+    verdict = item.stash.get(VERDICT, None)
+    # A verdict that is none to pass with says itself why.
+    reason = _why(why) if verdict is None or verdict.passed else ""
+    return Row(fault, scenario, report.duration, report.outcome, reason, verdict)
+
+
+def _why(found: pytest.ExceptionInfo[BaseException] | None) -> str:
+    return "" if found is None else str(found.value).partition("\n")[0]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash.get(ROWS, [])
+    rows = sorted(config.stash.get(ROWS, {}).values(), key=lambda row: row.fault or len(SCENARIOS) + 1)
     if not rows:
         return
     terminalreporter.section("faults")
@@ -190,19 +255,36 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _table(rows: list[Row]) -> Iterator[str]:
     width = max(len(row.scenario) for row in rows)
-    yield f"{'':{width}} attempted accepted delivered lost unexpected duplicated recovered seconds verdict"
+    yield f" # {'':{width}} attempted accepted delivered lost unexpected duplicated recovered seconds verdict"
     for row in rows:
-        if row.verdict is None:
-            yield f"{row.scenario:{width}} {'':65} {row.seconds:7.0f} BROKE OFF"
-            continue
-        found = row.verdict
-        yield (
-            f"{row.scenario:{width}} {found.attempted:9} {found.accepted:8} {found.delivered:9} {len(found.lost):4} "
-            f"{len(found.unexpected):10} {len(found.duplicated):10} {found.recovered:9} {row.seconds:7.0f} "
-            f"{'passed' if found.passed else 'FAILED'}"
-        )
+        counted = "" if row.verdict is None else _counted(row.verdict)
+        yield f"{row.fault or '':2} {row.scenario:{width}} {counted:65} {row.seconds:7.0f} {_said(row)}"
+    if left := SCENARIOS - {row.fault for row in rows}:
+        yield f"of the reference's scenarios not in this run: {', '.join(map(str, sorted(left)))}"
+
+
+def _counted(found: Verdict) -> str:
+    return (
+        f"{found.attempted:9} {found.accepted:8} {found.delivered:9} {len(found.lost):4} "
+        f"{len(found.unexpected):10} {len(found.duplicated):10} {found.recovered:9}"
+    )
+
+
+def _said(row: Row) -> str:
+    if row.outcome == "skipped":
+        return f"SKIPPED: {row.reason}"
+    if row.verdict is None:
+        return "BROKE OFF"
+    return "passed" if row.outcome == "passed" else "FAILED"
 
 
 def _as_json(row: Row) -> dict[str, Any]:
     found = None if row.verdict is None else row.verdict.as_json()
-    return {"scenario": row.scenario, "seconds": round(row.seconds, 1), "verdict": found}
+    return {
+        "fault": row.fault,
+        "scenario": row.scenario,
+        "seconds": round(row.seconds, 1),
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "verdict": found,
+    }

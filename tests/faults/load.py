@@ -8,8 +8,8 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -35,6 +35,7 @@ class Post:
     id: str
     recipients: tuple[str, ...]
     answers: tuple[int, ...]
+    body: Mapping[str, Any] = field(default_factory=lambda: ALERT["body"])
 
     @property
     def accepted(self) -> bool:
@@ -58,6 +59,10 @@ class Load:
     def posts(self) -> tuple[Post, ...]:
         """What was posted and answered, or given up, so far."""
         return tuple(self._posts)
+
+    def add(self, post: Post) -> None:
+        """What a test has posted by itself, to be judged with the rest."""
+        self._posts.append(post)
 
     def go_on(self, count: int) -> None:
         """Returns when `count` more posts have been answered. Not for the senders' own threads."""
@@ -87,8 +92,10 @@ class Load:
                 to = sorted(chance.sample(others, chance.choice((1, 1, 2, len(others)))))
                 priority = "urgent" if chance.random() < URGENT else "normal"
                 id = str(new_id())
-                answers = integrator.post(ALERT | {"id": id, "to": to, "priority": priority})
-                self._posts.append(Post(sender, id, tuple(to), answers))
+                # No two say the same, so that one cannot pass for another.
+                body = ALERT["body"] | {"text": f"{id} of {sender}"}
+                answers = integrator.post(ALERT | {"id": id, "to": to, "priority": priority, "body": body})
+                self._posts.append(Post(sender, id, tuple(to), answers, body))
                 if self._stop.wait(max(0.0, due - time.monotonic())):
                     return
 

@@ -16,10 +16,11 @@ def end(exchange: Exchange, *names: str) -> None:
     processes.end(exchange.folder, [found for found in processes.recorded(exchange.folder) if found.name in names])
 
 
-def start_node(exchange: Exchange, node: str) -> None:
-    """Starts a node's agent and waits for its connections."""
-    exchange.start_node(node)
-    exchange.await_nodes([node])
+def start_nodes(exchange: Exchange, *nodes: str) -> None:
+    """Starts nodes' agents and waits for their connections."""
+    for node in nodes:
+        exchange.start_node(node)
+    exchange.await_nodes(nodes)
 
 
 def status(exchange: Exchange, node: str) -> dict[str, Any]:

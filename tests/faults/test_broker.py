@@ -10,14 +10,15 @@ from hub.topology import HUB_USERS
 from tests.faults.conftest import SENDERS, Scenario
 from tests.faults.lengths import lengths
 from tests.faults.load import ACCEPTED
-from tests.faults.steps import await_links, is_linked, policy, states
+from tests.faults.steps import await_links, is_linked, policy, states, waiting_at
 from tests.system.conftest import NODES
-from tests.system.play import process, until
+from tests.system.play import await_delivered, process, until
 
 pytestmark = pytest.mark.system
 HEARTBEATS_S = 75
 
 
+@pytest.mark.fault(4)
 @pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_broker_killed(exchange: Exchange, scenario: Scenario, times: int) -> None:
     with scenario() as load:
@@ -43,11 +44,20 @@ def test_broker_frozen(exchange: Exchange, scenario: Scenario, seconds: float) -
     assert all(processes.alive(program) for program in programs)
 
 
+@pytest.mark.fault(9)
 @lengths(6, 120)
 def test_memory_alarm(exchange: Exchange, scenario: Scenario, seconds: float) -> None:
+    # It posts nothing in the load, and so is missed by nobody.
+    reader, inbox = process(exchange.folder, "node-seci"), "q.inbox.seci"
     with scenario() as load:
+        processes.pause(reader)
+        until("mail waits for a node", lambda: waiting_at(exchange, inbox) > 0)
         exchange.services.broker.raise_memory_alarm()
         try:
+            until("who publishes is stopped", lambda: _is_stopped(exchange, "node-ro"))
+            # Who reads is not: what the broker has goes out, and that it arrived comes in.
+            processes.resume(reader)
+            until("the node has its mail", lambda: waiting_at(exchange, inbox) == 0)
             # What was posted as the alarm went off may still have got through.
             load.go_on(len(SENDERS))
             began = len(load.posts)
@@ -61,6 +71,11 @@ def test_memory_alarm(exchange: Exchange, scenario: Scenario, seconds: float) ->
     assert said == {"queued"}
 
 
+def _is_stopped(exchange: Exchange, user: str) -> bool:
+    listed = exchange.services.broker.run_ctl(["list_connections", "user", "state"]).splitlines()
+    return [user, "blocked"] in [line.split() for line in listed]
+
+
 def test_connections_closed_by_the_broker(exchange: Exchange, scenario: Scenario) -> None:
     with scenario() as load:
         for user in (*HUB_USERS, "node-ro"):
@@ -69,6 +84,7 @@ def test_connections_closed_by_the_broker(exchange: Exchange, scenario: Scenario
         await_links(exchange)
 
 
+@pytest.mark.fault(10)
 def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenario) -> None:
     with scenario(SENDERS[:3]) as load:
         processes.end(exchange.folder, [process(exchange.folder, "node-hr")])
@@ -77,11 +93,13 @@ def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenari
             began = len(load.posts)
             load.go_on(20)
             others = [post for post in load.posts[began:] if "hr" not in post.recipients]
-            until("other mail accepted", lambda: states(exchange, others) == {"accepted"})
+            await_delivered(exchange, [(post.sender, post.id) for post in others])
+            assert others
         exchange.start_node("hr")
         exchange.await_nodes(["hr"])
 
 
+@pytest.mark.fault(11)
 @pytest.mark.long
 def test_binding_removed_before_the_hub(exchange: Exchange, scenario: Scenario) -> None:
     with scenario() as load:
@@ -96,6 +114,7 @@ def test_binding_removed_before_the_hub(exchange: Exchange, scenario: Scenario) 
     assert "queued" in said
 
 
+@pytest.mark.fault(11)
 def test_binding_removed_behind_the_hub(exchange: Exchange, scenario: Scenario) -> None:
     with scenario():
         _unbind(exchange, "dispatch", "bg", "q.inbox.bg")

@@ -12,7 +12,7 @@ from deploy.local.clock import READ_EVERY_S, Clock
 from deploy.local.exchange import Exchange
 from tests.faults.conftest import Decision
 from tests.faults.load import ACCEPTED, Post
-from tests.faults.steps import end, start_node, status
+from tests.faults.steps import end, start_nodes, status
 from tests.system.play import await_delivered, post, state, until
 
 pytestmark = pytest.mark.system
@@ -29,7 +29,7 @@ def clock(exchange: Exchange) -> Iterator[Clock]:
     exchange.await_nodes(["hr"])
     yield clock
     end(exchange, "node-hr")
-    start_node(exchange, "hr")
+    start_nodes(exchange, "hr")
 
 
 def _set(clock: Clock, seconds: int) -> None:

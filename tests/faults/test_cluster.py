@@ -15,7 +15,7 @@ from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.ports import is_free
 from deploy.local.postgres import Postgres
 from deploy.local.services import Services
-from tests.faults.conftest import Lines, Scenario
+from tests.faults.conftest import RESEND_AFTER_S, Lines, Scenario, change_settings
 from tests.system.play import until
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
@@ -52,6 +52,8 @@ def exchange(site: Site, lines: Lines) -> Iterator[Exchange]:
     services = Services(replace(cluster.brokers[0], port=lines.agents.port), postgres)
     exchange = Exchange(folder, services, NODES)
     exchange.set_up()
+    for node in NODES:
+        change_settings(exchange.node_home(node) / "node.json", resend_after=RESEND_AFTER_S)
     programs = [exchange.start_hub(), *(exchange.start_node(node) for node in NODES)]
     exchange.await_nodes(NODES)
     yield exchange
@@ -73,6 +75,7 @@ def _is_whole(cluster: Cluster) -> bool:
     return cluster.members(VHOST, QUEUE) == SIZE
 
 
+@pytest.mark.fault(5)
 @pytest.mark.usefixtures("exchange")
 def test_cluster_leader_killed(cluster: Cluster, scenario: Scenario) -> None:
     assert _is_whole(cluster)
@@ -86,6 +89,7 @@ def test_cluster_leader_killed(cluster: Cluster, scenario: Scenario) -> None:
             until("three members again", partial(_is_whole, cluster))
 
 
+@pytest.mark.fault(6)
 @pytest.mark.usefixtures("exchange")
 def test_cluster_minority_cut_off(cluster: Cluster, scenario: Scenario) -> None:
     with scenario(NODES) as load:

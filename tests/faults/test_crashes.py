@@ -14,6 +14,7 @@ from deploy.local.exchange import Exchange
 from tests.faults.conftest import SENDERS, Scenario
 from tests.faults.crash_at import await_moment, log_since_moment, run_again
 from tests.faults.lengths import lengths
+from tests.faults.load import GIVE_UP_S
 from tests.faults.steps import policy, quarantined
 from tests.system.play import process, until
 
@@ -25,9 +26,9 @@ INGRESS = {"dead-letter-exchange": "dlx", "dead-letter-strategy": "at-least-once
 @pytest.mark.parametrize(
     ("point", "options"),
     [
-        pytest.param("hub.ingest:record", ("--after",), id="before_commit"),
-        pytest.param("hub.ingest:Ingest._patiently", ("--after",), id="after_commit"),
-        pytest.param("hub.intake:Lane.acknowledge", (), id="before_acknowledging"),
+        pytest.param("hub.ingest:record", ("--after",), id="before_commit", marks=pytest.mark.fault(2)),
+        pytest.param("hub.ingest:Ingest._patiently", ("--after",), id="after_commit", marks=pytest.mark.fault(1)),
+        pytest.param("hub.intake:Lane.acknowledge", (), id="before_acknowledging", marks=pytest.mark.fault(1)),
     ],
 )
 def test_hub_killed(exchange: Exchange, scenario: Scenario, point: str, options: tuple[str, ...]) -> None:
@@ -59,7 +60,7 @@ def test_verifier_killed(exchange: Exchange, scenario: Scenario) -> None:
 @pytest.mark.parametrize(
     ("node", "point"),
     [
-        pytest.param("ro", "nodes.outbox:mark_sent", id="between_confirm_and_store"),
+        pytest.param("ro", "nodes.outbox:mark_sent", id="between_confirm_and_store", marks=pytest.mark.fault(3)),
         pytest.param("bg", "nodes.link:Link.acknowledge", id="between_store_and_acknowledging"),
     ],
 )
@@ -76,7 +77,8 @@ def test_agent_killed(exchange: Exchange, scenario: Scenario, node: str, point: 
 @pytest.mark.parametrize("name", ["hub", pytest.param("node-ro", marks=pytest.mark.long)])
 def test_frozen(exchange: Exchange, scenario: Scenario, name: str, seconds: float) -> None:
     program = process(exchange.folder, name)
-    with scenario():
+    # Who posts gives up on an agent that says nothing for a minute.
+    with scenario(may_refuse=name != "hub" and seconds > GIVE_UP_S):
         processes.pause(program)
         time.sleep(seconds)
         processes.resume(program)
@@ -96,6 +98,7 @@ def _set_consumer_timeout(exchange: Exchange, timeout_ms: int, look_every_ms: in
         exchange.services.broker.run_ctl(["eval", f"application:set_env(rabbit, {name}, {value})."])
 
 
+@pytest.mark.fault(14)
 @pytest.mark.usefixtures("short_consumer_timeout")
 @pytest.mark.parametrize(
     ("name", "point", "found_again"),
@@ -115,6 +118,9 @@ def test_hangs_past_the_consumer_timeout(
     assert processes.alive(program)
 
 
+# What was in hand with the poison each time is quarantined with it; acknowledgements among it are signed anew.
+@pytest.mark.fault(12)
+@pytest.mark.usefixtures("resends_soon")
 @pytest.mark.parametrize(
     "limit", [pytest.param(3, id="limit_3"), pytest.param(20, id="limit_20", marks=pytest.mark.long)]
 )

@@ -13,6 +13,7 @@ from tests.faults.load import ACCEPTED, Post
 from tests.faults.steps import await_links, is_linked
 from tests.system.conftest import NODES
 from tests.system.play import post, until
+from tests.system.watching import Log
 
 pytestmark = pytest.mark.system
 # aiormq gives a connection up after three heartbeats of 15 s and a little more.
@@ -20,19 +21,28 @@ NOTICED_S = 48
 KIB = 1024
 
 
+@pytest.mark.fault(7)
 @lengths(6, 90)
 @pytest.mark.parametrize("who", ["agents", "hub"])
 def test_black_hole(exchange: Exchange, scenario: Scenario, lines: Lines, who: str, seconds: float) -> None:
     with scenario():
+        log = Log.of_hub(exchange)
         getattr(lines, who).set(Rule(passes=False))
         began = time.monotonic()
-        if seconds > NOTICED_S and who == "agents":
-            until("links given up", lambda: not any(is_linked(exchange, node) for node in NODES))
+        if seconds > NOTICED_S:
+            if who == "agents":
+                until("links given up", lambda: not any(is_linked(exchange, node) for node in NODES))
+            else:
+                log.await_words('"hub_interrupted"')
+                assert '"hub_ready"' not in log.text()
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         lines.heal()
         await_links(exchange)
+        if seconds > NOTICED_S and who == "hub":
+            log.await_words('"hub_ready"')
 
 
+@pytest.mark.fault(7)
 @pytest.mark.long
 @pytest.mark.parametrize("who", ["agents", "hub"])
 @pytest.mark.parametrize("gone", Side)
@@ -43,6 +53,7 @@ def test_half_open(exchange: Exchange, scenario: Scenario, lines: Lines, who: st
         await_links(exchange)
 
 
+@pytest.mark.fault(8)
 def test_reset_between_publish_and_confirm(exchange: Exchange, scenario: Scenario, lines: Lines) -> None:
     with scenario() as load:
         for _ in range(3):
@@ -89,7 +100,9 @@ def test_large_messages_over_a_slow_line(exchange: Exchange, lines: Lines, nothi
     lines.agents.set(Rule(bytes_per_s=256 * KIB))
     try:
         body = {"title": "Files", "text": "x" * (1000 * KIB)}
-        posts = [Post("hr", post(exchange, "hr", to=["bg"], body=body), ("bg",), (ACCEPTED,)) for _ in range(count)]
+        posts = [
+            Post("hr", post(exchange, "hr", to=["bg"], body=body), ("bg",), (ACCEPTED,), body) for _ in range(count)
+        ]
         # Together they take longer than a confirm may; the line takes turns of both ways at once.
         began = time.monotonic()
         nothing_lost(posts)

@@ -85,3 +85,19 @@ async def opened(home: Path) -> AsyncIterator[Wire]:
         yield wire
     finally:
         wire.close()
+
+
+async def is_spoken_to(port: int, context: ssl.SSLContext | None) -> bool:
+    """Whether the broker answers who comes with this TLS context."""
+    try:
+        wire = await connect(port, context)
+    except (ConnectionError, ssl.SSLError):
+        return False
+    try:
+        await wire.send(GREETING)
+        # A method frame on channel 0; a TLS alert begins with 0x15.
+        return (await asyncio.wait_for(wire.reader.read(100), 30)).startswith(b"\x01\x00\x00")
+    except (ConnectionError, ssl.SSLError):
+        return False
+    finally:
+        wire.close()

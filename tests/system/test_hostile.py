@@ -19,6 +19,7 @@ from deploy.local.exchange import Exchange
 from deploy.local.forgery import keys_of, seal_as
 from schemas.control import AcknowledgedMessage, Acknowledgement, MessageType, Outcome
 from schemas.header import new_id
+from tests.system.forbidden import EVERYWHERE
 from tests.system.play import await_delivered, post, process, state, until
 from tests.system.watching import Log, check_neighbours_served, check_on_record, check_refused, holders
 
@@ -95,14 +96,11 @@ def test_an_id_cannot_be_used_again(exchange: Exchange, whose: str) -> None:
     assert holders(exchange, id) == {"bg": 1}
 
 
-_EVERYWHERE = ["urgent", "ro", "tr", "tr.urgent", "q.inbox.tr", "q.inbox.ro", "#"]
-
-
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
-        ({"CC": _EVERYWHERE}, "further_addresses"),
-        ({"CC": _EVERYWHERE, "BCC": _EVERYWHERE}, "further_addresses"),
+        ({"CC": EVERYWHERE}, "further_addresses"),
+        ({"CC": EVERYWHERE, "BCC": EVERYWHERE}, "further_addresses"),
         ({"CC": ["nowhere"]}, "further_addresses"),
         ({"CC": ["nowhere"], "padding": "x" * 5000}, "headers_unreadable"),
     ],
@@ -121,7 +119,7 @@ def test_a_message_with_further_addresses_is_quarantined(
 def test_further_addresses_that_the_broker_hides_reach_nobody(exchange: Exchange) -> None:
     id, log = str(new_id()), Log.of_hub(exchange)
     envelope = seal_as(exchange.node_home("hr"), "hr", id)
-    asyncio.run(_publish_with_headers(exchange, envelope, {"BCC": _EVERYWHERE}))
+    asyncio.run(_publish_with_headers(exchange, envelope, {"BCC": EVERYWHERE}))
     until("delivered", lambda: holders(exchange, id)["bg"] == 1)
     check_neighbours_served(exchange)
     # By its own urgent lane it came twice: one entry in the ledger, one delivery, to whom the header says.

@@ -5,10 +5,9 @@ import json
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aio_pika import Message
@@ -21,7 +20,8 @@ from deploy.local.exchange import Exchange
 from hub.topology import NODE_CHANNELS, NODE_CONNECTIONS
 from nodes.settings import Settings
 from tests.conftest import Authority
-from tests.system.byhand import CHANNELS, GREETING, Wire, connect, opened
+from tests.system.byhand import CHANNELS, GREETING, Wire, connect, is_spoken_to, opened
+from tests.system.forbidden import FORBIDDEN, OF_OTHERS
 from tests.system.play import await_delivered, post, state, until
 from tests.system.watching import Log, check_neighbours_served, holders
 
@@ -30,7 +30,6 @@ pytestmark = pytest.mark.system
 AT_ONCE = 250
 # Times that a neighbour tries to come back, one a second.
 RETURNS = 30
-Attempt = Callable[[Any], Awaitable[object]]
 
 
 async def _check_neighbours_served(exchange: Exchange) -> None:
@@ -54,7 +53,7 @@ async def test_who_has_no_certificate_of_ours_is_not_spoken_to(
     stranger = Authority.create(tmp_path_factory.mktemp("stranger")).client("node-hr")
     stranger.load_verify_locations(cafile=ca)
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_2
-    assert await _is_spoken_to(settings.broker_port, context_of(settings))
+    assert await is_spoken_to(settings.broker_port, context_of(settings))
     for who, context, alert in (
         ("plain TCP", None, "Unexpected Message"),
         ("no certificate", ssl.create_default_context(cafile=ca), "Certificate required"),
@@ -62,24 +61,9 @@ async def test_who_has_no_certificate_of_ours_is_not_spoken_to(
         ("TLS 1.2", old, "Protocol Version"),
     ):
         log = Log.of_broker(exchange)
-        assert not await _is_spoken_to(settings.broker_port, context), who
+        assert not await is_spoken_to(settings.broker_port, context), who
         await _await_words(log, "SERVER ALERT: Fatal", alert)
     await _check_neighbours_served(exchange)
-
-
-async def _is_spoken_to(port: int, context: ssl.SSLContext | None) -> bool:
-    try:
-        wire = await connect(port, context)
-    except (ConnectionError, ssl.SSLError):
-        return False
-    try:
-        await wire.send(GREETING)
-        # A method frame on channel 0; a TLS alert begins with 0x15.
-        return (await asyncio.wait_for(wire.reader.read(100), 30)).startswith(b"\x01\x00\x00")
-    except (ConnectionError, ssl.SSLError):
-        return False
-    finally:
-        wire.close()
 
 
 async def test_no_other_way_to_log_in_and_no_other_vhost(exchange: Exchange) -> None:
@@ -100,10 +84,7 @@ async def test_no_other_way_to_log_in_and_no_other_vhost(exchange: Exchange) -> 
     await _check_neighbours_served(exchange)
 
 
-@pytest.mark.parametrize(
-    ("target", "key"),
-    [("in.ro", "normal"), ("dispatch", "bg"), ("dlx", ""), ("amq.direct", "q.inbox.bg"), ("", "q.inbox.bg")],
-)
+@pytest.mark.parametrize(("target", "key"), OF_OTHERS)
 async def test_it_publishes_to_its_own_exchange_only(exchange: Exchange, target: str, key: str) -> None:
     log = Log.of_broker(exchange)
     async with open_channel(exchange.node_home("hr")) as channel:
@@ -134,27 +115,6 @@ def test_the_broker_has_these_rights_on_record_and_no_others(exchange: Exchange)
     assert {row["user"]: found for row in limits if (found := json.loads(row["limits"]))} == {
         f"node-{node}": bounds for node in exchange.nodes
     }
-
-
-# On a channel of its own each: the broker closes the channel that asks for what it may not.
-_OF_OTHERS = ("q.inbox.ro", "q.inbox.ro.urgent", "q.in.ro", "q.in.hr", "q.quarantine")
-FORBIDDEN: dict[str, Attempt] = {
-    **{f"get from {q}": lambda c, q=q: c.basic_get(q, timeout=10) for q in _OF_OTHERS},
-    **{f"consume {q}": lambda c, q=q: c.basic_consume(q, print, timeout=10) for q in _OF_OTHERS},
-    **{f"purge {q}": lambda c, q=q: c.queue_purge(q, timeout=10) for q in _OF_OTHERS},
-    **{f"delete {q}": lambda c, q=q: c.queue_delete(q, timeout=10) for q in (*_OF_OTHERS, "q.inbox.hr")},
-    "declare a queue": lambda c: c.queue_declare("q.inbox.hr.mine", durable=True, timeout=10),
-    "declare a queue of no name": lambda c: c.queue_declare("", exclusive=True, timeout=10),
-    "declare its own inbox anew": lambda c: c.queue_declare("q.inbox.hr", timeout=10),
-    "declare an exchange": lambda c: c.exchange_declare(exchange="in.hr.mine", timeout=10),
-    "delete its own exchange": lambda c: c.exchange_delete("in.hr", timeout=10),
-    "delete another's exchange": lambda c: c.exchange_delete("in.ro", timeout=10),
-    "bind its inbox to another's exchange": lambda c: c.queue_bind("q.inbox.hr", "in.ro", "normal", timeout=10),
-    "bind its inbox to dispatch": lambda c: c.queue_bind("q.inbox.hr", "dispatch", "ro", timeout=10),
-    "bind another's inbox to its exchange": lambda c: c.queue_bind("q.inbox.ro", "in.hr", "normal", timeout=10),
-    "unbind another's inbox": lambda c: c.queue_unbind("q.inbox.ro", "dispatch", "ro", timeout=10),
-    "bind its exchange to dispatch": lambda c: c.exchange_bind("in.hr", "dispatch", routing_key="ro", timeout=10),
-}
 
 
 async def test_it_reads_no_other_queue_and_changes_nothing(exchange: Exchange) -> None:
