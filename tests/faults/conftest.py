@@ -27,6 +27,7 @@ from deploy.local.services import running
 from tests.faults.checker import Verdict, check, mark
 from tests.faults.load import Load, Post, under_load
 from tests.system.conftest import NODES
+from tests.system.play import end
 
 SENDERS = NODES[:4]
 # The product waits longer for a receipt before it sends again, and between witnesses' questions; what that is for
@@ -100,8 +101,7 @@ def exchange(prepared: Exchange, lines: Lines) -> Iterator[Exchange]:
         prepared.start_node(node)
     prepared.await_nodes(NODES)
     yield prepared
-    programs = [process for process in processes.recorded(prepared.folder) if not is_service(process)]
-    processes.end(prepared.folder, programs)
+    end(prepared, *(process.name for process in processes.recorded(prepared.folder) if not is_service(process)))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.faults.lengths import lengths
 from tests.faults.load import ACCEPTED
 from tests.faults.steps import await_links, is_linked, policy, states
 from tests.system.conftest import NODES
-from tests.system.play import process, until
+from tests.system.play import end, process, until
 
 pytestmark = pytest.mark.system
 HEARTBEATS_S = 75
@@ -71,7 +71,7 @@ def test_connections_closed_by_the_broker(exchange: Exchange, scenario: Scenario
 
 def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenario) -> None:
     with scenario(SENDERS[:3]) as load:
-        processes.end(exchange.folder, [process(exchange.folder, "node-hr")])
+        end(exchange, "node-hr")
         with policy(exchange, r"^q\.inbox\.hr", {"overflow": "reject-publish", "max-length": 3}):
             until("mail held for hr", lambda: exchange.hub("status")["held"] > 0)
             began = len(load.posts)
