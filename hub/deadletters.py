@@ -58,7 +58,9 @@ async def drain(broker: BrokerAddress, engine: AsyncEngine, ledger: Ledger) -> N
         try:
             while channel.consumers and not channel.is_closed:
                 try:
-                    message = await asyncio.wait_for(arrived.get(), 1.0)
+                    # `wait_for` forgets that it was cancelled when a message comes just then.
+                    async with asyncio.timeout(1.0):
+                        message = await arrived.get()
                 except TimeoutError:
                     continue
                 await _settle(message, engine, ledger, dispatcher)

@@ -40,9 +40,10 @@ from nodes import (
 )
 from nodes.acknowledging import acknowledging
 from nodes.commits import alone
+from nodes.errors import StoreClosed
 from nodes.hearing import GRACE_MS, Hearing
 from nodes.link import Link
-from nodes.loops import BATCH, TICK_S, gather, pause, through_trouble
+from nodes.loops import BATCH, TICK_S, UnderWay, gather, pause, through_trouble
 from nodes.receipts import Reader
 from nodes.receiving import Arrival
 from nodes.renewing import OF_RENEWAL, Renewing
@@ -56,6 +57,8 @@ from schemas.renewal import RenewalAnswer
 
 SMALL_BATCH: Final = 10
 NO_LIMIT: Final = 2**63 - 1
+# What a stop waits for what is under way; the link takes its time to close as well.
+FINISH_S: Final = 1.5
 UNKNOWN_SIGNER: Final = (SenderUnknown.code, KeyUnknown.code, KeyNotValid.code)
 ACKNOWLEDGE_S: Final = 0.1
 # What may let the witness go on.
@@ -84,7 +87,8 @@ class Agent:
         node, origin = self.settings.node, self.settings.log_origin
         second, pause_s = self.settings.log_second(), self.settings.witness_pause
         self.witness = Witness(node, origin, self.hub, second, pause_s=pause_s)
-        self.sending = Sending(self.box, self.link, self.witness, self.settings.resend_after_ms)
+        self._under_way = UnderWay()
+        self.sending = Sending(self.box, self.link, self.witness, self.settings.resend_after_ms, self._under_way)
         self._receipts = Reader(node, origin, self.hub)
         self._rosters = rosters.Reader(node, self.keys, self.hub, origin, self.hub)
         self._pinned = self.settings.log_verifier()
@@ -105,6 +109,20 @@ class Agent:
             tasks.create_task(through_trouble(order, "_order"))
             for loop in (self._receive, self._acknowledge, self._expire):
                 tasks.create_task(through_trouble(loop, loop.__name__))
+
+    async def finish(self) -> None:
+        """To be called before `run` is cancelled: begins no more batches, and finishes those under way, if it soon can.
+
+        What came and is stored is acknowledged to the broker, what the broker took is marked as sent: the next agent
+        has none of it again.
+        """
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await self._under_way.finished()
+                await self.sending.settle()
+        except (SQLAlchemyError, OSError, StoreClosed) as error:
+            # It comes or goes again, and is recognised. That it takes too long is an OSError, too.
+            log.info("left_unfinished", error=type(error).__name__)
 
     async def prepare(self) -> None:
         """To be called once before `run`: what the store and the folder say. Raises KeyFileRefused, WrongPassphrase."""
@@ -146,10 +164,11 @@ class Agent:
                 log.error("hsm_unavailable", detail=str(error))
                 await asyncio.sleep(TICK_S)
                 continue
-            confirmed = await self.link.publish(publications)
-            done = [seq for duty, ok in zip(due, confirmed, strict=True) if ok for seq in duty.seqs]
-            if done:
-                await self.box.run(inbox.mark_acknowledged, done, now, self.settings.resend_after_ms)
+            async with self._under_way.piece():
+                confirmed = await self.link.publish(publications)
+                done = [seq for duty, ok in zip(due, confirmed, strict=True) if ok for seq in duty.seqs]
+                if done:
+                    await self.box.run(inbox.mark_acknowledged, done, now, self.settings.resend_after_ms)
             if not all(confirmed):
                 await asyncio.sleep(TICK_S)
             elif len(done) < BATCH:
@@ -176,26 +195,33 @@ class Agent:
             # A batch under way is what an urgent message has to wait for.
             hurry = self.link.expects_urgent
             batch = await self.link.batch(SMALL_BATCH if hurry else BATCH, TICK_S)
-            while batch:
-                before = self.trust, self.hub
-                try:
-                    await self.sending.write(self.take_in, batch)
-                except (SQLAlchemyError, OSError) as error:
-                    # A roster or key that was rolled back is not in force.
-                    self._go_by(*before)
-                    # The disk is full, say. The batch is kept in hand; the broker keeps it too.
-                    log.error("store_failed", error=type(error).__name__)
-                    await asyncio.sleep(TICK_S)
-                else:
-                    self.stored.set()
-                    if any(arrival.type in OF_WITNESSES for arrival in batch):
-                        self.witness.news.set()
-                    if any(arrival.type in OF_RENEWAL for arrival in batch):
-                        self.renewing.woken.set()
-                    await self.link.acknowledge(batch)
-                    if not hurry:
-                        await gather(len(batch))
-                    break
+            if not batch:
+                continue
+            async with self._under_way.piece():
+                await self._keep(batch)
+            if not hurry:
+                await gather(len(batch))
+
+    async def _keep(self, batch: Sequence[Arrival]) -> None:
+        """Stores a batch and acknowledges it, however often the store fails."""
+        while True:
+            before = self.trust, self.hub
+            try:
+                await self.sending.write(self.take_in, batch)
+            except (SQLAlchemyError, OSError) as error:
+                # A roster or key that was rolled back is not in force.
+                self._go_by(*before)
+                # The disk is full, say. The batch is kept in hand; the broker keeps it too.
+                log.error("store_failed", error=type(error).__name__)
+                await asyncio.sleep(TICK_S)
+            else:
+                break
+        self.stored.set()
+        if any(arrival.type in OF_WITNESSES for arrival in batch):
+            self.witness.news.set()
+        if any(arrival.type in OF_RENEWAL for arrival in batch):
+            self.renewing.woken.set()
+        await self.link.acknowledge(batch)
 
     def take_in(self, connection: Connection, batch: Sequence[Arrival]) -> None:
         """Stores what a batch says. What cannot be understood is put aside and holds up nothing behind it."""

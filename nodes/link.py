@@ -192,7 +192,9 @@ class Link:
         """What has come, urgent messages first, each lane in its order; empty if nothing does in `patience` seconds."""
         arrivals = self._arrivals
         try:
-            first = await asyncio.wait_for(arrivals.get(), patience)
+            # As in all that is cancelled at the end: `wait_for` forgets that, when what it waits for comes just then.
+            async with asyncio.timeout(patience):
+                first = await arrivals.get()
         except TimeoutError:
             return []
         rest = [arrivals.get_nowait() for _ in range(min(limit - 1, arrivals.qsize()))]

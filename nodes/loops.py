@@ -5,8 +5,8 @@ whomever, for one that is done, and the others would go on without it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,10 +20,39 @@ MANY: Final = 4
 GATHER_S: Final = 0.04
 
 
+class UnderWay:
+    """What loops are better not broken off in: between the broker's word and the store's, or the other way round."""
+
+    def __init__(self) -> None:
+        self._open, self._idle = asyncio.Event(), asyncio.Event()
+        self._open.set()
+        self._idle.set()
+        self._number = 0
+
+    @asynccontextmanager
+    async def piece(self) -> AsyncIterator[None]:
+        """One of these; does not begin any more once all are to be finished."""
+        await self._open.wait()
+        self._number += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._number -= 1
+            if not self._number:
+                self._idle.set()
+
+    async def finished(self) -> None:
+        """Once none is under way; none begins from now on."""
+        self._open.clear()
+        await self._idle.wait()
+
+
 async def pause(event: asyncio.Event) -> None:
     """Until there is work, or for a tick."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), TICK_S)
+        async with asyncio.timeout(TICK_S):
+            await event.wait()
 
 
 async def gather(done: int) -> None:

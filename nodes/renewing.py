@@ -94,7 +94,8 @@ class Renewing:
                 log.error("renewal_failed", error=type(error).__name__, detail=str(error)[:200])
                 await asyncio.sleep(ASK_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.woken.wait(), TICK_S if waits else LOOK_S)
+                async with asyncio.timeout(TICK_S if waits else LOOK_S):
+                    await self.woken.wait()
             if self.wanted:
                 asked = -ASK_S
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from nodes import outbox
 from nodes.link import Link
-from nodes.loops import BATCH, TICK_S, gather, pause
+from nodes.loops import BATCH, TICK_S, UnderWay, gather, pause
 from nodes.metrics import RESENDS
 from nodes.publishing import Publication
 from nodes.store import Store
@@ -51,6 +51,7 @@ class Sending:
     link: Link
     witness: Witness
     resend_after_ms: int
+    under_way: UnderWay
     urgent: Lane = field(default_factory=lambda: Lane(urgent=True))
     normal: Lane = field(default_factory=lambda: Lane(urgent=False))
     sent: list[tuple[str, int]] = field(default_factory=list)
@@ -86,9 +87,10 @@ class Sending:
                 await pause(lane.posted)
                 continue
             publications = [Publication(i.id, MessageType.ENVELOPE, i.urgent, i.envelope) for i in items]
-            confirmed = await self.link.publish(publications)
-            RESENDS.inc(sum(item.again for item in items))
-            self.sent += [(item.id, now) for item, ok in zip(items, confirmed, strict=True) if ok]
+            async with self.under_way.piece():
+                confirmed = await self.link.publish(publications)
+                RESENDS.inc(sum(item.again for item in items))
+                self.sent += [(item.id, now) for item, ok in zip(items, confirmed, strict=True) if ok]
             if all(confirmed):
                 at_once = min(2 * at_once, BATCH)
                 await gather(len(items))
@@ -117,6 +119,15 @@ class Sending:
         except BaseException:
             self.sent = sent + self.sent
             raise
+
+    async def settle(self) -> None:
+        """Writes what was sent, if the next transaction has not come. Raises SQLAlchemyError, OSError."""
+        if self.sent:
+            await self.write(_nothing)
+
+
+def _nothing(_: Connection) -> None:
+    """What is written when there is nothing to write but what was sent."""
 
 
 def _now() -> int:

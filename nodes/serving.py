@@ -1,15 +1,15 @@
 """The agent as a process: one for each folder, its API on loopback, and its end in order.
 
-It ends when SIGTERM or SIGINT tells it to, however often they do: `api.json` goes, requests and writes under way are
-finished, the link and the store are closed. A kill at any moment loses nothing either, and leaves only files that the
-next start replaces: `api.json`, and the write-ahead log of the store.
+It ends when SIGTERM or SIGINT tells it to, however often they do: `api.json` goes, requests, writes and batches under
+way are finished, the link and the store are closed. What would take too long is cut short (crypto/stopping.py). A kill
+at any moment loses nothing either, and leaves only files that the next start replaces: `api.json`, and the write-ahead
+log of the store.
 """
 
 import asyncio
 import gc
 import json
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ import uvloop
 
 from crypto.keyfile import load_node_keys, put_tls, tls_password
 from crypto.log import log
+from crypto.stopping import Stop, stoppable
 from crypto.tls import client_context
 from nodes import handovers, renewal, rosters
 from nodes.agent import Agent
@@ -33,8 +34,8 @@ from nodes.settings import Settings
 from nodes.signing import finish
 from nodes.store import Store
 
-# What a slow caller may have to get its answer at the end.
-CLOSE_S: Final = 3
+# What a slow caller may have to get its answer at the end. Behind it the store is closed, all before it is cut short.
+CLOSE_S: Final = 2
 
 
 async def open_agent(settings: Settings) -> Agent:
@@ -67,7 +68,7 @@ def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> Non
     Raises AlreadyRunning, PortTaken, what `open_agent` does, and what the agent failed of, if it did; AgentEnded if it
     did not say of what.
     """
-    with _stoppable() as told, alone(settings.home), _listening(port) as listener:
+    with stoppable() as told, alone(settings.home), _listening(port) as listener:
         # What is there by now stays: the collector of garbage need not look at it again and again.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
@@ -82,7 +83,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(settings: Settings, listener: socket.socket, told: "_Told", announce: Callable[[str], None]) -> None:
+async def _serve(settings: Settings, listener: socket.socket, told: Stop, announce: Callable[[str], None]) -> None:
     stop = told.event()
     agent = await open_agent(settings)
     try:
@@ -97,8 +98,9 @@ async def _serve(settings: Settings, listener: socket.socket, told: "_Told", ann
         if stop.is_set():
             log.info("told_to_stop", signal=told.signal)
         server.should_exit = True
-        work.cancel()
         stopped.cancel()
+        await agent.finish()
+        work.cancel()
         results = await asyncio.gather(work, serving, stopped, return_exceptions=True)
     finally:
         agent.box.close()
@@ -126,46 +128,6 @@ def _configured(agent: Agent, token: str) -> uvicorn.Config:
         log_level="warning",
         timeout_graceful_shutdown=CLOSE_S,
     )
-
-
-class _Told:
-    """Takes SIGTERM and SIGINT, and sets an event of the loop that waits for one of them.
-
-    Python's own handlers, and not the loop's: those end with the loop, and the next signal would kill what is left.
-    """
-
-    def __init__(self) -> None:
-        self.signal = ""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = asyncio.Event()
-
-    def tell(self, number: int, _: object) -> None:
-        """The handler; may be called again and again, and when there is no loop."""
-        self.signal = signal.Signals(number).name
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop.set)
-
-    def event(self) -> asyncio.Event:
-        """Of the running loop: set as soon as there was a signal."""
-        self._loop = asyncio.get_running_loop()
-        if self.signal:
-            self._stop.set()
-        return self._stop
-
-
-@contextmanager
-def _stoppable() -> Iterator[_Told]:
-    told = _Told()
-    before = {number: signal.signal(number, told.tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    except BaseException:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        raise
-    # All is done. What still comes must not make a failure of it while the interpreter ends.
-    for number in before:
-        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

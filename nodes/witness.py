@@ -98,7 +98,8 @@ class Witness:
                     await asyncio.sleep(min(left, asked + HURRY_S - time.monotonic()))
                     break
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.news.wait(), left)
+                    async with asyncio.timeout(left):
+                        await self.news.wait()
                 self.news.clear()
                 await self._tell(box, link)
 

@@ -70,9 +70,11 @@ def clear_stale(folder: Path) -> None:
 def end_all(folder: Path) -> None:
     """End every process recorded in the folder: those that use the services first, then the services."""
     users = [process for process in processes.recorded(folder) if not is_service(process)]
-    processes.end(folder, users)
-    processes.end(folder, [process for process in processes.recorded(folder) if process.name != "epmd"])
-    processes.end(folder, processes.recorded(folder))
+    killed = processes.end(folder, users)
+    killed += processes.end(folder, [process for process in processes.recorded(folder) if process.name != "epmd"])
+    killed += processes.end(folder, processes.recorded(folder))
+    if killed:
+        say(f"killed, for they did not end when they were told to: {', '.join(killed)}")
 
 
 def is_service(process: Process) -> bool:

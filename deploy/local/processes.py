@@ -120,14 +120,16 @@ def send(process: Process, signum: int) -> None:
             os.kill(process.pid, signum)
 
 
-def end(folder: Path, processes: Iterable[Process], grace: float = GRACE_SECONDS) -> None:
-    """Ask all to end in order, wait `grace` seconds, kill what is left, forget them."""
+def end(folder: Path, processes: Iterable[Process], grace: float = GRACE_SECONDS) -> tuple[str, ...]:
+    """Ask all to end in order, wait `grace` seconds, kill what is left, forget them. The names of what was killed."""
     ours = tuple(processes)
     for process in ours:
         send(process, process.stop_signal)
         send(process, signal.SIGCONT)
     _wait(ours, grace)
+    left = tuple(process.name for process in ours if alive(process))
     kill(folder, ours)
+    return left
 
 
 def kill(folder: Path, processes: Iterable[Process]) -> None:

@@ -27,8 +27,9 @@ from deploy.local.instance import is_service
 from deploy.local.services import running
 from tests.faults.checker import PATIENCE_S, Verdict, check, mark
 from tests.faults.load import Load, Post, under_load
-from tests.faults.steps import end, start_nodes
+from tests.faults.steps import start_nodes
 from tests.system.conftest import NODES
+from tests.system.play import end
 
 SENDERS = NODES[:4]
 # Longer than any fault with the checker's patience: what the hub or the broker has taken and lost stays lost, and is
@@ -118,8 +119,7 @@ def exchange(prepared: Exchange, lines: Lines) -> Iterator[Exchange]:
         prepared.start_node(node)
     prepared.await_nodes(NODES)
     yield prepared
-    programs = [process for process in processes.recorded(prepared.folder) if not is_service(process)]
-    processes.end(prepared.folder, programs)
+    end(prepared, *(process.name for process in processes.recorded(prepared.folder) if not is_service(process)))
 
 
 @pytest.fixture

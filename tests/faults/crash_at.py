@@ -25,7 +25,7 @@ from deploy.local import processes
 from deploy.local.exchange import Exchange
 from deploy.local.instance import REPOSITORY
 from deploy.local.processes import Process
-from tests.system.play import until
+from tests.system.play import end, until
 
 
 @dataclass
@@ -87,7 +87,7 @@ def wrap(function: Callable[..., Any], moment: Moment) -> Callable[..., Any]:
 
 def run_again(exchange: Exchange, name: str, point: str, *options: str) -> Process:
     """Ends the hub or a node's agent, if it runs, and starts it so that it comes to a moment; see `--help`."""
-    processes.end(exchange.folder, [found for found in processes.recorded(exchange.folder) if found.name == name])
+    end(exchange, name)
     program, home = ("hub.cli", exchange.hub_home) if name == "hub" else ("nodes.cli", exchange.node_home(name[5:]))
     argv = [sys.executable, "-m", "tests.faults.crash_at", point, *options, "--", program, "run", "--home", str(home)]
     return processes.spawn(exchange.folder, name, argv, env=os.environ.copy(), log=_log(exchange, name), cwd=REPOSITORY)

@@ -5,15 +5,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from deploy.local import processes
 from deploy.local.exchange import Exchange
 from tests.faults.load import Post
 from tests.system.play import until
-
-
-def end(exchange: Exchange, *names: str) -> None:
-    """Ends processes of the exchange in order; those that have ended already are no error."""
-    processes.end(exchange.folder, [found for found in processes.recorded(exchange.folder) if found.name in names])
 
 
 def start_nodes(exchange: Exchange, *nodes: str) -> None:

@@ -12,7 +12,7 @@ from tests.faults.lengths import lengths
 from tests.faults.load import ACCEPTED
 from tests.faults.steps import await_links, is_linked, policy, states, waiting_at
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, process, until
+from tests.system.play import await_delivered, end, process, until
 
 pytestmark = pytest.mark.system
 HEARTBEATS_S = 75
@@ -87,7 +87,7 @@ def test_connections_closed_by_the_broker(exchange: Exchange, scenario: Scenario
 @pytest.mark.fault(10)
 def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenario) -> None:
     with scenario(SENDERS[:3]) as load:
-        processes.end(exchange.folder, [process(exchange.folder, "node-hr")])
+        end(exchange, "node-hr")
         with policy(exchange, r"^q\.inbox\.hr", {"overflow": "reject-publish", "max-length": 3}):
             until("mail held for hr", lambda: exchange.hub("status")["held"] > 0)
             began = len(load.posts)

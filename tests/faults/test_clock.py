@@ -12,8 +12,8 @@ from deploy.local.clock import READ_EVERY_S, Clock
 from deploy.local.exchange import Exchange
 from tests.faults.conftest import Decision
 from tests.faults.load import ACCEPTED, Post
-from tests.faults.steps import end, start_nodes, status
-from tests.system.play import await_delivered, post, state, until
+from tests.faults.steps import start_nodes, status
+from tests.system.play import await_delivered, end, post, state, until
 
 pytestmark = pytest.mark.system
 HOUR_S = 3600

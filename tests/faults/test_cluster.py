@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import processes
 from deploy.local.broker import Broker
 from deploy.local.chaos import bad_line
 from deploy.local.cluster import SIZE, Cluster, running_cluster
@@ -16,7 +15,7 @@ from deploy.local.ports import is_free
 from deploy.local.postgres import Postgres
 from deploy.local.services import Services
 from tests.faults.conftest import RESEND_AFTER_S, Lines, Scenario, change_settings
-from tests.system.play import until
+from tests.system.play import end, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 VHOST, QUEUE = "siex", "q.in.ro"
@@ -54,10 +53,10 @@ def exchange(site: Site, lines: Lines) -> Iterator[Exchange]:
     exchange.set_up()
     for node in NODES:
         change_settings(exchange.node_home(node) / "node.json", resend_after=RESEND_AFTER_S)
-    programs = [exchange.start_hub(), *(exchange.start_node(node) for node in NODES)]
+    names = [program.name for program in (exchange.start_hub(), *map(exchange.start_node, NODES))]
     exchange.await_nodes(NODES)
     yield exchange
-    processes.end(folder, programs)
+    end(exchange, *names)
 
 
 def _leader(cluster: Cluster) -> Broker:

@@ -16,7 +16,7 @@ from tests.faults.crash_at import await_moment, log_since_moment, run_again
 from tests.faults.lengths import lengths
 from tests.faults.load import GIVE_UP_S
 from tests.faults.steps import policy, quarantined
-from tests.system.play import process, until
+from tests.system.play import end, process, until
 
 pytestmark = pytest.mark.system
 CONSUMER_TIMEOUT_S = 4
@@ -128,7 +128,7 @@ def test_poison_that_kills_every_hub(exchange: Exchange, scenario: Scenario, lim
     poison = secrets.token_hex(16)
     digest = sha256(poison.encode()).hexdigest()
     with scenario(SENDERS[:3]), policy(exchange, r"^q\.in\.hr$", INGRESS | {"delivery-limit": limit}):
-        processes.end(exchange.folder, [process(exchange.folder, "hub")])
+        end(exchange, "hub")
         run_publish(exchange.node_home("hr"), poison.encode())
         deaths = 0
         while not _survives(exchange, poison, digest):

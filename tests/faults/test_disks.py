@@ -12,8 +12,8 @@ from schemas.header import new_id
 from tests.faults.conftest import SENDERS, Decision, Scenario
 from tests.faults.disk import MIB, small_disk
 from tests.faults.load import ACCEPTED, Post, under_load
-from tests.faults.steps import await_links, end, start_nodes, status, waiting_at
-from tests.system.play import ALERT, inbox, post, process, state, until
+from tests.faults.steps import await_links, start_nodes, status, waiting_at
+from tests.system.play import ALERT, end, inbox, post, process, state, until
 
 pytestmark = pytest.mark.system
 UNAVAILABLE = 503

@@ -12,9 +12,9 @@ from deploy.local.exchange import Exchange
 from nodes.loops import BATCH
 from tests.faults.conftest import Decision
 from tests.faults.load import ACCEPTED, Post
-from tests.faults.steps import end, policy, status, waiting_at
+from tests.faults.steps import policy, status, waiting_at
 from tests.system.conftest import NODES
-from tests.system.play import inbox, post, until
+from tests.system.play import end, inbox, post, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
 SENDERS = ("ro", "bg")

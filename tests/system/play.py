@@ -21,6 +21,8 @@ from deploy.local.processes import Process
 
 PATIENCE_S = 60.0
 LONGEST_S = 600.0
+# Less than 5 s are promised, and a program that is deaf to its stop would need all of these.
+END_S = 10.0
 ALERT: dict[str, Any] = {
     "kind": "alert",
     "task_force": "fraud",
@@ -117,6 +119,13 @@ def process(folder: Path, name: str) -> Process:
     return next(found for found in processes.recorded(folder) if found.name == name)
 
 
+def end(exchange: Exchange, *names: str) -> None:
+    """Ends processes of the exchange in order; those that have ended already are no error, one that does not end is."""
+    ours = [found for found in processes.recorded(exchange.folder) if found.name in names]
+    killed = processes.end(exchange.folder, ours, END_S)
+    assert not killed, f"did not end when told to: {killed}"
+
+
 def kill(exchange: Exchange, name: str) -> None:
     """SIGKILL to a process of the exchange."""
     processes.kill(exchange.folder, [process(exchange.folder, name)])
@@ -169,7 +178,7 @@ async def bury(exchange: Exchange, letters: list[tuple[str, bytes, str]]) -> Non
     broker = exchange.services.broker
     for queue, body, kind in letters:
         node = queue.removeprefix("q.in.")
-        processes.end(exchange.folder, [process(exchange.folder, "hub")])
+        end(exchange, "hub")
         broker.run_ctl(
             [
                 "set_policy",

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from deploy.local import processes
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
 from deploy.local.forgery import seal_as
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, bury, check_nothing_lost, inbox, post, process, state, until
+from tests.system.play import await_delivered, bury, check_nothing_lost, end, inbox, post, state, until
 
 pytestmark = pytest.mark.system
 QUESTION: dict[str, Any] = {
@@ -55,7 +54,7 @@ def test_who_does_not_answer_is_reminded_and_then_the_operators_are_told(exchang
 
 
 def test_what_a_recipient_does_not_take_in_time_expires_for_it_alone(exchange: Exchange) -> None:
-    processes.end(exchange.folder, [process(exchange.folder, "node-hr")])
+    end(exchange, "node-hr")
     try:
         id = post(exchange, "ro", to=["hr", "bg"], expires=_in(6))
         until("expired for hr", lambda: _notices(exchange, "ro", id) == [("expired", "hr")])
@@ -115,7 +114,7 @@ def test_what_is_discarded_is_gone_and_what_is_unreadable_stays_so(exchange: Exc
 
 
 def test_a_thread_arrives_in_its_order_through_both_lanes_and_two_workers(exchange: Exchange) -> None:
-    second = exchange.start_hub("hub-2")
+    exchange.start_hub("hub-2")
     try:
         question = post(exchange, "bg", **QUESTION, to=["tr"])
         await_delivered(exchange, [("bg", question)])
@@ -132,4 +131,4 @@ def test_a_thread_arrives_in_its_order_through_both_lanes_and_two_workers(exchan
         assert ours == sorted(ours, key=lambda id: ledger[id])
         check_nothing_lost(exchange, posted, NODES)
     finally:
-        processes.end(exchange.folder, [second])
+        end(exchange, "hub-2")

@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from deploy.local import processes
 from deploy.local.exchange import Exchange
 from deploy.local.instance import REPOSITORY
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, kill, post, process, until
+from tests.system.play import await_delivered, end, kill, post, until
 
 pytestmark = pytest.mark.system
 END_S = 10
@@ -26,7 +25,7 @@ END_S = 10
 @contextmanager
 def _watched(exchange: Exchange, name: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The hub's worker or an agent by a process of the test's own, with a file for its stderr alone."""
-    processes.end(exchange.folder, [process(exchange.folder, name)])
+    end(exchange, name)
     home = exchange.hub_home if name == "hub" else exchange.node_home(name.removeprefix("node-"))
     program = "hub.cli" if name == "hub" else "nodes.cli"
     argv = [sys.executable, "-W", "always", "-m", program, "run", "--home", str(home)]

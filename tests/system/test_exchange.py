@@ -18,7 +18,19 @@ from deploy.local.leaks import find_leaks
 from schemas.codes import TASK_FORCES
 from schemas.witnessing import CheckpointRequest
 from tests.system.conftest import NODES
-from tests.system.play import ALERT, await_delivered, bury, check_nothing_lost, inbox, kill, post, process, state, until
+from tests.system.play import (
+    ALERT,
+    await_delivered,
+    bury,
+    check_nothing_lost,
+    end,
+    inbox,
+    kill,
+    post,
+    process,
+    state,
+    until,
+)
 from tests.system.watching import Log, check_refused
 
 pytestmark = pytest.mark.system
@@ -127,7 +139,7 @@ def test_operators_follow_a_message_and_see_what_waits(exchange: Exchange) -> No
 
 
 def test_a_member_no_longer_is_refused_with_the_reason(exchange: Exchange) -> None:
-    processes.end(exchange.folder, [process(exchange.folder, "hub")])
+    end(exchange, "hub")
     earlier = post(exchange, "hr", task_force="drugs", to=["ro"])
     request = str(exchange.node_home("hr") / "enrolment.json")
     out = str(exchange.folder / "again")
@@ -176,7 +188,7 @@ def test_a_coordinator_suspends_and_admits_a_member_and_everybody_obeys(exchange
         answer = api.post("/v1/messages", json=ALERT | {"task_force": "trafficking"}).json()
     assert (answer["code"], "suspended from trafficking" in answer["detail"]) == ("not_a_member", True)
     # One that does not ask its agent: the hub says the same.
-    forged, log = seal_as(exchange.node_home("hr"), "hr"), Log.of_hub(exchange)
+    forged, log = seal_as(exchange.node_home("hr"), "hr"), Log.of(exchange, "hub")
     run_publish(exchange.node_home("hr"), forged)
     check_refused(exchange, log, "hr", forged, "not_a_member")
     id = post(exchange, "ro", task_force="trafficking")

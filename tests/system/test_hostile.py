@@ -49,14 +49,14 @@ def test_the_hub_refuses_a_message(
     if isinstance(shift, int):
         created = time.time_ns() // 1_000_000 + shift
         changes = {"created": created, "expires": created + 40 * 86_400_000}
-    envelope, log = seal_as(exchange.node_home(sealer), name, **changes), Log.of_hub(exchange)
+    envelope, log = seal_as(exchange.node_home(sealer), name, **changes), Log.of(exchange, "hub")
     run_publish(exchange.node_home(publisher), envelope)
     check_refused(exchange, log, publisher, envelope, code)
     check_neighbours_served(exchange)
 
 
 def test_another_s_envelope_replayed_is_refused_and_harms_it_not(exchange: Exchange) -> None:
-    id, log = post(exchange, "ro", to=["bg"]), Log.of_hub(exchange)
+    id, log = post(exchange, "ro", to=["bg"]), Log.of(exchange, "hub")
     await_delivered(exchange, [("ro", id)])
     envelope = run_sent_envelope(exchange.node_home("ro"), id)
     run_publish(exchange.node_home("hr"), envelope)
@@ -108,7 +108,7 @@ def test_an_id_cannot_be_used_again(exchange: Exchange, whose: str) -> None:
 def test_a_message_with_further_addresses_is_quarantined(
     exchange: Exchange, headers: dict[str, Any], reason: str
 ) -> None:
-    id, log = str(new_id()), Log.of_hub(exchange)
+    id, log = str(new_id()), Log.of(exchange, "hub")
     envelope = seal_as(exchange.node_home("hr"), "hr", id)
     asyncio.run(_publish_with_headers(exchange, envelope, headers))
     check_refused(exchange, log, "hr", envelope, reason)
@@ -117,7 +117,7 @@ def test_a_message_with_further_addresses_is_quarantined(
 
 
 def test_further_addresses_that_the_broker_hides_reach_nobody(exchange: Exchange) -> None:
-    id, log = str(new_id()), Log.of_hub(exchange)
+    id, log = str(new_id()), Log.of(exchange, "hub")
     envelope = seal_as(exchange.node_home("hr"), "hr", id)
     asyncio.run(_publish_with_headers(exchange, envelope, {"BCC": EVERYWHERE}))
     until("delivered", lambda: holders(exchange, id)["bg"] == 1)
@@ -136,14 +136,14 @@ async def _publish_with_headers(exchange: Exchange, envelope: bytes, headers: di
 
 
 def test_more_than_an_envelope_may_have_is_refused(exchange: Exchange) -> None:
-    huge, log = bytes(MAX_ENVELOPE + 1), Log.of_hub(exchange)
+    huge, log = bytes(MAX_ENVELOPE + 1), Log.of(exchange, "hub")
     run_publish(exchange.node_home("hr"), huge)
     check_refused(exchange, log, "hr", huge, "too_large")
     check_neighbours_served(exchange)
 
 
 def test_what_cannot_be_parsed_is_quarantined_and_holds_nobody_up(exchange: Exchange) -> None:
-    log, home = Log.of_hub(exchange), exchange.node_home("hr")
+    log, home = Log.of(exchange, "hub"), exchange.node_home("hr")
     for kind, bodies, code in (
         (MessageType.ENVELOPE, (b"", b"\x00", b"no envelope at all"), "envelope_malformed"),
         (MessageType.ACKNOWLEDGEMENT, (b"no acknowledgement",), "envelope_malformed"),
@@ -172,7 +172,7 @@ class _Raw(str):
 
 
 async def test_properties_that_are_no_text_stop_nobody(exchange: Exchange) -> None:
-    log = Log.of_hub(exchange)
+    log = Log.of(exchange, "hub")
     reasons = {b"\xff\xfe": "headers_unreadable", b"a\x00b": "unknown_type", b"\xc3": "headers_unreadable"}
     for number, (raw, reason) in enumerate(reasons.items()):
         async with open_channel(exchange.node_home("hr")) as channel:
@@ -189,7 +189,7 @@ def test_millions_of_small_items_cost_the_others_nothing(exchange: Exchange) -> 
     # To build one of these and to encode it again would take the hub 3 s, in which it does nothing else.
     count = MAX_ENVELOPE - 100
     bombs = [b"\x9a" + (count - n).to_bytes(4) + b"\xa0" * (count - n) for n in range(30)]
-    log = Log.of_hub(exchange)
+    log = Log.of(exchange, "hub")
     run_publish(exchange.node_home("hr"), *bombs)
     check_neighbours_served(exchange)
     for bomb in bombs:
@@ -198,7 +198,7 @@ def test_millions_of_small_items_cost_the_others_nothing(exchange: Exchange) -> 
 
 def test_a_large_wrong_acknowledgement_costs_the_others_nothing(exchange: Exchange) -> None:
     items = cbor2.dumps({"v": 1, "recipient": "hr", "sender": "ro", "at": 1, "items": [0] * 1_000_000})
-    forged, log = cbor2.dumps(cbor2.CBORTag(18, [b"", {}, items, bytes(64)])), Log.of_hub(exchange)
+    forged, log = cbor2.dumps(cbor2.CBORTag(18, [b"", {}, items, bytes(64)])), Log.of(exchange, "hub")
     run_publish(exchange.node_home("hr"), forged, forged + b"\x00", kind=MessageType.ACKNOWLEDGEMENT)
     check_neighbours_served(exchange)
     check_refused(exchange, log, "hr", forged, "too_large")

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import httpx2
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local import processes
 from deploy.local.exchange import Exchange
 from deploy.local.instance import REPOSITORY
 from hub.topology import CANARY_QUEUE
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, kill, post, process, until
+from tests.system.monitors import is_ready, look, sample
+from tests.system.play import await_delivered, end, kill, post, process, until
 
 pytestmark = pytest.mark.system
 PERIOD_S = 1
@@ -36,25 +35,12 @@ def watched(exchange: Exchange) -> Iterator[Exchange]:
 
 
 def _restart_hub(exchange: Exchange) -> None:
-    processes.end(exchange.folder, [process(exchange.folder, "hub")])
+    end(exchange, "hub")
     exchange.start_hub()
 
 
-def _get(exchange: Exchange, path: str, worker: str = "hub") -> httpx2.Response:
-    pid = process(exchange.folder, worker).pid
-    url = json.loads((exchange.hub_home / f"monitor.{pid}.json").read_text())["url"]
-    return httpx2.get(f"{url}{path}", timeout=30)
-
-
-def _is_ready(exchange: Exchange, worker: str = "hub") -> bool:
-    try:
-        return _get(exchange, "/readyz", worker).status_code == 200
-    except (OSError, httpx2.HTTPError):
-        return False
-
-
 def _lacks(exchange: Exchange, code: str) -> bool:
-    answer = _get(exchange, "/readyz")
+    answer = look(exchange, "/readyz")
     if answer.status_code == 200:
         return False
     problem = answer.json()
@@ -64,30 +50,19 @@ def _lacks(exchange: Exchange, code: str) -> bool:
     return code in [error["code"] for error in problem["errors"]]
 
 
-def _sample(exchange: Exchange, name: str, **labels: str) -> float:
-    """One sample; 0 if there is none (yet)."""
-    found = [
-        sample.value
-        for family in text_string_to_metric_families(_get(exchange, "/metrics").text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-    return sum(found)
-
-
 def test_a_hub_at_work_is_ready_and_its_canary_is_fresh(watched: Exchange) -> None:
-    until("the hub ready", partial(_is_ready, watched))
-    assert _get(watched, "/healthz").json() == {"status": "ok"}
-    assert _get(watched, "/readyz").json() == {"status": "ok"}
-    flown = _sample(watched, "seci_hub_canary_round_trip_seconds_count")
-    until("more canaries", lambda: _sample(watched, "seci_hub_canary_round_trip_seconds_count") > flown + 1)
-    assert _get(watched, "/anything").status_code == 404
+    until("the hub ready", partial(is_ready, watched))
+    assert look(watched, "/healthz").json() == {"status": "ok"}
+    assert look(watched, "/readyz").json() == {"status": "ok"}
+    flown = sample(watched, "seci_hub_canary_round_trip_seconds_count")
+    until("more canaries", lambda: sample(watched, "seci_hub_canary_round_trip_seconds_count") > flown + 1)
+    assert look(watched, "/anything").status_code == 404
 
 
 def test_counts_move_with_the_messages(watched: Exchange) -> None:
-    until("the hub ready", partial(_is_ready, watched))
+    until("the hub ready", partial(is_ready, watched))
     counted = {
-        outcome: partial(_sample, watched, "seci_hub_messages_total", outcome=outcome)
+        outcome: partial(sample, watched, "seci_hub_messages_total", outcome=outcome)
         for outcome in ("accepted", "delivered", "quarantined")
     }
     before = {outcome: count() for outcome, count in counted.items()}
@@ -96,8 +71,8 @@ def test_counts_move_with_the_messages(watched: Exchange) -> None:
     assert counted["accepted"]() == before["accepted"] + 5
     assert counted["delivered"]() == before["delivered"] + 5 * (len(NODES) - 1)
     assert counted["quarantined"]() == before["quarantined"], "no canary becomes a verdict"
-    assert _sample(watched, "seci_hub_ledger_entries") == watched.hub("status")["ledger"]["size"]
-    assert _sample(watched, "seci_hub_batch_messages_sum") >= 5
+    assert sample(watched, "seci_hub_ledger_entries") == watched.hub("status")["ledger"]["size"]
+    assert sample(watched, "seci_hub_batch_messages_sum") >= 5
 
 
 @pytest.mark.parametrize(
@@ -110,16 +85,16 @@ def test_counts_move_with_the_messages(watched: Exchange) -> None:
     ],
 )
 def test_what_is_away_is_named_until_it_is_back(watched: Exchange, take_away: str, give_back: str, code: str) -> None:
-    until("the hub ready", partial(_is_ready, watched))
+    until("the hub ready", partial(is_ready, watched))
     pid = process(watched.folder, "hub").pid
     _service(watched, take_away)()
     try:
         until(f"{code} told", partial(_lacks, watched, code))
-        assert _get(watched, "/healthz").status_code == 200
-        assert _get(watched, "/metrics").status_code == 200
+        assert look(watched, "/healthz").status_code == 200
+        assert look(watched, "/metrics").status_code == 200
     finally:
         _service(watched, give_back)()
-    until("ready again", partial(_is_ready, watched))
+    until("ready again", partial(is_ready, watched))
     assert process(watched.folder, "hub").pid == pid
 
 
@@ -130,31 +105,29 @@ def _service(exchange: Exchange, action: str) -> Callable[[], None]:
 
 
 def test_an_intake_that_brings_no_canary_is_opened_again(watched: Exchange) -> None:
-    until("the hub ready", partial(_is_ready, watched))
-    interruptions = partial(
-        _sample, watched, "seci_hub_events_total", event="hub_interrupted", code="BrokerUnreachable"
-    )
+    until("the hub ready", partial(is_ready, watched))
+    interruptions = partial(sample, watched, "seci_hub_events_total", event="hub_interrupted", code="BrokerUnreachable")
     before = interruptions()
     # Its consumer goes with the queue, and nobody but the watchdog misses it.
     watched.services.broker.run_ctl(["delete_queue", CANARY_QUEUE, "-p", "siex"])
     until("queue_missing told", partial(_lacks, watched, "queue_missing"))
     watched.hub("provision")
-    until("ready again", partial(_is_ready, watched))
+    until("ready again", partial(is_ready, watched))
     assert interruptions() > before
 
 
 def test_a_second_worker_has_a_monitor_of_its_own_and_a_dead_one_is_forgotten(watched: Exchange) -> None:
     second = watched.start_hub("hub-2")
     try:
-        until("both ready", lambda: _is_ready(watched) and _is_ready(watched, "hub-2"))
-        assert _sample(watched, "seci_hub_workers") == 2
+        until("both ready", lambda: is_ready(watched) and is_ready(watched, "hub-2"))
+        assert sample(watched, "seci_hub_workers") == 2
         kill(watched, "hub-2")
         file = watched.hub_home / f"monitor.{second.pid}.json"
         assert file.exists()
         second = watched.start_hub("hub-2")
-        until("the dead one's file gone", lambda: _is_ready(watched, "hub-2") and not file.exists())
+        until("the dead one's file gone", lambda: is_ready(watched, "hub-2") and not file.exists())
     finally:
-        processes.end(watched.folder, [second])
+        end(watched, "hub-2")
     assert not (watched.hub_home / f"monitor.{second.pid}.json").exists()
 
 

@@ -18,7 +18,6 @@ import pytest
 
 from crypto.keys import EncryptionKey
 from crypto.trust import open_roster, sign_roster
-from deploy.local import processes
 from deploy.local.attacker import open_connection
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import REPOSITORY
@@ -30,7 +29,7 @@ from hub.setup import ledger_of
 from hub.topology import inbox_queue
 from schemas.control import Entry, Event
 from schemas.roster import KeyUse
-from tests.system.play import await_delivered, come_back, keep_out, lose_keys, post, process, put_out, until
+from tests.system.play import await_delivered, come_back, end, keep_out, lose_keys, post, put_out, until
 
 pytestmark = pytest.mark.system
 
@@ -103,7 +102,7 @@ def test_a_further_node_is_in_everybody_s_roster_soon_though_the_operator_s_prog
     url, file = _desk(growing), str(_invite(growing, "tr"))
     waits = growing.node("tr", "join", "--hub", url, "--token-file", file, "--wait", "0")
     # Else the desk may be the first to go on.
-    processes.end(growing.folder, [process(growing.folder, "desk")])
+    end(growing, "desk")
     moment = ["-m", "tests.faults.crash_at", "hub.registrar:publish_roster", "--after", "--", "hub.cli"]
     approve = ["approve", "tr", "--words", waits["words"], "--home", str(growing.hub_home)]
     died = subprocess.run([sys.executable, *moment, *approve], cwd=REPOSITORY, capture_output=True, timeout=120)
@@ -111,7 +110,7 @@ def test_a_further_node_is_in_everybody_s_roster_soon_though_the_operator_s_prog
     # The desk goes on where the program died, and the node, which needs no token any more, is in.
     url = _desk(growing)
     assert growing.node("tr", "join", "--hub", url)["stage"] == "enrolled"
-    processes.end(growing.folder, [process(growing.folder, "desk")])
+    end(growing, "desk")
     assert growing.hub("invitations", "--all")["invitations"][0]["stage"] == "welcomed"
     growing.start_node("tr")
     growing.await_nodes(["tr"])
@@ -125,7 +124,7 @@ def test_a_further_node_is_in_everybody_s_roster_soon_though_the_operator_s_prog
 
 
 def test_versions_that_were_missed_come_one_after_another(growing: Exchange) -> None:
-    processes.end(growing.folder, [process(growing.folder, "hub")])
+    end(growing, "hub")
     assert _enrol(growing, "tr", "--task-force", "fraud") == 4
     assert _enrol(growing, "tr", "--task-force", "fraud", "--task-force", "drugs") == 5
     growing.start_hub()
@@ -169,7 +168,7 @@ def test_a_hub_that_lists_a_key_of_its_own_is_caught_by_the_node_whose_it_is_to_
 
 def test_the_operator_may_know_the_key(growing: Exchange) -> None:
     followed, alarm = _witness(growing, "bg")["followed"], _witness(growing, "bg")["alarm"]
-    processes.end(growing.folder, [process(growing.folder, "node-bg")])
+    end(growing, "node-bg")
     decision = ("trust", "--accept-alarm", str(alarm["number"]), "--reason", "made for the machine that we had")
     assert growing.node("bg", *decision) == {"alarm": alarm["number"], "accepted": True, "left": None}
     assert _witness(growing, "bg")["followed"] == followed
@@ -180,7 +179,7 @@ def test_the_operator_may_know_the_key(growing: Exchange) -> None:
 
 
 def test_a_node_that_lost_its_keys_comes_back_as_itself(growing: Exchange) -> None:
-    processes.end(growing.folder, [process(growing.folder, "node-bg")])
+    end(growing, "node-bg")
     lost, words = lose_keys(growing, "bg")
     assert put_out(lost, lambda: growing.hub("approve", "bg", "--words", words)["roster"]) == 7
     come_back(growing, "bg")
@@ -215,7 +214,7 @@ async def _sign_another(exchange: Exchange) -> None:
 
 
 def test_a_hub_that_shows_two_nodes_two_rosters_is_told_by_their_first_message(growing: Exchange) -> None:
-    processes.end(growing.folder, [process(growing.folder, "node-bg")])
+    end(growing, "node-bg")
     version = _enrol(growing, "ro", "--task-force", "drugs")
     _await_version(growing, version, "ro")
     # It may have asked for it before it was announced, and the other one must not reach it.

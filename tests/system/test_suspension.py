@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from deploy.local import processes
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange
 from schemas.codes import TASK_FORCES
@@ -15,11 +14,11 @@ from tests.system.play import (
     ALERT,
     await_delivered,
     come_back,
+    end,
     inbox,
     keep_out,
     lose_keys,
     post,
-    process,
     put_out,
     state,
     until,
@@ -81,7 +80,7 @@ def test_a_suspended_node_is_out_at_once_and_in_again_with_all_its_mail(exchange
 
 
 def _end(exchange: Exchange, node: str) -> None:
-    processes.end(exchange.folder, [process(exchange.folder, f"node-{node}")])
+    end(exchange, f"node-{node}")
 
 
 def _await_accepted(exchange: Exchange, node: str, id: str) -> None:

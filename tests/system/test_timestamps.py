@@ -4,14 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
 import pytest
 
-from deploy.local import processes
 from deploy.local.exchange import Exchange
 from tests.crypto.tsa import Tsa
 from tests.hub.tsaserver import TsaServer, gives, serving, signs
-from tests.system.play import await_delivered, post, process, until
+from tests.system.monitors import look, sample
+from tests.system.play import await_delivered, end, post, until
 
 pytestmark = pytest.mark.system
 
@@ -43,7 +42,7 @@ def timed(exchange: Exchange, server: TsaServer, tsa: Tsa) -> Iterator[Exchange]
 
 
 def _restart_hub(exchange: Exchange) -> None:
-    processes.end(exchange.folder, [process(exchange.folder, "hub")])
+    end(exchange, "hub")
     exchange.start_hub()
 
 
@@ -57,17 +56,11 @@ def _is_stamped(exchange: Exchange) -> bool:
     return found["newest"] is not None and found["newest"]["size"] == found["size"]
 
 
-def _metrics(exchange: Exchange) -> str:
-    pid = process(exchange.folder, "hub").pid
-    url = json.loads((exchange.hub_home / f"monitor.{pid}.json").read_text())["url"]
-    return httpx2.get(f"{url}/metrics", timeout=30).text
-
-
 def test_what_is_new_in_the_ledger_is_stamped(timed: Exchange, server: TsaServer) -> None:
     await_delivered(timed, [("ro", post(timed, "ro"))])
     until("the newest checkpoint stamped", lambda: _is_stamped(timed))
     assert server.asked
-    assert "seci_hub_unstamped_seconds 0.0" in _metrics(timed)
+    assert "seci_hub_unstamped_seconds 0.0" in look(timed, "/metrics").text
 
 
 def test_a_tsa_that_fails_is_seen_and_stops_nothing(timed: Exchange, server: TsaServer) -> None:
@@ -75,6 +68,7 @@ def test_a_tsa_that_fails_is_seen_and_stops_nothing(timed: Exchange, server: Tsa
     await_delivered(timed, [("ro", post(timed, "ro"))])
     until("the failure told", lambda: _status(timed)["code"] == "tsa_answer_unfit")
     until("lateness told", lambda: bool(_status(timed)["late"]))
-    assert 'seci_hub_events_total{code="tsa_answer_unfit",event="timestamp_failed",level="warning"}' in _metrics(timed)
+    failure = {"code": "tsa_answer_unfit", "event": "timestamp_failed", "level": "warning"}
+    assert sample(timed, "seci_hub_events_total", **failure) > 0
     await_delivered(timed, [("bg", post(timed, "bg"))])
     assert not _is_stamped(timed)

@@ -17,14 +17,13 @@ from crypto.cosignature import CosignatureType, CosignerKey
 from crypto.keys import SigningKey
 from crypto.note import Checkpoint, Note, NoteVerifier, open_note
 from crypto.proof import LogProof
-from deploy.local import processes
 from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import REPOSITORY
 from deploy.local.services import running
 from hub.settings import Settings
 from hub.setup import ledger_of
-from tests.system.play import await_delivered, kill, post, process, state, until
+from tests.system.play import await_delivered, end, kill, post, state, until
 
 pytestmark = pytest.mark.system
 
@@ -153,7 +152,7 @@ def test_a_node_that_was_away_follows_from_where_it_was(watched: Exchange) -> No
 @pytest.mark.long
 def test_a_hub_with_two_histories_is_caught_by_two_nodes(watched: Exchange) -> None:
     # Turkey is away, and so is shown only the second history.
-    processes.end(watched.folder, [process(watched.folder, "node-tr")])
+    end(watched, "node-tr")
     fork = watched.hub("status")["ledger"]["size"]
     posted = [post(watched, "ro", to=["bg"]) for _ in range(3)]
     await_delivered(watched, [("ro", id) for id in posted])
@@ -161,8 +160,8 @@ def test_a_hub_with_two_histories_is_caught_by_two_nodes(watched: Exchange) -> N
     for node in ("ro", "bg"):
         until(f"{node} has cosigned", lambda node=node: (_witness(watched, node)["followed"] or 0) >= size)
     cosigned = _witness(watched, "ro")["followed"]
-    processes.end(watched.folder, [process(watched.folder, "node-bg")])
-    processes.end(watched.folder, [process(watched.folder, "hub")])
+    end(watched, "node-bg")
+    end(watched, "hub")
     _roll_back(watched, fork)
     watched.start_hub()
     watched.start_node("tr")
@@ -206,7 +205,7 @@ def test_a_node_that_has_caught_the_hub_sends_nothing_until_an_operator_decides(
     decision = ("trust", "--accept-alarm", str(number), "--reason", "restored from Monday's backup, says Bucharest")
     with pytest.raises(CommandFailed, match="ended with 4"):
         watched.node("ro", *decision)  # the agent runs
-    processes.end(watched.folder, [process(watched.folder, "node-ro")])
+    end(watched, "node-ro")
     assert watched.node("ro", *decision)["accepted"] is True
     watched.start_node("ro")
     watched.await_nodes(["ro"])

@@ -1,72 +1,70 @@
 """Several hub workers on the same queues and database: one after the other restarted under load, or killed."""
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from deploy.local import processes
 from deploy.local.exchange import Exchange
 from tests.system.conftest import NODES
-from tests.system.play import await_delivered, check_nothing_lost, post, until
+from tests.system.monitors import is_ready
+from tests.system.play import await_delivered, check_nothing_lost, end, kill, post, talking, until
+from tests.system.watching import Log
 
 pytestmark = pytest.mark.system
-POSTS = 120
+WAYS = (("ro", "bg"), ("bg", "tr"), ("tr", "hr"), ("hr", "seci"))
+POSTS = 20
+WORKERS = ("hub", "hub-2")
 
 
 def _under_load(exchange: Exchange, change: Callable[[], None]) -> list[tuple[str, str]]:
-    """What was posted while `change` was at work."""
-    posted: list[tuple[str, str]] = []
-
-    def load() -> None:
-        for number in range(POSTS):
-            sender = NODES[number % 4]
-            posted.append((sender, post(exchange, sender)))
-
-    poster = threading.Thread(target=load)
-    poster.start()
-    change()
-    poster.join()
-    assert len(posted) == POSTS
+    """What was posted before, while and after `change` was at work."""
+    with talking(exchange, *WAYS, pause_s=0.05) as posted:
+        until("there is load", lambda: len(posted) > POSTS)
+        change()
+        before = len(posted)
+        until("there is load still", lambda: len(posted) > before + POSTS)
     return posted
 
 
-def test_a_rolling_restart_of_two_workers_loses_nothing(exchange: Exchange) -> None:
-    second = exchange.start_hub("hub-2")
+@pytest.fixture
+def two_workers(exchange: Exchange) -> Iterator[Exchange]:
+    """The exchange with a second worker, `hub-2`, and both at work."""
+    exchange.start_hub("hub-2")
+    for name in WORKERS:
+        until(f"{name} at work", partial(is_ready, exchange, name))
+    yield exchange
+    end(exchange, "hub-2")
+
+
+def test_a_rolling_restart_of_two_workers_loses_nothing(two_workers: Exchange) -> None:
+    logs = [Log.of(two_workers, name) for name in WORKERS]
 
     def restart() -> None:
-        nonlocal second
-        for name in ("hub", "hub-2"):
-            old = next(found for found in processes.recorded(exchange.folder) if found.name == name)
-            processes.end(exchange.folder, [old])
-            second = exchange.start_hub(name)
-            until("both at work", lambda: exchange.hub("status")["workers"] == 2)
+        for name in WORKERS:
+            end(two_workers, name)
+            two_workers.start_hub(name)
+            # Only then may the other one go.
+            until(f"{name} at work", partial(is_ready, two_workers, name))
 
-    try:
-        posted = _under_load(exchange, restart)
-        await_delivered(exchange, posted)
-        check_nothing_lost(exchange, posted, NODES)
-    finally:
-        processes.end(exchange.folder, [second])
-    assert "stop_cut_short" not in "".join((exchange.logs / f"{name}.log").read_text() for name in ("hub", "hub-2"))
+    posted = _under_load(two_workers, restart)
+    await_delivered(two_workers, posted)
+    check_nothing_lost(two_workers, posted, NODES)
+    assert "stop_cut_short" not in "".join(log.text() for log in logs)
 
 
-def test_one_of_two_workers_killed_leaves_its_work_to_the_other(exchange: Exchange) -> None:
-    second = exchange.start_hub("hub-2")
-    until("both at work", lambda: exchange.hub("status")["workers"] == 2)
-    posted = _under_load(exchange, lambda: processes.kill(exchange.folder, [second]))
-    await_delivered(exchange, posted)
-    check_nothing_lost(exchange, posted, NODES)
+def test_one_of_two_workers_killed_leaves_its_work_to_the_other(two_workers: Exchange) -> None:
+    posted = _under_load(two_workers, lambda: kill(two_workers, "hub-2"))
+    await_delivered(two_workers, posted)
+    check_nothing_lost(two_workers, posted, NODES)
 
 
 @pytest.mark.parametrize("busy", [True, False])
 def test_a_worker_ends_in_time_though_the_database_does_not_answer(exchange: Exchange, busy: bool) -> None:
-    hub = next(found for found in processes.recorded(exchange.folder) if found.name == "hub")
     exchange.services.postgres.pause()
     try:
         posted = [("ro", post(exchange, "ro", to=["bg"]))] if busy else []
-        processes.send(hub, hub.stop_signal)
-        until("ended", lambda: not processes.alive(hub))
+        end(exchange, "hub")
     finally:
         exchange.services.postgres.resume()
     exchange.start_hub()

@@ -24,9 +24,9 @@ class Log:
         return cls._from_now_on(broker.home / "log" / f"{broker.node}.log")
 
     @classmethod
-    def of_hub(cls, exchange: Exchange) -> Self:
-        """The hub worker's log."""
-        return cls._from_now_on(exchange.logs / "hub.log")
+    def of(cls, exchange: Exchange, name: str) -> Self:
+        """That of a process of the exchange."""
+        return cls._from_now_on(exchange.logs / f"{name}.log")
 
     @classmethod
     def _from_now_on(cls, path: Path) -> Self:
