@@ -52,14 +52,17 @@ class Browser:
     def click(self, css: str) -> None:
         """On the one element that there is of this kind; returns once the next page is there."""
         [id] = self._find(css)
+        # The click may be answered before the browser has begun to leave the page.
+        self._run("window.left = true")
         self._tell(f"element/{id}/click")
+        self.until(lambda: self._run("return !window.left && document.readyState === 'complete'"))
 
     def until(self, found: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
         """Waits for the page to show it by itself."""
         end = time.monotonic() + within_s
         while not self._now(found):
             assert time.monotonic() < end, self.texts("body")
-            time.sleep(0.5)
+            time.sleep(0.1)
 
     def resize(self, width: int, height: int) -> None:
         """As on a screen of that size, however small."""
@@ -70,7 +73,7 @@ class Browser:
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""
         measure = "const it = document.documentElement; return it.scrollWidth - it.clientWidth"
-        return int(self._tell("execute/sync", script=measure, args=[]))
+        return int(self._run(measure))
 
     def picture(self, file: Path) -> None:
         """What is seen now."""
@@ -82,6 +85,9 @@ class Browser:
         except httpx2.HTTPStatusError:
             # The page was loaded again between two questions: what was found on it is no more.
             return False
+
+    def _run(self, script: str) -> Any:
+        return self._tell("execute/sync", script=script, args=[])
 
     def _find(self, css: str) -> list[str]:
         found = self._tell("elements", using="css selector", value=css)
