@@ -64,17 +64,21 @@ def test_an_agent_finishes_what_it_stores(exchange: Exchange) -> None:
 def test_an_agent_finishes_what_it_sends(exchange: Exchange) -> None:
     # No receipt tells it that the message has arrived.
     end(exchange, "hub")
-    agent = run_again(exchange, "node-ro", "nodes.link:Link.publish", "--after", "--body", "alert", "--hang", HANG_S)
+    try:
+        agent = run_again(
+            exchange, "node-ro", "nodes.link:Link.publish", "--after", "--body", "alert", "--hang", HANG_S
+        )
+        exchange.await_nodes(["ro"])
+        posted = [("ro", post(exchange, "ro", to=["bg"]))]
+        await_moment(exchange, agent)
+        end(exchange, "node-ro")
+        said = log_since_moment(exchange, agent)
+        with closing(sqlite3.connect(exchange.node_home("ro") / "node.db")) as store:
+            kept = store.execute("SELECT id, state FROM outbox WHERE state IN ('queued', 'sent')").fetchall()
+    finally:
+        exchange.start_hub()
+        exchange.start_node("ro")
     exchange.await_nodes(["ro"])
-    posted = [("ro", post(exchange, "ro", to=["bg"]))]
-    await_moment(exchange, agent)
-    end(exchange, "node-ro")
-    said = log_since_moment(exchange, agent)
-    with closing(sqlite3.connect(exchange.node_home("ro") / "node.db")) as store:
-        kept = store.execute("SELECT id, state FROM outbox WHERE state IN ('queued', 'sent')").fetchall()
-    exchange.start_node("ro")
-    exchange.await_nodes(["ro"])
-    exchange.start_hub()
     await_delivered(exchange, posted)
     check_nothing_lost(exchange, posted, NODES)
     assert "stop_cut_short" not in said and "left_unfinished" not in said
