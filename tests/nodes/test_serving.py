@@ -102,6 +102,17 @@ def test_a_caller_that_says_no_more_does_not_keep_it(home: Path, agent: subproce
     assert _left(home) == []
 
 
+def test_a_store_that_hangs_does_not_keep_it(home: Path) -> None:
+    # Its end waits for the store, and the loop with it.
+    with running(home, "tests.faults.crash_at", "nodes.outbox:expire", "--hang", "60", "--") as agent:
+        while "at its moment" not in (home / "agent.log").read_text():
+            time.sleep(0.05)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(END_S) == 0
+    assert "stop_cut_short" in (home / "agent.log").read_text()
+    assert not (home / "api.json").exists()
+
+
 def test_callers_that_break_off_do_not_end_it(home: Path, agent: subprocess.Popen[str]) -> None:
     port = int(json.loads((home / "api.json").read_text())["url"].rpartition(":")[2])
     request = b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

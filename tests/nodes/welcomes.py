@@ -67,9 +67,9 @@ def welcome(home: Path, **changes: Any) -> Path:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[subprocess.Popen[str]]:
-    """An agent at work, as `seci-node run` starts it; its stderr is in `home/agent.log`."""
-    argv = [sys.executable, "-m", "nodes.cli", "run", "--home", str(home)]
+def running(home: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
+    """An agent at work, as `seci-node run` starts it, or what stands `before` it; its stderr is in `home/agent.log`."""
+    argv = [sys.executable, "-m", *before, "nodes.cli", "run", "--home", str(home)]
     with (home / "agent.log").open("a") as log:
         process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log, text=True)
     try:

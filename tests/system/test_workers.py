@@ -19,7 +19,7 @@ WORKERS = ("hub", "hub-2")
 
 def _under_load(exchange: Exchange, change: Callable[[], None]) -> list[tuple[str, str]]:
     """What was posted before, while and after `change` was at work."""
-    with talking(exchange, *WAYS, pause_s=0.05) as posted:
+    with talking(exchange, *WAYS, pause_s=0.1) as posted:
         until("there is load", lambda: len(posted) > POSTS)
         change()
         before = len(posted)
