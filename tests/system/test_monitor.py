@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,24 +19,6 @@ from tests.system.monitors import is_ready, look, sample
 from tests.system.play import await_delivered, end, kill, post, process, until
 
 pytestmark = pytest.mark.system
-PERIOD_S = 1
-
-
-@pytest.fixture(scope="module")
-def watched(exchange: Exchange) -> Iterator[Exchange]:
-    """The exchange with a canary each second; afterwards with its own settings again."""
-    file = exchange.hub_home / "hub.json"
-    before = file.read_text()
-    file.write_text(json.dumps(json.loads(before) | {"canary_s": PERIOD_S}))
-    _restart_hub(exchange)
-    yield exchange
-    file.write_text(before)
-    _restart_hub(exchange)
-
-
-def _restart_hub(exchange: Exchange) -> None:
-    end(exchange, "hub")
-    exchange.start_hub()
 
 
 def _lacks(exchange: Exchange, code: str) -> bool:

@@ -28,19 +28,19 @@ HANG_S = "1"
         pytest.param("hub.intake:Lane.acknowledge", (), id="published"),
     ],
 )
-def test_a_worker_finishes_its_batches(exchange: Exchange, point: str, options: tuple[str, ...]) -> None:
-    with talking(exchange, *WAYS) as posted:
-        worker = run_again(exchange, "hub", point, "--call", "5", "--hang", HANG_S, *options)
-        await_moment(exchange, worker)
-        end(exchange, "hub")
-        said = log_since_moment(exchange, worker)
-        exchange.start_hub()
-        until("the next one at work", partial(is_ready, exchange))
-    await_delivered(exchange, posted)
-    check_nothing_lost(exchange, posted, NODES)
+def test_a_worker_finishes_its_batches(watched: Exchange, point: str, options: tuple[str, ...]) -> None:
+    with talking(watched, *WAYS) as posted:
+        worker = run_again(watched, "hub", point, "--call", "5", "--hang", HANG_S, *options)
+        await_moment(watched, worker)
+        end(watched, "hub")
+        said = log_since_moment(watched, worker)
+        watched.start_hub()
+        until("the next one at work", partial(is_ready, watched))
+    await_delivered(watched, posted)
+    check_nothing_lost(watched, posted, NODES)
     assert "stop_cut_short" not in said
     # What is on record, and comes again, was not acknowledged.
-    assert sample(exchange, REPEATED) == 0
+    assert sample(watched, REPEATED) == 0
 
 
 def test_an_agent_finishes_what_it_stores(exchange: Exchange) -> None:

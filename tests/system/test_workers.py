@@ -28,13 +28,13 @@ def _under_load(exchange: Exchange, change: Callable[[], None]) -> list[tuple[st
 
 
 @pytest.fixture
-def two_workers(exchange: Exchange) -> Iterator[Exchange]:
+def two_workers(watched: Exchange) -> Iterator[Exchange]:
     """The exchange with a second worker, `hub-2`, and both at work."""
-    exchange.start_hub("hub-2")
+    watched.start_hub("hub-2")
     for name in WORKERS:
-        until(f"{name} at work", partial(is_ready, exchange, name))
-    yield exchange
-    end(exchange, "hub-2")
+        until(f"{name} at work", partial(is_ready, watched, name))
+    yield watched
+    end(watched, "hub-2")
 
 
 def test_a_rolling_restart_of_two_workers_loses_nothing(two_workers: Exchange) -> None:
