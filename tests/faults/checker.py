@@ -25,13 +25,21 @@ from tests.faults.load import ACCEPTED, Post
 PATIENCE_S = 300.0
 POLL_S = 0.5
 PAGE = 500
-INGRESS, INBOX = "q.in.", "q.inbox."
-# Nobody's mail: the hub's own, every few seconds.
-CANARY = "q.in.hub.canary"
-# Asked of the queues themselves, in the order of their names: what `rabbitmqctl list_queues` shows is up to 5 s old.
-_BUSY = """
-[Name || {Name, Queue} <- lists:sort([{element(4, amqqueue:get_name(Q)), Q} || Q <- rabbit_amqqueue:list(<<"siex">>)]),
-    element(2, element(2, ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1))) > 0].
+# Which queues were never empty in some seconds of looking: the ingress queues first, for what is in them goes to the
+# inboxes; the hub's canary is nobody's mail. Asked of the queues themselves, for `rabbitmqctl list_queues` shows what
+# was up to 5 s ago; and it waits there, for to ask anew takes seconds of a machine that has much to do.
+_NEVER_EMPTY = """
+Busy = fun({_, Queue}) ->
+    {ok, {_, Count}, _} = ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1),
+    Count > 0 end,
+Wait = fun Again([], _) -> []; Again(Queues, 0) -> Queues;
+    Again(Queues, Looks) -> timer:sleep(50), Again(lists:filter(Busy, Queues), Looks - 1) end,
+Queues = [{element(4, amqqueue:get_name(Queue)), Queue} || Queue <- rabbit_amqqueue:list(<<"siex">>)],
+Of = fun(Lane) -> [Found || {Name, _} = Found <- Queues, Name =/= <<"q.in.hub.canary">>,
+    binary:longest_common_prefix([Name, Lane]) =:= byte_size(Lane)] end,
+Ingress = Wait(Of(<<"q.in.">>), 100),
+Inboxes = Wait(Of(<<"q.inbox.">>), 100),
+[Name || {Name, _} <- Ingress ++ Inboxes].
 """
 
 # Sender and id; the same and the recipient.
@@ -234,30 +242,26 @@ def _reading(exchange: Exchange, node: str) -> Iterator[Connection]:
 
 
 def _unsettled(exchange: Exchange, end: float) -> tuple[str, ...]:
-    """Waits until each queue was empty once, for a copy of what is there may still come: what would not be, at `end`.
+    """Waits until each queue was empty once, for a copy of what is there may still come; what would not be, at `end`.
 
-    The ingress queues and what the hub holds first: that goes to the inboxes. Not all at one time, for the witnesses
-    never rest.
+    Not all of them at one time, for the witnesses never rest.
     """
-    while (held := _held(exchange)) and time.monotonic() < end:
+    while _held(exchange):
+        if time.monotonic() > end:
+            return ("held",)
         time.sleep(POLL_S)
-    busy = _busy(exchange)
-    for lane in (INGRESS, INBOX):
-        left = {queue for queue in busy if queue.startswith(lane)}
-        while left and time.monotonic() < end:
-            busy = _busy(exchange)
-            left &= busy
-        if left:
-            return tuple(sorted(left))
-    return ("held",) if held else ()
+    while left := _never_empty(exchange):
+        if time.monotonic() > end:
+            return left
+    return ()
 
 
 def _held(exchange: Exchange) -> int:
     return int(exchange.services.postgres.run_sql("SELECT count(*) FROM held"))
 
 
-def _busy(exchange: Exchange) -> set[str]:
-    return set(re.findall(r'<<"(.+?)">>', exchange.services.broker.run_ctl(["eval", _BUSY]))) - {CANARY}
+def _never_empty(exchange: Exchange) -> tuple[str, ...]:
+    return tuple(re.findall(r'<<"(.+?)">>', exchange.services.broker.run_ctl(["eval", _NEVER_EMPTY])))
 
 
 def _read(exchange: Exchange, since: Mark) -> dict[Delivery, Any]:

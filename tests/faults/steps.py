@@ -25,9 +25,16 @@ def status(exchange: Exchange, node: str) -> dict[str, Any]:
 
 
 def waiting_at(exchange: Exchange, queue: str) -> int:
-    """How many messages are in a queue at the broker, given to a consumer or not."""
-    found = next(item for item in exchange.hub("queues")["queues"] if item["name"] == queue)
-    return int(found["ready"] + found["unacked"])
+    """How many messages are in a queue at the broker, given to a consumer or not.
+
+    Asked of the queue itself: `rabbitmqctl list_queues` shows what was up to 5 s ago.
+    """
+    query = f"""
+    {{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"siex">>, queue, <<"{queue}">>)),
+    {{ok, {{_, Count}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1),
+    Count.
+    """
+    return int(exchange.services.broker.run_ctl(["eval", query]))
 
 
 def is_linked(exchange: Exchange, node: str) -> bool:
