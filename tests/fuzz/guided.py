@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzzes each target for its part of the time, or one in this process; returns the exit code."""
     parser = argparse.ArgumentParser(prog="fuzz.guided", description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for how long, all targets together (600)")
+    parser.add_argument("--inputs", type=int, default=-1, metavar="N", help="so many of each target at most")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**31, help="of libFuzzer")
     parser.add_argument("--only", action="append", metavar="NAME", help="this target; may be repeated")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -45,11 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("fuzz: atheris is not there for this machine; nothing was followed")
         return 0
     if asked.here:
-        _follow(asked.only[0], asked.seconds, asked.seed)
+        _follow(asked.only[0], asked.seconds, asked.inputs, asked.seed)
     names = asked.only or _names()
-    FOUND.mkdir(parents=True, exist_ok=True)
-    found = {name: _run(name, asked.seconds / len(names), asked.seed) for name in names}
+    found = {name: _run(name, asked.seconds / len(names), asked.inputs, asked.seed) for name in names}
     faults = sum(not item["passed"] for item in found.values())
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps({"seed": asked.seed, "seconds": asked.seconds, "targets": found}, indent=2) + "\n")
     total = sum(item["inputs"] for item in found.values())
     say(f"fuzz: {total} inputs by coverage, {faults} faults; see {OUTPUT}")
@@ -62,9 +63,9 @@ def _names() -> list[str]:
     return [target.name for target in wire()]
 
 
-def _run(name: str, seconds: float, seed: int) -> dict[str, object]:
+def _run(name: str, seconds: float, inputs: int, seed: int) -> dict[str, object]:
     command = [sys.executable, "-m", "tests.fuzz.guided", "--here", "--only", name]
-    command += ["--seconds", str(max(1, round(seconds))), "--seed", str(seed)]
+    command += ["--seconds", str(max(1, round(seconds))), "--inputs", str(inputs), "--seed", str(seed)]
     try:
         done = subprocess.run(command, cwd=REPOSITORY, stderr=subprocess.PIPE, timeout=seconds + LOADING_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -73,17 +74,17 @@ def _run(name: str, seconds: float, seed: int) -> dict[str, object]:
         said, passed = done.stderr, done.returncode == 0
     numbers = {key.decode(): int(value) for key, value in _STATISTIC.findall(said)}
     covered = [int(value) for value in _COVERED.findall(said)]
-    inputs = numbers.get("number_of_executed_units", 0)
+    tried = numbers.get("number_of_executed_units", 0)
     # One that tried nothing proves nothing.
-    passed = passed and inputs > 0
-    say(f"fuzz: {name}: {inputs} inputs by coverage" + ("" if passed else "; FAULT"))
+    passed = passed and tried > 0
+    say(f"fuzz: {name}: {tried} inputs by coverage" + ("" if passed else "; FAULT"))
     if not passed:
         sys.stderr.buffer.write(said[-4000:])
     reached = {"edges_of_seeds": covered[0], "edges": covered[-1]} if covered else {}
-    return {"inputs": inputs, "passed": passed, **reached}
+    return {"inputs": tried, "passed": passed, **reached}
 
 
-def _follow(name: str, seconds: float, seed: int) -> None:
+def _follow(name: str, seconds: float, inputs: int, seed: int) -> None:
     import atheris
 
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
@@ -107,11 +108,17 @@ def _follow(name: str, seconds: float, seed: int) -> None:
         with bounded_time(), contextlib.suppress(*target.refusals):
             target.parse(data)
 
+    FOUND.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for number, bytes_ in enumerate(target.seeds):
             (Path(folder) / str(number)).write_bytes(bytes_)
         prefix = FOUND / re.sub(r"\W+", "-", name)
-        options = (f"-max_total_time={round(seconds)}", f"-seed={seed}", f"-artifact_prefix={prefix}-")
+        options = (
+            f"-max_total_time={round(seconds)}",
+            f"-runs={inputs}",
+            f"-seed={seed}",
+            f"-artifact_prefix={prefix}-",
+        )
         atheris.Setup([name, *LIMITS, *options, "-print_final_stats=1", folder], attempt, custom_mutator=alter)
         atheris.Fuzz()
 

@@ -11,10 +11,8 @@ pytest.importorskip("atheris")
 
 
 def test_it_gets_beyond_what_the_seeds_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder = tmp_path
-    monkeypatch.setattr(guided, "OUTPUT", folder / "found.json")
-    monkeypatch.setattr(guided, "FOUND", folder / "inputs")
-    assert guided.main(["--seconds", "2", "--seed", "7", "--only", "Header"]) == 0
-    found = json.loads((folder / "found.json").read_text())["targets"]["Header"]
+    monkeypatch.setattr(guided, "OUTPUT", tmp_path / "found.json")
+    assert guided.main(["--inputs", "2000", "--seed", "7", "--only", "Header"]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())["targets"]["Header"]
     assert found["passed"]
     assert found["edges"] > found["edges_of_seeds"] > 0
