@@ -26,7 +26,7 @@ KIB = 1024
 @pytest.mark.parametrize("who", ["agents", "hub"])
 def test_black_hole(exchange: Exchange, scenario: Scenario, lines: Lines, who: str, seconds: float) -> None:
     with scenario():
-        log = Log.of_hub(exchange)
+        log = Log.of(exchange, "hub")
         getattr(lines, who).set(Rule(passes=False))
         began = time.monotonic()
         if seconds > NOTICED_S:
