@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.busy import DISTURBED
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -43,6 +45,11 @@ class Figure:
     def missed(self) -> bool:
         """Whether there is a target and the ratio does not meet it."""
         return self.target is not None and not self.target.met_by(self.ratio)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others kept so much of the machine busy that the row is not to be read."""
+        return self.others is not None and self.others > DISTURBED
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

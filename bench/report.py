@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from bench.busy import DISTURBED
 from bench.figure import Figure
 
 
@@ -56,7 +55,7 @@ def _row(item: Figure) -> str:
     marks = [item.note] if item.note else []
     if item.missed:
         marks.insert(0, "MISSED")
-    if item.others is not None and item.others > DISTURBED:
+    if item.disturbed:
         marks.append(f"disturbed: others used {item.others:.1f} cores")
     target = "" if item.target is None else str(item.target)
     numbers = f"{item.ours:>9.{_digits(item.ours)}f}{item.beside:>9.{_digits(item.beside)}f}{item.ratio:>8.2f}"

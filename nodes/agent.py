@@ -217,6 +217,7 @@ class Agent:
             else:
                 break
         self.stored.set()
+        self.witness.canary.hear(_now())
         if any(arrival.type in OF_WITNESSES for arrival in batch):
             self.witness.news.set()
         if any(arrival.type in OF_RENEWAL for arrival in batch):
@@ -269,7 +270,9 @@ class Agent:
                 self._take_in_envelope(connection, arrival, now, final)
             case MessageType.RECEIPTS:
                 self._check_hub()
-                if self._receipts.take_in(connection, arrival.body, self.trust, now):
+                accepted = self._receipts.take_in(connection, arrival.body, self.trust, now)
+                self.witness.canary.bring()
+                if accepted:
                     self._try_again(connection, KeyRevoked.code)
             case MessageType.ROSTER:
                 return self._take_in_roster(connection, arrival.body, now)

@@ -4,6 +4,7 @@
 
 A connection to the broker can look alive and bring nothing, and the hub behind it can be down: an agent for which
 nobody posts would not notice. The hub answers each question, also while its ledger rests, so that silence says it.
+Receipts, which wait before the answer when there is much to do, are its word as well.
 Ages are of the monotonic clock: one that is set forward or back makes no silence and hides none.
 """
 
@@ -35,8 +36,8 @@ class Answers:
         if not self.late or self.unanswered_s is None:
             return []
         return [
-            f"the hub has not answered for {int(self.unanswered_s)} s: it is down, the broker brings nothing, or much "
-            "waits before its answer; messages are kept and sent later"
+            f"the hub has not answered for {int(self.unanswered_s)} s: it is down, the broker takes or brings nothing, "
+            "this node's disk is full, or much waits before its answer; messages are kept and sent later"
         ]
 
     def since(self, at: int) -> int | None:
@@ -49,22 +50,39 @@ class Answers:
 
 
 class Canary:
-    """Keeps when the hub was asked and answered. Questions go with the link that they went over, unanswered."""
+    """Keeps when the hub was asked and answered. The time without a link between two of them does not count."""
 
     def __init__(self) -> None:
         self._newest: int | None = None
-        # When the first question was begun that has no answer behind it, and over which link.
+        # When the first question was begun that has no answer behind it, over which link the newest went, and until
+        # when that is known to have been in vain.
         self._begun: float | None = None
         self._link: LinkState | None = None
+        self._in_vain = 0.0
+        self._brought = False
 
     def ask(self, link: LinkState) -> None:
         """A question is begun. To be called before whatever may hang on its way to the broker."""
-        if self._begun is None or self._link != link:
-            self._begun, self._link = time.monotonic(), link
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = now
+        elif self._link != link:
+            # A broker that takes nothing costs one link after the other.
+            self._begun = now - (self._in_vain - self._begun)
+        self._link, self._in_vain = link, now
+
+    def wait_on(self) -> None:
+        """The question is with the broker, or has been given up with its link."""
+        self._in_vain = time.monotonic()
+
+    def bring(self) -> None:
+        """Something has come that the hub has signed; to be followed by `hear` once that is stored."""
+        self._brought = True
 
     def hear(self, now: int) -> None:
-        """An answer has come that the hub has signed, at `now` (ms)."""
-        self._newest, self._begun = now, None
+        """What has come is stored, at `now` (ms)."""
+        if self._brought:
+            self._brought, self._newest, self._begun = False, now, None
 
     def rest(self) -> None:
         """The hub is not asked any more, for now."""

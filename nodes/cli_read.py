@@ -37,7 +37,8 @@ def status(
     lines = [
         f"node    {state['node']}, roster version {state['roster']['version']} (SHA-256 {state['roster']['digest']})",
         f"link    {'connected' if link['connected'] else 'down'} since {link['since']} {link['reason']}",
-        f"hub     {_answers(state['hub'])}",
+        # An agent that has not been started anew since an update says nothing of it.
+        *([f"hub     {_answers(state['hub'])}"] if "hub" in state else []),
         f"counts  {', '.join(f'{name} {number}' for name, number in state['counts'].items())}",
         *(f"WARNING {warning}" for warning in state["warnings"]),
         *(_table([("sent, newest first", "kind", "state"), *map(_sent, newest)]) if newest else ()),

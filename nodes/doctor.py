@@ -199,7 +199,9 @@ async def _agent(settings: Settings) -> str:
 
 
 async def _hub(settings: Settings) -> str:
-    answers = (await asyncio.to_thread(call, settings.home, "GET", "/v1/status"))["hub"]
+    # An agent that has not been started anew since an update says nothing of it.
+    said = await asyncio.to_thread(call, settings.home, "GET", "/v1/status")
+    answers = said.get("hub", {"answered": None, "late": False})
     roster_at = (await _ask_store(settings, _newest_trust, settings)).roster.at
     heard = await _ask_store(settings, _last_heard, roster_at, answers["answered"])
     ingress = await _look_at(settings, f"q.in.{settings.node}")

@@ -86,6 +86,8 @@ def _add_answers(registry: CollectorRegistry, hub: Answers) -> None:
         registry=registry,
     )
     unanswered.set(hub.unanswered_s or 0)
+    late = Gauge("seci_node_hub_late", "1 while that is longer than three of its questions take.", registry=registry)
+    late.set(int(hub.late))
 
 
 def _add_witness(registry: CollectorRegistry, state: Mapping[str, Any]) -> None:

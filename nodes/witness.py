@@ -87,6 +87,7 @@ class Witness:
             else:
                 self.canary.ask(link.state)
                 await _say(link, MessageType.CHECKPOINT_REQUEST, await box.run(self._question))
+                self.canary.wait_on()
             asked, hurry, self._asked = time.monotonic(), True, None
             while hurry and time.monotonic() < asked + self.pause_s:
                 await self._tell(box, link)
@@ -144,7 +145,7 @@ class Witness:
         if new is None:
             return
         # What anybody else may have put into the broker is no sign of life: the hub has signed this.
-        self.canary.hear(now)
+        self.canary.bring()
         parsed = Note.parse(answer.checkpoint)
         note = str(Note(parsed.text, (parsed.check(signer_of(parsed, self.hub)),)))
         histories.see(connection, new, note, Standing.LINKED, now)

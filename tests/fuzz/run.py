@@ -50,8 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     say(f"fuzz: {asked.seconds:.0f} s with seed {asked.seed}")
     guided = subprocess.Popen([sys.executable, "-m", "tests.fuzz.guided", "--seconds", str(asked.seconds)])
-    with tempfile.TemporaryDirectory() as folder:
-        tallies = _run(targets(Path(folder)), Random(asked.seed), asked.seconds)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            tallies = _run(targets(Path(folder)), Random(asked.seed), asked.seconds)
+    except BaseException:
+        guided.terminate()
+        guided.wait()
+        raise
     found = {
         name: {
             "inputs": tally.outcomes.total(),

@@ -1,6 +1,7 @@
 """The agent's canary: when it says that the hub is silent, and when there is nothing to say."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any, Final
 
 import pytest
 
-from nodes import canary, doctor
+from nodes import canary, doctor, witness
 from nodes.agent import Agent
 from nodes.cli_read import _answers
 from nodes.errors import HubSilent
 from nodes.link import LinkState
 from nodes.publishing import Publication
+from nodes.receiving import Arrival
 from nodes.status import Status, status
+from schemas.control import MessageType
 from schemas.witnessing import WitnessCheckpoint
 from tests.crypto.people import BG
+from tests.fuzz import documents
 from tests.nodes.twofaced import Log
 from tests.nodes.witnesses import agent_of, asks, follow, linked, tell
 
@@ -70,7 +74,7 @@ async def test_a_hub_is_silent_once_a_question_had_no_answer_for_three_pauses(bg
     seconds.pass_by(1)
     assert await _silent(bg)
     [told] = (await status(bg)).warnings()
-    assert told.startswith(f"{SILENT} 31 s: it is down, the broker brings nothing")
+    assert told.startswith(f"{SILENT} 31 s: it is down, the broker takes or brings nothing")
 
 
 async def test_it_has_answered_again(bg: Agent, seconds: Seconds) -> None:
@@ -114,6 +118,47 @@ async def test_without_a_link_only_that_is_said_and_a_new_one_has_its_time(bg: A
     assert not await _silent(bg)
     seconds.pass_by(1)
     assert await _silent(bg)
+
+
+async def test_a_broker_that_takes_nothing_costs_one_link_after_the_other_and_is_told(
+    bg: Agent, seconds: Seconds
+) -> None:
+    # As one does whose disk or memory is full: a link opens, and is given up for want of a confirm.
+    for number in range(1, 5):
+        assert not await _silent(bg)
+        seconds.pass_by(10)
+        bg.witness.canary.wait_on()
+        bg.link.state = LinkState(False, number, "no confirm")
+        # An hour without a link is no silence of the hub's.
+        seconds.pass_by(3600)
+        linked(bg, since=number)
+        bg.witness.canary.ask(bg.link.state)
+    assert await _silent(bg)
+    assert int((await status(bg)).hub.unanswered_s or 0) == 40
+
+
+async def test_a_receipt_is_the_hubs_word_too(bg: Agent, seconds: Seconds) -> None:
+    seconds.pass_by(LATE_S + 1)
+    await tell(bg, documents.receipts(), MessageType.RECEIPTS)
+    assert not await _silent(bg)
+
+
+async def test_what_came_and_is_not_stored_is_no_answer(
+    bg: Agent, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds.pass_by(LATE_S + 1)
+    asked = await asks(bg)
+    with monkeypatch.context() as full:
+        full.setattr(witness.histories, "keep", _full)
+        with pytest.raises(OSError, match="No space left"):
+            await bg.box.run(bg.take_in, [Arrival(MessageType.CHECKPOINT, HONEST.answer(asked.old), 1)])
+    assert await _silent(bg)
+    await follow(bg, HONEST)
+    assert not await _silent(bg)
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 async def test_of_a_hub_that_was_caught_no_answer_is_missed(bg: Agent, seconds: Seconds) -> None:

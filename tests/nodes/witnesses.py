@@ -56,7 +56,7 @@ def linked(agent: Agent, since: int = 0) -> None:
 
 async def tell(agent: Agent, body: bytes, type: str = MessageType.CHECKPOINT) -> None:
     """Has the agent take in a message of the hub."""
-    await agent.box.run(agent.take_in, [Arrival(type, body, 1)])
+    await agent._keep([Arrival(type, body, 1)])
 
 
 async def asks(agent: Agent) -> CheckpointRequest:
