@@ -91,7 +91,8 @@ class Canary:
     def look(self, link: LinkState, pause_s: float) -> Answers:
         """How it stands over the present link; the hub is asked each `pause_s` seconds."""
         begun = self._begun
-        if begun is None or not link.connected or self._link != link:
+        if begun is None or not link.connected:
             return Answers(self._newest)
-        unanswered_s = time.monotonic() - begun
+        # Over a new link nothing has been asked yet: what was in vain until then still is.
+        unanswered_s = (time.monotonic() if self._link == link else self._in_vain) - begun
         return Answers(self._newest, unanswered_s, unanswered_s > max(LATE_PAUSES * pause_s, LEAST_S))

@@ -135,6 +135,11 @@ async def test_a_broker_that_takes_nothing_costs_one_link_after_the_other_and_is
         bg.witness.canary.ask(bg.link.state)
     assert await _silent(bg)
     assert int((await status(bg)).hub.unanswered_s or 0) == 40
+    bg.link.state = LinkState(False, 5, "no confirm")
+    linked(bg, since=5)
+    seconds.pass_by(9)
+    # Nothing has been asked over this one yet.
+    assert await _silent(bg)
 
 
 async def test_a_receipt_is_the_hubs_word_too(bg: Agent, seconds: Seconds) -> None:
