@@ -155,7 +155,7 @@ with stopping.stoppable() as told:
     try:
         raise SystemExit(7)
     finally:
-        atexit.register(lambda: [os.kill(os.getpid(), number) for number in stopping.SIGNALS])
+        atexit.register(os.kill, os.getpid(), signal.SIGTERM)
 """
     assert _told(script) == (7, False)
 
