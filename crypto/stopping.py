@@ -20,6 +20,9 @@ SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 # From the signal on: "under 5 s" is what is promised.
 CUT_S: Final = 4.0
 KERNEL_S: Final = 4.5
+# Tells the thread to wait no more. Nobody else uses it; its number is above those of `SIGNALS`, which the kernel
+# therefore gives first.
+_WAKE: Final = signal.SIGVTALRM
 
 
 class Stop:
@@ -29,6 +32,8 @@ class Stop:
         self.signal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = asyncio.Event()
+        # It is decided whether this process was told to.
+        self._decided = threading.Event()
         self._spared = threading.Event()
         self._thread = threading.Thread(target=self._wait, name="stop", daemon=True)
 
@@ -49,11 +54,18 @@ class Stop:
         self._thread.start()
 
     def spare(self) -> None:
-        """Waits for them no more, and cuts nothing short, unless it was told to."""
+        """Waits for them no more, and cuts nothing short, unless it was told to.
+
+        What comes once that is decided stays pending, and is lost neither to a program that this one becomes.
+        """
+        # Who let them through has them passed on before the thread is woken, or not at all.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self.pass_on(_WAKE, None)
+        self._decided.wait()
         if not self.signal:
             self._spared.set()
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self.pass_on(signal.SIGTERM, None)
+            # It may be just about to take what comes.
             self._thread.join()
 
     def pass_on(self, number: int, _: object) -> None:
@@ -62,12 +74,14 @@ class Stop:
             signal.pthread_kill(self._thread.ident, number)
 
     def _wait(self) -> None:
-        number = signal.sigwait(SIGNALS)
-        if self._spared.is_set():
+        number = signal.sigwait(SIGNALS | {_WAKE})
+        if number == _WAKE:
+            self._decided.set()
             return
         # Nobody handles that of the timer, so it kills.
         signal.setitimer(signal.ITIMER_REAL, KERNEL_S)
         self.signal = signal.Signals(number).name
+        self._decided.set()
         if self._loop is not None:
             # It may be closed by now.
             with suppress(RuntimeError):
@@ -84,22 +98,38 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Takes SIGTERM and SIGINT while the block runs, in the main thread; from the first on the process has `CUT_S`.
 
-    To its very end: a block that ends well leaves all as it is, so that no further signal makes a failure of it. One
-    that raises before it was told to stop ends in its own time and way.
+    To its very end: a block that ends well, or was told to, leaves all as it is, so that no further signal makes
+    another end of it. One that raises before it was told to stop ends in its own time and way.
     """
     stop = Stop()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    # `multiprocessing` lets them through again in the thread that starts the first process.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS | {_WAKE})
+    # Should anything let them through again in the main thread, as `multiprocessing` does (`keeping_mask`).
     handlers = {number: signal.signal(number, stop.pass_on) for number in SIGNALS}
+    # Whoever started us may have it ignored or blocked, and the timer would not kill.
+    handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     stop.begin()
     try:
         yield stop
     except BaseException:
         stop.spare()
-        # Those that came again: let through, they would kill.
-        while signal.sigpending() & SIGNALS:
-            signal.sigwait(SIGNALS)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if not stop.signal:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            # What has come since is let through, and kills.
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         raise
+
+
+@contextmanager
+def keeping_mask() -> Iterator[None]:
+    """What the block does to the signals that this thread blocks is undone.
+
+    `multiprocessing` unblocks SIGTERM and SIGINT in the thread that starts the first process. The kernel would then
+    give them to the main thread, and while that hangs in a call, no handler runs that could pass them on.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

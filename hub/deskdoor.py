@@ -20,12 +20,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from crypto.log import log
 from hub.errors import PortTaken
 from hub.fairness import place_of
-from hub.monitor import CLOSE_S
 
 # Of a request's first line and headers; a piece of what was read may go beyond.
 MOST_HEAD: Final = 16 * 1024
 # In so many seconds a whole request must be there, from when one may come.
 READ_S: Final = 20.0
+# What a slow caller may have to get its answer at the end.
+CLOSE_S: Final = 3
 # Of one address (of IPv6, its /64), at a time.
 CONNECTIONS_EACH: Final = 16
 # The same before TLS has begun, for which asyncio gives each a minute; and of all addresses.

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from typing import Final
 
 from crypto.journal import configure_logging
+from crypto.stopping import keeping_mask
 from crypto.trust import RosterKeys, Trust
 from hub.errors import VerifierDied
 from hub.judge import Arrival, Verdict, judge
@@ -62,7 +63,10 @@ class Verifiers:
         if self._pool is None or self._version != version:
             self.close()
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(signed, self._hub))
+            # Its locks have multiprocessing's first process started, the one that clears up. The verifiers, started
+            # behind it, inherit what is blocked: Ctrl-C does not kill them before they ignore it.
+            with keeping_mask():
+                self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(signed, self._hub))
             self._version = version
             self._starting = [self._pool.submit(_judge, (), 0) for _ in range(self._count)]
         return self._pool

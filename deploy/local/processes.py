@@ -22,6 +22,8 @@ _HAS_PROC = Path("/proc/self/stat").exists()
 
 # Children of this very process, kept so that they can be reaped.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+# How those ended that were.
+_codes: dict["Process", int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,21 @@ def alive(process: Process) -> bool:
     # Only then reaped: what ends between the two would stay a zombie for ever, and whoever asks the kernel for its pid,
     # as PostgreSQL does before it starts, would hear that it is still there.
     child = _children.get(process.pid)
-    if child is not None and child.poll() is not None:
+    if child is not None and (code := child.poll()) is not None:
         _children.pop(process.pid, None)
+        _codes[process] = code
     return False
+
+
+def exit_code(process: Process) -> int | None:
+    """With which code it ended, as subprocess gives it; None if it is alive, or was no child of this very process."""
+    if alive(process) or process in _codes:
+        return _codes.get(process)
+    # Its first thread has ended, and others of its threads are about to: so long the kernel does not give the code.
+    child = _children.pop(process.pid, None)
+    if child is not None:
+        _codes[process] = child.wait(GRACE_SECONDS)
+    return _codes.get(process)
 
 
 def send(process: Process, signum: int) -> None:

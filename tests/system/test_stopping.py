@@ -7,11 +7,12 @@ from functools import partial
 
 import pytest
 
+from deploy.local import processes
 from deploy.local.exchange import Exchange
 from tests.faults.crash_at import await_moment, log_since_moment, run_again
 from tests.system.conftest import NODES
 from tests.system.monitors import is_ready, sample
-from tests.system.play import await_delivered, check_nothing_lost, end, post, talking, until
+from tests.system.play import await_delivered, check_nothing_lost, end, post, process, talking, until
 from tests.system.watching import Log
 
 pytestmark = pytest.mark.system
@@ -38,6 +39,7 @@ def test_a_worker_finishes_its_batches(watched: Exchange, point: str, options: t
         until("the next one at work", partial(is_ready, watched))
     await_delivered(watched, posted)
     check_nothing_lost(watched, posted, NODES)
+    assert processes.exit_code(worker) == 0
     assert "stop_cut_short" not in said
     # What is on record, and comes again, was not acknowledged.
     assert sample(watched, REPEATED) == 0
@@ -54,6 +56,7 @@ def test_an_agent_finishes_what_it_stores(exchange: Exchange) -> None:
         exchange.await_nodes(["bg"])
     await_delivered(exchange, posted)
     check_nothing_lost(exchange, posted, NODES)
+    assert processes.exit_code(agent) == 0
     assert "stop_cut_short" not in said and "left_unfinished" not in said
     received = [line for line in map(json.loads, log.text().splitlines()[1:]) if line["event"] == "received"]
     assert received
@@ -81,6 +84,7 @@ def test_an_agent_finishes_what_it_sends(exchange: Exchange) -> None:
     exchange.await_nodes(["ro"])
     await_delivered(exchange, posted)
     check_nothing_lost(exchange, posted, NODES)
+    assert processes.exit_code(agent) == 0
     assert "stop_cut_short" not in said and "left_unfinished" not in said
     # What the broker has taken is not sent again at once.
     assert kept == [(posted[0][1], "sent")]
@@ -88,13 +92,14 @@ def test_an_agent_finishes_what_it_sends(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("busy", [True, False])
 def test_an_agent_ends_in_time_though_the_broker_does_not_answer(exchange: Exchange, busy: bool) -> None:
-    log = Log.of(exchange, "node-ro")
+    log, agent = Log.of(exchange, "node-ro"), process(exchange.folder, "node-ro")
     exchange.services.broker.pause()
     try:
         posted = [("ro", post(exchange, "ro", to=["bg"]))] if busy else []
         end(exchange, "node-ro")
     finally:
         exchange.services.broker.resume()
+    assert processes.exit_code(agent) == 0
     assert not (exchange.node_home("ro") / "api.json").exists()
     assert "told_to_stop" in log.text()
     exchange.start_node("ro")
