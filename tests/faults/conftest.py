@@ -22,6 +22,7 @@ import pytest
 
 from deploy.local import processes
 from deploy.local.chaos import Line, Rule, Side, bad_line
+from deploy.local.errors import CommandFailed
 from deploy.local.exchange import Exchange, prepare_tls
 from deploy.local.instance import is_service
 from deploy.local.services import running
@@ -29,7 +30,7 @@ from tests.faults.checker import PATIENCE_S, Verdict, check, mark
 from tests.faults.load import Load, Post, under_load
 from tests.faults.steps import start_nodes
 from tests.system.conftest import NODES
-from tests.system.play import end
+from tests.system.play import end, start_missing
 
 SENDERS = NODES[:4]
 # Longer than any fault with the checker's patience: what the hub or the broker has taken and lost stays lost, and is
@@ -87,6 +88,7 @@ Recorder = Callable[[Verdict], None]
 Scenario = Callable[..., AbstractContextManager[Load]]
 ROWS = pytest.StashKey[dict[str, Row]]()
 VERDICT = pytest.StashKey[Verdict]()
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="package")
@@ -148,7 +150,9 @@ def record_verdict(request: pytest.FixtureRequest) -> Recorder:
 
 
 @pytest.fixture
-def scenario(exchange: Exchange, lines: Lines, record_verdict: Recorder) -> Iterator[Scenario]:
+def scenario(
+    exchange: Exchange, lines: Lines, record_verdict: Recorder, request: pytest.FixtureRequest
+) -> Iterator[Scenario]:
     """A context manager that plays a fault under load and fails unless the checker is content."""
 
     @contextlib.contextmanager
@@ -166,11 +170,11 @@ def scenario(exchange: Exchange, lines: Lines, record_verdict: Recorder) -> Iter
         assert verdict.passed, json.dumps(verdict.as_json(), indent=2)
 
     yield play
-    _mend(exchange)
+    _mend(exchange, request.node)
 
 
 @pytest.fixture
-def nothing_lost(exchange: Exchange, record_verdict: Recorder) -> Iterator[Decision]:
+def nothing_lost(exchange: Exchange, record_verdict: Recorder, request: pytest.FixtureRequest) -> Iterator[Decision]:
     """For a test that posts by itself: fails unless the checker is content with all that it posted."""
     since = mark(exchange)
 
@@ -180,26 +184,40 @@ def nothing_lost(exchange: Exchange, record_verdict: Recorder) -> Iterator[Decis
         assert verdict.passed, json.dumps(verdict.as_json(), indent=2)
 
     yield decide
-    _mend(exchange)
+    _mend(exchange, request.node)
 
 
-def _mend(exchange: Exchange) -> None:
+def _mend(exchange: Exchange, test: pytest.Item) -> None:
     # Else one test that fails in the middle of its fault would take all those after it along.
     broker, postgres = exchange.services.broker, exchange.services.postgres
     for service in (broker, postgres):
         service.resume()
         if service.process is None:
             service.start()
-    running = processes.recorded(exchange.folder)
-    for process in running:
+    if test.stash.get(FAILED, False):
+        _undo(exchange)
+    for process in processes.recorded(exchange.folder):
         processes.resume(process)
-    names = {process.name for process in running}
-    if "hub" not in names:
-        exchange.start_hub()
-    for node in exchange.nodes:
-        if f"node-{node}" not in names:
-            exchange.start_node(node)
+    start_missing(exchange, "hub", *(f"node-{node}" for node in exchange.nodes))
     exchange.await_nodes(exchange.nodes)
+
+
+def _undo(exchange: Exchange) -> None:
+    """Takes back what the faults change in the services. Each test does that itself, unless its way there is cut off.
+
+    It takes seconds, and so is for tests that have failed.
+    """
+    broker, postgres = exchange.services.broker, exchange.services.postgres
+    # First, and with an end to all commits that still wait: they have the lock without which no trigger can be dropped.
+    postgres.run_sql("ALTER SYSTEM RESET synchronous_standby_names")
+    postgres.restart()
+    postgres.run_sql("DROP TRIGGER IF EXISTS held ON ledger_leaf; DROP FUNCTION IF EXISTS held();")
+    # It fails where there is none.
+    with contextlib.suppress(CommandFailed):
+        broker.run_ctl(["clear_policy", "-p", "siex", "fault"])
+    broker.clear_memory_alarm()
+    # Users and bindings.
+    exchange.hub("provision")
 
 
 def change_settings(file: Path, **changes: Any) -> None:
@@ -216,6 +234,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
     if "record_verdict" in getattr(item, "fixturenames", ()):
         rows = item.config.stash.setdefault(ROWS, {})
         before = rows.get(item.nodeid)

@@ -75,8 +75,8 @@ def policy(exchange: Exchange, pattern: str, definition: dict[str, Any]) -> Iter
     """In place of the provisioner's policy, another one for the queues of this pattern, while the block runs."""
     ctl = exchange.services.broker.run_ctl
     options = ["--priority", "9", "--apply-to", "queues"]
-    ctl(["set_policy", "-p", "siex", *options, "fault", pattern, json.dumps(definition)])
     try:
+        ctl(["set_policy", "-p", "siex", *options, "fault", pattern, json.dumps(definition)])
         yield
     finally:
         ctl(["clear_policy", "-p", "siex", "fault"])

@@ -54,8 +54,8 @@ def test_memory_alarm(exchange: Exchange, scenario: Scenario, seconds: float) ->
         processes.pause(reader)
         began = len(load.posts)
         until("mail waits for a node", lambda: _waits_for(exchange, "seci", load.posts[began:]))
-        exchange.services.broker.raise_memory_alarm()
         try:
+            exchange.services.broker.raise_memory_alarm()
             until("who publishes is stopped", lambda: _is_stopped(exchange, "node-ro"))
             # Who reads is not: what the broker has goes out, and that it arrived comes in.
             processes.resume(reader)
@@ -111,12 +111,14 @@ def test_full_inbox_of_a_node_that_is_away(exchange: Exchange, scenario: Scenari
 @pytest.mark.long
 def test_binding_removed_before_the_hub(exchange: Exchange, scenario: Scenario) -> None:
     with scenario() as load:
-        _unbind(exchange, "in.ro", "normal", "q.in.ro")
-        began = len(load.posts)
-        load.go_on(30)
-        cut_off = [post for post in load.posts[began:] if post.sender == "ro"]
-        said = states(exchange, cut_off)
-        exchange.hub("provision")
+        try:
+            _unbind(exchange, "in.ro", "normal", "q.in.ro")
+            began = len(load.posts)
+            load.go_on(30)
+            cut_off = [post for post in load.posts[began:] if post.sender == "ro"]
+            said = states(exchange, cut_off)
+        finally:
+            exchange.hub("provision")
     # Of ro's messages the urgent ones have a queue of their own.
     assert "sent" not in said
     assert "queued" in said
@@ -125,9 +127,11 @@ def test_binding_removed_before_the_hub(exchange: Exchange, scenario: Scenario) 
 @pytest.mark.fault(11)
 def test_binding_removed_behind_the_hub(exchange: Exchange, scenario: Scenario) -> None:
     with scenario():
-        _unbind(exchange, "dispatch", "bg", "q.inbox.bg")
-        until("mail held for bg", lambda: exchange.hub("status")["held"] > 0)
-        exchange.hub("provision")
+        try:
+            _unbind(exchange, "dispatch", "bg", "q.inbox.bg")
+            until("mail held for bg", lambda: exchange.hub("status")["held"] > 0)
+        finally:
+            exchange.hub("provision")
 
 
 def _unbind(exchange: Exchange, source: str, key: str, queue: str) -> None:

@@ -76,27 +76,27 @@ def test_database_killed_at_random(exchange: Exchange, scenario: Scenario) -> No
 def _killed_before_it_is_durable(postgres: Postgres) -> Iterator[None]:
     """Meanwhile the ledger's commits do not end, and are not on the disk; then PostgreSQL is killed, and started."""
     [started] = postgres.run_sql("SELECT extract(epoch FROM pg_postmaster_start_time())").split()
-    postgres.run_sql(
-        "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF extract(epoch FROM pg_postmaster_start_time()) = {started} THEN PERFORM pg_sleep(600); END IF; "
-        "RETURN NULL; END $$;"
-        "CREATE CONSTRAINT TRIGGER held AFTER INSERT ON ledger_leaf DEFERRABLE INITIALLY DEFERRED "
-        "FOR EACH ROW EXECUTE FUNCTION held();"
-    )
     try:
+        postgres.run_sql(
+            "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"IF extract(epoch FROM pg_postmaster_start_time()) = {started} THEN PERFORM pg_sleep(600); END IF; "
+            "RETURN NULL; END $$;"
+            "CREATE CONSTRAINT TRIGGER held AFTER INSERT ON ledger_leaf DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION held();"
+        )
         yield
     finally:
         postgres.kill()
         postgres.start()
-        postgres.run_sql("DROP TRIGGER held ON ledger_leaf; DROP FUNCTION held();")
+        postgres.run_sql("DROP TRIGGER IF EXISTS held ON ledger_leaf; DROP FUNCTION IF EXISTS held();")
 
 
 @contextlib.contextmanager
 def _killed_once_it_is_durable(postgres: Postgres) -> Iterator[None]:
     """The same with commits that are on the disk, and of which nobody is told: they wait for a copy that never was."""
-    postgres.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    postgres.run_sql("SELECT pg_reload_conf()")
     try:
+        postgres.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        postgres.run_sql("SELECT pg_reload_conf()")
         yield
     finally:
         postgres.run_sql("ALTER SYSTEM RESET synchronous_standby_names")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,7 +11,6 @@ from deploy.local.services import running
 from tests.system.play import end
 
 NODES = ("ro", "bg", "tr", "hr", "seci")
-CANARY_S = 1
 
 
 @pytest.fixture(scope="package")
@@ -30,15 +30,26 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
 @pytest.fixture(scope="module")
 def watched(exchange: Exchange) -> Iterator[Exchange]:
     """The exchange with a canary each second: so soon a worker is ready. Afterwards with its own settings again."""
+    with canary_each(exchange, 1):
+        yield exchange
+
+
+@contextmanager
+def canary_each(exchange: Exchange, seconds: float) -> Iterator[None]:
+    """A hub with a canary each so many seconds while the block runs."""
     file = exchange.hub_home / "hub.json"
     before = file.read_text()
-    file.write_text(json.dumps(json.loads(before) | {"canary_s": CANARY_S}))
-    _restart_hub(exchange)
-    yield exchange
-    file.write_text(before)
-    _restart_hub(exchange)
+    file.write_text(json.dumps(json.loads(before) | {"canary_s": seconds}))
+    try:
+        _restart_hub(exchange)
+        yield
+    finally:
+        file.write_text(before)
+        _restart_hub(exchange)
 
 
 def _restart_hub(exchange: Exchange) -> None:
-    end(exchange, "hub")
-    exchange.start_hub()
+    try:
+        end(exchange, "hub")
+    finally:
+        exchange.start_hub()

@@ -1,4 +1,4 @@
-"""What a hub worker says of itself to monitors."""
+"""What a program says of itself to monitors; how to ask is of the hub's workers, an agent's API is asked as ever."""
 
 import json
 
@@ -26,9 +26,14 @@ def is_ready(exchange: Exchange, worker: str = "hub") -> bool:
 
 def sample(exchange: Exchange, name: str, worker: str = "hub", **labels: str) -> float:
     """One of a worker's samples; 0 if there is none (yet)."""
+    return sample_in(look(exchange, "/metrics", worker).text, name, **labels)
+
+
+def sample_in(metrics: str, name: str, **labels: str) -> float:
+    """One of the samples of what a program answered; 0 if there is none."""
     found = [
         sample.value
-        for family in text_string_to_metric_families(look(exchange, "/metrics", worker).text)
+        for family in text_string_to_metric_families(metrics)
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     ]

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ def post(exchange: Exchange, node: str, **changes: Any) -> str:
 
 @contextmanager
 def talking(exchange: Exchange, *ways: tuple[str, str], pause_s: float = 0.1) -> Iterator[list[tuple[str, str]]]:
-    """Sends along each way until the block ends; who sent what."""
+    """Sends along each way until the block ends; who sent what. Fails if it could not go on until then."""
     sent: list[tuple[str, str]] = []
     end, last = threading.Event(), time.monotonic() + LONGEST_S
 
@@ -51,13 +52,14 @@ def talking(exchange: Exchange, *ways: tuple[str, str], pause_s: float = 0.1) ->
                 with suppress(httpx2.HTTPError, OSError):
                     sent.append((sender, post(exchange, sender, to=[recipient])))
 
-    thread = threading.Thread(target=talk)
-    thread.start()
-    try:
-        yield sent
-    finally:
-        end.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(talk)
+        try:
+            yield sent
+        finally:
+            end.set()
+            # Also if the block has failed: an answer that is not the expected one may be why.
+            load.result()
 
 
 def state(exchange: Exchange, node: str, id: str) -> dict[str, Any]:
@@ -124,6 +126,18 @@ def end(exchange: Exchange, *names: str) -> None:
     ours = [found for found in processes.recorded(exchange.folder) if found.name in names]
     killed = processes.end(exchange.folder, ours, END_S)
     assert not killed, f"did not end when told to: {killed}"
+
+
+def start_missing(exchange: Exchange, *names: str) -> None:
+    """Starts hub workers and nodes' agents (`node-ro`), except those that run: two of one name would be in a muddle."""
+    running = {found.name for found in processes.recorded(exchange.folder)}
+    for name in names:
+        if name in running:
+            continue
+        if name.startswith("node-"):
+            exchange.start_node(name.removeprefix("node-"))
+        else:
+            exchange.start_hub(name)
 
 
 def kill(exchange: Exchange, name: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.exchange import Exchange
 from tests.system.conftest import NODES
 from tests.system.monitors import is_ready
-from tests.system.play import await_delivered, check_nothing_lost, end, kill, post, talking, until
+from tests.system.play import await_delivered, check_nothing_lost, end, kill, post, start_missing, talking, until
 from tests.system.watching import Log
 
 pytestmark = pytest.mark.system
@@ -31,10 +31,12 @@ def _under_load(exchange: Exchange, change: Callable[[], None]) -> list[tuple[st
 def two_workers(watched: Exchange) -> Iterator[Exchange]:
     """The exchange with a second worker, `hub-2`, and both at work."""
     watched.start_hub("hub-2")
-    for name in WORKERS:
-        until(f"{name} at work", partial(is_ready, watched, name))
-    yield watched
-    end(watched, "hub-2")
+    try:
+        for name in WORKERS:
+            until(f"{name} at work", partial(is_ready, watched, name))
+        yield watched
+    finally:
+        end(watched, "hub-2")
 
 
 def test_a_rolling_restart_of_two_workers_loses_nothing(two_workers: Exchange) -> None:
@@ -42,8 +44,10 @@ def test_a_rolling_restart_of_two_workers_loses_nothing(two_workers: Exchange) -
 
     def restart() -> None:
         for name in WORKERS:
-            end(two_workers, name)
-            two_workers.start_hub(name)
+            try:
+                end(two_workers, name)
+            finally:
+                two_workers.start_hub(name)
             # Only then may the other one go.
             until(f"{name} at work", partial(is_ready, two_workers, name))
 
@@ -67,6 +71,6 @@ def test_a_worker_ends_in_time_though_the_database_does_not_answer(exchange: Exc
         end(exchange, "hub")
     finally:
         exchange.services.postgres.resume()
-    exchange.start_hub()
+        start_missing(exchange, "hub")
     await_delivered(exchange, posted)
     check_nothing_lost(exchange, posted, NODES)
