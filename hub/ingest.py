@@ -41,7 +41,7 @@ from hub.renewals import Renewals
 from hub.retrying import retry_held
 from hub.settings import Settings
 from hub.stamping import keep_stamping
-from hub.tolerance import closed, through_cancelled_channels
+from hub.tolerance import closed, ended, through_cancelled_channels
 from hub.verifiers import Verifiers
 from hub.witnessing import Witnessing
 from schemas.control import Entry, Event, MessageType
@@ -130,9 +130,7 @@ class Ingest:
         try:
             await self._keep_working(stop)
         finally:
-            for task in asides:
-                task.cancel()
-            await asyncio.gather(*asides, return_exceptions=True)
+            await ended(asides)
             await self._dispatcher.close()
             await self._pen.close()
             self._verifiers.close()
@@ -225,9 +223,7 @@ class Ingest:
             while line:
                 await _finish(line)
         finally:
-            for task in line:
-                task.cancel()
-            await asyncio.gather(*line, return_exceptions=True)
+            await ended(line)
             if not await closed(intake.close()):
                 log.info("intake_close_failed")
         if intake.closed and not stop.is_set():

@@ -35,6 +35,8 @@ TOGETHER: Final = 32
 COMMANDS: Final = 8
 PAUSE_S: Final = 0.05
 CLOSE_S: Final = 2
+# What was cancelled has so long to clear up before it is told once more.
+CANCEL_S: Final = 0.5
 TYPE_SIZE: Final = 40
 # What stands for a table that was not read; it is known by identity.
 UNREAD: Final[dict[str, Any]] = {}
@@ -99,6 +101,22 @@ async def through_cancelled_channels(work: Awaitable[T]) -> T:
         if type(error) is not Exception:
             raise
         raise aiormq.exceptions.ChannelInvalidStateError("the channel was lost") from error
+
+
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels them, and returns once they are done.
+
+    Again and again: of Python 3.11, `wait_for`, with which libraries bound what they wait for, forgets that it was
+    cancelled when that comes in the same moment.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=CANCEL_S)
+        for task in done:
+            # Looked at, too: else the loop complains.
+            task.cancelled() or task.exception()
 
 
 def is_lost(connection: AbstractConnection) -> bool:

@@ -9,7 +9,7 @@ from pamqp import header
 
 from hub import tolerance
 from hub.ingest import BROKER_TROUBLE
-from hub.tolerance import MAX_TABLE, closed, decode_tolerantly, through_cancelled_channels
+from hub.tolerance import MAX_TABLE, closed, decode_tolerantly, ended, through_cancelled_channels
 
 _HEADERS_ALONE = 1 << 13
 
@@ -108,3 +108,32 @@ async def test_whether_a_close_went_well_is_told() -> None:
     assert await closed(asyncio.sleep(0))
     assert not await closed(fail())
     assert not await closed(be_cancelled())
+
+
+async def test_who_forgets_that_it_was_cancelled_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerance, "CANCEL_S", 0.01)
+    told = 0
+
+    async def forget() -> None:
+        nonlocal told
+        while told < 3:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                told += 1
+
+    async def fail() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            raise OSError("while it was clearing up")
+
+    async def done() -> None:
+        return
+
+    tasks = [asyncio.create_task(work()) for work in (forget, fail, done)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await ended(tasks)
+    assert told == 3 and all(task.done() for task in tasks)
+    await ended([])
