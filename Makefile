@@ -66,7 +66,7 @@ faults: setup ## every fault, the long ones too, and all other long tests (an ho
 	$(BIN)/pytest tests/faults tests/system/test_hostile_connection.py -v -m "" --verdicts build/faults.json
 	$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/system/test_hostile_connection.py -v -m long
 
-fuzz: setup ## hostile bytes for every parser, ten minutes (SECI_FUZZ_SECONDS); writes build/fuzz.json
+fuzz: setup ## hostile bytes for every parser, ten minutes (SECI_FUZZ_SECONDS); writes build/fuzz*.json
 	$(BIN)/python -m tests.fuzz.run
 
 schemas: setup ## write docs/schemas from the kinds; refuses what older nodes would not understand

@@ -1,8 +1,8 @@
 """`make bench`: the hub and the whole exchange beside a bare relay, in one run, on private services.
 
-A table on stdout, progress on stderr, everything in build/bench.json, where what was not measured now stays as it was
-found. Each row is a ratio of two figures of one run. Exit code 0; 1 if a measurement failed; 2 for wrong arguments; 3
-if a target was missed that others did not disturb.
+A table on stdout, progress on stderr, everything in build/bench.json: what this run did not measure stays there with
+its older `run`, if cores and versions are the same. Each row is a ratio of two figures of one run. Exit code 0; 1 if a
+measurement failed; 2 for wrong arguments; 3 if a row missed its target and is not marked disturbed.
 """
 
 import argparse

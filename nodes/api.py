@@ -177,7 +177,7 @@ def _add_health(app: FastAPI, agent: Agent) -> None:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="Whether messages can leave and arrive now")
+    @app.get("/readyz", summary="Whether anything may keep messages from leaving or arriving")
     async def readyz() -> JSONResponse:
         warnings = (await status_of(agent)).shortcomings()
         if warnings:

@@ -51,7 +51,7 @@ COMMANDS: Final[Places] = {
     ),
     "doctor": (
         "nodes.cli_doctor:doctor",
-        "Check keys, certificate, roster, the way to the broker, the agent and the hub.",
+        "Check keys, enrolment, certificate, roster, ledger, clock, the way to the broker, the agent and the hub.",
     ),
     "schema": ("nodes.cli_schema:schema_app", "The kinds of messages, and what their bodies may hold."),
     "stix": ("nodes.cli_stix:stix_app", "Indicators of computer crime in STIX 2.1."),

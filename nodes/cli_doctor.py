@@ -10,7 +10,10 @@ from nodes.shell import AsJson, Home, answer
 
 
 def doctor(home: Home, as_json: AsJson = False) -> None:
-    """Check keys, certificate, roster, the way to the broker, the agent and the hub. Exit code 3 if a stage fails."""
+    """Check keys, enrolment, certificate, roster, ledger, clock, the way to the broker, the agent and the hub.
+
+    Up to the first stage that fails: then exit code 3.
+    """
     stages = asyncio.run(examine(home))
     lines = []
     for stage in stages:

@@ -24,7 +24,7 @@ def status(
 ) -> None:
     """Show the state of the node and its newest messages, or of one sent message, never its content (see `show`).
 
-    Exit code 3 if the node needs attention.
+    Exit code 3 if the node needs attention, 5 if no agent runs. Of one message it is 0, whatever became of it.
     """
     if id is not None:
         found = call(home, "GET", f"/v1/messages/{id}")

@@ -2,7 +2,8 @@
 
 The alterations are those of `mutation`, and libFuzzer's own. Each target has a process of its own, for libFuzzer ends
 the one that it runs in. Progress on stderr, everything in build/fuzz-guided.json. Exit code 0; 1 if anything came out
-but a documented error: its input is then in build/fuzz-guided/. Where atheris has no wheel, nothing is done.
+but a documented error (its input is then in build/fuzz-guided/), or a target tried nothing (its words are on stderr); 2
+for wrong arguments. Where atheris has no wheel, nothing is done.
 """
 
 import argparse
@@ -35,11 +36,16 @@ _COVERED = re.compile(rb"cov: (\d+)")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzzes each target for its part of the time, or one in this process; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="fuzz.guided", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided", description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for how long, all targets together (600)")
     parser.add_argument("--inputs", type=int, default=-1, metavar="N", help="so many of each target at most")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**31, help="of libFuzzer")
-    parser.add_argument("--only", action="append", metavar="NAME", help="this target; may be repeated")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="this target of tests/fuzz/wire.py (Header, Receipts, ...); may be repeated",
+    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if importlib.util.find_spec("atheris") is None:
@@ -48,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.here:
         _follow(asked.only[0], asked.seconds, asked.inputs, asked.seed)
     names = asked.only or _names()
+    if unknown := set(names) - set(_names()):
+        parser.error(f"no target {', '.join(sorted(unknown))}; there are: {', '.join(_names())}")
     found = {name: _run(name, asked.seconds / len(names), asked.inputs, asked.seed) for name in names}
     faults = sum(not item["passed"] for item in found.values())
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)

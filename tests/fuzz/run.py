@@ -41,7 +41,7 @@ class Tally:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzzes; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description=__doc__)
     seconds = float(os.environ.get("SECI_FUZZ_SECONDS", SECONDS))
     parser.add_argument("--seconds", type=float, default=seconds, help="for how long (SECI_FUZZ_SECONDS; 600)")
     parser.add_argument("--seed", type=int, default=time.time_ns(), help="the same seed tries the same inputs")
