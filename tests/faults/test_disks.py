@@ -74,6 +74,8 @@ def test_disk_of_the_broker_full(exchange: Exchange, nothing_lost: Decision) -> 
     with small_disk(broker.home / "data", 256, broker.stop, broker.start) as disk:
         exchange.await_nodes(["ro"])
         waited = Post("ro", post(exchange, "ro", to=["bg"]), ("bg",), (ACCEPTED,))
+        # What was left for bg before is in its inbox as well.
+        until("the hub has passed it on", lambda: state(exchange, "ro", waited.id)["state"] == "accepted")
         until("at the inbox of bg", lambda: waiting_at(exchange, "q.inbox.bg") > 0)
         disk.fill(leave=20 * MIB)
         until("disk alarm", lambda: _has_alarm(exchange))
