@@ -133,3 +133,12 @@ def test_documents_name_only_metrics_that_exist(document: str) -> None:
     named = set(re.findall(r"seci_hub_[a-z_]*[a-z]", (REPOSITORY / document).read_text()))
     assert named
     assert named <= exposed
+
+
+@pytest.mark.parametrize("document", ["alerts.yml", "prometheus.yml"])
+def test_prometheus_can_read_its_files(document: str) -> None:
+    # YAML takes a colon or a hash in a text without quotes for something else, and loads no rule at all.
+    for line in (REPOSITORY / "deploy" / "prometheus" / document).read_text().splitlines():
+        _, found, value = line.strip().partition(": ")
+        if found and not line.strip().startswith("#") and value[0] not in "\"'[":
+            assert ": " not in value and " #" not in value, line
